@@ -1,0 +1,67 @@
+from hybridinference.router.v1 import fleet_pb2 as _fleet_pb2
+from hybridinference.router.v1 import placement_pb2 as _placement_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class PlaceRequest(_message.Message):
+    __slots__ = ("commands",)
+    COMMANDS_FIELD_NUMBER: _ClassVar[int]
+    commands: _containers.RepeatedCompositeFieldContainer[PlaceCommand]
+    def __init__(self, commands: _Optional[_Iterable[_Union[PlaceCommand, _Mapping]]] = ...) -> None: ...
+
+class PlaceCommand(_message.Message):
+    __slots__ = ("hello", "ask", "first_content", "outcome", "withdrawal")
+    HELLO_FIELD_NUMBER: _ClassVar[int]
+    ASK_FIELD_NUMBER: _ClassVar[int]
+    FIRST_CONTENT_FIELD_NUMBER: _ClassVar[int]
+    OUTCOME_FIELD_NUMBER: _ClassVar[int]
+    WITHDRAWAL_FIELD_NUMBER: _ClassVar[int]
+    hello: Hello
+    ask: _placement_pb2.PlacementAsk
+    first_content: _placement_pb2.FirstContent
+    outcome: _placement_pb2.AttemptOutcome
+    withdrawal: Withdrawal
+    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., ask: _Optional[_Union[_placement_pb2.PlacementAsk, _Mapping]] = ..., first_content: _Optional[_Union[_placement_pb2.FirstContent, _Mapping]] = ..., outcome: _Optional[_Union[_placement_pb2.AttemptOutcome, _Mapping]] = ..., withdrawal: _Optional[_Union[Withdrawal, _Mapping]] = ...) -> None: ...
+
+class Hello(_message.Message):
+    __slots__ = ("gateway", "leases")
+    GATEWAY_FIELD_NUMBER: _ClassVar[int]
+    LEASES_FIELD_NUMBER: _ClassVar[int]
+    gateway: str
+    leases: _containers.RepeatedCompositeFieldContainer[_placement_pb2.RunningLease]
+    def __init__(self, gateway: _Optional[str] = ..., leases: _Optional[_Iterable[_Union[_placement_pb2.RunningLease, _Mapping]]] = ...) -> None: ...
+
+class Withdrawal(_message.Message):
+    __slots__ = ("generation_id",)
+    GENERATION_ID_FIELD_NUMBER: _ClassVar[int]
+    generation_id: str
+    def __init__(self, generation_id: _Optional[str] = ...) -> None: ...
+
+class PlaceResponse(_message.Message):
+    __slots__ = ("answers",)
+    ANSWERS_FIELD_NUMBER: _ClassVar[int]
+    answers: _containers.RepeatedCompositeFieldContainer[PlaceAnswer]
+    def __init__(self, answers: _Optional[_Iterable[_Union[PlaceAnswer, _Mapping]]] = ...) -> None: ...
+
+class PlaceAnswer(_message.Message):
+    __slots__ = ("placement", "refusal")
+    PLACEMENT_FIELD_NUMBER: _ClassVar[int]
+    REFUSAL_FIELD_NUMBER: _ClassVar[int]
+    placement: _placement_pb2.Placement
+    refusal: _placement_pb2.Refusal
+    def __init__(self, placement: _Optional[_Union[_placement_pb2.Placement, _Mapping]] = ..., refusal: _Optional[_Union[_placement_pb2.Refusal, _Mapping]] = ...) -> None: ...
+
+class WatchFleetRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class WatchFleetResponse(_message.Message):
+    __slots__ = ("workers",)
+    WORKERS_FIELD_NUMBER: _ClassVar[int]
+    workers: _containers.RepeatedCompositeFieldContainer[_fleet_pb2.FleetWorker]
+    def __init__(self, workers: _Optional[_Iterable[_Union[_fleet_pb2.FleetWorker, _Mapping]]] = ...) -> None: ...

@@ -1,0 +1,23 @@
+"""Channels to other processes of the mesh."""
+
+import grpc
+
+# Within the mesh a peer that restarts should be found again in a fraction of a second, not after gRPC's two minutes.
+_OPTIONS: list[tuple[str, int]] = [
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1_000),
+    ("grpc.max_receive_message_length", 64 << 20),
+    ("grpc.max_send_message_length", 64 << 20),
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
+    # One connection per channel: a pool shared between channels would share its backoff too.
+    ("grpc.use_local_subchannel_pool", 1),
+]
+
+
+def open_channel(address: str) -> grpc.aio.Channel:
+    """A channel to `unix:PATH` or `HOST:PORT`. Use it as an async context manager."""
+    # The authority of a unix socket is its escaped path, which some servers refuse.
+    options = [*_OPTIONS, ("grpc.default_authority", "localhost")] if address.startswith("unix:") else _OPTIONS
+    return grpc.aio.insecure_channel(address, options=options)

@@ -1,0 +1,140 @@
+"""Reading a YAML file into a validated model, with the line of every mistake."""
+
+import difflib
+import os
+import pathlib
+import re
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import pydantic
+import yaml
+
+Model = TypeVar("Model", bound=pydantic.BaseModel)
+
+_VARIABLE = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?:(?P<how>:-|:\?)(?P<rest>[^}]*))?\}")
+
+
+class ConfigError(Exception):
+    """The file cannot be used. Each problem says where it is and what to do."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+def load(path: pathlib.Path, model: type[Model], environment: Mapping[str, str] | None = None) -> Model:
+    """Read, interpolate and validate a file.
+
+    `${NAME}` must be set, `${NAME:-default}` may be, `${NAME:?why}` must be and says why.
+
+    Raises:
+        ConfigError: with `file:line: what is wrong` for every problem found.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError([f"{path}: cannot be read: {error}"]) from error
+    return parse(text, model, source=str(path), environment=os.environ if environment is None else environment)
+
+
+def parse(text: str, model: type[Model], *, source: str, environment: Mapping[str, str]) -> Model:
+    """As `load`, from text; `source` names it in errors."""
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        raise ConfigError([f"{source}{line}: not valid YAML: {getattr(error, 'problem', error)}"]) from error
+    if node is None:
+        raise ConfigError([f"{source}: the file is empty"])
+    reader = _Reader(source, environment)
+    data = reader.value(node, ())
+    if reader.problems:
+        raise ConfigError(reader.problems)
+    try:
+        return model.model_validate(data)
+    except pydantic.ValidationError as error:
+        details = error.errors(include_url=False)
+        # A bad item also makes its list too short: only the inner mistake is worth telling.
+        inner = [d for d in details if not any(_inside(other["loc"], d["loc"]) for other in details)]
+        raise ConfigError([reader.located(detail, model) for detail in inner]) from error
+
+
+def _inside(inner: tuple[str | int, ...], outer: tuple[str | int, ...]) -> bool:
+    return len(inner) > len(outer) and inner[: len(outer)] == outer
+
+
+class _Reader:
+    """Turns YAML nodes into plain data and remembers the line of every value."""
+
+    def __init__(self, source: str, environment: Mapping[str, str]) -> None:
+        self.problems: list[str] = []
+        self._source = source
+        self._environment = environment
+        self._lines: dict[tuple[str | int, ...], int] = {}
+
+    def value(self, node: yaml.Node, path: tuple[str | int, ...]) -> Any:
+        self._lines[path] = node.start_mark.line + 1
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, path)
+        if isinstance(node, yaml.SequenceNode):
+            return [self.value(child, (*path, index)) for index, child in enumerate(node.value)]
+        if "${" in node.value:
+            text = self._interpolated(node)
+            # A value that was plain in the file may become a number or a boolean.
+            return text if node.style else yaml.safe_load(text) if text else None
+        return yaml.SafeLoader("").construct_object(node)  # type: ignore[no-untyped-call]
+
+    def _mapping(self, node: yaml.MappingNode, path: tuple[str | int, ...]) -> dict[str, Any]:
+        data: dict[str, Any] = {}
+        for key_node, child in node.value:
+            key = str(key_node.value)
+            if key in data:
+                self.problems.append(f"{self._source}:{key_node.start_mark.line + 1}: `{key}` is given twice")
+            data[key] = self.value(child, (*path, key))
+            self._lines[(*path, key)] = key_node.start_mark.line + 1
+        return data
+
+    def _interpolated(self, node: yaml.Node) -> str:
+        line = node.start_mark.line + 1
+
+        def replaced(match: re.Match[str]) -> str:
+            name, how, rest = match["name"], match["how"], match["rest"]
+            value = self._environment.get(name, "")
+            if value or (name in self._environment and how is None):
+                return value
+            if how == ":-":
+                return str(rest)
+            why = f": {rest}" if rest else ""
+            self.problems.append(f"{self._source}:{line}: the environment variable {name} is not set{why}")
+            return ""
+
+        return _VARIABLE.sub(replaced, node.value)
+
+    def located(self, detail: Any, model: type[pydantic.BaseModel]) -> str:
+        location = tuple(detail["loc"])
+        # Discriminators and union branches stand in the location without standing in the file.
+        known = tuple(part for index, part in enumerate(location) if self._stands(location, index))
+        line = next((self._lines[known[:size]] for size in range(len(known), -1, -1) if known[:size] in self._lines), 1)
+        name = ".".join(str(part) for part in known) or "the file"
+        if detail["type"] == "extra_forbidden":
+            fields = _field_names(model)
+            close = difflib.get_close_matches(str(known[-1]), fields, n=1)
+            hint = f"; did you mean `{close[0]}`?" if close else ""
+            return f"{self._source}:{line}: `{name}` is not known{hint}"
+        if detail["type"] == "missing":
+            return f"{self._source}:{line}: `{'.'.join(str(part) for part in (*known, *location[-1:]))}` is required"
+        return f"{self._source}:{line}: `{name}`: {detail['msg']}"
+
+    def _stands(self, location: tuple[Any, ...], index: int) -> bool:
+        prefix = tuple(part for i, part in enumerate(location[:index]) if self._stands(location, i))
+        return (*prefix, location[index]) in self._lines
+
+
+def _field_names(model: type[pydantic.BaseModel]) -> set[str]:
+    """Names of all fields in the model and those it is made of."""
+    names: set[str] = set()
+    for definition in [model.model_json_schema(), *model.model_json_schema().get("$defs", {}).values()]:
+        names.update(definition.get("properties", {}))
+    return names

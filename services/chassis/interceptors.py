@@ -1,0 +1,131 @@
+"""What happens around every call that a process serves: metrics, one log line, and the one place that maps failures."""
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import grpc
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
+from hybridinference.inference.v1 import error_reason_pb2 as reasons
+from services.chassis import status
+from services.chassis.failure import Failure
+
+LOG = structlog.get_logger()
+
+# Calls that are made all the time by machines are worth a line only when somebody looks for them.
+_QUIET = ("/grpc.health.v1.", "/grpc.reflection.")
+
+
+class RpcMetrics:
+    """The names that most gRPC dashboards expect (go-grpc-prometheus)."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        labels = ("grpc_service", "grpc_method")
+        self.started = Counter("grpc_server_started_total", "Calls begun.", labels, registry=registry)
+        self.handled = Counter(
+            "grpc_server_handled_total", "Calls ended, by status code.", (*labels, "grpc_code"), registry=registry
+        )
+        self.seconds = Histogram(
+            "grpc_server_handling_seconds", "Duration of calls, in seconds.", labels, registry=registry
+        )
+
+
+class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]
+    """Wraps every handler: counts it, times it, logs it, and turns a Failure into a status."""
+
+    def __init__(self, metrics: RpcMetrics) -> None:
+        self._metrics = metrics
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler:
+        handler = await continuation(handler_call_details)
+        if handler is None:  # unknown method: gRPC answers UNIMPLEMENTED
+            return handler
+        method = handler_call_details.method
+        coders = {
+            "request_deserializer": handler.request_deserializer,
+            "response_serializer": handler.response_serializer,
+        }
+        if handler.response_streaming:
+            factory = (
+                grpc.stream_stream_rpc_method_handler
+                if handler.request_streaming
+                else grpc.unary_stream_rpc_method_handler
+            )
+            return factory(self._streaming(method, handler.stream_stream or handler.unary_stream), **coders)
+        factory = (
+            grpc.stream_unary_rpc_method_handler if handler.request_streaming else grpc.unary_unary_rpc_method_handler
+        )
+        return factory(self._single(method, handler.stream_unary or handler.unary_unary), **coders)
+
+    def _single(self, method: str, handler: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        async def call(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+            with _Observed(self._metrics, method) as observed:
+                try:
+                    return await handler(request, context)
+                except Failure as failure:
+                    observed.failure = failure
+                except Exception as error:
+                    observed.failure = _unexpected(method, context, error)
+            await context.abort_with_status(status.to_grpc(observed.failure))
+
+        return call
+
+    def _streaming(self, method: str, handler: Callable[..., AsyncIterator[Any]]) -> Callable[..., AsyncIterator[Any]]:
+        async def call(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
+            with _Observed(self._metrics, method) as observed:
+                try:
+                    async for response in handler(request, context):
+                        yield response
+                    return
+                except Failure as failure:
+                    observed.failure = failure
+                except Exception as error:
+                    observed.failure = _unexpected(method, context, error)
+            await context.abort_with_status(status.to_grpc(observed.failure))
+
+        return call
+
+
+class _Observed:
+    """Counts, times and logs one call."""
+
+    def __init__(self, metrics: RpcMetrics, method: str) -> None:
+        self.failure: Failure = Failure(reasons.ERROR_REASON_UNSPECIFIED, "")
+        self._metrics = metrics
+        self._method = method
+        service, _, name = method.removeprefix("/").partition("/")
+        self._labels = (service, name)
+
+    def __enter__(self) -> "_Observed":
+        self._begun = time.perf_counter()
+        self._metrics.started.labels(*self._labels).inc()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        seconds = time.perf_counter() - self._begun
+        if kind is not None:
+            code = "Cancelled"  # every other exception has become a Failure by now
+        elif self.failure.reason:
+            code = _CODE_NAMES[status.code_of(self.failure)]
+        else:
+            code = "OK"
+        self._metrics.handled.labels(*self._labels, code).inc()
+        self._metrics.seconds.labels(*self._labels).observe(seconds)
+        log = LOG.debug if self._method.startswith(_QUIET) else LOG.info
+        fields = {"reason": self.failure.reason_name} if self.failure.reason else {}
+        log("rpc.finished", method=self._method, code=code, ms=round(seconds * 1e3, 2), **fields)
+
+
+_CODE_NAMES = {code.value[0]: code.name.title().replace("_", "") for code in grpc.StatusCode} | {0: "OK"}
+
+
+def _unexpected(method: str, context: grpc.aio.ServicerContext[Any, Any], error: Exception) -> Failure:
+    """A fault of ours: logged with its traceback, told to the caller without detail."""
+    LOG.error("rpc.crashed", method=method, error=type(error).__name__, exc_info=error)
+    return Failure(reasons.ERROR_REASON_INTERNAL, "The mesh failed to handle this call. The failure has been logged.")

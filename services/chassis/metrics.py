@@ -1,0 +1,67 @@
+"""The metrics endpoint of a process: one process, one registry, one address."""
+
+import contextlib
+import pathlib
+import socketserver
+import threading
+from collections.abc import Iterator
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, make_wsgi_app
+
+
+def new_registry() -> CollectorRegistry:
+    """A registry that already tells of the process itself."""
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    GCCollector(registry=registry)
+    return registry
+
+
+class _QuietHandler(WSGIRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        """Scrapes are not worth a line each."""
+
+    def address_string(self) -> str:
+        return "local"
+
+
+class _UnixServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer, WSGIServer):
+    daemon_threads = True
+
+    def server_bind(self) -> None:
+        socketserver.UnixStreamServer.server_bind(self)
+        self.server_name, self.server_port = "localhost", 0
+        self.setup_environ()
+
+    def get_request(self) -> tuple[object, tuple[str, int]]:  # type: ignore[override]
+        connection, _ = super().get_request()
+        return connection, ("local", 0)  # wsgiref wants a host and a port
+
+
+@contextlib.contextmanager
+def serving_metrics(registry: CollectorRegistry, address: str) -> Iterator[None]:
+    """Serve the registry over HTTP in a thread, on `unix:PATH` or `HOST:PORT`, until the context ends.
+
+    Raises:
+        OSError: the address is taken or cannot be bound.
+    """
+    app = make_wsgi_app(registry)
+    if address.startswith("unix:"):
+        path = pathlib.Path(address.removeprefix("unix:"))
+        path.unlink(missing_ok=True)
+        server: WSGIServer = _UnixServer(str(path), _QuietHandler)  # type: ignore[arg-type]
+        server.set_app(app)
+    else:
+        host, _, port = address.rpartition(":")
+        server = make_server(host, int(port), app, handler_class=_QuietHandler)
+    thread = threading.Thread(target=server.serve_forever, name="metrics", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+        if address.startswith("unix:"):
+            pathlib.Path(address.removeprefix("unix:")).unlink(missing_ok=True)

@@ -1,0 +1,100 @@
+"""The gRPC server of a process: health, reflection, signals, bounded drain."""
+
+import asyncio
+import contextlib
+import pathlib
+import signal
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any
+
+import grpc
+import structlog
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1._async import HealthServicer
+from grpc_reflection.v1alpha import reflection
+from prometheus_client import CollectorRegistry
+
+from services.chassis.interceptors import CallInterceptor, RpcMetrics
+
+LOG = structlog.get_logger()
+
+# Above Envoy's limits, so that the edge answers first, in the caller's own format (see infrastructure/envoy).
+_OPTIONS: list[tuple[str, int]] = [
+    ("grpc.max_receive_message_length", 64 << 20),
+    ("grpc.max_send_message_length", 64 << 20),
+    ("grpc.max_metadata_size", 64 << 10),
+    ("grpc.absolute_max_metadata_size", 128 << 10),
+    ("grpc.so_reuseport", 0),  # a second process on the same address is a mistake, not a pool
+    # A peer that only keeps its connection alive is no abuser.
+    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+]
+
+
+class Server:
+    """A server that is up. Health says NOT_SERVING until `mark_serving`, and again once it drains."""
+
+    def __init__(self, server: grpc.aio.Server, health: HealthServicer, names: Sequence[str]) -> None:
+        self._server = server
+        self._health = health
+        self._names = ("", *names)
+
+    async def mark_serving(self, serving: bool = True) -> None:
+        """Tell health checks whether this process takes work."""
+        state = health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
+        for name in self._names:
+            await self._health.set(name, state)
+
+    async def drain(self, *, seconds: float) -> None:
+        """Take no more calls, let running ones finish for up to `seconds`, cancel the rest."""
+        await self._health.enter_graceful_shutdown()
+        await self._server.stop(seconds)
+
+
+@contextlib.asynccontextmanager
+async def open_server(
+    address: str,
+    add: Callable[[grpc.aio.Server], None],
+    names: Sequence[str],
+    registry: CollectorRegistry,
+) -> AsyncIterator[Server]:
+    """Serve on `unix:PATH` or `HOST:PORT` until the context ends.
+
+    Args:
+        address: where to listen.
+        add: registers the servicers.
+        names: full names of the services, for health and reflection.
+        registry: where the calls' metrics go.
+
+    Raises:
+        RuntimeError: the address is taken or cannot be bound.
+    """
+    interceptor: Any = CallInterceptor(RpcMetrics(registry))
+    server = grpc.aio.server(interceptors=[interceptor], options=_OPTIONS)
+    health = HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(health, server)
+    add(server)
+    reflection.enable_server_reflection(
+        (*names, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME), server
+    )
+    server.add_insecure_port(address)
+    up = Server(server, health, names)
+    await up.mark_serving(False)
+    await server.start()
+    LOG.info("server.listening", address=address)
+    try:
+        yield up
+    finally:
+        await server.stop(None)
+        if address.startswith("unix:"):
+            pathlib.Path(address.removeprefix("unix:")).unlink(missing_ok=True)
+
+
+async def stop_requested() -> None:
+    """Wait for SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await stop.wait()
+    LOG.info("process.stopping")

@@ -1,0 +1,113 @@
+"""Failure to and from google.rpc.Status: one table says which code a reason has."""
+
+import grpc
+from google.protobuf import any_pb2, duration_pb2
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+from grpc_status import rpc_status
+
+from hybridinference.inference.v1 import error_reason_pb2 as reasons
+from services.chassis.failure import Failure
+
+DOMAIN = "hybridinference.dev"
+
+_CODES: dict[int, int] = {
+    reasons.ERROR_REASON_UNSPECIFIED: code_pb2.INTERNAL,
+    reasons.ERROR_REASON_SPEC_INVALID: code_pb2.INVALID_ARGUMENT,
+    reasons.ERROR_REASON_UNSUPPORTED: code_pb2.INVALID_ARGUMENT,
+    reasons.ERROR_REASON_CONTEXT_TOO_LONG: code_pb2.INVALID_ARGUMENT,
+    reasons.ERROR_REASON_REQUEST_TOO_LARGE: code_pb2.RESOURCE_EXHAUSTED,
+    reasons.ERROR_REASON_CREDENTIAL_INVALID: code_pb2.UNAUTHENTICATED,
+    reasons.ERROR_REASON_PERMISSION_DENIED: code_pb2.PERMISSION_DENIED,
+    reasons.ERROR_REASON_RATE_LIMITED: code_pb2.RESOURCE_EXHAUSTED,
+    reasons.ERROR_REASON_QUOTA_EXHAUSTED: code_pb2.RESOURCE_EXHAUSTED,
+    reasons.ERROR_REASON_MODEL_NOT_FOUND: code_pb2.NOT_FOUND,
+    reasons.ERROR_REASON_NO_HEALTHY_WORKER: code_pb2.UNAVAILABLE,
+    reasons.ERROR_REASON_FLEET_SATURATED: code_pb2.RESOURCE_EXHAUSTED,
+    reasons.ERROR_REASON_WORKER_SATURATED: code_pb2.RESOURCE_EXHAUSTED,
+    reasons.ERROR_REASON_WORKER_DRAINING: code_pb2.UNAVAILABLE,
+    reasons.ERROR_REASON_WORKER_LOADING: code_pb2.UNAVAILABLE,
+    reasons.ERROR_REASON_WORKER_LOST: code_pb2.UNAVAILABLE,
+    reasons.ERROR_REASON_STREAM_INTERRUPTED: code_pb2.UNAVAILABLE,
+    reasons.ERROR_REASON_TRUNCATED: code_pb2.INTERNAL,
+    reasons.ERROR_REASON_PROVIDER_UNAVAILABLE: code_pb2.UNAVAILABLE,
+    reasons.ERROR_REASON_PROVIDER_OVERLOADED: code_pb2.UNAVAILABLE,
+    reasons.ERROR_REASON_PROVIDER_RATE_LIMITED: code_pb2.RESOURCE_EXHAUSTED,
+    reasons.ERROR_REASON_PROVIDER_CREDENTIAL: code_pb2.UNAVAILABLE,
+    reasons.ERROR_REASON_PROVIDER_REJECTED: code_pb2.INVALID_ARGUMENT,
+    reasons.ERROR_REASON_CONTENT_POLICY: code_pb2.FAILED_PRECONDITION,
+    reasons.ERROR_REASON_PROVIDER_MALFORMED: code_pb2.INTERNAL,
+    reasons.ERROR_REASON_ENGINE_FAILED: code_pb2.INTERNAL,
+    reasons.ERROR_REASON_DEADLINE_EXCEEDED: code_pb2.DEADLINE_EXCEEDED,
+    reasons.ERROR_REASON_CANCELLED: code_pb2.CANCELLED,
+    reasons.ERROR_REASON_SLOW_CONSUMER: code_pb2.RESOURCE_EXHAUSTED,
+    reasons.ERROR_REASON_ROUTER_UNAVAILABLE: code_pb2.UNAVAILABLE,
+    reasons.ERROR_REASON_ACCOUNTING_UNAVAILABLE: code_pb2.UNAVAILABLE,
+    reasons.ERROR_REASON_INTERNAL: code_pb2.INTERNAL,
+    reasons.ERROR_REASON_UNIMPLEMENTED: code_pb2.UNIMPLEMENTED,
+}
+
+# A bare status, from a library or an older peer, still deserves the closest reason.
+_REASON_OF_CODE: dict[int, "reasons.ErrorReason.ValueType"] = {
+    code_pb2.CANCELLED: reasons.ERROR_REASON_CANCELLED,
+    code_pb2.INVALID_ARGUMENT: reasons.ERROR_REASON_SPEC_INVALID,
+    code_pb2.DEADLINE_EXCEEDED: reasons.ERROR_REASON_DEADLINE_EXCEEDED,
+    code_pb2.PERMISSION_DENIED: reasons.ERROR_REASON_PERMISSION_DENIED,
+    code_pb2.UNAUTHENTICATED: reasons.ERROR_REASON_CREDENTIAL_INVALID,
+    code_pb2.UNIMPLEMENTED: reasons.ERROR_REASON_UNIMPLEMENTED,
+    code_pb2.UNAVAILABLE: reasons.ERROR_REASON_WORKER_LOST,
+    code_pb2.INTERNAL: reasons.ERROR_REASON_INTERNAL,
+}
+
+# A dictionary, not ErrorReason.Value(): that raises on a reason from a newer peer.
+_REASON_BY_NAME = {name.removeprefix("ERROR_REASON_"): value for name, value in reasons.ErrorReason.items()}
+
+
+def code_of(failure: Failure) -> int:
+    """The google.rpc.Code of a failure."""
+    return _CODES.get(failure.reason, code_pb2.INTERNAL)
+
+
+def to_status(failure: Failure) -> status_pb2.Status:
+    """The status of a failure, with ErrorInfo and, where waiting helps, RetryInfo."""
+    info = error_details_pb2.ErrorInfo(reason=failure.reason_name, domain=DOMAIN, metadata=failure.metadata)
+    details = [_packed(info)]
+    if failure.retry_after is not None:
+        delay = duration_pb2.Duration()
+        delay.FromNanoseconds(round(failure.retry_after * 1e9))
+        details.append(_packed(error_details_pb2.RetryInfo(retry_delay=delay)))
+    return status_pb2.Status(code=code_of(failure), message=failure.message, details=details)
+
+
+def from_status(status: status_pb2.Status) -> Failure:
+    """The failure that a status carries. A status without ErrorInfo gets the closest reason for its code."""
+    reason = _REASON_OF_CODE.get(status.code, reasons.ERROR_REASON_UNSPECIFIED)
+    metadata: dict[str, str] = {}
+    retry_after: float | None = None
+    for detail in status.details:
+        info, retry = error_details_pb2.ErrorInfo(), error_details_pb2.RetryInfo()
+        if detail.Unpack(info):
+            reason = _REASON_BY_NAME.get(info.reason, reason)
+            metadata = dict(info.metadata)
+        elif detail.Unpack(retry):
+            retry_after = retry.retry_delay.ToNanoseconds() / 1e9
+    return Failure(reason, status.message, retry_after=retry_after, metadata=metadata)
+
+
+def to_grpc(failure: Failure) -> grpc.Status:
+    """What `context.abort_with_status` takes."""
+    status: grpc.Status = rpc_status.to_status(to_status(failure))
+    return status
+
+
+def from_rpc_error(error: grpc.aio.AioRpcError) -> Failure:
+    """The failure behind a call that ended with an error."""
+    rich = rpc_status.from_call(error)
+    if rich is not None:
+        return from_status(rich)
+    return from_status(status_pb2.Status(code=error.code().value[0], message=error.details() or ""))
+
+
+def _packed(message: error_details_pb2.ErrorInfo | error_details_pb2.RetryInfo) -> any_pb2.Any:
+    box = any_pb2.Any()
+    box.Pack(message)
+    return box

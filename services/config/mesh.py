@@ -1,0 +1,176 @@
+"""The whole file: processes, providers, models."""
+
+import dataclasses
+import hashlib
+import pathlib
+from collections.abc import Mapping
+from typing import Literal, Self
+
+import pydantic
+
+from services.chassis import config
+from services.config.base import Section
+from services.config.provider import Provider
+
+
+class Edge(Section):
+    """Envoy."""
+
+    host: str = "127.0.0.1"
+    port: int = pydantic.Field(default=8080, ge=1, le=65535)
+
+
+class Gateway(Section):
+    """The gateway and its spool."""
+
+    listen: str = "unix:run/gateway.sock"
+    spool: str = pydantic.Field(default="spool", description="Directory of the spool.")
+    timeout_seconds: float = pydantic.Field(default=600.0, gt=0, description="Longest request.")
+    idle_seconds: float = pydantic.Field(default=60.0, gt=0, description="Longest silence of a worker within a stream.")
+    slow_reader_seconds: float = pydantic.Field(default=60.0, gt=0, description="How long a client may not read.")
+    drain_seconds: float = pydantic.Field(default=30.0, ge=0, description="How long running calls may finish on stop.")
+    max_waiting: int = pydantic.Field(default=4096, ge=1, description="Most requests under way at once.")
+
+
+class Retry(Section):
+    """Attempts after the first. Never once content has reached the caller."""
+
+    max_attempts: int = pydantic.Field(default=3, ge=1, le=10)
+    budget_ratio: float = pydantic.Field(default=0.2, ge=0, description="Retries as a share of requests.")
+    budget_per_second: float = pydantic.Field(default=3.0, ge=0, description="Retries always allowed.")
+    backoff_ms: float = pydantic.Field(default=50.0, ge=0)
+    backoff_max_ms: float = pydantic.Field(default=1000.0, ge=0)
+
+
+class Breaker(Section):
+    """When a worker is left alone because attempts there fail."""
+
+    consecutive_failures: int = pydantic.Field(default=5, ge=1)
+    open_seconds: float = pydantic.Field(default=1.0, gt=0, description="First time out; doubles each time.")
+    open_max_seconds: float = pydantic.Field(default=60.0, gt=0)
+    max_ejected_share: float = pydantic.Field(default=0.5, ge=0, le=1)
+
+
+class Router(Section):
+    """The router."""
+
+    listen: str = "unix:run/router.sock"
+    retry: Retry = Retry()
+    breaker: Breaker = Breaker()
+    stale_seconds: float = pydantic.Field(default=3.0, gt=0, description="Silence that counts as death.")
+
+
+class Ledger(Section):
+    """PostgreSQL."""
+
+    dsn: pydantic.SecretStr | None = pydantic.Field(default=None, description="Default: an embedded server.")
+
+
+class Metrics(Section):
+    """Prometheus endpoints."""
+
+    listen: str = pydantic.Field(default="unix:run/{process}.metrics.sock", description="One per process.")
+
+
+class Log(Section):
+    """Logs."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class Route(Section):
+    """One way from a model's name to a provider's model."""
+
+    provider: str
+    model: str = pydantic.Field(default="", description="The provider's name for it. Default: its only model.")
+    role: Literal["primary", "fallback"] = "primary"
+
+
+class Model(Section):
+    """A name that callers may ask for."""
+
+    name: str = pydantic.Field(min_length=1, max_length=256)
+    strategy: Literal["round_robin", "least_loaded"] = "least_loaded"
+    routes: tuple[Route, ...] = pydantic.Field(min_length=1)
+    owner: str = "hybridinference"
+    context_tokens: int = pydantic.Field(default=0, ge=0, description="0: as the workers report it.")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class WorkerPlace:
+    """One worker process: `name` is `<provider>-<index>`."""
+
+    name: str
+    provider: str
+    address: str
+
+
+class MeshConfig(Section):
+    """The whole configuration. `version` identifies its content."""
+
+    edge: Edge = Edge()
+    gateway: Gateway = Gateway()
+    router: Router = Router()
+    ledger: Ledger = Ledger()
+    metrics: Metrics = Metrics()
+    log: Log = Log()
+    providers: dict[str, Provider] = pydantic.Field(min_length=1)
+    models: tuple[Model, ...] = pydantic.Field(min_length=1)
+
+    @pydantic.model_validator(mode="after")
+    def _consistent(self) -> Self:
+        for name in self.providers:
+            if not name.replace("-", "").replace("_", "").isalnum():
+                raise ValueError(f"provider `{name}`: a name is letters, digits, - and _")
+        seen: set[str] = set()
+        for model in self.models:
+            if model.name in seen:
+                raise ValueError(f"model `{model.name}` is given twice")
+            seen.add(model.name)
+            for route in model.routes:
+                self._check(model, route)
+        return self
+
+    def _check(self, model: Model, route: Route) -> None:
+        provider = self.providers.get(route.provider)
+        if provider is None:
+            known = ", ".join(sorted(self.providers))
+            raise ValueError(f"model `{model.name}`: no provider `{route.provider}`; there are: {known}")
+        if route.model and route.model not in provider.models:
+            served = ", ".join(provider.models)
+            raise ValueError(f"model `{model.name}`: `{route.provider}` serves {served}, not `{route.model}`")
+        if not route.model and len(provider.models) != 1:
+            raise ValueError(f"model `{model.name}`: say which model of `{route.provider}` to use")
+
+    @property
+    def version(self) -> str:
+        """Twelve hexadecimal digits of the content's SHA-256; secrets are not part of it."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:12]
+
+    def workers(self) -> tuple[WorkerPlace, ...]:
+        """Every worker of every provider, in the order of the file."""
+        places = []
+        for name, provider in self.providers.items():
+            if isinstance(provider.workers, int):
+                addresses = tuple(f"unix:run/worker-{name}-{index}.sock" for index in range(provider.workers))
+            else:
+                addresses = provider.workers
+            places += [WorkerPlace(f"{name}-{index}", name, address) for index, address in enumerate(addresses)]
+        return tuple(places)
+
+    def provider_model(self, route: Route) -> str:
+        """The provider's name for the model of a route."""
+        return route.model or self.providers[route.provider].models[0]
+
+    def metrics_address(self, process: str) -> str:
+        """Where a process serves its metrics."""
+        return self.metrics.listen.format(process=process)
+
+
+def load(path: pathlib.Path, environment: Mapping[str, str] | None = None) -> MeshConfig:
+    """Read the configuration.
+
+    Raises:
+        ConfigError: naming file and line of every problem.
+    """
+    return config.load(path, MeshConfig, environment)

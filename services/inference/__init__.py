@@ -1,0 +1,1 @@
+"""Pure knowledge about the inference vocabulary that more than one service needs."""

@@ -1,0 +1,1 @@
+"""Workers: one process per provider, or per GPU set."""
