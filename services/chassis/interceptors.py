@@ -1,7 +1,9 @@
 """What happens around every call that a process serves: metrics, one log line, and the one place that maps failures."""
 
+import contextlib
+import inspect
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import grpc
@@ -70,23 +72,32 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]
                     return await handler(request, context)
                 except Failure as failure:
                     observed.failure = failure
+                except grpc.aio.AbortError:  # the handler has already said how the call ends
+                    raise
                 except Exception as error:
-                    observed.failure = _unexpected(method, context, error)
+                    observed.failure = _unexpected(method, error)
             await context.abort_with_status(status.to_grpc(observed.failure))
 
         return call
 
-    def _streaming(self, method: str, handler: Callable[..., AsyncIterator[Any]]) -> Callable[..., AsyncIterator[Any]]:
-        async def call(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
+    def _streaming(self, method: str, handler: Callable[..., Any]) -> Callable[..., Awaitable[None]]:
+        async def call(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> None:
             with _Observed(self._metrics, method) as observed:
                 try:
-                    async for response in handler(request, context):
-                        yield response
+                    responses = handler(request, context)
+                    if inspect.isasyncgen(responses):
+                        async with contextlib.aclosing(responses):
+                            async for response in responses:
+                                await context.write(response)
+                    else:  # the handler writes by itself
+                        await responses
                     return
                 except Failure as failure:
                     observed.failure = failure
+                except grpc.aio.AbortError:  # the handler has already said how the call ends
+                    raise
                 except Exception as error:
-                    observed.failure = _unexpected(method, context, error)
+                    observed.failure = _unexpected(method, error)
             await context.abort_with_status(status.to_grpc(observed.failure))
 
         return call
@@ -125,7 +136,7 @@ class _Observed:
 _CODE_NAMES = {code.value[0]: code.name.title().replace("_", "") for code in grpc.StatusCode} | {0: "OK"}
 
 
-def _unexpected(method: str, context: grpc.aio.ServicerContext[Any, Any], error: Exception) -> Failure:
+def _unexpected(method: str, error: Exception) -> Failure:
     """A fault of ours: logged with its traceback, told to the caller without detail."""
     LOG.error("rpc.crashed", method=method, error=type(error).__name__, exc_info=error)
     return Failure(reasons.ERROR_REASON_INTERNAL, "The mesh failed to handle this call. The failure has been logged.")

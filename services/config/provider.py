@@ -7,16 +7,22 @@ import pydantic
 from services.config.base import Section
 
 
-class VllmProvider(Section):
+class _WorkedProvider(Section):
+    """What every kind of provider has: worker processes."""
+
+    workers: tuple[str, ...] | Annotated[int, pydantic.Field(ge=1, le=256)] = pydantic.Field(
+        default=1, description="Number of workers on this host, or their addresses."
+    )
+    drain_seconds: float = pydantic.Field(default=30.0, ge=0, description="How long running work may finish on stop.")
+
+
+class VllmProvider(_WorkedProvider):
     """A vLLM engine in a worker process of its own."""
 
     kind: Literal["vllm"]
     model: str = pydantic.Field(description="Directory of the model, or its name on a model hub.")
     served_model: str = pydantic.Field(
         default="", description="Name under which routes ask for it. Default: last part of `model`."
-    )
-    workers: tuple[str, ...] | Annotated[int, pydantic.Field(ge=1, le=256)] = pydantic.Field(
-        default=1, description="Number of workers on this host, or their addresses."
     )
     devices: tuple[int, ...] = pydantic.Field(default=(), description="GPUs of each worker (CUDA_VISIBLE_DEVICES).")
     engine_args: dict[str, Any] = pydantic.Field(default_factory=dict, description="Arguments of vLLM's engine.")
@@ -28,12 +34,11 @@ class VllmProvider(Section):
         return (self.served_model or self.model.rstrip("/").rpartition("/")[2],)
 
 
-class EchoProvider(Section):
+class EchoProvider(_WorkedProvider):
     """No model and no network: answers with the words of the last message. For tests, demos and measurements."""
 
     kind: Literal["echo"]
     models: tuple[str, ...] = pydantic.Field(default=("echo",), min_length=1)
-    workers: tuple[str, ...] | Annotated[int, pydantic.Field(ge=1, le=256)] = 1
     first_token_ms: float = pydantic.Field(default=0.0, ge=0, description="Time to the first token.")
     token_ms: float = pydantic.Field(default=0.0, ge=0, description="Time between tokens. All streams step together.")
     capacity: int = pydantic.Field(default=0, ge=0, description="Most generations at once; 0 is no limit.")

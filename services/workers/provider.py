@@ -55,9 +55,7 @@ class Provider(Protocol):
             Failure: with the reason, once.
         """
 
-    async def embed(
-        self, spec: embedding.EmbeddingSpec
-    ) -> tuple[Sequence[embedding.Embedding], generation.Usage]:
+    async def embed(self, spec: embedding.EmbeddingSpec) -> tuple[Sequence[embedding.Embedding], generation.Usage]:
         """Turn inputs into vectors, in order.
 
         Raises:

@@ -1,0 +1,91 @@
+"""`python -m services.workers --config FILE --worker NAME`: one worker process."""
+
+import argparse
+import asyncio
+import contextlib
+import os
+import pathlib
+import sys
+
+import structlog
+import uvloop
+
+from hybridinference.worker.v1 import worker_service_pb2_grpc as worker_grpc
+from services.chassis import logs, metrics, server
+from services.config import mesh
+from services.config.provider import EchoProvider, Provider
+from services.workers import echo, service
+from services.workers.execution import Executor
+from services.workers.provider import ProviderContext
+from services.workers.status import StatusBoard
+
+LOG = structlog.get_logger()
+
+
+def open_provider(config: Provider) -> ProviderContext:
+    """The provider that the configuration names."""
+    if isinstance(config, EchoProvider):
+        return echo.open_provider(config)
+    # Only this worker's environment has the engine.
+    from services.workers.vllm.provider import open_provider as open_vllm
+
+    return open_vllm(config)
+
+
+async def serve(config: mesh.MeshConfig, place: mesh.WorkerPlace) -> int:
+    """Serve until told to stop (0) or until the provider has died (1)."""
+    provider_config = config.providers[place.provider]
+    registry = metrics.new_registry()
+    board = StatusBoard(place.name, provider_config.kind)
+    executor = Executor(board, registry)
+    servicer = service.WorkerServicer(executor, board)
+    async with contextlib.AsyncExitStack() as stack:
+        stack.enter_context(metrics.serving_metrics(registry, config.metrics_address(place.name)))
+        up = await stack.enter_async_context(
+            server.open_server(
+                place.address,
+                lambda grpc_server: worker_grpc.add_WorkerServiceServicer_to_server(servicer, grpc_server),
+                [service.NAME],
+                registry,
+            )
+        )
+        stopping = asyncio.create_task(server.stop_requested())
+        loading = asyncio.create_task(stack.enter_async_context(open_provider(provider_config)))
+        await asyncio.wait([stopping, loading], return_when=asyncio.FIRST_COMPLETED)
+        if not loading.done():
+            # An engine that is being built runs in a thread that nothing can interrupt; its children die with us.
+            LOG.info("worker.stopped_while_loading")
+            os._exit(0)
+        executor.begin_serving(loading.result())
+        await up.mark_serving()
+        LOG.info("worker.serving", models=[model.name for model in loading.result().models])
+        died = asyncio.create_task(loading.result().died())
+        await asyncio.wait([stopping, died], return_when=asyncio.FIRST_COMPLETED)
+        if died.done():
+            LOG.error("worker.provider_died", cause=died.result())
+            executor.begin_draining(failed=True)
+            await up.drain(seconds=1.0)
+            return 1
+        died.cancel()
+        executor.begin_draining()
+        await up.drain(seconds=provider_config.drain_seconds)
+        return 0
+
+
+def main() -> None:
+    """Parse the command line and serve."""
+    parser = argparse.ArgumentParser(prog="python -m services.workers", description="One worker process.")
+    parser.add_argument("--config", type=pathlib.Path, required=True, help="the mesh's configuration")
+    parser.add_argument("--worker", required=True, help="this worker's name: <provider>-<index>")
+    arguments = parser.parse_args()
+    config = mesh.load(arguments.config)
+    places = {place.name: place for place in config.workers()}
+    place = places.get(arguments.worker)
+    if place is None:
+        parser.error(f"no worker {arguments.worker}; there are: {', '.join(places)}")
+    logs.configure(place.name, level=config.log.level)
+    sys.exit(uvloop.run(serve(config, place)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,181 @@
+"""No model and no network: answers with the words of the last message. For tests, demos and measurements."""
+
+import asyncio
+import contextlib
+import dataclasses
+import math
+import random
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from typing import NoReturn
+
+import pydantic
+
+from hybridinference.inference.v1 import conversation_pb2 as conversation
+from hybridinference.inference.v1 import embedding_pb2 as embedding
+from hybridinference.inference.v1 import error_reason_pb2 as reasons
+from hybridinference.inference.v1 import generation_pb2 as generation
+from hybridinference.inference.v1 import model_pb2 as model
+from services.chassis.failure import Failure
+from services.config.provider import EchoProvider
+from services.workers.provider import Load, ServedModel
+
+_CAPABILITIES = (model.CAPABILITY_CHAT, model.CAPABILITY_CHOICES, model.CAPABILITY_SEED)
+_CONTEXT_TOKENS = 1 << 20
+
+
+class _Script(pydantic.BaseModel):
+    """How one request is to be answered, given as the provider option `echo`."""
+
+    model_config = pydantic.ConfigDict(extra="forbid")
+
+    tokens: int | None = pydantic.Field(default=None, ge=0, le=1_000_000)
+    first_token_ms: float | None = pydantic.Field(default=None, ge=0)
+    token_ms: float | None = pydantic.Field(default=None, ge=0)
+    fail: str = ""
+    fail_after_tokens: int = pydantic.Field(default=0, ge=0)
+    cut_after_tokens: int | None = pydantic.Field(default=None, ge=0)
+    hang_after_tokens: int | None = pydantic.Field(default=None, ge=0)
+
+
+class _Options(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(extra="forbid")
+
+    echo: _Script = _Script()
+
+
+@contextlib.asynccontextmanager
+async def open_provider(config: EchoProvider) -> AsyncIterator["Echo"]:
+    """Load, for as long as the configuration says, then serve."""
+    await asyncio.sleep(config.loading_ms / 1e3)
+    yield Echo(config)
+
+
+@dataclasses.dataclass(slots=True)
+class Echo:
+    """The provider. Its faults are drawn from a fixed seed, so that runs repeat."""
+
+    config: EchoProvider
+    running: int = 0
+    rng: random.Random = dataclasses.field(default_factory=lambda: random.Random(0))
+
+    @property
+    def models(self) -> Sequence[ServedModel]:
+        return [ServedModel(name, _CONTEXT_TOKENS, _CAPABILITIES) for name in self.config.models]
+
+    def load(self) -> Load:
+        return Load(running=self.running, capacity=self.config.capacity)
+
+    async def died(self) -> str:
+        await asyncio.get_running_loop().create_future()  # nothing here can die
+        return ""
+
+    async def embed(self, spec: embedding.EmbeddingSpec) -> NoReturn:
+        raise Failure(reasons.ERROR_REASON_UNSUPPORTED, "The echo provider has no embeddings.", field="model")
+
+    async def generate(self, spec: generation.GenerationSpec) -> AsyncGenerator[generation.GenerationEvent, None]:
+        script = self._drawn(_script(spec))
+        if self.config.capacity and self.running >= self.config.capacity:
+            raise Failure(reasons.ERROR_REASON_WORKER_SATURATED, "Every place is taken.", retry_after=1.0)
+        self.running += 1
+        try:
+            async for event in self._events(spec, script):
+                yield event
+        finally:
+            self.running -= 1
+
+    def _drawn(self, script: _Script) -> _Script:
+        """The script, with the configuration's faults drawn in."""
+        draw = self.rng.random()
+        if draw < self.config.failure_rate:
+            return script.model_copy(update={"fail": "PROVIDER_UNAVAILABLE"})
+        draw -= self.config.failure_rate
+        if draw < self.config.cut_rate:
+            return script.model_copy(update={"cut_after_tokens": 1})
+        if draw - self.config.cut_rate < self.config.hang_rate:
+            return script.model_copy(update={"hang_after_tokens": 0})
+        return script
+
+    async def _events(
+        self, spec: generation.GenerationSpec, script: _Script
+    ) -> AsyncGenerator[generation.GenerationEvent, None]:
+        words = _words(spec)
+        wanted = len(words) if script.tokens is None else script.tokens
+        limit = spec.max_output_tokens if spec.HasField("max_output_tokens") else wanted
+        choices = spec.choices or 1
+        pace = (self.config.token_ms if script.token_ms is None else script.token_ms) / 1e3
+        first = (self.config.first_token_ms if script.first_token_ms is None else script.first_token_ms) / 1e3
+        await asyncio.sleep(first)
+        yield generation.GenerationEvent(started=generation.Started(provider_model=spec.model))
+        for number in range(min(wanted, limit)):
+            await _obey(script, number)
+            if script.cut_after_tokens is not None and number >= script.cut_after_tokens:
+                return
+            if number:
+                await _next_step(pace)
+            text = words[number % len(words)] if words else " "
+            for choice in range(choices):
+                yield generation.GenerationEvent(delta=generation.Delta(choice=choice, text=text, tokens=1))
+        reason = generation.FINISH_REASON_STOP if wanted <= limit else generation.FINISH_REASON_LENGTH
+        usage = generation.Usage(
+            input_tokens=sum(len(_split(text)) for text in _texts(spec)),
+            output_tokens=min(wanted, limit) * choices,
+        )
+        yield generation.GenerationEvent(finished=generation.Finished(reasons=[reason] * choices, usage=usage))
+
+
+async def _obey(script: _Script, number: int) -> None:
+    """The faults that are due before token `number`."""
+    if script.fail and number >= script.fail_after_tokens:
+        reason = dict(reasons.ErrorReason.items()).get(f"ERROR_REASON_{script.fail}", reasons.ERROR_REASON_INTERNAL)
+        raise Failure(reason, "The echo provider was told to fail.", retry_after=1.0)
+    if script.hang_after_tokens is not None and number >= script.hang_after_tokens:
+        await asyncio.get_running_loop().create_future()
+
+
+async def _next_step(pace: float) -> None:
+    """Wait for the next multiple of `pace` seconds: like an engine, all generations of a pace step together."""
+    if not pace:
+        await asyncio.sleep(0)
+        return
+    loop = asyncio.get_running_loop()
+    step = loop.create_future()
+    # A moment on the grid may be closer than it seems: half a pace is the least wait, so that none is skipped.
+    when = (math.floor(loop.time() / pace + 0.5) + 1) * pace
+    timer = loop.call_at(when, lambda: step.done() or step.set_result(None))
+    try:
+        await step
+    finally:
+        timer.cancel()
+
+
+def _script(spec: generation.GenerationSpec) -> _Script:
+    if not spec.provider_options_json:
+        return _Script()
+    try:
+        return _Options.model_validate_json(spec.provider_options_json).echo
+    except pydantic.ValidationError as error:
+        detail = error.errors(include_url=False, include_input=False)[0]
+        field = ".".join(str(part) for part in detail["loc"])
+        raise Failure(
+            reasons.ERROR_REASON_UNSUPPORTED,
+            f"`{field}` is not supported by the echo provider: {detail['msg']}",
+            field=field,
+            provider="echo",
+        ) from error
+
+
+def _texts(spec: generation.GenerationSpec) -> list[str]:
+    return [part.text for message in spec.messages for part in message.parts if part.WhichOneof("content") == "text"]
+
+
+def _words(spec: generation.GenerationSpec) -> list[str]:
+    """The words of the last user message, each with the white space before it."""
+    for message in reversed(spec.messages):
+        if message.role == conversation.ROLE_USER:
+            return _split("".join(part.text for part in message.parts))
+    return []
+
+
+def _split(text: str) -> list[str]:
+    return re.findall(r"\s*\S+|\s+$", text)

@@ -1,0 +1,206 @@
+"""One attempt at a provider: the core under Session and Execute."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from hybridinference.inference.v1 import error_reason_pb2 as reasons
+from hybridinference.inference.v1 import generation_pb2 as generation
+from hybridinference.inference.v1 import worker_status_pb2 as worker_status
+from services.chassis.deadline import Deadline
+from services.chassis.failure import Failure
+from services.inference import capabilities
+from services.workers.provider import Provider, ServedModel
+from services.workers.status import StatusBoard
+
+LOG = structlog.get_logger()
+
+# Takes an event; returns something to wait for when the reader must catch up first.
+Emit = Callable[[generation.GenerationEvent], Awaitable[None] | None]
+
+# The buckets of vLLM's own histogram, so that panels overlay.
+_FIRST_TOKEN_BUCKETS = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 20, 40)
+
+
+class AttemptMetrics:
+    """What is counted of attempts."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.running = Gauge("hybrid_worker_attempts_running", "Attempts under way.", registry=registry)
+        self.ended = Counter(
+            "hybrid_worker_attempts_total", "Attempts ended, by reason.", ("reason",), registry=registry
+        )
+        self.tokens = Counter("hybrid_worker_tokens_total", "Tokens, by direction.", ("direction",), registry=registry)
+        self.first_token = Histogram(
+            "hybrid_worker_first_token_seconds",
+            "Time from the start of an attempt to its first content, in seconds.",
+            buckets=_FIRST_TOKEN_BUCKETS,
+            registry=registry,
+        )
+
+
+class Executor:
+    """Runs attempts. Admission follows the worker's state: nothing begins while it loads or drains."""
+
+    def __init__(self, board: StatusBoard, registry: CollectorRegistry) -> None:
+        self._board = board
+        self._metrics = AttemptMetrics(registry)
+        self._provider: Provider | None = None
+        self._drain_watchers: list[Callable[[], None]] = []
+
+    @property
+    def draining(self) -> bool:
+        """Whether no attempt may begin any more."""
+        return self._board.state in (worker_status.WORKER_STATE_DRAINING, worker_status.WORKER_STATE_FAILED)
+
+    def begin_serving(self, provider: Provider) -> None:
+        """The provider is ready."""
+        self._provider = self._board.provider = provider
+        self._board.set_state(worker_status.WORKER_STATE_SERVING)
+
+    def begin_draining(self, *, failed: bool = False) -> None:
+        """Begin nothing more; tell the sessions, so that idle ones end."""
+        self._board.set_state(worker_status.WORKER_STATE_FAILED if failed else worker_status.WORKER_STATE_DRAINING)
+        for tell in self._drain_watchers:
+            tell()
+
+    @contextlib.contextmanager
+    def watching_drain(self, tell: Callable[[], None]) -> "contextlib.AbstractContextManager[None]":  # type: ignore[misc]
+        """Call `tell` when draining begins, while the context lasts."""
+        self._drain_watchers.append(tell)
+        try:
+            yield
+        finally:
+            self._drain_watchers.remove(tell)
+
+    async def run(
+        self,
+        spec: generation.GenerationSpec,
+        emit: Emit,
+        *,
+        deadline: Deadline,
+        attempt_id: str = "",
+        generation_id: str = "",
+    ) -> None:
+        """Run one attempt to its end, handing each event to `emit`.
+
+        Raises:
+            Failure: why the attempt failed; DEADLINE_EXCEEDED when its time is up.
+        """
+        begun = time.perf_counter()
+        trace = _Trace()
+        reason = "CANCELLED"
+        self._metrics.running.inc()
+        try:
+            await self._generate(spec, emit, deadline, trace)
+            reason = "OK"
+        except Failure as failure:
+            reason = failure.reason_name
+            raise
+        except Exception as error:
+            reason = "ENGINE_FAILED"
+            LOG.error("attempt.crashed", attempt_id=attempt_id, error=type(error).__name__, exc_info=error)
+            raise Failure(
+                reasons.ERROR_REASON_ENGINE_FAILED,
+                "The worker failed to serve this request.",
+                worker=self._board.worker,
+            ) from error
+        finally:
+            self._metrics.running.dec()
+            self._metrics.ended.labels(reason).inc()
+            self._board.touch()
+            fields = self._finished(trace, begun)
+            LOG.info(
+                "attempt.finished",
+                attempt_id=attempt_id,
+                generation_id=generation_id,
+                model=spec.model,
+                reason=reason,
+                **fields,
+            )
+
+    async def _generate(self, spec: generation.GenerationSpec, emit: Emit, deadline: Deadline, trace: "_Trace") -> None:
+        provider, model = self._admitted(spec)
+        capabilities.check(spec, model.capabilities, provider=self._board.worker)
+        self._board.touch()
+        scope = asyncio.timeout_at(deadline.at)
+        try:
+            async with scope, contextlib.aclosing(provider.generate(spec)) as events:
+                async for event in events:
+                    trace.see(event)
+                    wait = emit(event)
+                    if wait is not None:
+                        await wait
+        except TimeoutError as error:
+            if not scope.expired():
+                raise
+            raise Failure(
+                reasons.ERROR_REASON_DEADLINE_EXCEEDED,
+                "The deadline passed before the answer was whole.",
+                stage="total" if trace.first_at else "first_token",
+            ) from error
+        if trace.finished is None:
+            raise Failure(
+                reasons.ERROR_REASON_TRUNCATED,
+                "The provider ended without saying how the answer ended.",
+                provider=self._board.worker,
+            )
+
+    def _admitted(self, spec: generation.GenerationSpec) -> tuple[Provider, ServedModel]:
+        worker = self._board.worker
+        if self.draining:
+            raise Failure(reasons.ERROR_REASON_WORKER_DRAINING, f"Worker {worker} is draining.", worker=worker)
+        if self._provider is None:
+            raise Failure(
+                reasons.ERROR_REASON_WORKER_LOADING,
+                f"Worker {worker} is still loading.",
+                worker=worker,
+                retry_after=1.0,
+            )
+        for model in self._provider.models:
+            if model.name == spec.model:
+                return self._provider, model
+        raise Failure(
+            reasons.ERROR_REASON_MODEL_NOT_FOUND,
+            f"Worker {worker} serves no model `{spec.model}`.",
+            model=spec.model,
+        )
+
+    def _finished(self, trace: "_Trace", begun: float) -> dict[str, object]:
+        fields: dict[str, object] = {"ms": round((time.perf_counter() - begun) * 1e3, 1)}
+        if trace.first_at:
+            self._metrics.first_token.observe(trace.first_at - begun)
+            fields["first_token_ms"] = round((trace.first_at - begun) * 1e3, 1)
+        if trace.finished is not None:
+            usage = trace.finished.usage
+            self._metrics.tokens.labels("input").inc(usage.input_tokens)
+            self._metrics.tokens.labels("output").inc(usage.output_tokens)
+            fields |= {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}
+        return fields
+
+
+class _Trace:
+    """What has been seen of a stream of events, and whether it keeps to the grammar."""
+
+    __slots__ = ("finished", "first_at", "started")
+
+    def __init__(self) -> None:
+        self.started = False
+        self.first_at = 0.0
+        self.finished: generation.Finished | None = None
+
+    def see(self, event: generation.GenerationEvent) -> None:
+        kind = event.WhichOneof("event")
+        if kind == "delta" and self.started and self.finished is None:
+            if not self.first_at:
+                self.first_at = time.perf_counter()
+        elif kind == "started" and not self.started:
+            self.started = True
+        elif kind == "finished" and self.started and self.finished is None:
+            self.finished = event.finished
+        else:
+            raise Failure(reasons.ERROR_REASON_PROVIDER_MALFORMED, f"The provider sent `{kind}` out of order.")

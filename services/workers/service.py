@@ -1,0 +1,53 @@
+"""The worker's gRPC face: thin, the same for every provider."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+
+from hybridinference.inference.v1 import error_reason_pb2 as reasons
+from hybridinference.worker.v1 import worker_service_pb2 as worker
+from hybridinference.worker.v1 import worker_service_pb2_grpc as worker_grpc
+from services.chassis.deadline import Deadline
+from services.chassis.failure import Failure
+from services.workers.execution import Executor
+from services.workers.session import Session
+from services.workers.status import StatusBoard
+
+Context = grpc.aio.ServicerContext[Any, Any]
+NAME = worker.DESCRIPTOR.services_by_name["WorkerService"].full_name
+
+
+class WorkerServicer(worker_grpc.WorkerServiceServicer):
+    """Session and Execute over one executor, and the status board."""
+
+    def __init__(self, executor: Executor, board: StatusBoard) -> None:
+        self._executor = executor
+        self._board = board
+
+    async def Session(self, request_iterator: AsyncIterator[worker.SessionRequest], context: Context) -> None:  # type: ignore[override]
+        await Session(self._executor).serve(request_iterator, context.write)
+
+    async def Execute(self, request: worker.ExecuteRequest, context: Context) -> None:  # type: ignore[override]
+        await self._executor.run(
+            request.spec,
+            lambda event: context.write(worker.ExecuteResponse(event=event)),
+            deadline=Deadline.after(context.time_remaining(), now=asyncio.get_running_loop().time()),
+            generation_id=request.generation_id,
+        )
+
+    async def Embed(self, request: worker.EmbedRequest, context: Context) -> worker.EmbedResponse:  # type: ignore[override]
+        provider = self._board.provider
+        if provider is None:
+            raise Failure(
+                reasons.ERROR_REASON_WORKER_LOADING, f"Worker {self._board.worker} is still loading.", retry_after=1.0
+            )
+        embeddings, usage = await provider.embed(request.spec)
+        return worker.EmbedResponse(embeddings=embeddings, usage=usage)
+
+    async def WatchStatus(  # type: ignore[override]
+        self, request: worker.WatchStatusRequest, context: Context
+    ) -> AsyncIterator[worker.WatchStatusResponse]:
+        async for status in self._board.watch():
+            yield worker.WatchStatusResponse(status=status)

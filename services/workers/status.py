@@ -1,0 +1,78 @@
+"""What this worker says of itself, pushed to whoever watches."""
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncGenerator
+
+from hybridinference.inference.v1 import worker_status_pb2 as worker_status
+from services.workers.provider import Provider
+
+# Routers act on reports, so they come soon after a change; they are not worth more than 20 a second.
+_SOONEST_SECONDS = 0.05
+_LATEST_SECONDS = 1.0
+
+
+class StatusBoard:
+    """The worker's state and its provider's load."""
+
+    def __init__(self, worker: str, kind: str) -> None:
+        self.worker = worker
+        self.state = worker_status.WORKER_STATE_LOADING
+        self.provider: Provider | None = None
+        self._kind = kind
+        self._epoch = time.time_ns() // 1_000_000
+        self._sequence = 0
+        self._changed = asyncio.Event()
+
+    def set_state(self, state: "worker_status.WorkerState.ValueType") -> None:
+        """Change the state and tell the watchers."""
+        self.state = state
+        self.touch()
+
+    def touch(self) -> None:
+        """Tell the watchers that something has changed."""
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    def report(self) -> worker_status.WorkerStatus:
+        """The status now."""
+        self._sequence += 1
+        status = worker_status.WorkerStatus(
+            worker=self.worker,
+            kind=self._kind,
+            state=self.state,
+            epoch=self._epoch,
+            sequence=self._sequence,
+            pid=os.getpid(),
+        )
+        if self.provider is not None:
+            _describe(self.provider, status)
+        return status
+
+    async def watch(self) -> AsyncGenerator[worker_status.WorkerStatus, None]:
+        """The status now, then on change, and at least once a second."""
+        while True:
+            changed = self._changed
+            yield self.report()
+            await asyncio.sleep(_SOONEST_SECONDS)
+            try:
+                async with asyncio.timeout(_LATEST_SECONDS - _SOONEST_SECONDS):
+                    await changed.wait()
+            except TimeoutError:
+                pass  # nothing has changed; say so
+
+
+def _describe(provider: Provider, status: worker_status.WorkerStatus) -> None:
+    load = provider.load()
+    status.running = load.running
+    status.waiting = load.waiting
+    status.capacity = load.capacity
+    if load.kv_usage is not None:
+        status.kv_usage = load.kv_usage
+    status.kv_capacity_tokens = load.kv_capacity_tokens
+    status.queued_tokens = load.queued_tokens
+    status.prefix_query_tokens = load.prefix_query_tokens
+    status.prefix_hit_tokens = load.prefix_hit_tokens
+    for model in provider.models:
+        status.models.add(name=model.name, context_tokens=model.context_tokens, capabilities=list(model.capabilities))
