@@ -1,0 +1,1 @@
+"""The router: decides which worker serves the next attempt, and whether there is a next attempt."""

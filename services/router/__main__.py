@@ -1,0 +1,72 @@
+"""`python -m services.router --config FILE`: the router process."""
+
+import argparse
+import contextlib
+import pathlib
+import random
+import time
+
+import structlog
+import uvloop
+from hybridinference.router.v1 import router_service_pb2_grpc as router_grpc
+
+from services.chassis import ids, logs, metrics, server
+from services.chassis.channel import open_channel
+from services.config import mesh
+from services.router import service
+from services.router.decider import Decider
+from services.router.fleet import Fleet
+from services.router.roster import Roster
+from services.router.telemetry import Telemetry
+
+LOG = structlog.get_logger()
+
+# A placement from a fleet that is half known goes to the half that happened to report first.
+_FIRST_REPORTS_SECONDS = 2.0
+# Streams of gateways never end by themselves; this is only for answers that are on their way.
+_DRAIN_SECONDS = 0.5
+
+
+async def serve(config: mesh.MeshConfig) -> None:
+    """Serve until told to stop."""
+    clock = time.monotonic
+    registry = metrics.new_registry()
+    telemetry = Telemetry(registry)
+    roster = Roster(config, telemetry)
+    telemetry.watch(roster)
+    decider = Decider(roster, config.router.retry, rng=random.Random(), new_id=ids.new_id, observer=telemetry)
+    fleet = Fleet(roster, stale_seconds=config.router.stale_seconds, clock=clock)
+    servicer = service.RouterServicer(decider, fleet, clock=clock)
+    async with contextlib.AsyncExitStack() as stack:
+        stack.enter_context(metrics.serving_metrics(registry, config.metrics_address("router")))
+        up = await stack.enter_async_context(
+            server.open_server(
+                config.router.listen,
+                lambda grpc_server: router_grpc.add_RouterServiceServicer_to_server(servicer, grpc_server),
+                [service.NAME],
+                registry,
+            )
+        )
+        channels = {
+            worker.name: await stack.enter_async_context(open_channel(worker.place.address))
+            for worker in roster.workers.values()
+        }
+        await stack.enter_async_context(fleet.watching(channels))
+        await fleet.first_reports(seconds=_FIRST_REPORTS_SECONDS)
+        await up.mark_serving()
+        LOG.info("router.serving", workers=len(roster.workers), models=len(roster.pools))
+        await server.stop_requested()
+        await up.drain(seconds=_DRAIN_SECONDS)
+
+
+def main() -> None:
+    """Parse the command line and serve."""
+    parser = argparse.ArgumentParser(prog="python -m services.router", description="The router process.")
+    parser.add_argument("--config", type=pathlib.Path, required=True, help="the mesh's configuration")
+    config = mesh.load(parser.parse_args().config)
+    logs.configure("router", level=config.log.level)
+    uvloop.run(serve(config))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,49 @@
+"""The retry budget: retries as a share of requests, so that an outage is not amplified."""
+
+from services.config.mesh import Retry
+
+_WINDOW_SECONDS = 10
+
+
+class RetryBudget:
+    """Counts requests and retries of the last ten seconds, in buckets of one second.
+
+    Allowed is the larger of two numbers: the share of requests, and what is always allowed each second. Their sum would
+    let a total outage cost more than the share says.
+    """
+
+    __slots__ = ("_at", "_requests", "_retries", "_settings", "_sum_requests", "_sum_retries")
+
+    def __init__(self, settings: Retry) -> None:
+        self._settings = settings
+        self._requests = [0] * _WINDOW_SECONDS
+        self._retries = [0] * _WINDOW_SECONDS
+        self._sum_requests = 0
+        self._sum_retries = 0
+        self._at = 0
+
+    def on_request(self, now: float) -> None:
+        """A first attempt is asked for."""
+        self._advance(now)
+        self._requests[self._at % _WINDOW_SECONDS] += 1
+        self._sum_requests += 1
+
+    def take(self, now: float) -> bool:
+        """Take one retry, if there is one left."""
+        self._advance(now)
+        always = self._settings.budget_per_second * _WINDOW_SECONDS
+        allowed = max(self._settings.budget_ratio * self._sum_requests, always)
+        if self._sum_retries + 1 > allowed:
+            return False
+        self._retries[self._at % _WINDOW_SECONDS] += 1
+        self._sum_retries += 1
+        return True
+
+    def _advance(self, now: float) -> None:
+        second = int(now)
+        for passed in range(self._at + 1, min(second, self._at + _WINDOW_SECONDS) + 1):
+            index = passed % _WINDOW_SECONDS
+            self._sum_requests -= self._requests[index]
+            self._sum_retries -= self._retries[index]
+            self._requests[index] = self._retries[index] = 0
+        self._at = max(self._at, second)

@@ -1,0 +1,46 @@
+"""What the decision core tells of itself, to whoever counts and logs."""
+
+from typing import Protocol
+
+from hybridinference.router.v1 import fleet_pb2 as fleet
+
+from services.router.faults import Kind
+from services.router.retries import Stop
+
+
+class Observer(Protocol):
+    """Is told of every decision, at once, in the order they are made."""
+
+    def placed(self, strategy: str, worker: str, number: int) -> None:
+        """An attempt was placed; `number` counts its request's attempts from 1."""
+
+    def refused(self, model: str, reason: str, generation_id: str, stop: Stop | None) -> None:
+        """A request was refused; `stop` says why no retry followed, where an attempt had failed."""
+
+    def first_content(self, worker: str, seconds: float) -> None:
+        """An attempt began to answer."""
+
+    def ended(self, worker: str, kind: Kind) -> None:
+        """An attempt ended."""
+
+    def health(self, worker: str, health: "fleet.WorkerHealth.ValueType") -> None:
+        """A worker's health is now this."""
+
+
+class NullObserver:
+    """Hears nothing."""
+
+    def placed(self, strategy: str, worker: str, number: int) -> None:
+        """Nothing."""
+
+    def refused(self, model: str, reason: str, generation_id: str, stop: Stop | None) -> None:
+        """Nothing."""
+
+    def first_content(self, worker: str, seconds: float) -> None:
+        """Nothing."""
+
+    def ended(self, worker: str, kind: Kind) -> None:
+        """Nothing."""
+
+    def health(self, worker: str, health: "fleet.WorkerHealth.ValueType") -> None:
+        """Nothing."""

@@ -1,0 +1,1 @@
+"""Strategies: which of the eligible workers serves a request. Pure."""

@@ -1,0 +1,105 @@
+"""Why a request cannot be placed, in words and reasons that its caller can act on."""
+
+from collections.abc import Collection, Iterable, Mapping
+
+from hybridinference.inference.v1 import error_reason_pb2 as reasons
+from hybridinference.inference.v1 import model_pb2 as model
+
+from services.chassis.failure import Failure
+from services.router.breaker import State
+from services.router.pools import Pool
+from services.router.worker import Worker
+
+_RETRY_SECONDS = 1.0
+_NAMES_TOLD = 20
+
+# The request's field that most likely asked for it: the router never sees the request itself.
+_FIELDS: dict[int, str] = {
+    model.CAPABILITY_CHAT: "messages",
+    model.CAPABILITY_EMBEDDINGS: "inputs",
+    model.CAPABILITY_IMAGES: "messages",
+    model.CAPABILITY_FILES: "messages",
+    model.CAPABILITY_TOOLS: "tools",
+    model.CAPABILITY_JSON_OBJECT: "response_format",
+    model.CAPABILITY_JSON_SCHEMA: "response_format",
+    model.CAPABILITY_LOGPROBS: "logprobs",
+    model.CAPABILITY_CHOICES: "choices",
+    model.CAPABILITY_REASONING_EFFORT: "reasoning_effort",
+    model.CAPABILITY_SEED: "sampling.seed",
+    model.CAPABILITY_PENALTIES: "sampling.frequency_penalty",
+    model.CAPABILITY_LOGIT_BIAS: "sampling.logit_bias",
+    model.CAPABILITY_TOP_K: "sampling.top_k",
+    model.CAPABILITY_STOP: "sampling.stop",
+}
+_CAPABILITY_NAMES: dict[int, str] = {
+    value: name.removeprefix("CAPABILITY_").lower() for name, value in model.Capability.items()
+}
+
+
+def model_not_found(name: str, pools: Mapping[str, Pool]) -> Failure:
+    """There is no such model."""
+    known = sorted(pools)
+    listed = ", ".join(known[:_NAMES_TOLD]) + (", …" if len(known) > _NAMES_TOLD else "")
+    message = f"There is no model `{name}`; there are: {listed}."
+    return Failure(reasons.ERROR_REASON_MODEL_NOT_FOUND, message, model=name)
+
+
+def deadline_exceeded() -> Failure:
+    """There is no time left to place anything."""
+    message = "The deadline passed before the request could be placed."
+    return Failure(reasons.ERROR_REASON_DEADLINE_EXCEEDED, message, stage="placement")
+
+
+def not_placed(pool: Pool, needs: Collection[int], now: float) -> Failure:
+    """No worker of the pool may take the request: it cannot, it is not well, or it is full."""
+    missing = _missing(pool, needs)
+    if missing is not None:
+        return _unsupported(pool, missing)
+    able = [t.worker for t in pool.targets if t.capable(needs) is True and t.worker.serving]
+    well = [worker for worker in able if worker.breaker.admits(now)]
+    if well:
+        return Failure(
+            reasons.ERROR_REASON_FLEET_SATURATED,
+            f"Every worker for `{pool.model}` is full or at its rate limit; try again later.",
+            retry_after=_soonest((worker.held_until for worker in well if not worker.full), now),
+            model=pool.model,
+        )
+    return Failure(
+        reasons.ERROR_REASON_NO_HEALTHY_WORKER,
+        f"No worker for `{pool.model}` is healthy at the moment; try again shortly.",
+        retry_after=retry_after(pool.workers.values(), now),
+        model=pool.model,
+    )
+
+
+def retry_after(workers: Iterable[Worker], now: float) -> float:
+    """Seconds until an ejected worker is tried again, or until it is worth asking anyway."""
+    return _soonest((worker.breaker.reopens_at for worker in workers if worker.breaker.state is State.OPEN), now)
+
+
+def _soonest(times: Iterable[float], now: float) -> float:
+    left = [time - now for time in times if time > now]
+    return min(left, default=_RETRY_SECONDS)
+
+
+def _missing(pool: Pool, needs: Collection[int]) -> int | None:
+    """A capability that rules every target out; None where one can do it all, or has not said what it can do."""
+    if any(target.capable(needs) is not False for target in pool.targets):
+        return None
+    served = [target.worker.served[target.provider_model] for target in pool.targets]
+    # The one that most targets lack is the one to tell of: where one rules all out, it is the culprit.
+    return max(sorted(needs), key=lambda need: sum(need not in capabilities for capabilities in served))
+
+
+def _unsupported(pool: Pool, capability: int) -> Failure:
+    name = _CAPABILITY_NAMES.get(capability, str(capability))
+    field = _FIELDS.get(capability, "")
+    providers = ", ".join(sorted({target.worker.place.provider for target in pool.targets}))
+    return Failure(
+        reasons.ERROR_REASON_UNSUPPORTED,
+        f"No provider of `{pool.model}` can do this: {name} is asked for by `{field}`. Leave it out or choose another "
+        "model.",
+        field=field,
+        model=pool.model,
+        provider=providers,
+    )

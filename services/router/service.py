@@ -1,0 +1,94 @@
+"""RouterService: gRPC in front of the decision core."""
+
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import grpc
+from google.rpc import status_pb2
+from hybridinference.inference.v1 import error_reason_pb2 as reasons
+from hybridinference.router.v1 import placement_pb2 as placement
+from hybridinference.router.v1 import router_service_pb2 as router_service
+from hybridinference.router.v1 import router_service_pb2_grpc as router_grpc
+
+from services.chassis import status
+from services.chassis.failure import Failure
+from services.router.decider import Answer, Decider
+from services.router.fleet import Fleet
+from services.router.leases import GatewayStream
+
+NAME = router_service.DESCRIPTOR.services_by_name["RouterService"].full_name
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class RouterServicer(router_grpc.RouterServiceServicer):
+    """Turns messages into calls of the core, and its answers into messages. Decides nothing."""
+
+    def __init__(self, decider: Decider, fleet: Fleet, *, clock: Callable[[], float]) -> None:
+        self._decider = decider
+        self._fleet = fleet
+        self._clock = clock
+
+    async def Place(
+        self, request_iterator: AsyncIterator[router_service.PlaceRequest], context: Context
+    ) -> AsyncIterator[router_service.PlaceResponse]:
+        """Answer a gateway's commands, those of one message together, until its stream ends."""
+        stream: GatewayStream | None = None
+        try:
+            async for request in request_iterator:
+                commands = list(request.commands)
+                if stream is None:
+                    stream = self._opened(commands)
+                    commands = commands[1:]
+                answers = self._told(stream, commands, self._clock())
+                self._fleet.notify()
+                if answers:
+                    yield router_service.PlaceResponse(answers=answers)
+        finally:
+            if stream is not None:
+                self._decider.on_stream_end(stream)
+                self._fleet.notify()
+
+    async def WatchFleet(
+        self, request: router_service.WatchFleetRequest, context: Context
+    ) -> AsyncIterator[router_service.WatchFleetResponse]:
+        """Send the fleet, at once and on change."""
+        async with contextlib.aclosing(self._fleet.snapshots()) as snapshots:
+            async for workers in snapshots:
+                yield router_service.WatchFleetResponse(workers=workers)
+
+    def _opened(self, commands: list[router_service.PlaceCommand]) -> GatewayStream:
+        if not commands or not commands[0].HasField("hello"):
+            message = "The first command on a Place stream is `hello`, with the leases that still run."
+            raise Failure(reasons.ERROR_REASON_SPEC_INVALID, message, field="commands[0].hello")
+        hello = commands[0].hello
+        return self._decider.on_stream(hello.gateway, hello.leases)
+
+    def _told(
+        self, stream: GatewayStream, commands: list[router_service.PlaceCommand], now: float
+    ) -> list[router_service.PlaceAnswer]:
+        answers = (self._one(stream, command, now) for command in commands)
+        return [_answered(answer) for answer in answers if answer is not None]
+
+    def _one(self, stream: GatewayStream, command: router_service.PlaceCommand, now: float) -> Answer | None:
+        match command.WhichOneof("command"):
+            case "ask":
+                return self._decider.on_ask(stream, command.ask, now)
+            case "first_content":
+                self._decider.on_first_content(stream, command.first_content)
+            case "outcome":
+                return self._decider.on_outcome(stream, command.outcome, now)
+            case "withdrawal":
+                self._decider.on_withdrawal(stream, command.withdrawal.generation_id)
+            case "hello":
+                raise Failure(reasons.ERROR_REASON_SPEC_INVALID, "A Place stream has one `hello`.", field="hello")
+        return None  # nothing, or a command of a newer gateway
+
+
+def _answered(answer: Answer) -> router_service.PlaceAnswer:
+    if isinstance(answer, placement.Placement):
+        return router_service.PlaceAnswer(placement=answer)
+    cause = answer.cause
+    told: status_pb2.Status = status.to_status(cause) if isinstance(cause, Failure) else cause
+    return router_service.PlaceAnswer(refusal=placement.Refusal(generation_id=answer.generation_id, status=told))

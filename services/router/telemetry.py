@@ -1,0 +1,113 @@
+"""Metrics and log lines of the router's decisions."""
+
+import functools
+
+import structlog
+from hybridinference.inference.v1 import error_reason_pb2 as reasons
+from hybridinference.router.v1 import fleet_pb2 as fleet
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from services.router.breaker import State
+from services.router.faults import Kind
+from services.router.retries import Stop
+from services.router.roster import Roster
+from services.router.worker import Worker
+
+LOG = structlog.get_logger()
+
+_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+_BREAKER = {State.CLOSED: 0, State.HALF_OPEN: 1, State.OPEN: 2}
+_HEALTHS = {value: name.removeprefix("WORKER_HEALTH_").lower() for name, value in fleet.WorkerHealth.items() if value}
+# A reason from a newer peer must not open a series of its own.
+_REASONS = frozenset(name.removeprefix("ERROR_REASON_") for name, _ in reasons.ErrorReason.items())
+
+
+class Telemetry:
+    """Counts every decision; writes a line for a refusal and for a worker that goes or comes back."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+        self._placements = Counter(
+            "hybrid_router_placements_total", "Attempts placed.", ("strategy", "worker"), registry=registry
+        )
+        self._retries = Counter(
+            "hybrid_router_retries_total", "Attempts placed after another failed.", ("worker",), registry=registry
+        )
+        self._refusals = Counter(
+            "hybrid_router_refusals_total",
+            "Requests refused, or not tried again, by what the caller was told and what ended the attempts.",
+            ("reason", "stop"),
+            registry=registry,
+        )
+        self._outcomes = Counter(
+            "hybrid_router_outcomes_total",
+            "Attempts ended, by what that says of the worker.",
+            ("worker", "outcome"),
+            registry=registry,
+        )
+        self._first_content = Histogram(
+            "hybrid_router_first_content_seconds",
+            "Time from an attempt's start to its first content.",
+            ("worker",),
+            buckets=_SECONDS,
+            registry=registry,
+        )
+
+    def watch(self, roster: Roster) -> None:
+        """Tell of the workers as they are when somebody looks."""
+        leases = Gauge("hybrid_router_leases", "Attempts placed and not ended.", ("worker",), registry=self._registry)
+        breaker = Gauge(
+            "hybrid_router_breaker_state",
+            "0: attempts pass, 1: one probes, 2: none pass.",
+            ("worker",),
+            registry=self._registry,
+        )
+        health = Gauge(
+            "hybrid_router_worker_health",
+            "1 for the health that a worker has, 0 for the others.",
+            ("worker", "health"),
+            registry=self._registry,
+        )
+        for name, worker in roster.workers.items():
+            leases.labels(name).set_function(functools.partial(_leases, worker))
+            breaker.labels(name).set_function(functools.partial(_breaker, worker))
+            for value, label in _HEALTHS.items():
+                health.labels(name, label).set_function(functools.partial(_has_health, worker, value))
+
+    def placed(self, strategy: str, worker: str, number: int) -> None:
+        """Count a placement."""
+        self._placements.labels(strategy, worker).inc()
+        if number > 1:
+            self._retries.labels(worker).inc()
+
+    def refused(self, model: str, reason: str, generation_id: str, stop: Stop | None) -> None:
+        """Count a refusal, and say why."""
+        label = reason if reason in _REASONS else "UNSPECIFIED"
+        self._refusals.labels(label, stop.value if stop else "").inc()
+        fields = {"stop": stop.value} if stop else {}
+        LOG.info("generation.refused", model=model, reason=label, generation_id=generation_id, **fields)
+
+    def first_content(self, worker: str, seconds: float) -> None:
+        """Observe a latency."""
+        self._first_content.labels(worker).observe(seconds)
+
+    def ended(self, worker: str, kind: Kind) -> None:
+        """Count an outcome."""
+        self._outcomes.labels(worker, kind.value).inc()
+
+    def health(self, worker: str, health: "fleet.WorkerHealth.ValueType") -> None:
+        """Say that a worker went, or came back."""
+        log = LOG.info if health == fleet.WORKER_HEALTH_HEALTHY else LOG.warning
+        log("worker.health_changed", worker=worker, health=_HEALTHS[health])
+
+
+def _leases(worker: Worker) -> float:
+    return worker.leases
+
+
+def _breaker(worker: Worker) -> float:
+    return _BREAKER[worker.breaker.state]
+
+
+def _has_health(worker: Worker, health: int) -> float:
+    return float(worker.health == health)
