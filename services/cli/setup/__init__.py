@@ -1,0 +1,1 @@
+"""From a fresh clone to ready environments, with nothing but the standard library of Python 3.11."""
