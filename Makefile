@@ -1,0 +1,85 @@
+# Every command runs in an environment that the set-up makes from a lock: nothing needs to be installed by hand.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+SETUP = $(PYTHON) -m services.cli.setup
+# Looked up when a recipe runs, after `dev-environment` has made it.
+DEV = $$($(SETUP) python dev)
+BIN = $$(dirname $(DEV))
+export PYTHONPATH := .:gen
+
+.DEFAULT_GOAL := help
+.PHONY: help setup up demo down dev-environment test test-fast protos check-protos googleapis buf protos-release lint types imports lock clean
+
+help:  ## List the targets.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
+
+setup:  ## Make the mesh, the engine and the model ready.
+	$(SETUP) mesh engine model
+
+up: setup  ## Start everything; ARGS goes to `hybrid up`.
+	bin/hybrid up $(ARGS)
+
+demo:  ## Show the mesh at work without an engine; ARGS goes to `hybrid demo`.
+	$(SETUP) mesh
+	bin/hybrid demo $(ARGS)
+
+down:  ## Stop what `make up` left running.
+	bin/hybrid down $(ARGS)
+
+dev-environment:
+	@$(SETUP) dev >/dev/null
+
+NOT_SLOW = not slow and not engine and not edge
+
+test: dev-environment  ## Run all tests: the fast ones, then those with processes, Envoy and the engine.
+	$(SETUP) mesh engine model
+	$(DEV) -m pytest -m "$(NOT_SLOW)" $(ARGS)
+	$(DEV) -m pytest -m "not ($(NOT_SLOW))" $(ARGS)
+
+test-fast: dev-environment  ## Run the tests that need no engine, no Envoy and little time.
+	$(DEV) -m pytest -m "$(NOT_SLOW)" $(ARGS)
+
+GEN ?= gen
+
+protos: dev-environment  ## Rebuild gen/ from protos/.
+	@rm -rf $(GEN) && mkdir -p $(GEN)
+	@python=$(DEV); PATH=$$(dirname $$python):$$PATH; \
+	common=$$($$python -c 'import pathlib, google.rpc.status_pb2 as m; print(pathlib.Path(m.__file__).parents[2])'); \
+	$$python -m grpc_tools.protoc -Iprotos -I$$common --python_out=$(GEN) --pyi_out=$(GEN) $$(find protos -name '*.proto' | sort); \
+	$$python -m grpc_tools.protoc -Iprotos -I$$common --grpc_python_out=$(GEN) --mypy_grpc_out=$(GEN) $$(find protos -name '*_service.proto' | sort)
+
+check-protos:  ## Check that gen/ is what protos/ generates.
+	@rm -rf build/gen
+	@$(MAKE) --no-print-directory protos GEN=build/gen
+	diff -r -x __pycache__ build/gen gen
+
+googleapis: dev-environment
+	@rm -rf build/googleapis && mkdir -p build/googleapis/google
+	@common=$$($(DEV) -c 'import pathlib, google.rpc.status_pb2 as m; print(pathlib.Path(m.__file__).parents[1])'); \
+	for area in api rpc; do (cd $$common && find $$area -name '*.proto' -exec cp --parents {} $(CURDIR)/build/googleapis/google \;); done
+
+buf: googleapis  ## Lint the contracts, check their format, and that they break nothing that was released.
+	$(BIN)/buf lint
+	$(BIN)/buf format protos --diff --exit-code
+	@if [ -e protos/released.binpb ]; then set -x; $(BIN)/buf breaking protos --against protos/released.binpb; \
+	else echo "nothing is released yet: make protos-release"; fi
+
+protos-release: googleapis  ## Take the contracts as they are as the released ones.
+	$(BIN)/buf build protos -o protos/released.binpb
+
+lint: dev-environment  ## Check style and format.
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: dev-environment  ## Check types.
+	$(BIN)/mypy
+
+imports: dev-environment  ## Check who imports whom.
+	$(BIN)/lint-imports
+
+lock: dev-environment  ## Regenerate the locks; ARGS=--upgrade takes newer versions.
+	requirements/lock $(BIN)/uv $(ARGS)
+
+clean:  ## Remove what the checks and builds leave behind; the shared cache stays.
+	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find services gen tests -name __pycache__ -type d -prune -exec rm -rf {} +
