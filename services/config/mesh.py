@@ -29,7 +29,7 @@ class Gateway(Section):
     idle_seconds: float = pydantic.Field(default=60.0, gt=0, description="Longest silence of a worker within a stream.")
     slow_reader_seconds: float = pydantic.Field(default=60.0, gt=0, description="How long a client may not read.")
     drain_seconds: float = pydantic.Field(default=30.0, ge=0, description="How long running calls may finish on stop.")
-    max_waiting: int = pydantic.Field(default=4096, ge=1, description="Most requests under way at once.")
+    max_running: int = pydantic.Field(default=4096, ge=1, description="Most requests under way at once.")
 
 
 class Retry(Section):
@@ -122,6 +122,10 @@ class MeshConfig(Section):
         for name in self.providers:
             if not name.replace("-", "").replace("_", "").isalnum():
                 raise ValueError(f"provider `{name}`: a name is letters, digits, - and _")
+        addresses = [place.address for place in self.workers()]
+        for address in addresses:
+            if addresses.count(address) > 1:
+                raise ValueError(f"two workers have the address {address}")
         seen: set[str] = set()
         for model in self.models:
             if model.name in seen:
@@ -164,7 +168,7 @@ class MeshConfig(Section):
 
     def metrics_address(self, process: str) -> str:
         """Where a process serves its metrics."""
-        return self.metrics.listen.format(process=process)
+        return self.metrics.listen.replace("{process}", process)
 
 
 def load(path: pathlib.Path, environment: Mapping[str, str] | None = None) -> MeshConfig:

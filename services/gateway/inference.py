@@ -1,0 +1,81 @@
+"""The typed face: InferenceService over the relay."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+
+from hybridinference.gateway.v1 import inference_service_pb2 as gateway
+from hybridinference.gateway.v1 import inference_service_pb2_grpc as gateway_grpc
+from hybridinference.inference.v1 import error_reason_pb2 as reasons
+from hybridinference.inference.v1 import generation_pb2 as generation
+from services.chassis.deadline import to_duration
+from services.chassis.failure import Failure
+from services.gateway.arrival import Arrival
+from services.gateway.coalesce import coalesce
+from services.gateway.fold import Fold
+from services.gateway.models import Models
+from services.gateway.relay import Generation, Relay
+from services.gateway.validate import invalid
+
+Context = grpc.aio.ServicerContext[Any, Any]
+NAME = gateway.DESCRIPTOR.services_by_name["InferenceService"].full_name
+
+_DEFAULT_PAGE, _LARGEST_PAGE = 100, 1000
+
+
+class InferenceServicer(gateway_grpc.InferenceServiceServicer):
+    """Generate is the fold of StreamGenerate."""
+
+    def __init__(self, relay: Relay, models: Models, *, longest_seconds: float) -> None:
+        self._relay = relay
+        self._models = models
+        self._longest_seconds = longest_seconds
+
+    async def Generate(self, request: gateway.GenerateRequest, context: Context) -> gateway.GenerateResponse:  # type: ignore[override]
+        running = self._begin(request.spec, context, streamed=False)
+        fold = Fold()
+        async with contextlib.aclosing(running.events()) as batches:
+            async for events in batches:
+                fold.take(events)
+        response = fold.whole()
+        response.generation_id = running.id
+        response.route.provider = running.provider
+        response.route.attempts = running.attempts
+        response.route.queue_time.CopyFrom(to_duration(running.queue_seconds))
+        return response
+
+    async def StreamGenerate(  # type: ignore[override]
+        self, request: gateway.StreamGenerateRequest, context: Context
+    ) -> AsyncIterator[gateway.StreamGenerateResponse]:
+        running = self._begin(request.spec, context, streamed=True)
+        generation_id = running.id
+        async with contextlib.aclosing(running.events()) as batches:
+            async for events in batches:
+                for event in coalesce(events):
+                    yield gateway.StreamGenerateResponse(event=event, generation_id=generation_id)
+                    generation_id = ""
+
+    async def Embed(self, request: gateway.EmbedRequest, context: Context) -> gateway.EmbedResponse:  # type: ignore[override]
+        self._models.require(request.spec.model)
+        raise Failure(
+            reasons.ERROR_REASON_UNSUPPORTED,
+            f"No provider of `{request.spec.model}` can embed.",
+            field="model",
+            model=request.spec.model,
+        )
+
+    async def ListModels(self, request: gateway.ListModelsRequest, context: Context) -> gateway.ListModelsResponse:  # type: ignore[override]
+        size = request.page_size or _DEFAULT_PAGE
+        if size > _LARGEST_PAGE:
+            raise invalid("page_size", f"must be at most {_LARGEST_PAGE}")
+        # Names are unique and sorted, so the last name of a page is where the next one begins.
+        rest = [model for model in self._models.all() if model.name > request.page_token]
+        more = rest[size - 1].name if len(rest) > size else ""
+        return gateway.ListModelsResponse(models=rest[:size], next_page_token=more)
+
+    def _begin(self, spec: generation.GenerationSpec, context: Context, *, streamed: bool) -> Generation:
+        arrival = Arrival(context, now=asyncio.get_running_loop().time(), longest_seconds=self._longest_seconds)
+        return self._relay.begin(arrival.call(spec, api="inference", streamed=streamed))

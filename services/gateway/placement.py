@@ -1,0 +1,188 @@
+"""Where attempts go: one long stream to the router, which carries every ask and every lease."""
+
+import asyncio
+import contextlib
+from collections import Counter
+from typing import Any
+
+import grpc
+import structlog
+from prometheus_client import CollectorRegistry
+from prometheus_client import Counter as Metric
+
+from hybridinference.inference.v1 import error_reason_pb2 as reasons
+from hybridinference.router.v1 import placement_pb2 as placement
+from hybridinference.router.v1 import router_service_pb2 as router
+from hybridinference.router.v1 import router_service_pb2_grpc as router_grpc
+from services.chassis import ids, status
+from services.chassis.deadline import Deadline
+from services.chassis.failure import Failure
+from services.gateway import fallback
+from services.gateway.fleet import FleetView
+
+LOG = structlog.get_logger()
+
+_RECONNECT_SECONDS = 0.1
+
+
+class Placements:
+    """Asks the router, and tells it how attempts went. Without a router it places first attempts itself."""
+
+    def __init__(
+        self, stub: "router_grpc.RouterServiceAsyncStub", fleet: FleetView, registry: CollectorRegistry, *, gateway: str
+    ) -> None:
+        self._stub = stub
+        self._fleet = fleet
+        self._gateway = gateway
+        self.connected = asyncio.Event()
+        self._outbox = router.PlaceRequest()
+        self._wake = asyncio.Event()
+        self._waiting: dict[str, asyncio.Future[router.PlaceAnswer | None]] = {}
+        self._leases: dict[str, placement.RunningLease] = {}
+        self._alone = Metric(
+            "hybrid_gateway_fallback_placements_total",
+            "Attempts that the gateway placed without a router.",
+            registry=registry,
+        )
+        self._losses = Metric("hybrid_gateway_router_losses_total", "Lost Place streams.", registry=registry)
+
+    async def place(self, ask: placement.PlacementAsk, deadline: Deadline) -> placement.Placement:
+        """Where the first attempt goes.
+
+        Raises:
+            Failure: as the router refuses; DEADLINE_EXCEEDED while waiting.
+        """
+        answer = await self._ask(ask.generation_id, router.PlaceCommand(ask=ask), deadline)
+        if answer is None:
+            return self._place_alone(ask)
+        return self._leased(answer, ask.model)
+
+    async def after_failure(
+        self, lease: placement.Placement, outcome: placement.AttemptOutcome, failure: Failure, deadline: Deadline
+    ) -> placement.Placement:
+        """Where the next attempt goes after one that failed before its first content.
+
+        Raises:
+            Failure: as the router refuses; `failure` itself where no router can be asked.
+        """
+        model = self._leases[lease.attempt_id].model
+        command = router.PlaceCommand(outcome=outcome)
+        del self._leases[lease.attempt_id]
+        answer = await self._ask(lease.generation_id, command, deadline)
+        if answer is None:
+            raise Failure(
+                failure.reason, failure.message, retry_after=failure.retry_after or 1.0, metadata=failure.metadata
+            )
+        return self._leased(answer, model)
+
+    def first_content(self, report: placement.FirstContent) -> None:
+        """An attempt has begun to answer."""
+        self._leases[report.attempt_id].committed = True
+        self._tell(router.PlaceCommand(first_content=report))
+
+    def ended(self, outcome: placement.AttemptOutcome) -> None:
+        """An attempt has ended, and no other is wanted."""
+        if self._leases.pop(outcome.attempt_id, None) is not None:
+            self._tell(router.PlaceCommand(outcome=outcome))
+
+    async def follow(self) -> None:
+        """Keep the stream open for ever, through the router's restarts."""
+        while True:
+            call = self._stub.Place()
+            try:
+                await self._converse(call)
+            except* grpc.aio.AioRpcError as lost:
+                LOG.debug("router.unreachable", error=repr(lost.exceptions[0]))
+            finally:
+                call.cancel()
+                self._disconnected()
+            await asyncio.sleep(_RECONNECT_SECONDS)
+
+    async def _converse(self, call: Any) -> None:
+        await call.wait_for_connection()
+        hello = router.Hello(gateway=self._gateway, leases=list(self._leases.values()))
+        self._outbox = router.PlaceRequest(commands=[router.PlaceCommand(hello=hello)])
+        self._wake.set()
+        self.connected.set()
+        LOG.info("router.connected", leases=len(hello.leases))
+        async with asyncio.TaskGroup() as tasks:
+            writer = tasks.create_task(self._write(call))
+            while (response := await call.read()) is not grpc.aio.EOF:
+                for answer in response.answers:
+                    self._answered(answer)
+            writer.cancel()
+
+    async def _write(self, call: Any) -> None:
+        with contextlib.suppress(asyncio.InvalidStateError):  # the call is over; the reader says why
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                ready, self._outbox = self._outbox, router.PlaceRequest()
+                if ready.commands:
+                    await call.write(ready)
+
+    def _disconnected(self) -> None:
+        if self.connected.is_set():
+            self._losses.inc()
+            LOG.warning("router.lost", waiting=len(self._waiting), leases=len(self._leases))
+        self.connected.clear()
+        for waiting in self._waiting.values():
+            if not waiting.done():
+                waiting.set_result(None)
+
+    def _answered(self, answer: router.PlaceAnswer) -> None:
+        kind = answer.WhichOneof("answer")
+        generation_id = answer.placement.generation_id if kind == "placement" else answer.refusal.generation_id
+        waiting = self._waiting.get(generation_id)
+        if waiting is not None and not waiting.done():
+            waiting.set_result(answer)
+        elif kind == "placement":  # the caller has gone away meanwhile: give the place back
+            gone = Failure(reasons.ERROR_REASON_CANCELLED, "The caller went away.")
+            outcome = placement.AttemptOutcome(attempt_id=answer.placement.attempt_id, status=status.to_status(gone))
+            self._tell(router.PlaceCommand(outcome=outcome))
+
+    async def _ask(
+        self, generation_id: str, command: router.PlaceCommand, deadline: Deadline
+    ) -> router.PlaceAnswer | None:
+        """The router's answer; None without a router."""
+        if not self.connected.is_set():
+            return None
+        waiting = self._waiting[generation_id] = asyncio.get_running_loop().create_future()
+        self._tell(command)
+        try:
+            async with asyncio.timeout_at(deadline.at):
+                return await waiting
+        except TimeoutError as error:
+            self._tell(router.PlaceCommand(withdrawal=router.Withdrawal(generation_id=generation_id)))
+            raise Failure(
+                reasons.ERROR_REASON_DEADLINE_EXCEEDED,
+                "The deadline passed before a worker was free.",
+                stage="placement",
+            ) from error
+        except asyncio.CancelledError:
+            self._tell(router.PlaceCommand(withdrawal=router.Withdrawal(generation_id=generation_id)))
+            raise
+        finally:
+            del self._waiting[generation_id]
+
+    def _place_alone(self, ask: placement.PlacementAsk) -> placement.Placement:
+        in_flight = Counter(lease.worker for lease in self._leases.values())
+        placed = fallback.place(ask, self._fleet.workers, in_flight, ids.new_id())
+        self._alone.inc()
+        return self._hold(placed, ask.model)
+
+    def _leased(self, answer: router.PlaceAnswer, model: str) -> placement.Placement:
+        if answer.HasField("refusal"):
+            raise status.from_status(answer.refusal.status)
+        return self._hold(answer.placement, model)
+
+    def _hold(self, placed: placement.Placement, model: str) -> placement.Placement:
+        self._leases[placed.attempt_id] = placement.RunningLease(
+            attempt_id=placed.attempt_id, generation_id=placed.generation_id, worker=placed.worker, model=model
+        )
+        return placed
+
+    def _tell(self, command: router.PlaceCommand) -> None:
+        if self.connected.is_set():
+            self._outbox.commands.append(command)
+            self._wake.set()

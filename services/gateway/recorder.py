@@ -1,0 +1,202 @@
+"""What became of each request: one ledger record, one log line, the metrics."""
+
+import dataclasses
+import time
+
+import structlog
+from google.protobuf import timestamp_pb2
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from hybridinference.gateway.v1 import ledger_pb2 as ledger
+from hybridinference.inference.v1 import error_reason_pb2 as reasons
+from hybridinference.inference.v1 import generation_pb2 as generation
+from hybridinference.router.v1 import placement_pb2 as placement
+from services.chassis.failure import Failure
+from services.gateway.call import Call
+from services.gateway.spool import Spool
+
+LOG = structlog.get_logger()
+
+_SHED = (
+    reasons.ERROR_REASON_FLEET_SATURATED,
+    reasons.ERROR_REASON_WORKER_SATURATED,
+    reasons.ERROR_REASON_RATE_LIMITED,
+    reasons.ERROR_REASON_QUOTA_EXHAUSTED,
+)
+# The buckets of vLLM's own histogram, so that panels overlay.
+_SECONDS = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 20, 40, 80, 160, 640)
+
+
+class RequestMetrics:
+    """What is counted of requests. `model` is a configured name, never what a caller made up."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        labels = ("api", "model")
+        self.running = Gauge("hybrid_gateway_requests_running", "Requests under way.", registry=registry)
+        self.ended = Counter(
+            "hybrid_gateway_requests_total",
+            "Requests ended, by outcome and reason.",
+            (*labels, "outcome", "reason"),
+            registry=registry,
+        )
+        self.seconds = Histogram(
+            "hybrid_gateway_request_seconds", "Duration of requests.", labels, buckets=_SECONDS, registry=registry
+        )
+        self.first_content = Histogram(
+            "hybrid_gateway_first_content_seconds",
+            "Time from a request's arrival to its first content.",
+            labels,
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.tokens = Counter(
+            "hybrid_gateway_tokens_total", "Tokens, by direction.", (*labels, "direction"), registry=registry
+        )
+        self.attempts = Counter(
+            "hybrid_gateway_attempts_total",
+            "Attempts ended.",
+            ("provider", "worker", "outcome", "reason"),
+            registry=registry,
+        )
+
+
+@dataclasses.dataclass(slots=True)
+class Entry:
+    """The record of one request while it runs. Times are seconds since 1970."""
+
+    generation_id: str
+    call: Call
+    received_at: float
+    first_content_at: float | None = None
+    usage: generation.Usage | None = None
+    finish_reasons: tuple["generation.FinishReason.ValueType", ...] = ()
+    provider_model: str = ""
+    attempts: list[ledger.AttemptRecord] = dataclasses.field(default_factory=list)
+
+    def attempt_begins(self, placed: placement.Placement) -> None:
+        """Another attempt has been placed."""
+        self.attempts.append(
+            ledger.AttemptRecord(
+                attempt_id=placed.attempt_id,
+                number=len(self.attempts) + 1,
+                provider=placed.provider,
+                worker=placed.worker,
+                provider_model=placed.provider_model,
+                strategy=placed.strategy,
+                placed_at=_timestamp(time.time()),
+            )
+        )
+
+
+class Recorder:
+    """Writes each request down, exactly once, when it ends."""
+
+    def __init__(self, spool: Spool, metrics: RequestMetrics, *, config_version: str, models: frozenset[str]) -> None:
+        self._spool = spool
+        self._metrics = metrics
+        self._config_version = config_version
+        self._models = models
+
+    def begin(self, generation_id: str, call: Call) -> Entry:
+        """A request is accepted.
+
+        Raises:
+            Failure: ACCOUNTING_UNAVAILABLE where it could not be written down.
+        """
+        self._spool.check()
+        self._metrics.running.inc()
+        return Entry(generation_id, call, received_at=time.time())
+
+    def attempt_ended(
+        self, entry: Entry, failure: Failure | None, usage: generation.Usage | None, first_content_at: float | None
+    ) -> None:
+        """The last attempt of a request has ended."""
+        attempt = entry.attempts[-1]
+        attempt.ended_at.CopyFrom(_timestamp(time.time()))
+        if first_content_at is not None:
+            attempt.first_content_at.CopyFrom(_timestamp(first_content_at))
+        attempt.outcome = outcome_of(failure)
+        attempt.error_reason = failure.reason_name if failure else ""
+        if usage is not None:
+            attempt.usage.CopyFrom(usage)
+        self._metrics.attempts.labels(
+            attempt.provider, attempt.worker, _name(attempt.outcome), attempt.error_reason
+        ).inc()
+
+    def end(self, entry: Entry, failure: Failure | None) -> None:
+        """A request has ended."""
+        ended_at = time.time()
+        call = entry.call
+        served = entry.attempts[-1] if entry.attempts else ledger.AttemptRecord()
+        request = ledger.RequestRecord(
+            generation_id=entry.generation_id,
+            api=call.api,
+            operation=call.operation,
+            model=call.spec.model,
+            streamed=call.streamed,
+            received_at=_timestamp(entry.received_at),
+            ended_at=_timestamp(ended_at),
+            outcome=outcome_of(failure),
+            error_reason=failure.reason_name if failure else "",
+            finish_reasons=entry.finish_reasons,
+            usage=entry.usage,
+            config_version=self._config_version,
+            provider=served.provider,
+            worker=served.worker,
+            provider_model=entry.provider_model or served.provider_model,
+            user=call.spec.user,
+            edge_request_id=call.edge_request_id,
+            trace_id=call.trace_id,
+        )
+        if entry.first_content_at is not None:
+            request.first_content_at.CopyFrom(_timestamp(entry.first_content_at))
+        self._spool.append(ledger.LedgerRecord(request=request, attempts=entry.attempts))
+        self._observe(entry, request, ended_at)
+
+    def _observe(self, entry: Entry, request: ledger.RequestRecord, ended_at: float) -> None:
+        metrics = self._metrics
+        model = request.model if request.model in self._models else "other"
+        labels = (request.api, model)
+        metrics.running.dec()
+        metrics.ended.labels(*labels, _name(request.outcome), request.error_reason).inc()
+        metrics.seconds.labels(*labels).observe(ended_at - entry.received_at)
+        if entry.first_content_at is not None:
+            metrics.first_content.labels(*labels).observe(entry.first_content_at - entry.received_at)
+        if entry.usage is not None:
+            metrics.tokens.labels(*labels, "input").inc(entry.usage.input_tokens)
+            metrics.tokens.labels(*labels, "output").inc(entry.usage.output_tokens)
+        LOG.info(
+            "request.finished",
+            generation_id=entry.generation_id,
+            api=request.api,
+            model=model,
+            outcome=_name(request.outcome),
+            reason=request.error_reason,
+            worker=request.worker,
+            attempts=len(entry.attempts),
+            output_tokens=request.usage.output_tokens,
+            ms=round((ended_at - entry.received_at) * 1e3, 1),
+            edge_request_id=request.edge_request_id,
+        )
+
+
+def outcome_of(failure: Failure | None) -> "ledger.Outcome.ValueType":
+    """How a request or an attempt with this failure ended."""
+    if failure is None:
+        return ledger.OUTCOME_SUCCESS
+    if failure.reason == reasons.ERROR_REASON_CANCELLED:
+        return ledger.OUTCOME_CANCELLED
+    if failure.reason == reasons.ERROR_REASON_DEADLINE_EXCEEDED:
+        return ledger.OUTCOME_DEADLINE
+    if failure.reason in _SHED:
+        return ledger.OUTCOME_SHED
+    return ledger.OUTCOME_ERROR
+
+
+def _name(outcome: "ledger.Outcome.ValueType") -> str:
+    return ledger.Outcome.Name(outcome).removeprefix("OUTCOME_").lower()
+
+
+def _timestamp(seconds: float) -> timestamp_pb2.Timestamp:
+    whole = int(seconds)
+    return timestamp_pb2.Timestamp(seconds=whole, nanos=int((seconds - whole) * 1e9))

@@ -1,0 +1,173 @@
+"""One stream to each worker, which carries every attempt there."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import grpc
+import structlog
+
+from hybridinference.inference.v1 import error_reason_pb2 as reasons
+from hybridinference.worker.v1 import session_pb2 as session
+from hybridinference.worker.v1 import worker_service_pb2 as worker
+from hybridinference.worker.v1 import worker_service_pb2_grpc as worker_grpc
+from services.chassis.channel import open_channel
+from services.chassis.failure import Failure
+from services.gateway.attempt import CREDIT_BYTES, Attempt
+
+LOG = structlog.get_logger()
+
+# One message over the limit would end the whole session and everyone on it, so it is refused before it is written.
+_MAX_START_BYTES = 60 << 20
+_SWEEP_SECONDS = 1.0
+
+
+class WorkerSession:
+    """A session that is open, or has broken for good. Not reopened: the next attempt opens another."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self.open = True
+        self._commands = worker.SessionRequest()
+        self._wake = asyncio.Event()
+        self._attempts: dict[str, Attempt] = {}
+
+    @contextlib.contextmanager
+    def attempt(self, start: session.StartAttempt) -> Iterator[Attempt]:
+        """Run an attempt while the context lasts; leaving it early cancels the attempt.
+
+        Raises:
+            Failure: REQUEST_TOO_LARGE, before anything is sent.
+        """
+        if start.ByteSize() > _MAX_START_BYTES:
+            raise Failure(
+                reasons.ERROR_REASON_REQUEST_TOO_LARGE,
+                f"The request is larger than {_MAX_START_BYTES >> 20} MiB.",
+                limit_bytes=str(_MAX_START_BYTES),
+            )
+        start.credit_bytes = CREDIT_BYTES
+        attempt = Attempt(start.attempt_id, self._command, now=asyncio.get_running_loop().time())
+        self._attempts[attempt.id] = attempt
+        self._command(session.SessionCommand(start=start))
+        if not self.open:
+            attempt.fail(_lost(self.address, "is gone"))
+        try:
+            yield attempt
+        finally:
+            del self._attempts[attempt.id]
+            if not attempt.over:
+                cancel = session.CancelAttempt(attempt_id=attempt.id)
+                self._command(session.SessionCommand(cancel=cancel))
+
+    async def run(self) -> None:
+        """Carry commands and events until the worker ends the stream or it breaks."""
+        why = "ended the session"
+        async with open_channel(self.address) as channel:
+            call = worker_grpc.WorkerServiceStub(channel).Session()
+            try:
+                async with asyncio.TaskGroup() as tasks:
+                    writer = tasks.create_task(self._write(call))
+                    await self._read(call)
+                    writer.cancel()
+            except* grpc.aio.AioRpcError as broken:
+                error = broken.exceptions[0]
+                assert isinstance(error, grpc.aio.AioRpcError)
+                why = f"cannot be reached ({error.code().name})"
+            finally:
+                self.open = False
+                call.cancel()
+                for attempt in self._attempts.values():
+                    attempt.fail(_lost(self.address, why))
+
+    def sweep(self, *, now: float, idle_seconds: float, slow_reader_seconds: float) -> None:
+        """Fail attempts whose worker has fallen silent, and end those whose reader does not read."""
+        for attempt in self._attempts.values():
+            if attempt.over:
+                continue
+            if attempt.unread and now - attempt.taken_at > slow_reader_seconds:
+                LOG.warning("attempt.slow_reader", attempt_id=attempt.id)
+                attempt.fail(Failure(reasons.ERROR_REASON_SLOW_CONSUMER, "The answer was not read for too long."))
+                if attempt.reader is not None:
+                    attempt.reader.cancel()  # it is stuck in a write that nobody takes
+            elif attempt.begun and not attempt.unread and now - attempt.heard_at > idle_seconds:
+                attempt.fail(
+                    Failure(
+                        reasons.ERROR_REASON_DEADLINE_EXCEEDED,
+                        f"The worker sent nothing for {idle_seconds:g} seconds.",
+                        stage="idle",
+                    )
+                )
+
+    def _command(self, command: session.SessionCommand) -> None:
+        self._commands.commands.append(command)
+        self._wake.set()
+
+    async def _write(self, call: Any) -> None:
+        with contextlib.suppress(asyncio.InvalidStateError):  # the call is over; the reader says why
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                ready, self._commands = self._commands, worker.SessionRequest()
+                await call.write(ready)
+
+    async def _read(self, call: Any) -> None:
+        loop = asyncio.get_running_loop()
+        while (response := await call.read()) is not grpc.aio.EOF:
+            now = loop.time()
+            for item in response.events:
+                attempt = self._attempts.get(item.attempt_id)
+                if attempt is not None:  # else: a late word of an attempt that is over here
+                    attempt.deliver(item, now=now)
+        code = await call.code()
+        if code is not grpc.StatusCode.OK:
+            raise grpc.aio.AioRpcError(code, grpc.aio.Metadata(), grpc.aio.Metadata(), await call.details())
+
+
+class Sessions:
+    """The open sessions, one per worker address."""
+
+    def __init__(self, tasks: asyncio.TaskGroup) -> None:
+        self._tasks = tasks
+        self._sessions: dict[str, WorkerSession] = {}
+        self._running: set[asyncio.Task[None]] = set()
+
+    def to(self, address: str) -> WorkerSession:
+        """The session to a worker; opened when there is none."""
+        current = self._sessions.get(address)
+        if current is None or not current.open:
+            current = self._sessions[address] = WorkerSession(address)
+            task = self._tasks.create_task(current.run())
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+        return current
+
+    def close(self) -> None:
+        """End every session."""
+        for task in self._running:
+            task.cancel()
+
+    async def sweep(self, *, idle_seconds: float, slow_reader_seconds: float) -> None:
+        """Once a second, for ever: find silent workers and readers that do not read."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(_SWEEP_SECONDS)
+            for one in self._sessions.values():
+                one.sweep(now=loop.time(), idle_seconds=idle_seconds, slow_reader_seconds=slow_reader_seconds)
+
+
+@contextlib.asynccontextmanager
+async def open_sessions(*, idle_seconds: float, slow_reader_seconds: float) -> AsyncIterator[Sessions]:
+    """The sessions of a gateway. Leaving the context ends them, and every attempt on them."""
+    async with asyncio.TaskGroup() as tasks:
+        sessions = Sessions(tasks)
+        sweeper = tasks.create_task(sessions.sweep(idle_seconds=idle_seconds, slow_reader_seconds=slow_reader_seconds))
+        try:
+            yield sessions
+        finally:
+            sweeper.cancel()
+            sessions.close()
+
+
+def _lost(address: str, why: str) -> Failure:
+    return Failure(reasons.ERROR_REASON_WORKER_LOST, f"The worker at {address} {why}.", retry_after=1.0)
