@@ -67,7 +67,7 @@ def place(
     )
 
 
-def _offers(worker: fleet.FleetWorker, provider_model: str, wanted: Collection["model.Capability.ValueType"]) -> bool:
+def _offers(worker: fleet.FleetWorker, provider_model: str, wanted: Collection[model.Capability]) -> bool:
     for served in worker.status.models:
         if served.name == provider_model:
             return set(wanted) <= set(served.capabilities)

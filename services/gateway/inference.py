@@ -34,7 +34,7 @@ class InferenceServicer(gateway_grpc.InferenceServiceServicer):
         self._models = models
         self._longest_seconds = longest_seconds
 
-    async def Generate(self, request: gateway.GenerateRequest, context: Context) -> gateway.GenerateResponse:  # type: ignore[override]
+    async def Generate(self, request: gateway.GenerateRequest, context: Context) -> gateway.GenerateResponse:
         running = self._begin(request.spec, context, streamed=False)
         fold = Fold()
         async with contextlib.aclosing(running.events()) as batches:
@@ -47,7 +47,7 @@ class InferenceServicer(gateway_grpc.InferenceServiceServicer):
         response.route.queue_time.CopyFrom(to_duration(running.queue_seconds))
         return response
 
-    async def StreamGenerate(  # type: ignore[override]
+    async def StreamGenerate(
         self, request: gateway.StreamGenerateRequest, context: Context
     ) -> AsyncIterator[gateway.StreamGenerateResponse]:
         running = self._begin(request.spec, context, streamed=True)
@@ -58,7 +58,7 @@ class InferenceServicer(gateway_grpc.InferenceServiceServicer):
                     yield gateway.StreamGenerateResponse(event=event, generation_id=generation_id)
                     generation_id = ""
 
-    async def Embed(self, request: gateway.EmbedRequest, context: Context) -> gateway.EmbedResponse:  # type: ignore[override]
+    async def Embed(self, request: gateway.EmbedRequest, context: Context) -> gateway.EmbedResponse:
         self._models.require(request.spec.model)
         raise Failure(
             reasons.ERROR_REASON_UNSUPPORTED,
@@ -67,7 +67,7 @@ class InferenceServicer(gateway_grpc.InferenceServiceServicer):
             model=request.spec.model,
         )
 
-    async def ListModels(self, request: gateway.ListModelsRequest, context: Context) -> gateway.ListModelsResponse:  # type: ignore[override]
+    async def ListModels(self, request: gateway.ListModelsRequest, context: Context) -> gateway.ListModelsResponse:
         size = request.page_size or _DEFAULT_PAGE
         if size > _LARGEST_PAGE:
             raise invalid("page_size", f"must be at most {_LARGEST_PAGE}")

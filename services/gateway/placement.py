@@ -147,7 +147,8 @@ class Placements:
         """The router's answer; None without a router."""
         if not self.connected.is_set():
             return None
-        waiting = self._waiting[generation_id] = asyncio.get_running_loop().create_future()
+        waiting: asyncio.Future[router.PlaceAnswer | None] = asyncio.get_running_loop().create_future()
+        self._waiting[generation_id] = waiting
         self._tell(command)
         try:
             async with asyncio.timeout_at(deadline.at):

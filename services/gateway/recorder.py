@@ -69,7 +69,7 @@ class Entry:
     received_at: float
     first_content_at: float | None = None
     usage: generation.Usage | None = None
-    finish_reasons: tuple["generation.FinishReason.ValueType", ...] = ()
+    finish_reasons: tuple[generation.FinishReason, ...] = ()
     provider_model: str = ""
     attempts: list[ledger.AttemptRecord] = dataclasses.field(default_factory=list)
 
@@ -180,7 +180,7 @@ class Recorder:
         )
 
 
-def outcome_of(failure: Failure | None) -> "ledger.Outcome.ValueType":
+def outcome_of(failure: Failure | None) -> ledger.Outcome:
     """How a request or an attempt with this failure ended."""
     if failure is None:
         return ledger.OUTCOME_SUCCESS
@@ -193,7 +193,7 @@ def outcome_of(failure: Failure | None) -> "ledger.Outcome.ValueType":
     return ledger.OUTCOME_ERROR
 
 
-def _name(outcome: "ledger.Outcome.ValueType") -> str:
+def _name(outcome: ledger.Outcome) -> str:
     return ledger.Outcome.Name(outcome).removeprefix("OUTCOME_").lower()
 
 

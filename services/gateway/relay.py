@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterator
 
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hybridinference.inference.v1 import generation_pb2 as generation
@@ -179,7 +179,7 @@ class Generation:
             await asyncio.sleep(seconds if left is None else min(seconds, left))
 
     @contextlib.contextmanager
-    def _bounded(self, attempt: Attempt) -> "contextlib.AbstractContextManager[None]":  # type: ignore[misc]
+    def _bounded(self, attempt: Attempt) -> Iterator[None]:
         """Fail the attempt at the deadline."""
         deadline: Deadline = self._entry.call.deadline
         if deadline.at is None:

@@ -7,10 +7,8 @@ from hybridinference.inference.v1 import generation_pb2 as generation
 from hybridinference.inference.v1 import model_pb2 as model
 from services.chassis.failure import Failure
 
-Capability = model.Capability
 
-
-def required(spec: generation.GenerationSpec) -> dict["Capability.ValueType", str]:
+def required(spec: generation.GenerationSpec) -> dict[model.Capability, str]:
     """Each capability that the spec needs, with the field that needs it."""
     sampling = spec.sampling
     needs = {
@@ -39,7 +37,7 @@ def required(spec: generation.GenerationSpec) -> dict["Capability.ValueType", st
     return {capability: field for capability, field in needs.items() if field}
 
 
-def check(spec: generation.GenerationSpec, offered: Collection["Capability.ValueType"], *, provider: str) -> None:
+def check(spec: generation.GenerationSpec, offered: Collection[model.Capability], *, provider: str) -> None:
     """Refuse what a provider cannot do, rather than drop it in silence.
 
     Raises:

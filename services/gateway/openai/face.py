@@ -8,7 +8,7 @@ from typing import Any
 
 import grpc
 import structlog
-from google.api import httpbody_pb2
+from google.api.httpbody_pb2 import HttpBody
 
 from hybridinference.gateway.v1 import openai_service_pb2 as openai
 from hybridinference.gateway.v1 import openai_service_pb2_grpc as openai_grpc
@@ -24,7 +24,6 @@ from services.gateway.relay import Generation, Relay
 LOG = structlog.get_logger()
 
 Context = grpc.aio.ServicerContext[Any, Any]
-Body = httpbody_pb2.HttpBody
 NAME = openai.DESCRIPTOR.services_by_name["OpenAIService"].full_name
 
 
@@ -36,7 +35,7 @@ class OpenAIServicer(openai_grpc.OpenAIServiceServicer):
         self._models = models
         self._longest_seconds = longest_seconds
 
-    async def CreateChatCompletion(self, request: Body, context: Context) -> None:  # type: ignore[override]
+    async def CreateChatCompletion(self, request: HttpBody, context: Context) -> None:  # type: ignore[override]
         reply = _Reply(context)
         async with reply.failing_in_kind():
             arrival = Arrival(context, now=asyncio.get_running_loop().time(), longest_seconds=self._longest_seconds)
@@ -47,8 +46,10 @@ class OpenAIServicer(openai_grpc.OpenAIServiceServicer):
             else:
                 await _whole(chat, running, reply)
 
-    async def ListModels(self, request: openai.OpenAIServiceListModelsRequest, context: Context) -> AsyncIterator[Body]:  # type: ignore[override]
-        yield Body(content_type=response.JSON, data=response.models(self._models.all()))
+    async def ListModels(
+        self, request: openai.OpenAIServiceListModelsRequest, context: Context
+    ) -> AsyncIterator[HttpBody]:
+        yield HttpBody(content_type=response.JSON, data=response.models(self._models.all()))
 
     async def GetModel(self, request: openai.OpenAIServiceGetModelRequest, context: Context) -> None:  # type: ignore[override]
         reply = _Reply(context)
@@ -94,7 +95,7 @@ class _Reply:
         """Write a piece. The content type counts in the first one only."""
         if not data:
             return
-        body = Body(data=data) if self._begun else Body(content_type=content_type, data=data)
+        body = HttpBody(data=data) if self._begun else HttpBody(content_type=content_type, data=data)
         self._begun = True
         await self._context.write(body)
 
@@ -111,7 +112,7 @@ class _Reply:
 
     async def _fail(self, failure: Failure) -> None:
         if self._begun:
-            await self._context.write(Body(data=errors.event(failure)))
+            await self._context.write(HttpBody(data=errors.event(failure)))
             return
         answer = errors.render(failure)
         metadata = (("x-http-status", str(answer.http_status)), *answer.headers)
