@@ -89,7 +89,7 @@ class Fleet:
             while True:
                 async with asyncio.timeout(self._stale_seconds):
                     response = await call.read()
-                if response is grpc.aio.EOF:
+                if not isinstance(response, worker_service.WatchStatusResponse):  # the stream's end
                     return heard
                 heard = True
                 self._roster.on_status(name, response.status, self._clock())

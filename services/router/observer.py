@@ -23,7 +23,7 @@ class Observer(Protocol):
     def ended(self, worker: str, kind: Kind) -> None:
         """An attempt ended."""
 
-    def health(self, worker: str, health: "fleet.WorkerHealth.ValueType") -> None:
+    def health(self, worker: str, health: fleet.WorkerHealth) -> None:
         """A worker's health is now this."""
 
 
@@ -42,5 +42,5 @@ class NullObserver:
     def ended(self, worker: str, kind: Kind) -> None:
         """Nothing."""
 
-    def health(self, worker: str, health: "fleet.WorkerHealth.ValueType") -> None:
+    def health(self, worker: str, health: fleet.WorkerHealth) -> None:
         """Nothing."""

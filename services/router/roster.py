@@ -110,7 +110,7 @@ class Roster:
                 return False
         return True
 
-    def _tell(self, worker: Worker, before: "fleet.WorkerHealth.ValueType") -> None:
+    def _tell(self, worker: Worker, before: fleet.WorkerHealth) -> None:
         health = worker.health
         if health != before:
             worker.version += 1

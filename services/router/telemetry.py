@@ -95,7 +95,7 @@ class Telemetry:
         """Count an outcome."""
         self._outcomes.labels(worker, kind.value).inc()
 
-    def health(self, worker: str, health: "fleet.WorkerHealth.ValueType") -> None:
+    def health(self, worker: str, health: fleet.WorkerHealth) -> None:
         """Say that a worker went, or came back."""
         log = LOG.info if health == fleet.WORKER_HEALTH_HEALTHY else LOG.warning
         log("worker.health_changed", worker=worker, health=_HEALTHS[health])

@@ -67,7 +67,7 @@ class Worker:
         return self.status.epoch if self.status is not None else 0
 
     @property
-    def health(self) -> "fleet.WorkerHealth.ValueType":
+    def health(self) -> fleet.WorkerHealth:
         """Whether the worker may be chosen, and why not."""
         if self._order is None or self.status is None:
             return fleet.WORKER_HEALTH_UNREACHABLE

@@ -1,0 +1,132 @@
+"""The circuit breaker of one worker."""
+
+import random
+
+import pytest
+
+from services.config.mesh import Breaker as Settings
+from services.router.breaker import Breaker, State
+
+_SETTINGS = Settings(consecutive_failures=3, open_seconds=1.0, open_max_seconds=8.0)
+
+
+def _fail(breaker: Breaker, now: float, *, probe: bool = False, may_open: bool = True) -> bool:
+    return breaker.on_failure(probe=probe, now=now, rng=random.Random(7), may_open=may_open)
+
+
+def _opened(now: float = 0.0) -> Breaker:
+    breaker = Breaker(_SETTINGS)
+    assert [_fail(breaker, now) for _ in range(3)] == [False, False, True]
+    return breaker
+
+
+def test_it_opens_after_so_many_failures_in_a_row() -> None:
+    breaker = _opened()
+    assert breaker.state is State.OPEN
+    assert not breaker.admits(0.0)
+
+
+def test_a_success_in_between_starts_the_count_again() -> None:
+    breaker = Breaker(_SETTINGS)
+    _fail(breaker, 0.0)
+    _fail(breaker, 0.0)
+    breaker.on_success(probe=False)
+    assert not _fail(breaker, 0.0)
+    assert not _fail(breaker, 0.0)
+    assert breaker.state is State.CLOSED
+
+
+def test_the_beginning_of_an_answer_is_no_success() -> None:
+    breaker = Breaker(_SETTINGS)
+    for _ in range(2):
+        breaker.on_first_content(probe=False)
+        _fail(breaker, 0.0)
+    breaker.on_first_content(probe=False)
+    assert _fail(breaker, 0.0)
+
+
+def test_after_its_time_one_probe_passes_and_no_second() -> None:
+    breaker = _opened()
+    assert breaker.admits(1.2)
+    assert breaker.on_placed(1.2)
+    assert breaker.state is State.HALF_OPEN
+    assert not breaker.admits(1.3)
+
+
+def test_the_probe_s_first_content_closes_it_on_probation() -> None:
+    breaker = _opened()
+    breaker.on_placed(2.0)
+    assert breaker.on_first_content(probe=True)
+    assert breaker.admits(2.0)
+    assert _fail(breaker, 2.0), "one failure is enough before a whole answer has come"
+
+
+def test_a_whole_answer_ends_the_probation() -> None:
+    breaker = _opened()
+    breaker.on_placed(2.0)
+    assert breaker.on_success(probe=True)
+    assert not _fail(breaker, 2.0)
+
+
+def test_each_failed_probe_doubles_the_time_up_to_the_limit() -> None:
+    breaker = _opened()
+    now, waits = 0.0, []
+    for _ in range(6):
+        now = breaker.reopens_at
+        breaker.on_placed(now)
+        assert _fail(breaker, now, probe=True)
+        waits.append(breaker.reopens_at - now)
+    assert waits == [pytest.approx(seconds, rel=0.2001) for seconds in (2, 4, 8, 8, 8, 8)]
+
+
+def test_attempts_from_before_it_opened_change_nothing() -> None:
+    breaker = _opened()
+    reopens_at = breaker.reopens_at
+    assert not _fail(breaker, 0.5)
+    assert not breaker.on_success(probe=False)
+    assert breaker.state is State.OPEN
+    assert breaker.reopens_at == reopens_at
+
+
+def test_a_probe_that_ends_without_a_verdict_makes_room_for_the_next() -> None:
+    breaker = _opened()
+    breaker.on_placed(2.0)
+    breaker.on_nothing_learned(probe=True)
+    assert breaker.admits(2.0)
+
+
+def test_a_probe_that_hangs_does_not_keep_the_worker_out_for_ever() -> None:
+    breaker = _opened()
+    breaker.on_placed(2.0)
+    assert not breaker.admits(9.9)
+    assert breaker.admits(10.0)
+
+
+def test_a_second_failed_probe_does_not_prolong_what_the_first_began() -> None:
+    breaker = _opened()
+    breaker.on_placed(2.0)
+    breaker.on_placed(10.0)
+    _fail(breaker, 10.0, probe=True)
+    reopens_at = breaker.reopens_at
+    assert not _fail(breaker, 10.1, probe=True)
+    assert breaker.reopens_at == reopens_at
+
+
+def test_it_stays_closed_where_one_more_may_not_be_left_out_and_opens_once_it_may() -> None:
+    breaker = Breaker(_SETTINGS)
+    for _ in range(9):
+        assert not _fail(breaker, 0.0, may_open=False)
+    assert breaker.admits(0.0)
+    assert _fail(breaker, 0.0)
+
+
+def test_workers_that_fall_together_are_not_probed_together() -> None:
+    times = set()
+    rng = random.Random(3)
+    for _ in range(10):
+        breaker = Breaker(_SETTINGS)
+        for _ in range(3):
+            breaker.on_failure(probe=False, now=0.0, rng=rng, may_open=True)
+        times.add(breaker.reopens_at)
+        assert 0.8 <= breaker.reopens_at <= 1.2
+    assert len(times) == 10
