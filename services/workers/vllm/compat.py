@@ -1,0 +1,93 @@
+"""The only module that knows where vLLM keeps what is used here.
+
+vLLM moves things between releases, so each is looked for in every place it has had since 0.20. Only 0.32 has been run.
+"""
+
+import dataclasses
+import importlib
+from typing import Any
+
+
+class NeverRaised(Exception):
+    """Stands in for an exception that an older vLLM does not have."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Errors:
+    """What the engine raises."""
+
+    dead: type[Exception]
+    """The engine is gone for good."""
+    failed: type[Exception]
+    """This request failed; the engine lives."""
+    full: tuple[type[Exception], ...]
+    """The admission limits."""
+    invalid: type[Exception]
+    """The request is at fault."""
+
+    @property
+    def all(self) -> tuple[type[Exception], ...]:
+        """Every one of them, for an `except` clause."""
+        return (self.dead, self.failed, *self.full, self.invalid)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Api:
+    """vLLM, as far as it is used here."""
+
+    platform: Any
+    AsyncEngineArgs: Any
+    AsyncLLM: Any
+    ChatParams: Any
+    RequestOutputKind: Any
+    SamplingParams: Any
+    StatLoggerBase: Any
+    StructuredOutputsParams: Any
+    errors: Errors
+
+
+def load() -> Api:
+    """Import vLLM. Takes 5 s, and it reads its environment variables while it does.
+
+    Raises:
+        ImportError: vLLM is not installed, or keeps something in a place that is not known here.
+    """
+    return Api(
+        platform=_find("current_platform", "vllm.platforms"),
+        AsyncEngineArgs=_find("AsyncEngineArgs", "vllm.engine.arg_utils"),
+        AsyncLLM=_find("AsyncLLM", "vllm.v1.engine.async_llm"),
+        ChatParams=_find("ChatParams", "vllm.renderers.params", "vllm.renderers"),
+        RequestOutputKind=_find("RequestOutputKind", "vllm.sampling_params"),
+        SamplingParams=_find("SamplingParams", "vllm.sampling_params", "vllm"),
+        StatLoggerBase=_find("StatLoggerBase", "vllm.v1.metrics.loggers"),
+        StructuredOutputsParams=_find("StructuredOutputsParams", "vllm.sampling_params"),
+        errors=Errors(
+            dead=_find("EngineDeadError", "vllm.v1.engine.exceptions"),
+            failed=_find("EngineGenerateError", "vllm.v1.engine.exceptions"),
+            full=(
+                _error("QueueOverflowError", NeverRaised),
+                _error("MaxQueuedTokensError", NeverRaised),
+            ),
+            # Before vLLM had a hierarchy of its own, a bad request was a ValueError.
+            invalid=_error("VLLMClientError", _error("VLLMValidationError", ValueError)),
+        ),
+    )
+
+
+def _error(name: str, otherwise: type[Exception]) -> type[Exception]:
+    try:
+        found: type[Exception] = _find(name, "vllm.exceptions")
+    except ImportError:
+        return otherwise
+    return found
+
+
+def _find(name: str, *homes: str) -> Any:
+    """The thing of that name, from the first home that has it."""
+    tried: list[str] = []
+    for home in homes:
+        try:
+            return getattr(importlib.import_module(home), name)
+        except (ImportError, AttributeError) as error:
+            tried.append(f"{home}: {error}")
+    raise ImportError(f"vLLM has no `{name}` ({'; '.join(tried)})")

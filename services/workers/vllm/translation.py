@@ -1,0 +1,159 @@
+"""A spec in the engine's terms: chat messages and sampling arguments."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from hybridinference.inference.v1 import conversation_pb2 as conversation
+from hybridinference.inference.v1 import error_reason_pb2 as reasons
+from hybridinference.inference.v1 import generation_pb2 as generation
+
+from services.chassis.failure import Failure
+from services.workers.vllm.failures import invalid, too_long
+
+_ROLES = {
+    conversation.ROLE_SYSTEM: "system",
+    conversation.ROLE_USER: "user",
+    conversation.ROLE_ASSISTANT: "assistant",
+    conversation.ROLE_TOOL: "tool",
+}
+
+
+def check(spec: generation.GenerationSpec, *, admitted: int) -> None:
+    """Refuse what can be refused before the prompt is rendered; `admitted` choices fit at once (0: any number).
+
+    Raises:
+        Failure: UNSUPPORTED or SPEC_INVALID, naming the field.
+    """
+    if spec.provider_options_json:
+        raise Failure(
+            reasons.ERROR_REASON_UNSUPPORTED,
+            "`provider_options_json` is not supported by vllm; leave it out.",
+            field="provider_options_json",
+            model=spec.model,
+            provider="vllm",
+        )
+    if spec.HasField("max_output_tokens") and not spec.max_output_tokens:
+        raise invalid("max_output_tokens", "`max_output_tokens` must be at least 1.")
+    if spec.HasField("choices") and not spec.choices:
+        raise invalid("choices", "`choices` must be at least 1.")
+    if admitted and spec.choices > admitted:
+        raise invalid("choices", f"`choices` must be at most {admitted} with this model.")
+
+
+def chat_messages(spec: generation.GenerationSpec) -> list[dict[str, Any]]:
+    """The conversation as the engine's chat templates take it.
+
+    Raises:
+        Failure: SPEC_INVALID, naming the message.
+    """
+    return [_chat_message(message, f"messages[{index}]") for index, message in enumerate(spec.messages)]
+
+
+def _chat_message(message: conversation.Message, field: str) -> dict[str, Any]:
+    role = _ROLES.get(message.role)
+    if role is None:
+        raise invalid(f"{field}.role", f"`{field}.role` must be set.")
+    parts: list[dict[str, str]] = []
+    reasoning = ""
+    for part in message.parts:
+        kind = part.WhichOneof("content")
+        if kind == "text":
+            parts.append({"type": "text", "text": part.text})
+        elif kind == "refusal":
+            parts.append({"type": "refusal", "refusal": part.refusal})
+        elif kind == "reasoning":
+            reasoning += part.reasoning.text
+        else:
+            raise invalid(field, f"`{field}` has a part that a vllm worker cannot read.")
+    # Templates for plain text take a single text as it is; the engine itself knows how to join several.
+    single = len(parts) == 1 and parts[0]["type"] == "text"
+    chat: dict[str, Any] = {"role": role, "content": parts[0]["text"] if single else parts}
+    if reasoning:
+        chat["reasoning"] = reasoning
+    if message.name:
+        chat["name"] = message.name
+    return chat
+
+
+def sampling_arguments(
+    spec: generation.GenerationSpec, defaults: Mapping[str, Any], *, prompt_tokens: int, context_tokens: int
+) -> dict[str, Any]:
+    """Arguments of the engine's SamplingParams; `structured_outputs` as the arguments of its own type.
+
+    Args:
+        spec: what to generate.
+        defaults: the model's, for what the spec leaves out.
+        prompt_tokens: length of the rendered prompt.
+        context_tokens: most tokens of prompt and answer together.
+
+    Raises:
+        Failure: CONTEXT_TOO_LONG or SPEC_INVALID, naming the field.
+    """
+    sampling = spec.sampling
+    arguments = dict(defaults)
+    for name in ("temperature", "top_p", "top_k", "frequency_penalty", "presence_penalty"):
+        if sampling.HasField(name):
+            arguments[name] = getattr(sampling, name)
+    if sampling.HasField("seed"):
+        # The engine takes -1 for no seed at all.
+        arguments["seed"] = sampling.seed if sampling.seed != -1 else 1 << 62
+    if sampling.stop:
+        arguments["stop"] = list(sampling.stop)
+    if sampling.logit_bias:
+        arguments["logit_bias"] = dict(sampling.logit_bias)
+    if spec.HasField("logprobs"):
+        arguments["logprobs"] = spec.logprobs.top
+    if spec.choices > 1:
+        arguments["n"] = spec.choices
+        if arguments.get("temperature") == 0:
+            # The engine refuses several greedy choices. Drawing from the likeliest token alone is the same.
+            arguments |= {"temperature": 1.0, "top_k": 1}
+    arguments["max_tokens"] = _max_tokens(spec, defaults, prompt_tokens, context_tokens)
+    form = structured_outputs(spec.response_format)
+    if form:
+        arguments["structured_outputs"] = form
+    return arguments
+
+
+def structured_outputs(response_format: generation.ResponseFormat) -> dict[str, Any]:
+    """What constrains the answer's form; empty for free text.
+
+    Raises:
+        Failure: SPEC_INVALID, where the schema is not JSON.
+    """
+    form = response_format.WhichOneof("form")
+    if form == "json_object":
+        return {"json_object": True}
+    if form != "json_schema":
+        return {}
+    schema = response_format.json_schema.schema_json
+    try:
+        parsed = json.loads(schema)
+    except (ValueError, RecursionError) as error:
+        raise invalid("response_format.json_schema.schema_json", f"The JSON Schema is not JSON: {error}.") from error
+    if not isinstance(parsed, dict):
+        raise invalid("response_format.json_schema.schema_json", "The JSON Schema must be a JSON object.")
+    return {"json": schema}
+
+
+def _max_tokens(
+    spec: generation.GenerationSpec, defaults: Mapping[str, Any], prompt_tokens: int, context_tokens: int
+) -> int:
+    left = context_tokens - prompt_tokens
+    limit = f"the model's context is {context_tokens} tokens"
+    if left < 1:
+        raise too_long(
+            "messages",
+            f"The prompt is {prompt_tokens} tokens long, which leaves no room for an answer; {limit}.",
+            model=spec.model,
+        )
+    if not spec.HasField("max_output_tokens"):
+        return min(left, int(defaults.get("max_tokens", left)))
+    if spec.max_output_tokens > left:
+        raise too_long(
+            "max_output_tokens",
+            f"{prompt_tokens} tokens of prompt and `max_output_tokens` {spec.max_output_tokens} do not fit; {limit}.",
+            model=spec.model,
+        )
+    return spec.max_output_tokens
