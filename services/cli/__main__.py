@@ -1,0 +1,178 @@
+"""The `hybrid` command. Each subcommand is a thin face of the module with its name."""
+
+import contextlib
+import json
+import os
+import pathlib
+import sys
+import time
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.live import Live
+
+from services.cli import surroundings
+from services.cli.home import Home
+from services.cli.problem import Problem
+from services.cli.running import required
+
+app = typer.Typer(
+    name="hybrid",
+    help="An inference mesh on this host: start it, watch it, talk to it.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+HomeOption = Annotated[pathlib.Path, typer.Option("--home", help="Directory of the mesh's state.")]
+ConfigOption = Annotated[pathlib.Path | None, typer.Option("--config", help="Configuration file.")]
+PortOption = Annotated[int | None, typer.Option("--port", min=1, max=65535, help="Port of the edge.")]
+DetachOption = Annotated[bool, typer.Option("--detach", help="Return when the mesh is ready; `hybrid down` stops it.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="For programs.")]
+
+_HOME = pathlib.Path(".hybrid")
+_WATCH_SECONDS = 1.0
+
+
+@app.command()
+def up(
+    home: HomeOption = _HOME,
+    config: ConfigOption = None,
+    port: PortOption = None,
+    detach: DetachOption = False,
+    progress_fd: Annotated[int | None, typer.Option(hidden=True)] = None,
+) -> None:
+    """Start a mesh. Without --config: HOME/hybrid.yaml, else a vLLM worker with a small real model."""
+    place = _home(home)
+    _start(place, surroundings.chosen_config(config, place), port, detach=detach, progress_fd=progress_fd)
+
+
+@app.command()
+def demo(
+    home: HomeOption = _HOME,
+    config: ConfigOption = None,
+    port: PortOption = None,
+    detach: DetachOption = False,
+) -> None:
+    """Start a mesh with echo workers: nothing to install, nothing to load."""
+    file = surroundings.DEMO if config is None else config.absolute()
+    _start(_home(home), file, port, detach=detach, progress_fd=None)
+
+
+@app.command()
+def down(
+    home: HomeOption = _HOME,
+    seconds: Annotated[float, typer.Option(help="How long it may take before it is killed.")] = 150.0,
+) -> None:
+    """Stop the mesh: running requests may finish, then everything ends."""
+    from services.cli import down as module
+
+    stopped = module.down(_home(home), seconds)
+    print("stopped" if stopped else "nothing is running")
+
+
+@app.command()
+def status(
+    home: HomeOption = _HOME,
+    as_json: JsonOption = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Stay, and show changes.")] = False,
+) -> None:
+    """Show processes, workers, models, load and latency."""
+    from services.cli import status as module
+
+    place = _home(home)
+    if as_json:
+        print(json.dumps(module.look(place).to_json(), indent=2))
+        return
+    console = Console()
+    found = module.rendered(module.look(place), now=time.time())
+    if not watch:
+        console.print(found)
+        return
+    with Live(found, console=console, auto_refresh=False) as live:
+        while True:
+            time.sleep(_WATCH_SECONDS)
+            live.update(module.rendered(module.look(place), now=time.time()), refresh=True)
+
+
+@app.command()
+def chat(
+    question: Annotated[str, typer.Argument(help="What to ask.")],
+    home: HomeOption = _HOME,
+    model: Annotated[str | None, typer.Option("--model", help="Default: the first of the configuration.")] = None,
+) -> None:
+    """Ask one question; the answer is shown as it is generated."""
+    mesh = required(_home(home))
+    from services.cli import chat as module
+
+    module.chat(mesh, question, model)
+
+
+@app.command()
+def requests(
+    home: HomeOption = _HOME,
+    as_json: JsonOption = False,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="How many.")] = 20,
+) -> None:
+    """Show the last rows of the ledger."""
+    from services.cli import ledger
+    from services.cli import requests as module
+
+    rows = module.recent(required(_home(home)), limit)
+    if as_json:
+        print(ledger.as_json(rows))
+    else:
+        Console().print(ledger.table(rows))
+
+
+@app.command("check-config")
+def check_config(
+    file: Annotated[pathlib.Path, typer.Argument(help="The configuration.")],
+    home: HomeOption = _HOME,  # noqa: ARG001  # every subcommand takes it
+) -> None:
+    """Check a configuration: a summary and exit code 0, or every mistake with its line and exit code 2."""
+    from services.cli import check
+    from services.cli.up import load
+
+    print(check.summary(load(file, surroundings.environment(os.environ))))
+
+
+@app.command()
+def version() -> None:
+    """Show the version."""
+    from services.cli import version as module
+
+    print(module.version())
+
+
+def _home(path: pathlib.Path) -> Home:
+    return Home(path.expanduser().resolve())
+
+
+def _start(home: Home, config: pathlib.Path, port: int | None, *, detach: bool, progress_fd: int | None) -> None:
+    from services.cli import detach as detached
+    from services.cli import up as foreground
+    from services.cli.progress import to_terminal
+
+    if detach:
+        detached.start(home, config, port)
+    elif progress_fd is not None:
+        detached.serve(home, config, port, progress_fd)
+    else:
+        with contextlib.closing(to_terminal()) as progress:
+            foreground.up(home, config, port, progress)
+
+
+def main() -> None:
+    """Run the command line."""
+    try:
+        app()
+    except Problem as problem:
+        print(problem, file=sys.stderr)
+        sys.exit(problem.code)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,30 @@
+"""`hybrid chat`: one question, answered as it is generated."""
+
+import openai
+
+from services.cli.problem import Problem
+from services.cli.state import MeshState
+
+_SECONDS = 600.0
+
+
+def chat(mesh: MeshState, question: str, model: str | None) -> None:
+    """Stream the answer to the terminal.
+
+    Raises:
+        Problem: with what the edge said.
+    """
+    # The mesh retries by itself, knowing more than a client. The edge needs no key, but the SDK wants one.
+    client = openai.OpenAI(base_url=f"{mesh.edge}/v1", api_key="none", max_retries=0, timeout=_SECONDS)
+    try:
+        stream = client.chat.completions.create(
+            model=model or mesh.models[0], messages=[{"role": "user", "content": question}], stream=True
+        )
+        for chunk in stream:
+            for choice in chunk.choices:
+                print(choice.delta.content or "", end="", flush=True)
+    except openai.APIConnectionError as error:
+        raise Problem(f"{mesh.edge} does not answer; `hybrid status` says what is missing") from error
+    except openai.APIError as error:
+        raise Problem(error.message) from error
+    print()

@@ -1,0 +1,89 @@
+"""`hybrid up --detach`: a supervisor of its own session, and waiting until it is ready."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+from typing import Any
+
+from services.cli import logfile, surroundings
+from services.cli.home import Home
+from services.cli.lock import released
+from services.cli.problem import Problem
+from services.cli.progress import Pipe, Progress, to_terminal
+from services.cli.state import ProcessState
+from services.cli.up import up
+
+_STOP_SECONDS = 60.0
+
+
+def start(home: Home, config_file: pathlib.Path, port: int | None) -> None:
+    """Start a supervisor that stays, and return when the mesh is ready. Ctrl-C until then stops it.
+
+    Raises:
+        Problem: it did not start; its own words are in the message.
+    """
+    home.prepare()
+    progress = to_terminal()
+    read, write = os.pipe()
+    output = logfile.open_log(home.log("supervisor"))
+    arguments = ["up", "--home", str(home.path), "--config", str(config_file), "--progress-fd", str(write)]
+    supervisor = subprocess.Popen(
+        [sys.executable, "-m", "services.cli", *arguments, *(("--port", str(port)) if port else ())],
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+        env=surroundings.environment(os.environ),
+        pass_fds=(write,),
+        start_new_session=True,
+    )
+    os.close(write)
+    os.close(output)
+    try:
+        with os.fdopen(read, encoding="utf-8") as events:
+            for line in events:
+                if _take(json.loads(line), progress):
+                    # It goes on without us, and it is not ours to wait for.
+                    supervisor.returncode = 0
+                    return
+    except KeyboardInterrupt:
+        supervisor.send_signal(signal.SIGTERM)
+        released(home, _STOP_SECONDS)
+        raise
+    finally:
+        progress.close()
+    code = supervisor.wait(_STOP_SECONDS)
+    lines = "\n".join(logfile.tail(home.log("supervisor")))
+    raise Problem(f"the supervisor exited with {code}; the last lines of {home.log('supervisor')}:\n{lines}")
+
+
+def serve(home: Home, config_file: pathlib.Path, port: int | None, descriptor: int) -> None:
+    """Be that supervisor; `descriptor` leads to the command that waits.
+
+    Raises:
+        Problem: as `up`.
+    """
+    pipe = Pipe(descriptor)
+    try:
+        up(home, config_file, port, pipe)
+    except Problem as problem:
+        pipe.failed(str(problem), problem.code)
+        raise
+    finally:
+        pipe.close()
+
+
+def _take(event: dict[str, Any], progress: Progress) -> bool:
+    """Pass on one event; True when the mesh is ready."""
+    if "failed" in event:
+        raise Problem(event["failed"], code=event["code"])  # it ends by itself
+    if "process" in event:
+        progress.process(ProcessState(**event["process"]))
+    elif "phase" in event and event["phase"] != "ready":
+        progress.phase(event["phase"])
+    elif "ready" in event:
+        progress.ready(event["ready"])
+        return True
+    return False

@@ -1,0 +1,29 @@
+"""The log of a process: appended to, and put aside when it has grown."""
+
+import os
+import pathlib
+
+_MOST_BYTES = 16 << 20
+_TAIL_BYTES = 64 << 10
+
+
+def open_log(path: pathlib.Path) -> int:
+    """A descriptor that appends to the log. One that has grown too big becomes `<name>.log.1` first."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists() and path.stat().st_size > _MOST_BYTES:
+        path.replace(path.with_suffix(path.suffix + ".1"))
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+
+
+def size(path: pathlib.Path) -> int:
+    """Bytes in the log."""
+    return path.stat().st_size if path.exists() else 0
+
+
+def tail(path: pathlib.Path, *, since: int = 0, lines: int = 15) -> list[str]:
+    """The last lines, not counting what was there when the log had `since` bytes."""
+    if not path.exists():
+        return []
+    with path.open("rb") as file:
+        file.seek(max(since if since <= size(path) else 0, size(path) - _TAIL_BYTES))
+        return file.read().decode(errors="replace").splitlines()[-lines:]

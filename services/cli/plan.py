@@ -1,0 +1,125 @@
+"""Which processes a mesh is made of, and which of them wait for which."""
+
+import dataclasses
+import functools
+import pathlib
+import sys
+from collections.abc import Callable, Mapping
+
+from services.cli import drain, migrations, postgres, readiness
+from services.cli.spec import Spec
+from services.config.mesh import MeshConfig, WorkerPlace
+from services.config.provider import VllmProvider
+
+# Stopped from the highest to the lowest: whoever gives work goes before whoever does it.
+_WORKER, _ROUTER, _LOADER, _GATEWAY, _EDGE = 2, 3, 4, 5, 6
+
+# A big model takes minutes from disk to GPU.
+_LOADING_SECONDS = 1800.0
+# What a process needs to end after its last call has.
+_MARGIN_SECONDS = 5.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Sources:
+    """Where the programs come from. Paths are absolute; `envoy` is its whole command line."""
+
+    config: pathlib.Path
+    migrations: pathlib.Path
+    envoy: tuple[str, ...]
+    engine_python: Callable[[], str]
+
+
+def specs(
+    config: MeshConfig,
+    port: int,
+    sources: Sources,
+    environment: Mapping[str, str],
+    embedded: postgres.Embedded | None,
+) -> tuple[Spec, ...]:
+    """All processes, in the order in which people think of them."""
+    store = embedded.specs(environment) if embedded else ()
+    dsn = embedded.dsn if embedded else config.ledger.dsn.get_secret_value() if config.ledger.dsn else ""
+    tables = migrations.spec(dsn, sources.migrations, environment, after=(postgres.NAME,) if embedded else ())
+    workers = tuple(_worker(config, place, sources, environment) for place in config.workers())
+    return (
+        *store,
+        tables,
+        *workers,
+        _router(config, sources, environment),
+        _loader(sources, environment, embedded),
+        _gateway(config, sources, environment),
+        _edge(config, port, sources, environment, after=tuple(worker.name for worker in workers)),
+    )
+
+
+def reachable(host: str) -> str:
+    """A host at which one on this machine reaches what listens on `host`."""
+    return "127.0.0.1" if host in ("0.0.0.0", "::") else host
+
+
+def _python(service: str, sources: Sources, *arguments: str, python: str = sys.executable) -> tuple[str, ...]:
+    return (python, "-m", service, "--config", str(sources.config), *arguments)
+
+
+def _worker(config: MeshConfig, place: WorkerPlace, sources: Sources, environment: Mapping[str, str]) -> Spec:
+    provider = config.providers[place.provider]
+    python = sources.engine_python() if isinstance(provider, VllmProvider) else sys.executable
+    return Spec(
+        name=place.name,
+        command=_python("services.workers", sources, "--worker", place.name, python=python),
+        environment=environment,
+        tier=_WORKER,
+        ready=functools.partial(readiness.grpc_serving, place.address),
+        start_seconds=_LOADING_SECONDS,
+        stop_seconds=provider.drain_seconds + _MARGIN_SECONDS,
+    )
+
+
+def _router(config: MeshConfig, sources: Sources, environment: Mapping[str, str]) -> Spec:
+    return Spec(
+        name="router",
+        command=_python("services.router", sources),
+        environment=environment,
+        tier=_ROUTER,
+        ready=functools.partial(readiness.grpc_serving, config.router.listen),
+    )
+
+
+def _loader(sources: Sources, environment: Mapping[str, str], embedded: postgres.Embedded | None) -> Spec:
+    return Spec(
+        name="loader",
+        # A DSN of the configuration is not repeated here: everyone on the host can read arguments.
+        command=_python("services.gateway.loader", sources, *(("--dsn", embedded.dsn) if embedded else ())),
+        environment=environment,
+        tier=_LOADER,
+        after=(migrations.NAME,),
+    )
+
+
+def _gateway(config: MeshConfig, sources: Sources, environment: Mapping[str, str]) -> Spec:
+    return Spec(
+        name="gateway",
+        command=_python("services.gateway", sources),
+        environment=environment,
+        tier=_GATEWAY,
+        after=("router", migrations.NAME),
+        ready=functools.partial(readiness.grpc_serving, config.gateway.listen),
+        stop_seconds=config.gateway.drain_seconds + _MARGIN_SECONDS,
+    )
+
+
+def _edge(
+    config: MeshConfig, port: int, sources: Sources, environment: Mapping[str, str], *, after: tuple[str, ...]
+) -> Spec:
+    return Spec(
+        name="envoy",
+        command=sources.envoy,
+        environment=environment,
+        tier=_EDGE,
+        # Not before there is somebody to answer.
+        after=("gateway", "loader", *after),
+        ready=functools.partial(readiness.http_ok, reachable(config.edge.host), port, "/healthz"),
+        leave=functools.partial(drain.drain_edge, pathlib.Path("run/envoy-admin.sock"), config.gateway.drain_seconds),
+        stop_seconds=config.gateway.drain_seconds + _MARGIN_SECONDS,
+    )

@@ -1,0 +1,53 @@
+"""What the supervisor says of itself, in a file that `hybrid status` and its like read."""
+
+import dataclasses
+import json
+import os
+from typing import Any, Literal
+
+from services.cli.home import Home
+
+ProcessPhase = Literal["waiting", "starting", "ready", "restarting", "stopping", "stopped", "done"]
+MeshPhase = Literal["starting", "ready", "stopping"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ProcessState:
+    """One process of the mesh. `since` is when it entered its state, in seconds since 1970."""
+
+    name: str
+    pid: int | None = None
+    state: ProcessPhase = "waiting"
+    restarts: int = 0
+    since: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class MeshState:
+    """A running mesh: who runs it, where it answers, its processes. `dsn` is that of an embedded server only."""
+
+    pid: int
+    state: MeshPhase
+    config: str
+    edge: str
+    router: str
+    dsn: str | None
+    models: tuple[str, ...]
+    processes: tuple[ProcessState, ...] = ()
+
+
+def write(home: Home, state: MeshState) -> None:
+    """Replace the file as a whole: a reader never sees half of it."""
+    draft = home.state.with_suffix(".new")
+    draft.write_text(json.dumps(dataclasses.asdict(state)), encoding="utf-8")
+    os.replace(draft, home.state)
+
+
+def read(home: Home) -> MeshState | None:
+    """What is written there, or None when there is nothing."""
+    try:
+        fields: dict[str, Any] = json.loads(home.state.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    processes = tuple(ProcessState(**process) for process in fields.pop("processes"))
+    return MeshState(**{**fields, "models": tuple(fields["models"])}, processes=processes)

@@ -1,0 +1,113 @@
+"""`hybrid status`: the processes, the workers, and what is missing."""
+
+import asyncio
+import dataclasses
+import os
+from typing import Any
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from services.cli.fleet import WorkerRow, fleet
+from services.cli.home import Home
+from services.cli.running import running
+from services.cli.state import MeshState
+
+_STYLES = {
+    "ready": "green",
+    "done": "dim",
+    "healthy": "green",
+    "stopped": "red",
+    "unreachable": "red",
+    "ejected": "red",
+}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Status:
+    """The mesh of a home at one moment. `workers` is None when the router does not answer."""
+
+    home: str
+    mesh: MeshState | None
+    workers: tuple[WorkerRow, ...] | None
+
+    @property
+    def ready(self) -> bool:
+        """Whether every process is there."""
+        return self.mesh is not None and self.mesh.state == "ready" and not missing(self.mesh)
+
+    def to_json(self) -> dict[str, Any]:
+        """For programs."""
+        return {
+            "home": self.home,
+            "running": self.mesh is not None,
+            "ready": self.ready,
+            "mesh": dataclasses.asdict(self.mesh) if self.mesh else None,
+            "workers": None if self.workers is None else [dataclasses.asdict(worker) for worker in self.workers],
+        }
+
+
+def look(home: Home) -> Status:
+    """What is the case now."""
+    mesh = running(home)
+    if mesh is None:
+        return Status(str(home.path), None, None)
+    # The router's address is meant from the home, and a unix socket's path must be short.
+    os.chdir(home.path)
+    return Status(str(home.path), mesh, asyncio.run(fleet(mesh.router)))
+
+
+def missing(mesh: MeshState) -> tuple[str, ...]:
+    """Names of the processes that are not there, or not yet."""
+    return tuple(process.name for process in mesh.processes if process.state not in ("ready", "done"))
+
+
+def rendered(status: Status, *, now: float) -> Group | Text:
+    """For people."""
+    mesh = status.mesh
+    if mesh is None:
+        return Text(f"no mesh is running in {status.home}")
+    head = Text(f"{mesh.edge}  {mesh.state}  supervisor {mesh.pid}  {status.home}")
+    absent = missing(mesh)
+    notes = [Text(f"not there: {', '.join(absent)}", style="red")] if absent else []
+    if status.workers is None:
+        notes.append(Text("the router does not answer, so nothing is known of the workers", style="red"))
+    return Group(head, *notes, _processes(mesh, now), *([] if status.workers is None else [_workers(status.workers)]))
+
+
+def _processes(mesh: MeshState, now: float) -> Table:
+    table = Table("process", "pid", "state", "for", "restarts", box=None, header_style="bold")
+    for process in mesh.processes:
+        state = Text(process.state, style=_STYLES.get(process.state, "yellow"))
+        since = duration(now - process.since) if process.since else ""
+        table.add_row(process.name, str(process.pid or ""), state, since, str(process.restarts or ""))
+    return table
+
+
+def _workers(workers: tuple[WorkerRow, ...]) -> Table:
+    columns = ("worker", "provider", "models", "health", "leases", "running", "waiting", "cache", "first content")
+    table = Table(*columns, box=None, header_style="bold")
+    for worker in workers:
+        loading = "" if worker.loading_progress is None else f" {worker.loading_progress:.0%}"
+        table.add_row(
+            worker.worker,
+            worker.provider,
+            ", ".join(worker.models),
+            Text(worker.health + loading, style=_STYLES.get(worker.health, "yellow")),
+            str(worker.leases),
+            f"{worker.running}/{worker.capacity}" if worker.capacity else str(worker.running),
+            str(worker.waiting),
+            "" if worker.kv_usage is None else f"{worker.kv_usage:.0%}",
+            "" if worker.first_content_ms is None else f"{worker.first_content_ms:.0f} ms",
+        )
+    return table
+
+
+def duration(seconds: float) -> str:
+    """As people say it: `12s`, `3m`, `5h`, `2d`."""
+    whole = max(0, int(seconds))
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "m")):
+        if whole >= size:
+            return f"{whole // size}{unit}"
+    return f"{whole}s"

@@ -1,0 +1,107 @@
+"""Keeps the processes of a mesh running, from the first to be started to the last to be stopped."""
+
+import asyncio
+import contextlib
+import dataclasses
+from collections.abc import Sequence
+
+from services.cli import state
+from services.cli.backoff import Backoff
+from services.cli.children import Children
+from services.cli.home import Home
+from services.cli.problem import Problem
+from services.cli.process import Process, StartFailed
+from services.cli.progress import Progress
+from services.cli.spec import Spec
+from services.cli.state import MeshState, ProcessState
+
+# All of stopping, above the sum of what any single process is given in practice.
+_MARGIN_SECONDS = 30.0
+
+
+class Supervisor:
+    """Runs every process of `specs`. `mesh` is what the state file says besides, `welcome` what is shown when ready."""
+
+    def __init__(
+        self,
+        specs: Sequence[Spec],
+        *,
+        mesh: MeshState,
+        welcome: str,
+        home: Home,
+        children: Children,
+        progress: Progress,
+    ) -> None:
+        self._home = home
+        self._mesh = mesh
+        self._welcome = welcome
+        self._children = children
+        self._progress = progress
+        self._backoff = Backoff()
+        self._stop = asyncio.Event()
+        self._failure: str | None = None
+        self._processes = {spec.name: Process(spec, home, children, self._changed) for spec in specs}
+
+    def stop(self) -> None:
+        """Stop in order; the second time, kill."""
+        if self._stop.is_set():
+            self._children.kill()
+        self._stop.set()
+
+    async def run(self) -> None:
+        """Start, keep running until told to stop, stop.
+
+        Raises:
+            Problem: the mesh did not start.
+        """
+        async with asyncio.TaskGroup() as tasks:
+            for process in self._processes.values():
+                tasks.create_task(self._supervise(process))
+            starting = tasks.create_task(self._announce())
+            await self._stop.wait()
+            starting.cancel()
+            self._enter("stopping")
+            await self._stop_all()
+        if self._failure is not None:
+            raise Problem(self._failure)
+
+    async def _supervise(self, process: Process) -> None:
+        after = [self._processes[name] for name in process.spec.after]
+        try:
+            await process.run(after, self._backoff)
+        except StartFailed as failure:
+            self._failure = self._failure or str(failure)
+            self._stop.set()
+
+    async def _announce(self) -> None:
+        for process in self._processes.values():
+            await process.ready.wait()
+        self._enter("ready")
+        self._progress.ready(self._welcome)
+
+    async def _stop_all(self) -> None:
+        tiers = sorted({process.spec.tier for process in self._processes.values()}, reverse=True)
+        longest = sum(
+            max(process.spec.stop_seconds for process in self._processes.values() if process.spec.tier == tier)
+            for tier in tiers
+        )
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(longest + _MARGIN_SECONDS):
+                for tier in tiers:
+                    members = [process for process in self._processes.values() if process.spec.tier == tier]
+                    await asyncio.gather(*(process.stop() for process in members))
+            return
+        self._children.kill()
+
+    def _changed(self, changed: ProcessState) -> None:
+        self._progress.process(changed)
+        self._write()
+
+    def _enter(self, phase: state.MeshPhase) -> None:
+        self._mesh = dataclasses.replace(self._mesh, state=phase)
+        self._progress.phase(phase)
+        self._write()
+
+    def _write(self) -> None:
+        processes = tuple(process.state for process in self._processes.values())
+        state.write(self._home, dataclasses.replace(self._mesh, processes=processes))

@@ -1,0 +1,118 @@
+"""`hybrid up` and `hybrid demo`: runs a mesh in this process, the supervisor."""
+
+import asyncio
+import os
+import pathlib
+import signal
+import socket
+from collections.abc import Mapping
+
+from services.chassis.config import ConfigError
+from services.cli import plan, postgres, surroundings, watchdog
+from services.cli.children import open_children
+from services.cli.examples import examples, find_grpcurl
+from services.cli.home import Home
+from services.cli.lock import locked
+from services.cli.problem import Problem
+from services.cli.progress import Progress
+from services.cli.spec import Spec
+from services.cli.state import MeshState
+from services.cli.supervisor import Supervisor
+from services.config import mesh
+
+
+def load(config: pathlib.Path, environment: Mapping[str, str]) -> mesh.MeshConfig:
+    """The configuration.
+
+    Raises:
+        Problem: naming every mistake, with exit code 2.
+    """
+    try:
+        return mesh.load(config, environment)
+    except ConfigError as error:
+        raise Problem("\n".join(error.problems), code=2) from error
+
+
+def up(home: Home, config_file: pathlib.Path, port: int | None, progress: Progress) -> None:
+    """Run a mesh until it is told to stop.
+
+    Raises:
+        Problem: it cannot be started, or did not become ready.
+    """
+    environment = surroundings.environment(os.environ)
+    config = load(config_file, environment)
+    edge_port = port or config.edge.port
+    home.prepare()
+    with locked(home) as lock:
+        # Relative addresses in the configuration, which keep unix sockets short, are meant from here.
+        os.chdir(home.path)
+        watchdog.clear(home.path, ())  # a machine that lost power leaves sockets behind
+        home.pid.write_text(f"{os.getpid()}\n", encoding="ascii")
+        try:
+            _check_port(config.edge.host, edge_port)
+            embedded = postgres.prepare(home) if config.ledger.dsn is None else None
+            specs = plan.specs(config, edge_port, _sources(config_file, config, home, edge_port), environment, embedded)
+        except BaseException:
+            watchdog.clear(home.path, ())
+            raise
+        host = plan.reachable(config.edge.host)
+        mesh_state = MeshState(
+            pid=os.getpid(),
+            state="starting",
+            config=str(config_file),
+            edge=f"http://{host}:{edge_port}",
+            router=config.router.listen,
+            dsn=embedded.dsn if embedded else None,
+            models=tuple(model.name for model in config.models),
+        )
+        welcome = examples(host, edge_port, config.models[0].name, grpcurl=find_grpcurl())
+        asyncio.run(_supervise(home, lock, specs, mesh_state, welcome, progress, embedded))
+
+
+async def _supervise(
+    home: Home,
+    lock: int,
+    specs: tuple[Spec, ...],
+    mesh_state: MeshState,
+    welcome: str,
+    progress: Progress,
+    embedded: postgres.Embedded | None,
+) -> None:
+    async with open_children(home, lock) as children:
+        if embedded is not None:
+            children.remove_at_end(embedded.socket)
+        supervisor = Supervisor(
+            specs, mesh=mesh_state, welcome=welcome, home=home, children=children, progress=progress
+        )
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, supervisor.stop)
+        await supervisor.run()
+
+
+def _sources(config_file: pathlib.Path, config: mesh.MeshConfig, home: Home, port: int) -> plan.Sources:
+    # Imported late: `hybrid down` and its like must work, and be quick, without them.
+    from services.cli import edge
+
+    try:
+        envoy = edge.command(edge.render(config, home=home.path, port=port), drain_seconds=config.gateway.drain_seconds)
+    except ConfigError as error:
+        raise Problem("\n".join(error.problems), code=2) from error
+    return plan.Sources(
+        config=config_file,
+        migrations=surroundings.MIGRATIONS,
+        envoy=tuple(envoy),
+        engine_python=surroundings.engine_python,
+    )
+
+
+def _check_port(host: str, port: int) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise Problem(
+                f"{host}:{port} cannot be listened on: {error.strerror}; choose another with --port"
+            ) from error
