@@ -1,9 +1,10 @@
 """What happens around every call that a process serves: metrics, one log line, and the one place that maps failures."""
 
+import asyncio
 import contextlib
 import inspect
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from typing import Any
 
 import grpc
@@ -37,8 +38,31 @@ class RpcMetrics:
 class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]
     """Wraps every handler: counts it, times it, logs it, and turns a Failure into a status."""
 
-    def __init__(self, metrics: RpcMetrics) -> None:
+    def __init__(self, metrics: RpcMetrics, *, endless: Collection[str] = ()) -> None:
+        """`endless` names methods (`/package.Service/Method`) that end only when their caller wants."""
         self._metrics = metrics
+        self._endless = endless
+        self._working = 0
+        self._rested = asyncio.Event()
+        self._rested.set()
+
+    async def rest(self) -> None:
+        """Return once no call is under way, other than the endless ones."""
+        await self._rested.wait()
+
+    @contextlib.contextmanager
+    def _running(self, method: str) -> Iterator[None]:
+        if method.startswith(_QUIET) or method in self._endless:
+            yield
+            return
+        self._working += 1
+        self._rested.clear()
+        try:
+            yield
+        finally:
+            self._working -= 1
+            if not self._working:
+                self._rested.set()
 
     async def intercept_service(
         self,
@@ -67,7 +91,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]
 
     def _single(self, method: str, handler: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         async def call(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
-            with _Observed(self._metrics, method) as observed:
+            with self._running(method), _Observed(self._metrics, method, context) as observed:
                 try:
                     return await handler(request, context)
                 except Failure as failure:
@@ -82,7 +106,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]
 
     def _streaming(self, method: str, handler: Callable[..., Any]) -> Callable[..., Awaitable[None]]:
         async def call(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> None:
-            with _Observed(self._metrics, method) as observed:
+            with self._running(method), _Observed(self._metrics, method, context) as observed:
                 try:
                     responses = handler(request, context)
                     if inspect.isasyncgen(responses):
@@ -106,10 +130,11 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]
 class _Observed:
     """Counts, times and logs one call."""
 
-    def __init__(self, metrics: RpcMetrics, method: str) -> None:
-        self.failure: Failure = Failure(reasons.ERROR_REASON_UNSPECIFIED, "")
+    def __init__(self, metrics: RpcMetrics, method: str, context: grpc.aio.ServicerContext[Any, Any]) -> None:
+        self.failure: Failure | None = None
         self._metrics = metrics
         self._method = method
+        self._context = context
         service, _, name = method.removeprefix("/").partition("/")
         self._labels = (service, name)
 
@@ -120,16 +145,17 @@ class _Observed:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         seconds = time.perf_counter() - self._begun
-        if kind is not None:
-            code = "Cancelled"  # every other exception has become a Failure by now
-        elif self.failure.reason:
+        if self.failure is not None:
             code = _CODE_NAMES[status.code_of(self.failure)]
+        elif kind is None or issubclass(kind, grpc.aio.AbortError):
+            own: Any = self._context.code()  # typed as a StatusCode; really its number, or None when nothing was set
+            code = _CODE_NAMES[own or 0]
         else:
-            code = "OK"
+            code = "Cancelled"  # every other exception has become a Failure by now
         self._metrics.handled.labels(*self._labels, code).inc()
         self._metrics.seconds.labels(*self._labels).observe(seconds)
         log = LOG.debug if self._method.startswith(_QUIET) else LOG.info
-        fields = {"reason": self.failure.reason_name} if self.failure.reason else {}
+        fields = {"reason": self.failure.reason_name} if self.failure is not None else {}
         log("rpc.finished", method=self._method, code=code, ms=round(seconds * 1e3, 2), **fields)
 
 

@@ -2,11 +2,15 @@
 
 import logging
 import sys
+import traceback
+from collections.abc import Iterator
 from typing import Any
 
 import structlog
 
 LEVELS = ("debug", "info", "warning", "error")
+
+_CAUSE_CHARACTERS = 200
 
 
 def configure(process: str, *, level: str = "info") -> None:
@@ -16,6 +20,7 @@ def configure(process: str, *, level: str = "info") -> None:
         process: this process's name, on every line.
         level: one of LEVELS.
     """
+    crash = structlog.processors.ExceptionRenderer(lambda info: "".join(_crash(info[1])) if info[1] else "")
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -25,7 +30,7 @@ def configure(process: str, *, level: str = "info") -> None:
         structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer(default=str)
     )
     structlog.configure(
-        processors=[*shared, structlog.processors.format_exc_info, renderer],
+        processors=[*shared, crash, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
@@ -40,3 +45,18 @@ def configure(process: str, *, level: str = "info") -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+
+
+def _crash(error: BaseException) -> Iterator[str]:
+    """An exception and its causes: frames, type, and the start of what it says.
+
+    Not all it says: libraries quote their input there (pydantic from the second line on), and that may be a prompt.
+    """
+    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    inner = error.exceptions if isinstance(error, BaseExceptionGroup) else ()
+    for deeper in (*inner, *([cause] if cause else [])):
+        yield from _crash(deeper)
+        yield "which led to\n"
+    yield from traceback.format_tb(error.__traceback__)
+    says = str(error).partition("\n")[0][:_CAUSE_CHARACTERS]
+    yield f"{type(error).__name__}: {says}\n"

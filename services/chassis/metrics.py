@@ -1,13 +1,14 @@
 """The metrics endpoint of a process: one process, one registry, one address."""
 
 import contextlib
-import pathlib
 import socketserver
 import threading
 from collections.abc import Iterator
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, make_wsgi_app
+
+from services.chassis.address import claimed
 
 
 def new_registry() -> CollectorRegistry:
@@ -25,6 +26,10 @@ class _QuietHandler(WSGIRequestHandler):
 
     def address_string(self) -> str:
         return "local"
+
+
+class _TcpServer(socketserver.ThreadingMixIn, WSGIServer):
+    daemon_threads = True  # one scraper that stalls does not keep out the next
 
 
 class _UnixServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer, WSGIServer):
@@ -48,20 +53,17 @@ def serving_metrics(registry: CollectorRegistry, address: str) -> Iterator[None]
         OSError: the address is taken or cannot be bound.
     """
     app = make_wsgi_app(registry)
-    if address.startswith("unix:"):
-        path = pathlib.Path(address.removeprefix("unix:"))
-        path.unlink(missing_ok=True)
-        server: WSGIServer = _UnixServer(str(path), _QuietHandler)  # type: ignore[arg-type]
-        server.set_app(app)
-    else:
-        host, _, port = address.rpartition(":")
-        server = make_server(host, int(port), app, handler_class=_QuietHandler)
-    thread = threading.Thread(target=server.serve_forever, name="metrics", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        server.shutdown()
-        server.server_close()
+    with claimed(address):
         if address.startswith("unix:"):
-            pathlib.Path(address.removeprefix("unix:")).unlink(missing_ok=True)
+            server: WSGIServer = _UnixServer(address.removeprefix("unix:"), _QuietHandler)  # type: ignore[arg-type]
+            server.set_app(app)
+        else:
+            host, _, port = address.rpartition(":")
+            server = make_server(host, int(port), app, server_class=_TcpServer, handler_class=_QuietHandler)
+        thread = threading.Thread(target=server.serve_forever, name="metrics", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            server.shutdown()
+            server.server_close()

@@ -2,9 +2,8 @@
 
 import asyncio
 import contextlib
-import pathlib
 import signal
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from typing import Any
 
 import grpc
@@ -14,6 +13,7 @@ from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
 from prometheus_client import CollectorRegistry
 
+from services.chassis.address import claimed
 from services.chassis.interceptors import CallInterceptor, RpcMetrics
 
 LOG = structlog.get_logger()
@@ -30,12 +30,18 @@ _OPTIONS: list[tuple[str, int]] = [
     ("grpc.keepalive_permit_without_calls", 1),
 ]
 
+# A call that was accepted just before the drain needs this long, at most, to reach its handler and be counted.
+_SETTLE_SECONDS = 0.1
+
 
 class Server:
     """A server that is up. Health says NOT_SERVING until `mark_serving`, and again once it drains."""
 
-    def __init__(self, server: grpc.aio.Server, health: HealthServicer, names: Sequence[str]) -> None:
+    def __init__(
+        self, server: grpc.aio.Server, calls: CallInterceptor, health: HealthServicer, names: Sequence[str]
+    ) -> None:
         self._server = server
+        self._calls = calls
         self._health = health
         self._names = ("", *names)
 
@@ -46,9 +52,21 @@ class Server:
             await self._health.set(name, state)
 
     async def drain(self, *, seconds: float) -> None:
-        """Take no more calls, let running ones finish for up to `seconds`, cancel the rest."""
+        """Take no more calls, let running ones finish for up to `seconds`, cancel the rest.
+
+        Endless calls (health watches, and those named to `open_server`) are not waited for.
+        """
         await self._health.enter_graceful_shutdown()
-        await self._server.stop(seconds)
+        async with asyncio.TaskGroup() as tasks:
+            stopped = tasks.create_task(self._server.stop(seconds))
+            rested = tasks.create_task(self._rest())
+            await asyncio.wait([stopped, rested], return_when=asyncio.FIRST_COMPLETED)
+            rested.cancel()
+            await self._server.stop(None)
+
+    async def _rest(self) -> None:
+        await asyncio.sleep(_SETTLE_SECONDS)
+        await self._calls.rest()
 
 
 @contextlib.asynccontextmanager
@@ -57,6 +75,8 @@ async def open_server(
     add: Callable[[grpc.aio.Server], None],
     names: Sequence[str],
     registry: CollectorRegistry,
+    *,
+    endless: Collection[str] = (),
 ) -> AsyncIterator[Server]:
     """Serve on `unix:PATH` or `HOST:PORT` until the context ends.
 
@@ -65,29 +85,30 @@ async def open_server(
         add: registers the servicers.
         names: full names of the services, for health and reflection.
         registry: where the calls' metrics go.
+        endless: methods (`/package.Service/Method`) that end only when their caller wants; a drain cuts them.
 
     Raises:
+        OSError: another process serves on the unix socket.
         RuntimeError: the address is taken or cannot be bound.
     """
-    interceptor: Any = CallInterceptor(RpcMetrics(registry))
-    server = grpc.aio.server(interceptors=[interceptor], options=_OPTIONS)
+    calls: Any = CallInterceptor(RpcMetrics(registry), endless=endless)
+    server = grpc.aio.server(interceptors=[calls], options=_OPTIONS)
     health = HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
     add(server)
     reflection.enable_server_reflection(
         (*names, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME), server
     )
-    server.add_insecure_port(address)
-    up = Server(server, health, names)
+    up = Server(server, calls, health, names)
     await up.mark_serving(False)
-    await server.start()
-    LOG.info("server.listening", address=address)
-    try:
-        yield up
-    finally:
-        await server.stop(None)
-        if address.startswith("unix:"):
-            pathlib.Path(address.removeprefix("unix:")).unlink(missing_ok=True)
+    with claimed(address):
+        server.add_insecure_port(address)
+        await server.start()
+        LOG.info("server.listening", address=address)
+        try:
+            yield up
+        finally:
+            await server.stop(None)
 
 
 async def stop_requested() -> None:

@@ -10,6 +10,11 @@ from services.chassis.failure import Failure
 
 DOMAIN = "hybridinference.dev"
 
+# A status travels in trailers, twice and escaped, and peers refuse trailers above 8 KiB.
+_MESSAGE_CHARACTERS = 500
+_METADATA_CHARACTERS = 200
+_LONGEST_RETRY_SECONDS = 86_400.0
+
 _CODES: dict[int, int] = {
     reasons.ERROR_REASON_UNSPECIFIED: code_pb2.INTERNAL,
     reasons.ERROR_REASON_SPEC_INVALID: code_pb2.INVALID_ARGUMENT,
@@ -47,10 +52,12 @@ _CODES: dict[int, int] = {
 }
 
 # A bare status, from a library or an older peer, still deserves the closest reason.
-_REASON_OF_CODE: dict[int, "reasons.ErrorReason.ValueType"] = {
+_REASON_OF_CODE: dict[int, reasons.ErrorReason] = {
     code_pb2.CANCELLED: reasons.ERROR_REASON_CANCELLED,
     code_pb2.INVALID_ARGUMENT: reasons.ERROR_REASON_SPEC_INVALID,
     code_pb2.DEADLINE_EXCEEDED: reasons.ERROR_REASON_DEADLINE_EXCEEDED,
+    code_pb2.NOT_FOUND: reasons.ERROR_REASON_MODEL_NOT_FOUND,
+    code_pb2.RESOURCE_EXHAUSTED: reasons.ERROR_REASON_RATE_LIMITED,
     code_pb2.PERMISSION_DENIED: reasons.ERROR_REASON_PERMISSION_DENIED,
     code_pb2.UNAUTHENTICATED: reasons.ERROR_REASON_CREDENTIAL_INVALID,
     code_pb2.UNIMPLEMENTED: reasons.ERROR_REASON_UNIMPLEMENTED,
@@ -68,14 +75,19 @@ def code_of(failure: Failure) -> int:
 
 
 def to_status(failure: Failure) -> status_pb2.Status:
-    """The status of a failure, with ErrorInfo and, where waiting helps, RetryInfo."""
-    info = error_details_pb2.ErrorInfo(reason=failure.reason_name, domain=DOMAIN, metadata=failure.metadata)
+    """The status of a failure, with ErrorInfo and, where waiting helps, RetryInfo.
+
+    Never raises: whatever a vendor's words or a caller's fields brought into the failure is made fit to travel.
+    """
+    metadata = {key: _fit(value, _METADATA_CHARACTERS) for key, value in failure.metadata.items()}
+    info = error_details_pb2.ErrorInfo(reason=failure.reason_name, domain=DOMAIN, metadata=metadata)
     details = [_packed(info)]
     if failure.retry_after is not None:
         delay = duration_pb2.Duration()
-        delay.FromNanoseconds(round(failure.retry_after * 1e9))
+        # 0.0 first: max() then turns NaN into 0 as well.
+        delay.FromNanoseconds(round(min(max(0.0, failure.retry_after), _LONGEST_RETRY_SECONDS) * 1e9))
         details.append(_packed(error_details_pb2.RetryInfo(retry_delay=delay)))
-    return status_pb2.Status(code=code_of(failure), message=failure.message, details=details)
+    return status_pb2.Status(code=code_of(failure), message=_fit(failure.message, _MESSAGE_CHARACTERS), details=details)
 
 
 def from_status(status: status_pb2.Status) -> Failure:
@@ -101,10 +113,19 @@ def to_grpc(failure: Failure) -> grpc.Status:
 
 def from_rpc_error(error: grpc.aio.AioRpcError) -> Failure:
     """The failure behind a call that ended with an error."""
-    rich = rpc_status.from_call(error)
+    try:
+        rich = rpc_status.from_call(error)
+    except ValueError:  # the details contradict the status: something on the way has replaced it
+        rich = None
     if rich is not None:
         return from_status(rich)
     return from_status(status_pb2.Status(code=error.code().value[0], message=error.details() or ""))
+
+
+def _fit(text: str, characters: int) -> str:
+    """At most so many characters of a text, as valid UTF-8: protobuf raises on a lone surrogate."""
+    short = text if len(text) <= characters else text[: characters - 1] + "…"
+    return short.encode("utf-8", "replace").decode("utf-8")
 
 
 def _packed(message: error_details_pb2.ErrorInfo | error_details_pb2.RetryInfo) -> any_pb2.Any:
