@@ -12,6 +12,7 @@ import uvloop
 
 from hybridinference.worker.v1 import worker_service_pb2_grpc as worker_grpc
 from services.chassis import logs, metrics, server
+from services.chassis.config import ConfigError
 from services.config import mesh
 from services.config.provider import EchoProvider, Provider
 from services.workers import echo, service
@@ -47,6 +48,7 @@ async def serve(config: mesh.MeshConfig, place: mesh.WorkerPlace) -> int:
                 lambda grpc_server: worker_grpc.add_WorkerServiceServicer_to_server(servicer, grpc_server),
                 [service.NAME],
                 registry,
+                endless=service.ENDLESS,
             )
         )
         stopping = asyncio.create_task(server.stop_requested())
@@ -55,6 +57,7 @@ async def serve(config: mesh.MeshConfig, place: mesh.WorkerPlace) -> int:
         if not loading.done():
             # An engine that is being built runs in a thread that nothing can interrupt; its children die with us.
             LOG.info("worker.stopped_while_loading")
+            await stack.aclose()
             os._exit(0)
         executor.begin_serving(loading.result())
         await up.mark_serving()
@@ -78,7 +81,10 @@ def main() -> None:
     parser.add_argument("--config", type=pathlib.Path, required=True, help="the mesh's configuration")
     parser.add_argument("--worker", required=True, help="this worker's name: <provider>-<index>")
     arguments = parser.parse_args()
-    config = mesh.load(arguments.config)
+    try:
+        config = mesh.load(arguments.config)
+    except ConfigError as error:
+        parser.exit(2, f"{error}\n")
     places = {place.name: place for place in config.workers()}
     place = places.get(arguments.worker)
     if place is None:

@@ -22,6 +22,7 @@ from services.workers.provider import Load, ServedModel
 
 _CAPABILITIES = (model.CAPABILITY_CHAT, model.CAPABILITY_CHOICES, model.CAPABILITY_SEED)
 _CONTEXT_TOKENS = 1 << 20
+_REASONS = {name.removeprefix("ERROR_REASON_"): value for name, value in reasons.ErrorReason.items()}
 
 
 class _Script(pydantic.BaseModel):
@@ -36,6 +37,13 @@ class _Script(pydantic.BaseModel):
     fail_after_tokens: int = pydantic.Field(default=0, ge=0)
     cut_after_tokens: int | None = pydantic.Field(default=None, ge=0)
     hang_after_tokens: int | None = pydantic.Field(default=None, ge=0)
+
+    @pydantic.field_validator("fail")
+    @classmethod
+    def _is_a_reason(cls, value: str) -> str:
+        if value and value not in _REASONS:
+            raise ValueError("no such reason")
+        return value
 
 
 class _Options(pydantic.BaseModel):
@@ -79,8 +87,9 @@ class Echo:
             raise Failure(reasons.ERROR_REASON_WORKER_SATURATED, "Every place is taken.", retry_after=1.0)
         self.running += 1
         try:
-            async for event in self._events(spec, script):
-                yield event
+            async with contextlib.aclosing(self._events(spec, script)) as events:
+                async for event in events:
+                    yield event
         finally:
             self.running -= 1
 
@@ -107,10 +116,13 @@ class Echo:
         first = (self.config.first_token_ms if script.first_token_ms is None else script.first_token_ms) / 1e3
         await asyncio.sleep(first)
         yield generation.GenerationEvent(started=generation.Started(provider_model=spec.model))
-        for number in range(min(wanted, limit)):
+        total = min(wanted, limit)
+        for number in range(total + 1):
             await _obey(script, number)
             if script.cut_after_tokens is not None and number >= script.cut_after_tokens:
                 return
+            if number == total:
+                break
             if number:
                 await _next_step(pace)
             text = words[number % len(words)] if words else " "
@@ -119,16 +131,15 @@ class Echo:
         reason = generation.FINISH_REASON_STOP if wanted <= limit else generation.FINISH_REASON_LENGTH
         usage = generation.Usage(
             input_tokens=sum(len(_split(text)) for text in _texts(spec)),
-            output_tokens=min(wanted, limit) * choices,
+            output_tokens=total * choices,
         )
         yield generation.GenerationEvent(finished=generation.Finished(reasons=[reason] * choices, usage=usage))
 
 
 async def _obey(script: _Script, number: int) -> None:
-    """The faults that are due before token `number`."""
+    """The faults that are due before token `number`; the one after the last is the end of the answer."""
     if script.fail and number >= script.fail_after_tokens:
-        reason = dict(reasons.ErrorReason.items()).get(f"ERROR_REASON_{script.fail}", reasons.ERROR_REASON_INTERNAL)
-        raise Failure(reason, "The echo provider was told to fail.", retry_after=1.0)
+        raise Failure(_REASONS[script.fail], "The echo provider was told to fail.", retry_after=1.0)
     if script.hang_after_tokens is not None and number >= script.hang_after_tokens:
         await asyncio.get_running_loop().create_future()
 
@@ -156,7 +167,7 @@ def _script(spec: generation.GenerationSpec) -> _Script:
         return _Options.model_validate_json(spec.provider_options_json).echo
     except pydantic.ValidationError as error:
         detail = error.errors(include_url=False, include_input=False)[0]
-        field = ".".join(str(part) for part in detail["loc"])
+        field = ".".join(("provider_options_json", *(str(part) for part in detail["loc"])))
         raise Failure(
             reasons.ERROR_REASON_UNSUPPORTED,
             f"`{field}` is not supported by the echo provider: {detail['msg']}",

@@ -26,6 +26,13 @@ Emit = Callable[[generation.GenerationEvent], Awaitable[None] | None]
 _FIRST_TOKEN_BUCKETS = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 20, 40)
 
 
+# A larger event would not fit into a message, and on a session that ends everyone's attempts.
+_LARGEST_EVENT_BYTES = 16 << 20
+
+# Their metadata names the worker, whose name a provider does not know.
+_REASONS_OF_WORKER = (reasons.ERROR_REASON_WORKER_SATURATED, reasons.ERROR_REASON_ENGINE_FAILED)
+
+
 class AttemptMetrics:
     """What is counted of attempts."""
 
@@ -100,15 +107,17 @@ class Executor:
             reason = "OK"
         except Failure as failure:
             reason = failure.reason_name
+            if failure.reason in _REASONS_OF_WORKER:
+                failure.metadata.setdefault("worker", self._board.worker)
+            raise
+        except asyncio.CancelledError as error:
+            if _is_wanted():  # nobody cancelled us: something inside the provider was cancelled
+                reason = "ENGINE_FAILED"
+                raise self._crashed(error, attempt_id) from error
             raise
         except Exception as error:
             reason = "ENGINE_FAILED"
-            LOG.error("attempt.crashed", attempt_id=attempt_id, error=type(error).__name__, exc_info=error)
-            raise Failure(
-                reasons.ERROR_REASON_ENGINE_FAILED,
-                "The worker failed to serve this request.",
-                worker=self._board.worker,
-            ) from error
+            raise self._crashed(error, attempt_id) from error
         finally:
             self._metrics.running.dec()
             self._metrics.ended.labels(reason).inc()
@@ -123,15 +132,24 @@ class Executor:
                 **fields,
             )
 
+    def _crashed(self, error: BaseException, attempt_id: str) -> Failure:
+        LOG.error("attempt.crashed", attempt_id=attempt_id, error=type(error).__name__, exc_info=error)
+        return Failure(
+            reasons.ERROR_REASON_ENGINE_FAILED, "The worker failed to serve this request.", worker=self._board.worker
+        )
+
     async def _generate(self, spec: generation.GenerationSpec, emit: Emit, deadline: Deadline, trace: "_Trace") -> None:
-        provider, model = self._admitted(spec)
+        provider = self.admitted()
+        model = self._model(provider, spec)
         capabilities.check(spec, model.capabilities, provider=self._board.worker)
         self._board.touch()
         scope = asyncio.timeout_at(deadline.at)
         try:
             async with scope, contextlib.aclosing(provider.generate(spec)) as events:
                 async for event in events:
-                    trace.see(event)
+                    trace.see(event, provider=self._board.worker)
+                    if trace.finished is not None:
+                        break
                     wait = emit(event)
                     if wait is not None:
                         await wait
@@ -149,8 +167,17 @@ class Executor:
                 "The provider ended without saying how the answer ended.",
                 provider=self._board.worker,
             )
+        # Only now that the generator is closed: no failure may follow `finished`.
+        wait = emit(event)
+        if wait is not None:
+            await wait
 
-    def _admitted(self, spec: generation.GenerationSpec) -> tuple[Provider, ServedModel]:
+    def admitted(self) -> Provider:
+        """The provider, when it takes work.
+
+        Raises:
+            Failure: WORKER_LOADING or WORKER_DRAINING.
+        """
         worker = self._board.worker
         if self.draining:
             raise Failure(reasons.ERROR_REASON_WORKER_DRAINING, f"Worker {worker} is draining.", worker=worker)
@@ -161,12 +188,15 @@ class Executor:
                 worker=worker,
                 retry_after=1.0,
             )
-        for model in self._provider.models:
+        return self._provider
+
+    def _model(self, provider: Provider, spec: generation.GenerationSpec) -> ServedModel:
+        for model in provider.models:
             if model.name == spec.model:
-                return self._provider, model
+                return model
         raise Failure(
             reasons.ERROR_REASON_MODEL_NOT_FOUND,
-            f"Worker {worker} serves no model `{spec.model}`.",
+            f"Worker {self._board.worker} serves no model `{spec.model}`.",
             model=spec.model,
         )
 
@@ -193,14 +223,30 @@ class _Trace:
         self.first_at = 0.0
         self.finished: generation.Finished | None = None
 
-    def see(self, event: generation.GenerationEvent) -> None:
+    def see(self, event: generation.GenerationEvent, *, provider: str) -> None:
+        """Take note of an event.
+
+        Raises:
+            Failure: PROVIDER_MALFORMED, when it may not come now or could not travel.
+        """
         kind = event.WhichOneof("event")
-        if kind == "delta" and self.started and self.finished is None:
+        if event.ByteSize() > _LARGEST_EVENT_BYTES:
+            raise _malformed(f"an event of more than {_LARGEST_EVENT_BYTES >> 20} MiB", provider)
+        if kind == "delta" and self.started:
             if not self.first_at:
                 self.first_at = time.perf_counter()
         elif kind == "started" and not self.started:
             self.started = True
-        elif kind == "finished" and self.started and self.finished is None:
+        elif kind == "finished" and self.started:
             self.finished = event.finished
         else:
-            raise Failure(reasons.ERROR_REASON_PROVIDER_MALFORMED, f"The provider sent `{kind}` out of order.")
+            raise _malformed(f"`{kind}` out of order", provider)
+
+
+def _malformed(what: str, provider: str) -> Failure:
+    return Failure(reasons.ERROR_REASON_PROVIDER_MALFORMED, f"The provider sent {what}.", provider=provider)
+
+
+def _is_wanted() -> bool:
+    task = asyncio.current_task()
+    return task is not None and not task.cancelling()

@@ -1,6 +1,7 @@
 """The worker's gRPC face: thin, the same for every provider."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -9,7 +10,7 @@ import grpc
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hybridinference.worker.v1 import worker_service_pb2 as worker
 from hybridinference.worker.v1 import worker_service_pb2_grpc as worker_grpc
-from services.chassis.deadline import Deadline
+from services.chassis.deadline import Deadline, to_seconds
 from services.chassis.failure import Failure
 from services.workers.execution import Executor
 from services.workers.session import Session
@@ -17,6 +18,8 @@ from services.workers.status import StatusBoard
 
 Context = grpc.aio.ServicerContext[Any, Any]
 NAME = worker.DESCRIPTOR.services_by_name["WorkerService"].full_name
+# They end only when their caller wants; a drain does not wait for them.
+ENDLESS = (f"/{NAME}/WatchStatus",)
 
 
 class WorkerServicer(worker_grpc.WorkerServiceServicer):
@@ -38,16 +41,24 @@ class WorkerServicer(worker_grpc.WorkerServiceServicer):
         )
 
     async def Embed(self, request: worker.EmbedRequest, context: Context) -> worker.EmbedResponse:  # type: ignore[override]
-        provider = self._board.provider
-        if provider is None:
+        left = to_seconds(request.time_left) if request.HasField("time_left") else None
+        provider = self._executor.admitted()
+        try:
+            async with asyncio.timeout(left) as scope:
+                embeddings, usage = await provider.embed(request.spec)
+        except TimeoutError as error:
+            if not scope.expired():
+                raise
             raise Failure(
-                reasons.ERROR_REASON_WORKER_LOADING, f"Worker {self._board.worker} is still loading.", retry_after=1.0
-            )
-        embeddings, usage = await provider.embed(request.spec)
+                reasons.ERROR_REASON_DEADLINE_EXCEEDED,
+                "The deadline passed before the vectors were there.",
+                stage="total",
+            ) from error
         return worker.EmbedResponse(embeddings=embeddings, usage=usage)
 
     async def WatchStatus(  # type: ignore[override]
         self, request: worker.WatchStatusRequest, context: Context
     ) -> AsyncIterator[worker.WatchStatusResponse]:
-        async for status in self._board.watch():
-            yield worker.WatchStatusResponse(status=status)
+        async with contextlib.aclosing(self._board.watch()) as reports:
+            async for status in reports:
+                yield worker.WatchStatusResponse(status=status)

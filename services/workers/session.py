@@ -1,9 +1,10 @@
 """All attempts of one gateway on one stream: who runs, what each may still send, and what is ready to go."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
-from google.rpc import status_pb2
+import structlog
 
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hybridinference.inference.v1 import generation_pb2 as generation
@@ -13,6 +14,9 @@ from services.chassis import status
 from services.chassis.deadline import Deadline, to_seconds
 from services.chassis.failure import Failure
 from services.workers.execution import Executor
+from services.workers.outbox import Outbox
+
+LOG = structlog.get_logger()
 
 _DEFAULT_CREDIT_BYTES = 64 << 10
 
@@ -20,12 +24,16 @@ Write = Callable[[worker.SessionResponse], Awaitable[None]]
 
 
 class Session:
-    """One gateway's session. Attempts are independent: what one does wrong fails that one alone."""
+    """One gateway's session. Attempts are independent: what one does wrong fails that one alone.
+
+    Commands for an attempt that is not running are late, and ignored. So is a start with the id of one that runs:
+    whatever was said about the second would be taken as said about the first.
+    """
 
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
         self._attempts: dict[str, _Attempt] = {}
-        self._outbox = worker.SessionResponse()
+        self._outbox = Outbox()
         self._wake = asyncio.Event()
         self._commands_ended = False
 
@@ -40,13 +48,15 @@ class Session:
                 while not self._over():
                     await self._wake.wait()
                     self._wake.clear()
-                    if self._outbox.events:
-                        ready, self._outbox = self._outbox, worker.SessionResponse()
-                        await write(ready)
+                    while self._outbox:
+                        await write(self._outbox.take())
+                    if self._commands_ended:  # no credit can come: what the transport has taken counts as read
+                        for attempt in self._attempts.values():
+                            attempt.replenish()
                 reader.cancel()
 
     def _over(self) -> bool:
-        idle = not self._attempts and not self._outbox.events
+        idle = not self._attempts and not self._outbox
         return idle and (self._commands_ended or self._executor.draining)
 
     async def _read(self, requests: AsyncIterator[worker.SessionRequest], tasks: asyncio.TaskGroup) -> None:
@@ -63,69 +73,82 @@ class Session:
         self._wake.set()
 
     def _start(self, start: session.StartAttempt, tasks: asyncio.TaskGroup) -> None:
+        if start.attempt_id in self._attempts:
+            LOG.warning("session.attempt_id_reused", attempt_id=start.attempt_id)
+            return
         attempt = _Attempt(start.attempt_id, start.credit_bytes or _DEFAULT_CREDIT_BYTES, self._send)
         self._attempts[start.attempt_id] = attempt
-        attempt.task = tasks.create_task(self._run(start, attempt))
+        tasks.create_task(self._run(start, attempt))
 
     async def _run(self, start: session.StartAttempt, attempt: "_Attempt") -> None:
         left = to_seconds(start.time_left) if start.HasField("time_left") else None
         deadline = Deadline.after(left, now=asyncio.get_running_loop().time())
         try:
-            await self._executor.run(
-                start.spec,
-                attempt.emit,
-                deadline=deadline,
-                attempt_id=start.attempt_id,
-                generation_id=start.generation_id,
-            )
+            with attempt.running():
+                await self._executor.run(
+                    start.spec,
+                    attempt.emit,
+                    deadline=deadline,
+                    attempt_id=start.attempt_id,
+                    generation_id=start.generation_id,
+                )
         except Failure as failure:
-            self._end(start.attempt_id, status.to_status(failure))
-        except asyncio.CancelledError:
-            if not attempt.cancelled:  # not this attempt but the whole session ends
-                raise
-            gone = Failure(reasons.ERROR_REASON_CANCELLED, "The gateway cancelled the attempt.")
-            self._end(start.attempt_id, status.to_status(gone))
+            self._outbox.end(start.attempt_id, status.to_status(failure))
         finally:
             del self._attempts[start.attempt_id]
             self._wake.set()
 
     def _cancel(self, attempt_id: str) -> None:
         attempt = self._attempts.get(attempt_id)
-        if attempt is not None and attempt.task is not None:
-            attempt.cancelled = True
-            attempt.task.cancel()
+        if attempt is not None:
+            attempt.cancel()
 
-    def _send(self, attempt_id: str, event: generation.GenerationEvent) -> None:
-        item = self._outbox.events.add()
-        item.attempt_id = attempt_id
-        item.generation.CopyFrom(event)
-        self._wake.set()
-
-    def _end(self, attempt_id: str, why: status_pb2.Status) -> None:
-        item = self._outbox.events.add()
-        item.attempt_id = attempt_id
-        item.status.CopyFrom(why)
+    def _send(self, attempt_id: str, event: generation.GenerationEvent, size: int) -> None:
+        self._outbox.add(attempt_id, event, size)
         self._wake.set()
 
 
 class _Attempt:
     """One attempt's task and its window of credit."""
 
-    __slots__ = ("_credit", "_id", "_opened", "_send", "cancelled", "task")
+    __slots__ = ("_cancelled", "_credit", "_id", "_opened", "_send", "_task", "_window")
 
-    def __init__(self, attempt_id: str, credit: int, send: Callable[[str, generation.GenerationEvent], None]) -> None:
-        self.task: asyncio.Task[None] | None = None
-        self.cancelled = False
+    def __init__(
+        self, attempt_id: str, credit: int, send: Callable[[str, generation.GenerationEvent, int], None]
+    ) -> None:
+        self._task: asyncio.Task[None] | None = None
+        self._cancelled = False
         self._id = attempt_id
-        self._credit = credit
+        self._credit = self._window = credit
         self._send = send
         self._opened: asyncio.Event | None = None
 
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        """What runs inside ends with a Failure when the attempt is cancelled."""
+        try:
+            if self._cancelled:  # before it had begun
+                raise asyncio.CancelledError
+            self._task = asyncio.current_task()
+            yield
+        except asyncio.CancelledError:
+            if not self._cancelled:  # not this attempt but the whole session ends
+                raise
+            raise Failure(reasons.ERROR_REASON_CANCELLED, "The gateway cancelled the attempt.") from None
+
+    def cancel(self) -> None:
+        """End the attempt. Once: a second cancellation would disturb the provider's cleaning up."""
+        # A task that has not begun would never run at all if it were cancelled, and never say how it ended.
+        if not self._cancelled and self._task is not None:
+            self._task.cancel()
+        self._cancelled = True
+
     def emit(self, event: generation.GenerationEvent) -> Awaitable[None] | None:
         """Send an event. With the window used up, what comes next waits for the reader."""
-        self._send(self._id, event)
-        self._credit -= event.ByteSize()
-        if self._credit > 0:
+        size = event.ByteSize()
+        self._send(self._id, event, size)
+        self._credit -= size
+        if self._credit > 0 or event.HasField("finished"):  # after the last one there is nothing to wait for
             return None
         self._opened = asyncio.Event()
         return self._until_open(self._opened)
@@ -133,7 +156,12 @@ class _Attempt:
     async def _until_open(self, opened: asyncio.Event) -> None:
         await opened.wait()
 
+    def replenish(self) -> None:
+        """Open the whole window."""
+        self.grant(max(0, self._window - self._credit))
+
     def grant(self, size: int) -> None:
+        """Open the window by so many bytes."""
         self._credit += size
         if self._opened is not None and self._credit > 0:
             self._opened.set()
