@@ -25,6 +25,10 @@ LOG = structlog.get_logger()
 _RECONNECT_SECONDS = 0.1
 
 
+class RouterGone(Exception):
+    """There is no router at the other end."""
+
+
 class Placements:
     """Asks the router, and tells it how attempts went. Without a router it places first attempts itself."""
 
@@ -91,7 +95,7 @@ class Placements:
             call = self._stub.Place()
             try:
                 await self._converse(call)
-            except* grpc.aio.AioRpcError as lost:
+            except* (grpc.aio.AioRpcError, RouterGone) as lost:
                 LOG.debug("router.unreachable", error=repr(lost.exceptions[0]))
             finally:
                 call.cancel()
@@ -99,7 +103,9 @@ class Placements:
             await asyncio.sleep(_RECONNECT_SECONDS)
 
     async def _converse(self, call: Any) -> None:
-        await call.wait_for_connection()
+        await call.initial_metadata()  # the router sends it once it knows its fleet
+        if call.done():
+            raise RouterGone
         hello = router.Hello(gateway=self._gateway, leases=list(self._leases.values()))
         self._outbox = router.PlaceRequest(commands=[router.PlaceCommand(hello=hello)])
         self._wake.set()

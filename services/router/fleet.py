@@ -31,6 +31,7 @@ class Fleet:
         self._waiting: list[asyncio.Future[None]] = []
         self._unheard = set(roster.workers)
         self._all_heard = asyncio.Event()
+        self._settled = asyncio.Event()
 
     @contextlib.asynccontextmanager
     async def watching(self, channels: Mapping[str, grpc.aio.Channel]) -> AsyncIterator[None]:
@@ -44,10 +45,15 @@ class Fleet:
                     follower.cancel()
 
     async def first_reports(self, *, seconds: float) -> None:
-        """Wait until every worker has reported, or for so long."""
+        """Wait until every worker has reported, or for so long. The fleet then counts as known."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._all_heard.wait()
+        self._settled.set()
+
+    async def settled(self) -> None:
+        """Wait until the fleet is known."""
+        await self._settled.wait()
 
     def notify(self) -> None:
         """The roster may have changed."""

@@ -33,7 +33,12 @@ class RouterServicer(router_grpc.RouterServiceServicer):
     async def Place(
         self, request_iterator: AsyncIterator[router_service.PlaceRequest], context: Context
     ) -> AsyncIterator[router_service.PlaceResponse]:
-        """Answer a gateway's commands, those of one message together, until its stream ends."""
+        """Answer a gateway's commands, those of one message together, until its stream ends.
+
+        Initial metadata says that the fleet is known: until it comes, a gateway goes by the fleet it knows itself.
+        """
+        await self._fleet.settled()
+        await context.send_initial_metadata(())
         stream: GatewayStream | None = None
         try:
             async for request in request_iterator:
