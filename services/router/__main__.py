@@ -12,6 +12,7 @@ from hybridinference.router.v1 import router_service_pb2_grpc as router_grpc
 
 from services.chassis import ids, logs, metrics, server
 from services.chassis.channel import open_channel
+from services.chassis.config import ConfigError
 from services.config import mesh
 from services.router import service
 from services.router.decider import Decider
@@ -63,7 +64,11 @@ def main() -> None:
     """Parse the command line and serve."""
     parser = argparse.ArgumentParser(prog="python -m services.router", description="The router process.")
     parser.add_argument("--config", type=pathlib.Path, required=True, help="the mesh's configuration")
-    config = mesh.load(parser.parse_args().config)
+    arguments = parser.parse_args()
+    try:
+        config = mesh.load(arguments.config)
+    except ConfigError as error:
+        parser.exit(2, f"{error}\n")
     logs.configure("router", level=config.log.level)
     uvloop.run(serve(config))
 

@@ -52,11 +52,11 @@ def report(
     *,
     epoch: int = 1,
     sequence: int = 1,
-    state: "worker_status.WorkerState.ValueType" = worker_status.WORKER_STATE_SERVING,
+    state: worker_status.WorkerState = worker_status.WORKER_STATE_SERVING,
     running: int = 0,
     waiting: int = 0,
     capacity: int = 0,
-    capabilities: Sequence["model.Capability.ValueType"] = CHAT,
+    capabilities: Sequence[model.Capability] = CHAT,
     models: Sequence[str] = ("pm", "ps"),
 ) -> worker_status.WorkerStatus:
     """A worker's report."""
@@ -105,7 +105,7 @@ class Scene:
     def answer(
         self,
         *,
-        capabilities: Sequence["model.Capability.ValueType"] = CHAT,
+        capabilities: Sequence[model.Capability] = CHAT,
         time_left: float | None = None,
         name: str = "m",
         generation_id: str = "",
@@ -126,7 +126,7 @@ class Scene:
     def refusal(
         self,
         *,
-        capabilities: Sequence["model.Capability.ValueType"] = CHAT,
+        capabilities: Sequence[model.Capability] = CHAT,
         time_left: float | None = None,
         name: str = "m",
     ) -> Failure:
@@ -164,9 +164,7 @@ class Scene:
         return {name: worker.leases for name, worker in self.roster.workers.items()}
 
 
-def failed(
-    reason: "reasons.ErrorReason.ValueType", *, retry_after: float | None = None, **metadata: str
-) -> status_pb2.Status:
+def failed(reason: reasons.ErrorReason, *, retry_after: float | None = None, **metadata: str) -> status_pb2.Status:
     """The status of a failure."""
     return status.to_status(Failure(reason, "It failed.", retry_after=retry_after, metadata=metadata))
 

@@ -82,7 +82,7 @@ def test_fallback_routes_follow_the_primary_ones_before_anybody_is_tried_twice()
         reasons.ERROR_REASON_SLOW_CONSUMER,
     ],
 )
-def test_the_caller_s_own_errors_are_not_retried(reason: "reasons.ErrorReason.ValueType") -> None:
+def test_the_caller_s_own_errors_are_not_retried(reason: reasons.ErrorReason) -> None:
     scene = Scene(mesh_config(workers=3))
     failure = told(scene.end(scene.place(), failed(reason)))
     assert failure.reason == reason

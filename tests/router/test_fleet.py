@@ -1,0 +1,98 @@
+"""What workers report, and what watchers of the fleet see of it."""
+
+import contextlib
+import pathlib
+import time
+
+from hybridinference.router.v1 import fleet_pb2 as fleet
+
+from tests.router.harness import Router, open_router
+from tests.router.scene import mesh_config, report
+
+
+async def test_the_whole_fleet_is_sent_at_once(router: Router) -> None:
+    async with contextlib.aclosing(router.fleet()) as seen:
+        workers = await anext(seen)
+    assert list(workers) == ["main-0", "main-1"]
+    assert {worker.health for worker in workers.values()} == {fleet.WORKER_HEALTH_HEALTHY}
+    assert workers["main-0"].status == report()
+
+
+async def test_a_change_is_sent_and_shows_what_changed(router: Router) -> None:
+    async with contextlib.aclosing(router.fleet()) as seen:
+        await anext(seen)
+        router.workers[0].say(report(sequence=2, running=7))
+        workers = await anext(seen)
+        assert workers["main-0"].status.running == 7
+        gateway = await router.gateway()
+        placed = await gateway.placed()
+        workers = await anext(seen)
+    assert placed.worker == "main-1"
+    assert workers["main-1"].leases == 1
+
+
+async def test_many_changes_are_sent_together(router: Router) -> None:
+    gateway = await router.gateway()
+    async with contextlib.aclosing(router.fleet()) as seen:
+        await anext(seen)
+        begun, messages, leases = time.monotonic(), 0, 0
+        while time.monotonic() - begun < 0.5:
+            await gateway.placed()
+            leases += 1
+        async for workers in seen:
+            messages += 1
+            if sum(worker.leases for worker in workers.values()) == leases:
+                break
+    assert leases > 50
+    assert messages <= 7
+
+
+async def test_a_worker_that_goes_away_is_unreachable_within_a_second_and_comes_back(router: Router) -> None:
+    gateway = await router.gateway()
+    begun = time.monotonic()
+    await router.workers[0].stop()
+    await router.until(main_0="UNREACHABLE", main_1="HEALTHY")
+    assert time.monotonic() - begun < 1.0
+    assert {(await gateway.placed()).worker for _ in range(3)} == {"main-1"}
+    router.workers[0].status = report(epoch=2)
+    await router.workers[0].start()
+    assert await router.until(main_0="HEALTHY") < 2.0
+    assert "main-0" in {(await gateway.placed()).worker for _ in range(3)}
+
+
+async def test_a_worker_that_was_away_for_seconds_is_found_again_soon(router: Router) -> None:
+    await router.workers[0].stop()
+    await router.until(main_0="UNREACHABLE")
+    # Long enough for the channel's backoff to reach its limit.
+    async with contextlib.aclosing(router.fleet()) as seen:
+        begun = time.monotonic()
+        sequence = 1
+        async for _ in seen:
+            sequence += 1
+            router.workers[1].say(report(sequence=sequence, running=sequence))
+            if time.monotonic() - begun > 2.5:
+                break
+    await router.workers[0].start()
+    assert await router.until(main_0="HEALTHY") < 1.5
+
+
+async def test_a_silent_worker_is_unreachable_until_it_speaks_again(home: pathlib.Path, addresses: list[str]) -> None:
+    config = mesh_config(addresses=addresses, router={"stale_seconds": 0.3})
+    async with open_router(home, config) as router:
+        router.workers[0].mute = True
+        assert await router.until(main_0="UNREACHABLE") < 1.0
+        router.workers[0].mute = False
+        assert await router.until(main_0="HEALTHY") < 1.5
+
+
+async def test_a_worker_that_refuses_to_report_is_not_asked_all_the_time(
+    home: pathlib.Path, addresses: list[str]
+) -> None:
+    config = mesh_config(addresses=addresses, router={"stale_seconds": 60})
+    async with open_router(home, config) as router:
+        router.workers[0].refuses = True
+        router.workers[0].hang_up()
+        await router.until(main_0="UNREACHABLE")
+        begun = time.monotonic()
+        await router.workers[0].asked(4)
+        assert time.monotonic() - begun > 0.5

@@ -1,0 +1,115 @@
+"""The router as a process."""
+
+import asyncio
+import contextlib
+import os
+import pathlib
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from hybridinference.router.v1 import router_service_pb2_grpc as router_grpc
+
+from services.chassis.channel import open_channel
+from tests.router.harness import Gateway, ScriptedWorker
+
+_CONFIG = """
+providers:
+  main: {kind: echo, models: [pm], workers: ["unix:w0.sock", "unix:w1.sock"]}
+models:
+  - {name: m, routes: [{provider: main}]}
+router: {listen: "unix:router.sock"}
+metrics: {listen: "unix:{process}.metrics.sock"}
+"""
+
+
+@contextlib.asynccontextmanager
+async def _process(home: pathlib.Path, config: str = _CONFIG) -> AsyncIterator[asyncio.subprocess.Process]:
+    (home / "mesh.yaml").write_text(config, encoding="utf-8")
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "services.router",
+        "--config",
+        "mesh.yaml",
+        cwd=home,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(str(pathlib.Path(path).resolve()) for path in (".", "gen"))},
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+async def _until(channel: grpc.aio.Channel, status: int) -> None:
+    """Wait until the process says of itself that it serves, or that it does not."""
+    call = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(), wait_for_ready=True)
+    try:
+        async with asyncio.timeout(15):
+            async for response in call:
+                if response.status == status:
+                    return
+    finally:
+        call.cancel()
+
+
+async def _scraped(path: pathlib.Path) -> str:
+    reader, writer = await asyncio.open_unix_connection(path)
+    writer.write(b"GET /metrics HTTP/1.0\r\n\r\n")
+    text = await reader.read()
+    writer.close()
+    return text.decode()
+
+
+async def test_it_places_counts_and_stops_at_once_even_while_a_gateway_is_there(home: pathlib.Path) -> None:
+    async with contextlib.AsyncExitStack() as stack:
+        for index in range(2):
+            worker = ScriptedWorker(f"unix:{home}/w{index}.sock")
+            await worker.start()
+            stack.push_async_callback(worker.stop)
+        process = await stack.enter_async_context(_process(home))
+        channel = await stack.enter_async_context(open_channel(f"unix:{home}/router.sock"))
+        await _until(channel, health_pb2.HealthCheckResponse.SERVING)
+        gateway = await Gateway(router_grpc.RouterServiceStub(channel)).hello()
+        placed = await gateway.placed()
+        metrics = await _scraped(home / "router.metrics.sock")
+        assert f'hybrid_router_placements_total{{strategy="least_loaded",worker="{placed.worker}"}} 1.0' in metrics
+        assert f'hybrid_router_leases{{worker="{placed.worker}"}} 1.0' in metrics
+        assert 'hybrid_router_worker_health{health="healthy",worker="main-1"} 1.0' in metrics
+        begun = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(5):
+            assert await process.wait() == 0
+        assert time.monotonic() - begun < 2.0
+        assert await gateway.code() is not grpc.StatusCode.OK
+        assert not list(home.glob("router*.sock"))
+
+
+async def test_it_serves_after_two_seconds_even_where_a_worker_never_reports(home: pathlib.Path) -> None:
+    async with contextlib.AsyncExitStack() as stack:
+        worker = ScriptedWorker(f"unix:{home}/w0.sock")
+        await worker.start()
+        stack.push_async_callback(worker.stop)
+        await stack.enter_async_context(_process(home))
+        channel = await stack.enter_async_context(open_channel(f"unix:{home}/router.sock"))
+        await _until(channel, health_pb2.HealthCheckResponse.NOT_SERVING)
+        gateway, begun = Gateway(router_grpc.RouterServiceStub(channel)), time.monotonic()
+        await gateway.opened()
+        assert 1.0 < time.monotonic() - begun < 4.0, "a stream is not open before the fleet is known"
+        await _until(channel, health_pb2.HealthCheckResponse.SERVING)
+        await gateway.hello()
+        assert {(await gateway.placed()).worker for _ in range(3)} == {"main-0"}
+
+
+async def test_a_bad_configuration_is_refused_with_the_line(home: pathlib.Path) -> None:
+    async with _process(home, _CONFIG + "modells: []\n") as process:
+        _, error = await process.communicate()
+    assert process.returncode == 2
+    assert b"mesh.yaml:8: `modells` is not known" in error
+    assert b"Traceback" not in error

@@ -1,0 +1,74 @@
+"""What the router counts and logs."""
+
+import structlog
+from hybridinference.inference.v1 import error_reason_pb2 as reasons
+from prometheus_client import CollectorRegistry
+
+from services.router.telemetry import Telemetry
+from tests.router.scene import LOST, Scene, failed, mesh_config
+
+_ROUTER = {"breaker": {"consecutive_failures": 1}}
+
+
+def _scene() -> tuple[Scene, CollectorRegistry]:
+    registry = CollectorRegistry()
+    telemetry = Telemetry(registry)
+    scene = Scene(mesh_config(workers=2, router=_ROUTER), observer=telemetry)
+    telemetry.watch(scene.roster)
+    return scene, registry
+
+
+def test_placements_retries_outcomes_and_leases_are_counted() -> None:
+    scene, registry = _scene()
+    first = scene.place()
+    second = scene.end(first, LOST)
+    other = {"main-0": "main-1", "main-1": "main-0"}[first.worker]
+    assert second is not None
+
+    def value(name: str, **labels: str) -> float | None:
+        return registry.get_sample_value(f"hybrid_router_{name}", labels)
+
+    assert value("placements_total", strategy="least_loaded", worker=first.worker) == 1
+    assert value("retries_total", worker=other) == 1
+    assert value("outcomes_total", worker=first.worker, outcome="hard") == 1
+    assert value("leases", worker=other) == 1
+    assert value("leases", worker=first.worker) == 0
+    assert value("breaker_state", worker=first.worker) == 2
+    assert value("worker_health", worker=first.worker, health="ejected") == 1
+    assert value("worker_health", worker=first.worker, health="healthy") == 0
+
+
+def test_a_refusal_is_counted_by_reason_and_by_what_ended_the_attempts() -> None:
+    scene, registry = _scene()
+    scene.refusal(name="unknown")
+    scene.end(scene.place(), failed(reasons.ERROR_REASON_CONTENT_POLICY))
+    for reason, stop in (("MODEL_NOT_FOUND", ""), ("CONTENT_POLICY", "not_retryable")):
+        assert registry.get_sample_value("hybrid_router_refusals_total", {"reason": reason, "stop": stop}) == 1
+
+
+def test_a_reason_from_a_newer_peer_opens_no_series_of_its_own() -> None:
+    registry = CollectorRegistry()
+    Telemetry(registry).refused("m", "SOMETHING_NEW", "g", None)
+    assert registry.get_sample_value("hybrid_router_refusals_total", {"reason": "UNSPECIFIED", "stop": ""}) == 1
+
+
+def test_refusals_and_changes_of_health_are_logged_and_placements_are_not() -> None:
+    scene, _ = _scene()
+    with structlog.testing.capture_logs() as logs:
+        placed = scene.place()
+        scene.begin(placed)
+        scene.end(placed)
+        assert not logs
+        scene.refusal(name="unknown")
+        scene.end(scene.place(), LOST, wanted=False)
+    assert [line["event"] for line in logs] == ["generation.refused", "worker.health_changed"]
+    assert logs[0]["reason"] == "MODEL_NOT_FOUND"
+    assert (logs[1]["health"], logs[1]["log_level"]) == ("ejected", "warning")
+
+
+def test_first_content_is_observed() -> None:
+    scene, registry = _scene()
+    placed = scene.place()
+    scene.begin(placed, 0.2)
+    labels = {"worker": placed.worker}
+    assert registry.get_sample_value("hybrid_router_first_content_seconds_sum", labels) == 0.2
