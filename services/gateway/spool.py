@@ -1,0 +1,162 @@
+"""The spool: ledger records on this host's disk, safe before PostgreSQL has them."""
+
+import asyncio
+import collections
+import contextlib
+import os
+import pathlib
+import time
+from collections.abc import AsyncIterator, Iterator
+
+from hybridinference.gateway.v1 import ledger_pb2
+from hybridinference.inference.v1 import error_reason_pb2 as reasons
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from services.chassis.failure import Failure
+from services.gateway.framing import MAX_PAYLOAD_BYTES
+from services.gateway.segments import ID_FILE, close_left_open, identified, lock
+from services.gateway.spool_writer import SpoolWriter, WritePolicy
+
+# What may wait for a disk that is slow or gone, before requests are refused.
+_MAX_BUFFERED_BYTES = 32 << 20
+# The loader frees a segment at a time, and a failed write is tried again each second.
+_RETRY_AFTER_SECONDS = 5.0
+
+
+class Spool:
+    """Takes records from the event loop, which it never blocks; a thread makes them durable."""
+
+    def __init__(self, directory: pathlib.Path, *, spool_id: str, max_bytes: int, policy: WritePolicy) -> None:
+        self.spool_id = spool_id
+        self._max_bytes = max_bytes
+        self._loop = asyncio.get_running_loop()
+        # In the order of the records they wait for.
+        self._waiters: collections.deque[tuple[int, asyncio.Future[None]]] = collections.deque()
+        self._writer = SpoolWriter(directory, policy, self._changed)
+
+    def append(self, record: ledger_pb2.LedgerRecord) -> None:
+        """Take a record. It is durable a moment later: see `flushed`.
+
+        Raises:
+            ValueError: the record is larger than any request could make it.
+        """
+        payload = record.SerializeToString()
+        if len(payload) > MAX_PAYLOAD_BYTES:
+            raise ValueError(f"a ledger record of {len(payload)} bytes; at most {MAX_PAYLOAD_BYTES} can be read back")
+        self._writer.put(payload)
+
+    async def flushed(self) -> None:
+        """Wait until every record taken so far is on disk.
+
+        Raises:
+            Failure: ACCOUNTING_UNAVAILABLE when they cannot be written now. They are still kept, and tried again.
+        """
+        writer, target = self._writer, self._writer.put_records
+        if writer.durable_records >= target:
+            return
+        waiter: asyncio.Future[None] = self._loop.create_future()
+        self._waiters.append((target, waiter))
+        self._settle()  # it may have become durable before the writer could see the waiter
+        await waiter
+
+    def check(self) -> None:
+        """Refuse when a further request could not be accounted for. Costs less than a microsecond.
+
+        Raises:
+            Failure: ACCOUNTING_UNAVAILABLE, with when to come back.
+        """
+        writer = self._writer
+        if writer.failing is not None or not writer.alive:
+            raise _unavailable("the spool cannot be written")
+        if writer.put_bytes - writer.durable_bytes > _MAX_BUFFERED_BYTES:
+            raise _unavailable("the spool's disk does not keep up")
+        if writer.disk_bytes >= self._max_bytes:
+            raise _unavailable("the spool is full; the ledger's database has not been answering")
+
+    async def close(self, *, seconds: float) -> None:
+        """Write what is left, for up to `seconds`."""
+        await asyncio.to_thread(self._writer.close, seconds=seconds)
+        self._settle()
+
+    def metrics(self) -> Iterator[Metric]:
+        """What there is to tell, read when it is asked for: an append pays nothing."""
+        writer = self._writer
+        age = max(0.0, time.time() - writer.oldest) if writer.oldest is not None else 0.0
+        yield CounterMetricFamily("hybrid_spool_records", "Records taken.", value=writer.put_records)
+        yield CounterMetricFamily("hybrid_spool_syncs", "Groups of records put on disk.", value=writer.syncs)
+        yield CounterMetricFamily("hybrid_spool_write_errors", "Writes that failed.", value=writer.errors)
+        yield GaugeMetricFamily("hybrid_spool_bytes", "Bytes on disk that are not loaded.", value=writer.disk_bytes)
+        yield GaugeMetricFamily("hybrid_spool_max_bytes", "Bytes at which requests are refused.", value=self._max_bytes)
+        yield GaugeMetricFamily("hybrid_spool_oldest_seconds", "Age of the oldest segment not loaded.", value=age)
+        waiting = writer.put_records - writer.durable_records
+        yield GaugeMetricFamily("hybrid_spool_unwritten_records", "Records taken and not on disk.", value=waiting)
+
+    def _changed(self) -> None:
+        if self._waiters:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
+                self._loop.call_soon_threadsafe(self._settle)
+
+    def _settle(self) -> None:
+        durable = self._writer.durable_records
+        while self._waiters and self._waiters[0][0] <= durable:
+            _, waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+        if self._writer.failing is not None or not self._writer.alive:
+            while self._waiters:
+                _, waiter = self._waiters.popleft()
+                if not waiter.done():
+                    waiter.set_exception(_unavailable("the spool cannot be written"))
+
+
+class _SpoolCollector(Collector):
+    def __init__(self, spool: Spool) -> None:
+        self._spool = spool
+
+    def collect(self) -> Iterator[Metric]:
+        return self._spool.metrics()
+
+
+@contextlib.asynccontextmanager
+async def open_spool(
+    directory: pathlib.Path,
+    *,
+    registry: CollectorRegistry,
+    max_bytes: int = 1 << 30,
+    close_seconds: float = 10.0,
+    policy: WritePolicy | None = None,
+) -> AsyncIterator[Spool]:
+    """Open a spool for writing, alone; on leaving, write what is left.
+
+    Args:
+        directory: where it is; made if it is not there.
+        registry: where its metrics go.
+        max_bytes: size on disk from which `check` refuses.
+        close_seconds: how long leaving may take.
+        policy: when to sync and begin segments; for tests.
+
+    Raises:
+        SpoolTaken: another process writes this spool.
+        OSError: the directory cannot be used.
+    """
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = lock(directory / ID_FILE, role="gateway")
+    try:
+        spool_id = identified(descriptor)
+        close_left_open(directory)
+        spool = Spool(directory, spool_id=spool_id, max_bytes=max_bytes, policy=policy or WritePolicy())
+        collector = _SpoolCollector(spool)
+        registry.register(collector)
+        try:
+            yield spool
+        finally:
+            registry.unregister(collector)
+            await spool.close(seconds=close_seconds)
+    finally:
+        os.close(descriptor)
+
+
+def _unavailable(message: str) -> Failure:
+    return Failure(reasons.ERROR_REASON_ACCOUNTING_UNAVAILABLE, message, retry_after=_RETRY_AFTER_SECONDS)

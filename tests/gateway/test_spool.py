@@ -1,0 +1,238 @@
+"""The spool: nothing that was taken is lost, and nobody waits for the disk."""
+
+import asyncio
+import contextlib
+import pathlib
+import resource
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from hybridinference.inference.v1 import error_reason_pb2 as reasons
+from prometheus_client import CollectorRegistry
+
+from services.chassis.failure import Failure
+from services.gateway.framing import frame
+from services.gateway.segments import CLOSED, OPEN, SpoolTaken, segments
+from services.gateway.spool import Spool, open_spool
+from services.gateway.spool_writer import WritePolicy
+from tests.gateway.loader.records import record, spooled, write_segment
+from tests.gateway.loader.waiting import eventually
+
+QUICK = WritePolicy(retry_seconds=0.02, survey_seconds=0.02)
+
+
+@pytest.fixture
+def registry() -> CollectorRegistry:
+    return CollectorRegistry()
+
+
+@contextlib.asynccontextmanager
+async def opened(
+    directory: pathlib.Path, *, max_bytes: int = 1 << 30, policy: WritePolicy | None = None
+) -> AsyncIterator[Spool]:
+    async with open_spool(directory, registry=CollectorRegistry(), max_bytes=max_bytes, policy=policy) as spool:
+        yield spool
+
+
+@contextlib.contextmanager
+def disk_full_at(size: int) -> Iterator[None]:
+    """No file of this process grows beyond `size`: a write to it is cut short, the next one fails."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def accepts(spool: Spool) -> bool:
+    try:
+        spool.check()
+    except Failure:
+        return False
+    return True
+
+
+async def test_a_record_is_on_disk_once_flushed(tmp_path: pathlib.Path) -> None:
+    async with opened(tmp_path / "spool") as spool:
+        for _ in range(3):
+            taken = record()
+            spool.append(taken)
+            await spool.flushed()
+            assert spooled(tmp_path / "spool")[-1] == taken
+
+
+async def test_records_keep_their_order_over_segments_and_restarts(tmp_path: pathlib.Path) -> None:
+    taken = [record() for _ in range(60)]
+    for part in (taken[:30], taken[30:]):
+        async with opened(tmp_path, policy=WritePolicy(segment_bytes=2000, group_seconds=0, group_bytes=500)) as spool:
+            for one in part:
+                spool.append(one)
+                await spool.flushed()
+    assert spooled(tmp_path) == taken
+    assert len(segments(tmp_path)) > 6
+    assert all(segment.closed for segment in segments(tmp_path))
+
+
+async def test_leaving_writes_what_was_not_flushed(tmp_path: pathlib.Path) -> None:
+    taken = [record() for _ in range(2000)]
+    async with opened(tmp_path) as spool:
+        for one in taken:
+            spool.append(one)
+    assert spooled(tmp_path) == taken
+
+
+async def test_records_that_come_together_share_a_sync(tmp_path: pathlib.Path, registry: CollectorRegistry) -> None:
+    async with open_spool(tmp_path, registry=registry, policy=WritePolicy(group_seconds=0.2)) as spool:
+        spool.append(record())
+        await spool.flushed()
+        for _ in range(1000):  # more than the 256 KiB of one group
+            spool.append(record())
+        await spool.flushed()
+        assert registry.get_sample_value("hybrid_spool_records_total") == 1001
+        syncs = registry.get_sample_value("hybrid_spool_syncs_total")
+        assert syncs is not None
+        assert 2 < syncs < 10
+
+
+async def test_a_quiet_segment_is_closed_so_that_it_can_be_deleted(tmp_path: pathlib.Path) -> None:
+    policy = WritePolicy(segment_seconds=0.01, survey_seconds=0.01)
+    async with opened(tmp_path, policy=policy) as spool:
+        spool.append(record())
+        await spool.flushed()
+        await eventually(lambda: all(segment.closed for segment in segments(tmp_path)))
+
+
+async def test_a_spool_has_one_writer(tmp_path: pathlib.Path) -> None:
+    async with opened(tmp_path):
+        with pytest.raises(SpoolTaken, match="another gateway"):
+            async with opened(tmp_path):
+                pass
+    async with opened(tmp_path):
+        pass
+
+
+async def test_a_spool_keeps_its_id(tmp_path: pathlib.Path) -> None:
+    async with opened(tmp_path) as spool:
+        first = spool.spool_id
+    async with opened(tmp_path) as spool:
+        assert spool.spool_id == first
+
+
+async def test_a_segment_that_a_dead_writer_left_open_is_closed_with_its_torn_tail(tmp_path: pathlib.Path) -> None:
+    taken = record()
+    torn = frame(record().SerializeToString())[:-7]
+    left = write_segment(tmp_path, [taken.SerializeToString()], tail=torn, suffix=OPEN)
+    async with opened(tmp_path) as spool:
+        assert left.with_suffix(CLOSED).exists()
+        spool.append(second := record())
+        await spool.flushed()
+        assert spooled(tmp_path) == [taken, second]
+
+
+async def test_a_full_disk_refuses_requests_and_loses_nothing(tmp_path: pathlib.Path) -> None:
+    taken = [record() for _ in range(5)]
+    async with opened(tmp_path, policy=QUICK) as spool:
+        spool.append(taken[0])
+        await spool.flushed()
+        written = segments(tmp_path)[0].size
+        with disk_full_at(written + 100):
+            for one in taken[1:]:
+                spool.append(one)
+            with pytest.raises(Failure) as raised:
+                await spool.flushed()
+            assert raised.value.reason == reasons.ERROR_REASON_ACCOUNTING_UNAVAILABLE
+            assert not accepts(spool)
+            spool.append(last := record())  # a request that was running
+        await eventually(lambda: accepts(spool))
+        await spool.flushed()
+    assert spooled(tmp_path) == [*taken, last]
+    # What was cut short was taken back.
+    assert segments(tmp_path)[0].size == written
+
+
+async def test_a_disk_that_stays_full_does_not_hold_up_the_end(tmp_path: pathlib.Path) -> None:
+    with disk_full_at(50):
+        async with opened(tmp_path, policy=QUICK) as spool:
+            spool.append(record())
+            with pytest.raises(Failure):
+                await spool.flushed()
+    assert spooled(tmp_path) == []
+    assert segments(tmp_path) == []
+
+
+async def test_a_full_spool_refuses_until_the_loader_has_made_room(tmp_path: pathlib.Path) -> None:
+    async with opened(tmp_path, max_bytes=2000, policy=WritePolicy(segment_bytes=1000, survey_seconds=0.01)) as spool:
+        spool.check()
+        for _ in range(10):
+            spool.append(record())
+        await spool.flushed()
+        with pytest.raises(Failure) as raised:
+            spool.check()
+        assert raised.value.reason == reasons.ERROR_REASON_ACCOUNTING_UNAVAILABLE
+        assert raised.value.retry_after
+        await eventually(lambda: all(segment.closed for segment in segments(tmp_path)))
+        for segment in segments(tmp_path):
+            segment.path(tmp_path).unlink()
+        await eventually(lambda: accepts(spool))
+
+
+async def test_what_an_earlier_process_left_counts(tmp_path: pathlib.Path) -> None:
+    write_segment(tmp_path, [record().SerializeToString() for _ in range(10)])
+    async with opened(tmp_path, max_bytes=2000) as spool:
+        assert not accepts(spool)
+
+
+async def test_metrics_tell_of_the_backlog(tmp_path: pathlib.Path, registry: CollectorRegistry) -> None:
+    async with open_spool(tmp_path, registry=registry) as spool:
+        assert registry.get_sample_value("hybrid_spool_bytes") == 0
+        assert registry.get_sample_value("hybrid_spool_oldest_seconds") == 0
+        spool.append(record())
+        await spool.flushed()
+        assert registry.get_sample_value("hybrid_spool_bytes") == segments(tmp_path)[0].size
+        age = registry.get_sample_value("hybrid_spool_oldest_seconds")
+        assert age is not None
+        assert 0 < age < 60
+        assert registry.get_sample_value("hybrid_spool_unwritten_records") == 0
+
+
+async def test_a_waiter_that_gives_up_leaves_the_others(tmp_path: pathlib.Path) -> None:
+    async with opened(tmp_path) as spool:
+        spool.append(record())
+        async with asyncio.TaskGroup() as group:
+            impatient = group.create_task(spool.flushed())
+            patient = group.create_task(spool.flushed())
+            await asyncio.sleep(0)
+            impatient.cancel()
+            await patient
+
+
+_KILLED = """
+import asyncio, pathlib, sys
+from prometheus_client import CollectorRegistry
+from services.gateway.spool import open_spool
+from tests.gateway.loader.records import record
+from tests.gateway.loader.waiting import eventually
+
+async def main():
+    async with open_spool(pathlib.Path(sys.argv[1]), registry=CollectorRegistry()) as spool:
+        while True:
+            spool.append(one := record())
+            await spool.flushed()
+            print(one.request.generation_id, flush=True)
+
+asyncio.run(main())
+"""
+
+
+def test_a_killed_writer_has_lost_nothing_it_had_flushed(tmp_path: pathlib.Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", _KILLED, str(tmp_path)], stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdout
+        flushed = [next(writer.stdout).strip() for _ in range(20)]
+        writer.kill()
+        flushed += writer.stdout.read().split()
+    # The last line may have been cut by the kill.
+    ids = [one.request.generation_id for one in spooled(tmp_path)]
+    assert ids[: len(flushed) - 1] == flushed[:-1]
