@@ -1,0 +1,1 @@
+"""The loader: from a spool on disk to PostgreSQL, each record once."""

@@ -1,0 +1,79 @@
+"""The loader's process: `python -m services.gateway.loader --config FILE [--dsn DSN]`."""
+
+import argparse
+import asyncio
+import contextlib
+import os
+import pathlib
+import sys
+from collections.abc import Iterator
+
+import structlog
+
+from services.chassis import logs
+from services.chassis.config import ConfigError
+from services.chassis.metrics import new_registry, serving_metrics
+from services.chassis.server import stop_requested
+from services.config import mesh
+from services.gateway.loader.loading import Loader
+from services.gateway.loader.store import open_store
+from services.gateway.segments import LOADER_FILE, SpoolTaken, lock
+
+LOG = structlog.get_logger()
+
+# At a stop the gateway has closed its spool: what is left is a moment's work if the database answers.
+_LAST_PASS_SECONDS = 10.0
+
+
+async def serve(config: mesh.MeshConfig, dsn: str) -> None:
+    """Load the gateway's spool until SIGTERM or SIGINT, then what is left of it."""
+    directory = pathlib.Path(config.gateway.spool)
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    registry = new_registry()
+    with _locked(directory), serving_metrics(registry, config.metrics_address("loader")):
+        loader = Loader(directory, lambda: open_store(dsn), registry)
+        stop = asyncio.Event()
+        async with asyncio.TaskGroup() as group:
+            stopping = group.create_task(stop_requested())
+            following = group.create_task(loader.follow(stop))
+            await asyncio.wait((following, stopping), return_when=asyncio.FIRST_COMPLETED)
+            stopping.cancel()
+            stop.set()
+            await asyncio.wait((following,), timeout=_LAST_PASS_SECONDS)
+            following.cancel()
+    LOG.info("loader.stopped", bytes_left=loader.behind()[0])
+
+
+@contextlib.contextmanager
+def _locked(directory: pathlib.Path) -> Iterator[None]:
+    # The database is not asked: this lock holds while it is away, and goes with the process whatever ends it.
+    # Should two loaders meet all the same, the check of the progress in each transaction keeps them apart.
+    descriptor = lock(directory / LOADER_FILE, role="loader")
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def main() -> None:
+    """Parse the command line and serve."""
+    parser = argparse.ArgumentParser(prog="python -m services.gateway.loader", description=__doc__)
+    parser.add_argument("--config", type=pathlib.Path, required=True, help="the mesh's configuration")
+    parser.add_argument("--dsn", help="PostgreSQL; default: ledger.dsn of the configuration")
+    arguments = parser.parse_args()
+    try:
+        config = mesh.load(arguments.config)
+    except ConfigError as error:
+        sys.exit(str(error))
+    dsn = arguments.dsn or (config.ledger.dsn.get_secret_value() if config.ledger.dsn else None)
+    if not dsn:
+        sys.exit(f"{arguments.config}: no database: give --dsn, or set ledger.dsn")
+    logs.configure("loader", level=config.log.level)
+    try:
+        asyncio.run(serve(config, dsn))
+    except SpoolTaken as taken:
+        sys.exit(str(taken))
+
+
+if __name__ == "__main__":
+    main()

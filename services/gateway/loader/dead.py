@@ -1,0 +1,33 @@
+"""Dead letters: what cannot be loaded, kept beside the spool with the reason."""
+
+import json
+import os
+import pathlib
+
+from services.gateway.framing import Damage, Frame, frame
+from services.gateway.loader.reader import read_raw
+from services.gateway.segments import DEAD_DIRECTORY, Segment, sync_directory
+
+
+def bury(directory: pathlib.Path, segment: Segment, piece: Frame | Damage, reason: str) -> pathlib.Path:
+    """Keep a piece of a segment, durably, and return where.
+
+    The same piece always goes to the same file, so that a replay buries nothing twice. A record is kept as it was
+    framed: put into a segment again, it is loaded again.
+    """
+    dead = directory / DEAD_DIRECTORY
+    dead.mkdir(mode=0o700, exist_ok=True)
+    data = frame(piece.payload) if isinstance(piece, Frame) else read_raw(directory, segment, piece.start, piece.end)
+    path = dead / f"{segment.name}-{piece.start:08d}.record"
+    _write(path, data)
+    about = {"segment": segment.name, "start": piece.start, "end": piece.end, "reason": reason}
+    _write(path.with_suffix(".json"), json.dumps(about).encode() + b"\n")
+    sync_directory(dead)
+    return path
+
+
+def _write(path: pathlib.Path, data: bytes) -> None:
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())

@@ -1,0 +1,354 @@
+"""Loading: each record once, whatever breaks and whenever."""
+
+import asyncio
+import contextlib
+import json
+import pathlib
+import shutil
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+import structlog
+from hybridinference.gateway.v1 import ledger_pb2
+from prometheus_client import CollectorRegistry
+
+from services.gateway.framing import frame
+from services.gateway.loader.loading import Loader
+from services.gateway.loader.reader import read_spool_id
+from services.gateway.loader.rows import parse
+from services.gateway.loader.store import Overtaken, Refused, Store, open_store
+from services.gateway.segments import CLOSED, DEAD_DIRECTORY, OPEN, segments
+from services.gateway.spool import open_spool
+from tests.gateway.loader.postgres import Postgres
+from tests.gateway.loader.records import record, spooled, write_segment
+from tests.gateway.loader.waiting import eventually
+
+
+@pytest.fixture
+def spool(tmp_path: pathlib.Path) -> pathlib.Path:
+    return tmp_path / "spool"
+
+
+@pytest.fixture
+def registry() -> CollectorRegistry:
+    return CollectorRegistry()
+
+
+def loader_of(spool: pathlib.Path, dsn: str, registry: CollectorRegistry) -> Loader:
+    return Loader(spool, lambda: open_store(dsn), registry)
+
+
+async def load_once(spool: pathlib.Path, dsn: str, registry: CollectorRegistry | None = None) -> None:
+    """What a loader does that is told to stop at once: all there is, once."""
+    stop = asyncio.Event()
+    stop.set()
+    async with asyncio.timeout(30):
+        await loader_of(spool, dsn, registry or CollectorRegistry()).follow(stop)
+
+
+@contextlib.asynccontextmanager
+async def following(loader: Loader) -> AsyncIterator[None]:
+    stop = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(loader.follow(stop))
+        try:
+            yield
+        finally:
+            stop.set()
+
+
+async def query(dsn: str, sql: str, *arguments: object) -> list[asyncpg.Record]:
+    connection = await asyncpg.connect(dsn)
+    try:
+        return await connection.fetch(sql, *arguments)
+    finally:
+        await connection.close()
+
+
+async def ids(dsn: str) -> list[str]:
+    return [str(row["generation_id"]) for row in await query(dsn, "SELECT generation_id FROM requests ORDER BY 1")]
+
+
+def ids_of(records: list[ledger_pb2.LedgerRecord]) -> list[str]:
+    return sorted(one.request.generation_id for one in records)
+
+
+def payloads(records: list[ledger_pb2.LedgerRecord]) -> list[bytes]:
+    return [one.SerializeToString() for one in records]
+
+
+async def test_what_a_gateway_spooled_is_in_the_ledger_and_gone_from_disk(spool: pathlib.Path, dsn: str) -> None:
+    taken = [record(attempts=number % 3) for number in range(300)]
+    async with open_spool(spool, registry=CollectorRegistry()) as gateway:
+        for one in taken:
+            gateway.append(one)
+    await load_once(spool, dsn)
+    assert await ids(dsn) == ids_of(taken)
+    [row] = await query(dsn, "SELECT count(*) AS n, count(DISTINCT generation_id) AS of FROM attempts")
+    assert (row["n"], row["of"]) == (300, 200)
+    assert segments(spool) == []
+    assert await query(dsn, "SELECT * FROM spool_progress") == []
+    assert not (spool / DEAD_DIRECTORY).exists()
+
+
+async def test_sql_tells_a_requests_times_tokens_and_attempts(spool: pathlib.Path, dsn: str) -> None:
+    made = record(attempts=2)
+    write_segment(spool, payloads([made]))
+    await load_once(spool, dsn)
+    [row] = await query(dsn, "SELECT * FROM request_summary WHERE generation_id = $1", made.request.generation_id)
+    assert (row["latency_ms"], row["first_token_ms"], row["attempts"]) == (250.0, 50.0, 2)
+    assert (row["input_tokens"], row["output_tokens"], row["worker"]) == (40, 8, "local-0")
+
+
+async def test_a_running_loader_takes_records_as_they_come(
+    spool: pathlib.Path, dsn: str, registry: CollectorRegistry
+) -> None:
+    taken = [record() for _ in range(20)]
+    loader = loader_of(spool, dsn, registry)
+    async with following(loader), open_spool(spool, registry=CollectorRegistry()) as gateway:
+        for count, one in enumerate(taken, 1):
+            gateway.append(one)
+            await gateway.flushed()
+            if count % 10 == 0:
+                await eventually(lambda: registry.get_sample_value("hybrid_loader_requests_total") == count)  # noqa: B023
+        assert registry.get_sample_value("hybrid_loader_behind_bytes") == 0
+    assert await ids(dsn) == ids_of(taken)
+
+
+async def test_a_record_that_is_being_written_is_waited_for(spool: pathlib.Path, dsn: str) -> None:
+    taken = [record(), record()]
+    whole = frame(taken[1].SerializeToString())
+    path = write_segment(spool, payloads(taken[:1]), tail=whole[:-9], suffix=OPEN)
+    await load_once(spool, dsn)
+    assert await ids(dsn) == ids_of(taken[:1])
+    with path.open("ab") as file:
+        file.write(whole[-9:])
+    await load_once(spool, dsn)
+    assert await ids(dsn) == ids_of(taken)
+    assert not (spool / DEAD_DIRECTORY).exists()
+
+
+async def test_a_torn_tail_is_put_aside_once_its_writer_is_gone(
+    spool: pathlib.Path, dsn: str, registry: CollectorRegistry
+) -> None:
+    taken = record()
+    torn = frame(record().SerializeToString())[:-9]
+    write_segment(spool, payloads([taken]), tail=torn)
+    await load_once(spool, dsn, registry)
+    assert await ids(dsn) == ids_of([taken])
+    assert segments(spool) == []
+    [kept] = (spool / DEAD_DIRECTORY).glob("*.record")
+    assert kept.read_bytes() == torn
+    assert registry.get_sample_value("hybrid_loader_dead_letters_total") == 1
+
+
+@pytest.mark.parametrize("suffix", [OPEN, CLOSED])
+@pytest.mark.parametrize("where", [5, 100])
+async def test_a_flipped_bit_costs_one_record(spool: pathlib.Path, dsn: str, where: int, suffix: str) -> None:
+    taken = [record() for _ in range(10)]
+    path = write_segment(spool, payloads(taken), suffix=suffix)
+    data = bytearray(path.read_bytes())
+    data[sum(len(frame(payload)) for payload in payloads(taken[:4])) + where] ^= 0x40
+    path.write_bytes(data)
+    await load_once(spool, dsn)
+    assert await ids(dsn) == ids_of(taken[:4] + taken[5:])
+    [kept] = (spool / DEAD_DIRECTORY).glob("*.record")
+    assert len(kept.read_bytes()) == len(frame(taken[4].SerializeToString()))
+
+
+async def test_a_record_that_postgresql_refuses_costs_no_other(
+    spool: pathlib.Path, dsn: str, registry: CollectorRegistry
+) -> None:
+    taken = [record() for _ in range(100)]
+    taken[37] = record(model="poison")
+    taken[61].attempts[0].number = 2**32 - 1  # beyond the column's type
+    taken[80].request.generation_id = "not a UUID"
+    await query(dsn, "ALTER TABLE requests ADD CHECK (model <> 'poison')")
+    write_segment(spool, [*payloads(taken), b"\x07not protobuf"])
+    await load_once(spool, dsn, registry)
+    good = [one for index, one in enumerate(taken) if index not in (37, 61, 80)]
+    assert await ids(dsn) == ids_of(good)
+    assert segments(spool) == []
+    reasons = [json.loads(path.read_text())["reason"] for path in sorted((spool / DEAD_DIRECTORY).glob("*.json"))]
+    assert [reason.partition(" ")[0] for reason in reasons] == ["23514", "OverflowError", "generation_id", "not"]
+    assert not any("poison" in reason for reason in reasons)
+    assert registry.get_sample_value("hybrid_loader_requests_total") == 97
+
+
+async def test_a_dead_letter_can_be_loaded_again(spool: pathlib.Path, dsn: str) -> None:
+    taken = record(model="poison")
+    await query(dsn, "ALTER TABLE requests ADD CONSTRAINT no_poison CHECK (model <> 'poison')")
+    write_segment(spool, payloads([taken]))
+    await load_once(spool, dsn)
+    await query(dsn, "ALTER TABLE requests DROP CONSTRAINT no_poison")
+    [kept] = (spool / DEAD_DIRECTORY).glob("*.record")
+    kept.rename(spool / f"00000000000000000001-again{CLOSED}")
+    await load_once(spool, dsn)
+    assert await ids(dsn) == ids_of([taken])
+
+
+async def test_a_schema_of_another_version_buries_nothing(spool: pathlib.Path, dsn: str) -> None:
+    taken = [record() for _ in range(3)]
+    await query(dsn, "ALTER TABLE requests ADD COLUMN later text NOT NULL")
+    write_segment(spool, payloads(taken))
+    await load_once(spool, dsn)
+    assert spooled(spool) == taken
+    assert not (spool / DEAD_DIRECTORY).exists()
+    await query(dsn, "ALTER TABLE requests DROP COLUMN later")
+    await load_once(spool, dsn)
+    assert await ids(dsn) == ids_of(taken)
+
+
+async def test_a_segment_that_comes_back_after_it_was_loaded_changes_nothing(
+    spool: pathlib.Path, dsn: str, tmp_path: pathlib.Path, registry: CollectorRegistry
+) -> None:
+    taken = [record() for _ in range(50)]
+    path = write_segment(spool, payloads(taken))
+    shutil.copy(path, tmp_path / "kept")
+    await load_once(spool, dsn)
+    shutil.copy(tmp_path / "kept", path)
+    await load_once(spool, dsn, registry)
+    assert await ids(dsn) == ids_of(taken)
+    assert registry.get_sample_value("hybrid_loader_replayed_total") == 50
+    assert len(await query(dsn, "SELECT FROM attempts")) == 50
+
+
+async def test_a_refused_or_overtaken_batch_leaves_nothing(spool: pathlib.Path, dsn: str) -> None:
+    await query(dsn, "ALTER TABLE requests ADD CHECK (model <> 'poison')")
+    write_segment(spool, [])
+    spool_id = read_spool_id(spool)
+    assert spool_id
+    good, poison = (parse(record(model=model).SerializeToString()) for model in ("good", "poison"))
+    async with open_store(dsn) as store:
+        with pytest.raises(Refused):
+            await store.load(spool_id, "1-a", 0, 20, [good, poison])
+        with pytest.raises(Overtaken):
+            await store.load(spool_id, "1-a", 10, 20, [good])
+        assert await store.progress(spool_id) == {}
+        assert await store.load(spool_id, "1-a", 0, 10, [good]) == 1
+        with pytest.raises(Overtaken):
+            await store.load(spool_id, "1-a", 0, 20, [good])
+        assert await store.load(spool_id, "1-a", 10, 20, [good]) == 0
+        assert await store.progress(spool_id) == {"1-a": 20}
+    assert len(await ids(dsn)) == 1
+
+
+async def test_two_loaders_that_meet_load_once(spool: pathlib.Path, dsn: str) -> None:
+    """The lock on the spool's directory keeps them apart; this is what is left if it does not."""
+    taken = [record(attempts=2) for _ in range(3000)]
+    for start in range(0, len(taken), 500):
+        write_segment(spool, payloads(taken[start : start + 500]), suffix=OPEN)
+    async with asyncio.TaskGroup() as group:
+        loaders = [loader_of(spool, dsn, CollectorRegistry()) for _ in range(2)]
+        stop = asyncio.Event()
+        for loader in loaders:
+            group.create_task(loader.follow(stop))
+        await eventually(lambda: all(loader.behind()[0] == 0 for loader in loaders))
+        stop.set()
+    assert await ids(dsn) == ids_of(taken)
+    assert len(await query(dsn, "SELECT FROM attempts")) == 6000
+
+
+async def test_a_database_that_stops_and_comes_back_gets_every_record(
+    spool: pathlib.Path, dsn: str, postgres: Postgres, registry: CollectorRegistry
+) -> None:
+    taken = [record() for _ in range(30)]
+
+    def connected() -> float | None:
+        return registry.get_sample_value("hybrid_loader_connected")
+
+    loader = loader_of(spool, dsn, registry)
+    async with open_spool(spool, registry=CollectorRegistry()) as gateway, following(loader):
+        for part in range(3):
+            if part == 1:
+                postgres.stop()
+            for one in taken[10 * part : 10 * part + 10]:
+                gateway.append(one)
+            await gateway.flushed()
+            await eventually(lambda: connected() == (0 if part == 1 else 1) and (part == 1 or not loader.behind()[0]))  # noqa: B023
+            if part == 1:
+                assert registry.get_sample_value("hybrid_loader_behind_bytes")
+                postgres.start()
+        await eventually(lambda: loader.behind()[0] == 0)
+    assert await ids(dsn) == ids_of(taken)
+
+
+async def test_a_database_that_stays_away_is_tried_again_and_told_of_once(
+    spool: pathlib.Path, registry: CollectorRegistry
+) -> None:
+    tries = 0
+    stop = asyncio.Event()
+
+    @contextlib.asynccontextmanager
+    async def away() -> AsyncIterator[Store]:
+        nonlocal tries
+        tries += 1
+        if tries == 4:
+            stop.set()
+        raise ConnectionRefusedError(111, "nobody there")
+        yield
+
+    with structlog.testing.capture_logs() as lines:
+        async with asyncio.timeout(20):
+            await Loader(spool, away, registry).follow(stop)
+    assert tries == 5
+    assert [line["event"] for line in lines] == ["loader.failing", "loader.left_behind"]
+    assert lines[0]["code"] == 111
+
+
+async def test_without_a_database_a_stop_ends_soon_and_keeps_the_spool(
+    spool: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    taken = [record()]
+    write_segment(spool, payloads(taken))
+    await load_once(spool, f"postgresql://postgres@/nowhere?host={tmp_path}")
+    assert spooled(spool) == taken
+
+
+@pytest.mark.parametrize("arrives", [True, False])
+async def test_a_connection_lost_during_commit_loads_once(
+    spool: pathlib.Path,
+    dsn: str,
+    postgres: Postgres,
+    tmp_path: pathlib.Path,
+    registry: CollectorRegistry,
+    arrives: bool,
+) -> None:
+    taken = [record() for _ in range(50)]
+    write_segment(spool, payloads(taken))
+    cuts = 1
+
+    async def relayed(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal cuts
+        upstream_reader, upstream = await asyncio.open_unix_connection(f"{postgres.directory}/.s.PGSQL.5432")
+
+        async def answers() -> None:
+            while data := await upstream_reader.read(65536):
+                writer.write(data)
+            writer.close()
+
+        with contextlib.closing(upstream), contextlib.closing(writer):
+            async with asyncio.TaskGroup() as group:
+                answering = group.create_task(answers())
+                while data := await reader.read(65536):
+                    if b"COMMIT;" in data and cuts:
+                        cuts -= 1
+                        answering.cancel()
+                        if arrives:
+                            upstream.write(data)
+                            await upstream_reader.readexactly(1)
+                        return
+                    upstream.write(data)
+                answering.cancel()
+
+    server = await asyncio.start_unix_server(relayed, tmp_path / ".s.PGSQL.5432")
+    async with server:
+        loader = loader_of(spool, dsn.replace(str(postgres.directory), str(tmp_path)), registry)
+        async with following(loader):
+            await eventually(lambda: not segments(spool))
+    assert cuts == 0
+    assert await ids(dsn) == ids_of(taken)
+    # Where the commit did arrive, the progress told so, and nothing was even tried again.
+    assert registry.get_sample_value("hybrid_loader_requests_total") == (0 if arrives else 50)
+    assert registry.get_sample_value("hybrid_loader_replayed_total") == 0

@@ -1,0 +1,81 @@
+"""Rows: what a record becomes, and which can become none."""
+
+import datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.gateway.loader.rows import ATTEMPT_COLUMNS, REQUEST_COLUMNS, RecordInvalid, parse
+from tests.gateway.loader.records import RECEIVED_AT, record
+
+
+def test_a_request_becomes_a_row() -> None:
+    made = record(attempts=2)
+    rows = parse(made.SerializeToString())
+    row = dict(zip(REQUEST_COLUMNS, rows.request, strict=True))
+    assert str(row["generation_id"]) == made.request.generation_id
+    assert row["received_at"] == datetime.datetime.fromtimestamp(RECEIVED_AT, datetime.UTC)
+    assert row["first_content_at"] - row["received_at"] == datetime.timedelta(milliseconds=50)
+    assert (row["outcome"], row["error_reason"], row["finish_reasons"]) == ("success", None, ["stop"])
+    assert (row["input_tokens"], row["output_tokens"], row["cached_tokens"], row["reasoning_tokens"]) == (40, 8, 16, 2)
+    attempts = [dict(zip(ATTEMPT_COLUMNS, attempt, strict=True)) for attempt in rows.attempts]
+    assert [(one["number"], one["outcome"], one["error_reason"], one["worker"]) for one in attempts] == [
+        (1, "error", "WORKER_LOST", "local-0"),
+        (2, "success", None, "local-1"),
+    ]
+
+
+def test_what_is_absent_is_null() -> None:
+    made = record()
+    for field in ("first_content_at", "provider", "worker", "provider_model", "user", "edge_request_id", "trace_id"):
+        made.request.ClearField(field)
+    made.attempts[0].ClearField("ended_at")
+    rows = parse(made.SerializeToString())
+    row = dict(zip(REQUEST_COLUMNS, rows.request, strict=True))
+    assert [name for name, value in row.items() if value is None] == [
+        *("first_content_at", "error_reason", "provider", "worker", "provider_model"),
+        *("user_label", "edge_request_id", "trace_id"),
+    ]
+    assert dict(zip(ATTEMPT_COLUMNS, rows.attempts[0], strict=True))["ended_at"] is None
+
+
+def test_values_of_a_newer_writer_are_kept_as_numbers() -> None:
+    made = record()
+    made.request.outcome = 99  # type: ignore[assignment]
+    made.request.finish_reasons.append(77)  # type: ignore[arg-type]
+    row = dict(zip(REQUEST_COLUMNS, parse(made.SerializeToString()).request, strict=True))
+    assert row["outcome"] == "unknown_99"
+    assert row["finish_reasons"] == ["stop", "unknown_77"]
+
+
+def test_text_that_postgresql_cannot_hold_is_made_so() -> None:
+    made = record(model="a\0b")
+    made.request.user = "u" * 5000
+    row = dict(zip(REQUEST_COLUMNS, parse(made.SerializeToString()).request, strict=True))
+    assert row["model"] == "a\ufffdb"
+    assert row["user_label"] == "u" * 1024
+
+
+@pytest.mark.parametrize("field", ["generation_id", "received_at", "ended_at"])
+def test_a_record_without_id_or_times_is_invalid(field: str) -> None:
+    made = record()
+    made.request.ClearField(field)
+    with pytest.raises(RecordInvalid, match=field):
+        parse(made.SerializeToString())
+
+
+def test_a_time_beyond_the_calendar_is_invalid() -> None:
+    made = record()
+    made.request.ended_at.seconds = 2**62
+    with pytest.raises(RecordInvalid, match="ended_at is out of range"):
+        parse(made.SerializeToString())
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_rows_or_invalid(payload: bytes) -> None:
+    try:
+        rows = parse(payload)
+    except RecordInvalid:
+        return
+    assert len(rows.request) == len(REQUEST_COLUMNS)
