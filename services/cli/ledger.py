@@ -1,0 +1,95 @@
+"""The ledger's last requests, for `hybrid requests`."""
+
+import datetime
+import json
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+import asyncpg
+from rich.markup import escape
+from rich.table import Table
+
+_CONNECT_SECONDS = 5.0
+_QUERY_SECONDS = 10.0
+
+_RECENT = """
+SELECT generation_id, received_at, model, api, operation, streamed, outcome, error_reason, finish_reasons,
+       provider, worker, provider_model, input_tokens, output_tokens, cached_tokens, reasoning_tokens,
+       usage_estimated, latency_ms, first_token_ms, attempts, user_label, edge_request_id, trace_id, config_version
+FROM request_summary
+ORDER BY received_at DESC, generation_id DESC
+LIMIT $1
+"""
+
+_ATTEMPTS = """
+SELECT generation_id, attempt_id, number, placed_at, provider, worker, provider_model, strategy, outcome, error_reason,
+       input_tokens, output_tokens, cached_tokens, reasoning_tokens, usage_estimated, latency_ms, first_token_ms
+FROM attempts
+WHERE generation_id = ANY($1::uuid[])
+ORDER BY number
+"""
+
+
+async def recent(dsn: str, limit: int) -> list[dict[str, Any]]:
+    """The last requests, newest first, each with its attempts in `attempt_list`.
+
+    Values are what JSON has: ids and times are text.
+
+    Raises:
+        OSError, TimeoutError: the database does not answer.
+        asyncpg.PostgresError: it refuses, or has no ledger (UndefinedTableError).
+    """
+    connection = await asyncpg.connect(dsn, timeout=_CONNECT_SECONDS, command_timeout=_QUERY_SECONDS)
+    try:
+        async with connection.transaction(isolation="repeatable_read", readonly=True):
+            requests = await connection.fetch(_RECENT, limit)
+            attempts = await connection.fetch(_ATTEMPTS, [request["generation_id"] for request in requests])
+    finally:
+        await connection.close(timeout=_CONNECT_SECONDS)
+    of: dict[uuid.UUID, list[dict[str, Any]]] = {request["generation_id"]: [] for request in requests}
+    for attempt in attempts:
+        of[attempt["generation_id"]].append({key: _plain(v) for key, v in attempt.items() if key != "generation_id"})
+    return [
+        {**{key: _plain(value) for key, value in request.items()}, "attempt_list": of[request["generation_id"]]}
+        for request in requests
+    ]
+
+
+def table(rows: Sequence[dict[str, Any]]) -> Table:
+    """Rows of `recent`, for people."""
+    view = Table(box=None, header_style="bold", pad_edge=False)
+    for name in ("received", "id", "model", "outcome", "worker"):
+        view.add_column(name, no_wrap=name != "outcome")
+    for name in ("in", "out", "first token", "latency", "attempts"):
+        view.add_column(name, justify="right", no_wrap=True)
+    for row in rows:
+        good = row["outcome"] == "success"
+        view.add_row(
+            row["received_at"].partition(".")[0].replace("T", " ").removesuffix("+00:00"),
+            row["generation_id"],
+            escape(row["model"]),  # what the caller asked for
+            "success" if good else f"[red]{row['outcome']}[/] {escape(row['error_reason'] or '')}".rstrip(),
+            row["worker"] or "-",
+            str(row["input_tokens"]),
+            str(row["output_tokens"]),
+            _milliseconds(row["first_token_ms"]),
+            _milliseconds(row["latency_ms"]),
+            str(row["attempts"]),
+        )
+    return view
+
+
+def as_json(rows: Sequence[dict[str, Any]]) -> str:
+    """Rows of `recent`, for programs."""
+    return json.dumps(rows, indent=2, ensure_ascii=False)
+
+
+def _milliseconds(value: float | None) -> str:
+    return "-" if value is None else f"{value:,.0f} ms"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime.datetime):
+        return value.astimezone(datetime.UTC).isoformat(timespec="microseconds")
+    return str(value) if isinstance(value, uuid.UUID) else value

@@ -1,0 +1,101 @@
+"""The ledger's last requests: newest first, whole, and as plain data."""
+
+import io
+import json
+import pathlib
+from collections.abc import Iterator
+
+import asyncpg
+import pytest
+from hybridinference.gateway.v1 import ledger_pb2
+from rich.console import Console
+
+from services.cli import ledger
+from services.gateway.loader.rows import parse
+from services.gateway.loader.store import open_store
+from tests.gateway.loader.postgres import Postgres, running
+from tests.gateway.loader.records import record
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[Postgres]:
+    with running() as server:
+        yield server
+
+
+@pytest.fixture
+async def dsn(postgres: Postgres) -> str:
+    return await postgres.copy_of("ledger")
+
+
+async def stored(dsn: str, *records: ledger_pb2.LedgerRecord) -> None:
+    async with open_store(dsn) as store:
+        rows = [parse(one.SerializeToString()) for one in records]
+        await store.load("00000000-0000-4000-8000-000000000000", "1-a", 0, 1, rows)
+
+
+async def test_the_newest_come_first_and_no_more_than_asked_for(dsn: str) -> None:
+    records = [record(model=f"model-{number}", seconds=number) for number in range(5)]
+    await stored(dsn, *records)
+    assert [row["model"] for row in await ledger.recent(dsn, 3)] == ["model-4", "model-3", "model-2"]
+
+
+async def test_a_row_tells_what_a_request_was_and_came_to(dsn: str) -> None:
+    made = record(attempts=2)
+    await stored(dsn, made)
+    [row] = json.loads(ledger.as_json(await ledger.recent(dsn, 10)))
+    told = {
+        "generation_id": made.request.generation_id,
+        "received_at": "2026-09-21T14:13:20.000000+00:00",
+        "model": "smollm2",
+        "api": "openai",
+        "streamed": True,
+        "outcome": "success",
+        "error_reason": None,
+        "provider": "local",
+        "worker": "local-0",
+        "provider_model": "smollm2-135m-instruct",
+        "input_tokens": 40,
+        "output_tokens": 8,
+        "cached_tokens": 16,
+        "reasoning_tokens": 2,
+        "latency_ms": 250.0,
+        "first_token_ms": 50.0,
+        "attempts": 2,
+    }
+    assert {key: row[key] for key in told} == told
+    assert [(one["number"], one["outcome"], one["error_reason"], one["worker"]) for one in row["attempt_list"]] == [
+        (1, "error", "WORKER_LOST", "local-0"),
+        (2, "success", None, "local-1"),
+    ]
+    assert row["attempt_list"][0]["first_token_ms"] is None
+
+
+async def test_an_empty_ledger_has_no_requests(dsn: str) -> None:
+    assert await ledger.recent(dsn, 10) == []
+
+
+async def test_a_database_without_a_ledger_says_so(postgres: Postgres) -> None:
+    with pytest.raises(asyncpg.UndefinedTableError):
+        await ledger.recent(postgres.dsn(), 10)
+
+
+async def test_a_database_that_is_not_there_is_an_error_at_once(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(OSError, match="No such file"):
+        await ledger.recent(f"postgresql://postgres@/ledger?host={tmp_path}", 10)
+
+
+async def test_the_table_shows_worker_tokens_times_and_attempts(dsn: str) -> None:
+    failed = record(attempts=0)
+    for field in ("worker", "first_content_at"):
+        failed.request.ClearField(field)
+    failed.request.outcome, failed.request.error_reason = ledger_pb2.OUTCOME_ERROR, "NO_HEALTHY_WORKER"
+    failed.request.model = "[red]x"
+    await stored(dsn, record(seconds=1), failed)
+    console = Console(file=io.StringIO(), width=200)
+    console.print(ledger.table(await ledger.recent(dsn, 10)))
+    assert isinstance(console.file, io.StringIO)
+    header, first, second = console.file.getvalue().splitlines()
+    assert header.split()[:5] == ["received", "id", "model", "outcome", "worker"]
+    assert first.split()[3:] == ["smollm2", "success", "local-0", "40", "8", "50", "ms", "250", "ms", "1"]
+    assert second.split()[3:] == ["[red]x", "error", "NO_HEALTHY_WORKER", "-", "40", "8", "-", "250", "ms", "0"]
