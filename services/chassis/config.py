@@ -12,7 +12,10 @@ import yaml
 
 Model = TypeVar("Model", bound=pydantic.BaseModel)
 
-_VARIABLE = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?:(?P<how>:-|:\?)(?P<rest>[^}]*))?\}")
+# The last alternative is anything else that begins like a variable: a mistake, rather than a strange password.
+_VARIABLE = re.compile(r"\$\{(?:(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?:(?P<how>:-|:\?)(?P<rest>[^}]*))?\}|[^}]*\}?)")
+_DEEPEST = 50
+_MOST_VALUES = 100_000
 
 
 class ConfigError(Exception):
@@ -40,14 +43,7 @@ def load(path: pathlib.Path, model: type[Model], environment: Mapping[str, str] 
 
 def parse(text: str, model: type[Model], *, source: str, environment: Mapping[str, str]) -> Model:
     """As `load`, from text; `source` names it in errors."""
-    try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f":{mark.line + 1}" if mark else ""
-        raise ConfigError([f"{source}{line}: not valid YAML: {getattr(error, 'problem', error)}"]) from error
-    if node is None:
-        raise ConfigError([f"{source}: the file is empty"])
+    node = _composed(text, source)
     reader = _Reader(source, environment)
     data = reader.value(node, ())
     if reader.problems:
@@ -58,7 +54,24 @@ def parse(text: str, model: type[Model], *, source: str, environment: Mapping[st
         details = error.errors(include_url=False)
         # A bad item also makes its list too short: only the inner mistake is worth telling.
         inner = [d for d in details if not any(_inside(other["loc"], d["loc"]) for other in details)]
-        raise ConfigError([reader.located(detail, model) for detail in inner]) from error
+        raise ConfigError([reader.located(detail, model) for detail in inner]) from None
+
+
+def _composed(text: str, source: str) -> yaml.Node:
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        # Not `from error`, which quotes the file, and there may be a secret in it.
+        raise ConfigError([f"{source}{line}: not valid YAML: {getattr(error, 'problem', error)}"]) from None
+    except (ValueError, OverflowError):  # an escape beyond Unicode, which PyYAML does not check
+        raise ConfigError([f"{source}: not valid YAML: an escape stands for no character"]) from None
+    except RecursionError:
+        raise ConfigError([f"{source}: nested too deeply"]) from None
+    if node is None:
+        raise ConfigError([f"{source}: the file is empty"])
+    return node
 
 
 def _inside(inner: tuple[str | int, ...], outer: tuple[str | int, ...]) -> bool:
@@ -76,38 +89,60 @@ class _Reader:
 
     def value(self, node: yaml.Node, path: tuple[str | int, ...]) -> Any:
         self._lines[path] = node.start_mark.line + 1
+        # An alias inside what it stands for never ends, and aliases of aliases grow without bound.
+        if len(path) > _DEEPEST or len(self._lines) > _MOST_VALUES:
+            self._problem(node, "nested too deeply, or too many values")
+            raise ConfigError(self.problems)
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
             return [self.value(child, (*path, index)) for index, child in enumerate(node.value)]
+        return self._scalar(node)
+
+    def _scalar(self, node: yaml.Node) -> Any:
+        loader = yaml.SafeLoader("")
         if "${" in node.value:
             text = self._interpolated(node)
-            # A value that was plain in the file may become a number or a boolean.
-            return text if node.style else yaml.safe_load(text) if text else None
-        return yaml.SafeLoader("").construct_object(node)  # type: ignore[no-untyped-call]
+            if node.style:
+                return text
+            # A value that was plain in the file may become a number or a boolean, but never a list or a mapping.
+            tag = loader.resolve(yaml.ScalarNode, text, (True, False))  # type: ignore[no-untyped-call]
+            node = yaml.ScalarNode(tag, text, node.start_mark, node.end_mark)
+        try:
+            return loader.construct_object(node)  # type: ignore[no-untyped-call]
+        except (yaml.YAMLError, ValueError, KeyError, AttributeError, OverflowError):
+            self._problem(node, f"not a valid {node.tag.rpartition(':')[2]}")
+            return None
+
+    def _problem(self, node: yaml.Node, what: str) -> None:
+        self.problems.append(f"{self._source}:{node.start_mark.line + 1}: {what}")
 
     def _mapping(self, node: yaml.MappingNode, path: tuple[str | int, ...]) -> dict[str, Any]:
         data: dict[str, Any] = {}
         for key_node, child in node.value:
+            if not isinstance(key_node, yaml.ScalarNode):
+                self._problem(key_node, "a key is one word, not a list or a mapping")
+                continue
             key = str(key_node.value)
             if key in data:
-                self.problems.append(f"{self._source}:{key_node.start_mark.line + 1}: `{key}` is given twice")
+                self._problem(key_node, f"`{key}` is given twice")
             data[key] = self.value(child, (*path, key))
             self._lines[(*path, key)] = key_node.start_mark.line + 1
         return data
 
     def _interpolated(self, node: yaml.Node) -> str:
-        line = node.start_mark.line + 1
-
         def replaced(match: re.Match[str]) -> str:
             name, how, rest = match["name"], match["how"], match["rest"]
+            if name is None:
+                self._problem(node, "a variable is written ${NAME}, ${NAME:-default} or ${NAME:?why}")
+                return ""
             value = self._environment.get(name, "")
             if value or (name in self._environment and how is None):
                 return value
             if how == ":-":
                 return str(rest)
             why = f": {rest}" if rest else ""
-            self.problems.append(f"{self._source}:{line}: the environment variable {name} is not set{why}")
+            self._problem(node, f"the environment variable {name} is not set{why}")
             return ""
 
         return _VARIABLE.sub(replaced, node.value)

@@ -17,7 +17,7 @@ class Failure(Exception):
 
     def __init__(
         self,
-        reason: "reasons.ErrorReason.ValueType",
+        reason: reasons.ErrorReason,
         message: str,
         *,
         retry_after: float | None = None,

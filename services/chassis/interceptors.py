@@ -148,8 +148,8 @@ class _Observed:
         if self.failure is not None:
             code = _CODE_NAMES[status.code_of(self.failure)]
         elif kind is None or issubclass(kind, grpc.aio.AbortError):
-            own: Any = self._context.code()  # typed as a StatusCode; really its number, or None when nothing was set
-            code = _CODE_NAMES[own or 0]
+            own: grpc.StatusCode | None = self._context.code()  # None, unless the handler has set one
+            code = _CODE_NAMES[(own or grpc.StatusCode.OK).value[0]]
         else:
             code = "Cancelled"  # every other exception has become a Failure by now
         self._metrics.handled.labels(*self._labels, code).inc()

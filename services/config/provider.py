@@ -6,11 +6,14 @@ import pydantic
 
 from services.config.base import Section
 
+_Addresses = Annotated[tuple[str, ...], pydantic.Field(min_length=1)]
+_Count = Annotated[int, pydantic.Field(ge=1, le=256)]
+
 
 class _WorkedProvider(Section):
     """What every kind of provider has: worker processes."""
 
-    workers: tuple[str, ...] | Annotated[int, pydantic.Field(ge=1, le=256)] = pydantic.Field(
+    workers: _Addresses | _Count = pydantic.Field(
         default=1, description="Number of workers on this host, or their addresses."
     )
     drain_seconds: float = pydantic.Field(default=30.0, ge=0, description="How long running work may finish on stop.")

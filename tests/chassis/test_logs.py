@@ -1,0 +1,45 @@
+"""Logs of a process, as it really writes them."""
+
+import json
+import subprocess
+import sys
+
+_PROGRAM = """
+import logging, pydantic, structlog
+from services.chassis import logs
+
+class Model(pydantic.BaseModel):
+    count: int
+
+logs.configure("tester", level="info")
+log = structlog.get_logger()
+log.debug("too.fine")
+log.info("thing.happened", count=3)
+try:
+    try:
+        Model.model_validate({"count": "what is my diagnosis"})
+    except pydantic.ValidationError as error:
+        raise ExceptionGroup("several", [KeyError("k")]) from error
+except ExceptionGroup as error:
+    log.error("thing.crashed", exc_info=error)
+logging.getLogger("library").info("too fine")
+logging.getLogger("library").warning("mind %s", "this")
+"""
+
+
+def test_a_line_is_a_json_object_and_a_crash_shows_frames_but_not_what_was_asked() -> None:
+    ran = subprocess.run([sys.executable, "-c", _PROGRAM], capture_output=True, text=True, check=True, timeout=20)
+    lines = [json.loads(line) for line in ran.stderr.splitlines()]
+    assert [line["event"] for line in lines] == ["thing.happened", "thing.crashed", "mind this"]
+    assert {line["process"] for line in lines} == {"tester"}
+    assert lines[0]["count"] == 3
+    assert lines[0]["timestamp"].endswith("Z")
+    crash = lines[1]["exception"]
+    for part in (
+        "ValidationError: 1 validation error for Model",
+        "ExceptionGroup: several",
+        "KeyError: 'k'",
+        "line 14",
+    ):
+        assert part in crash
+    assert "diagnosis" not in ran.stderr

@@ -1,0 +1,161 @@
+"""The server: health, reflection, drain, its address."""
+
+import asyncio
+import pathlib
+import socket
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from prometheus_client import CollectorRegistry
+
+from services.chassis.server import open_server
+
+
+def _path(address: str) -> pathlib.Path:
+    return pathlib.Path(address.removeprefix("unix:"))
+
+
+async def _health(channel: grpc.aio.Channel, service: str) -> int:
+    answer = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(service=service))
+    return int(answer.status)
+
+
+class _Streams:
+    """A stream that says one word, then waits for permission to end."""
+
+    def __init__(self) -> None:
+        self.may_end = asyncio.Event()
+        self.cancelled = asyncio.Event()
+
+    async def __call__(self, request: bytes, context: Any) -> AsyncIterator[bytes]:
+        try:
+            yield b"begun"
+            await self.may_end.wait()
+            yield b"ended"
+        except asyncio.CancelledError:
+            self.cancelled.set()
+            raise
+
+
+@pytest.mark.parametrize("service", ["", "test.Test"])
+async def test_health_says_not_serving_until_told_otherwise(serve: Any, service: str) -> None:
+    async with serve({}) as served:
+        assert await _health(served.channel, service) == health_pb2.HealthCheckResponse.NOT_SERVING
+        await served.server.mark_serving()
+        assert await _health(served.channel, service) == health_pb2.HealthCheckResponse.SERVING
+        await served.server.mark_serving(False)
+        assert await _health(served.channel, service) == health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+async def test_reflection_lists_the_services(serve: Any) -> None:
+    async with serve({}) as served:
+        call = reflection_pb2_grpc.ServerReflectionStub(served.channel).ServerReflectionInfo()
+        await call.write(reflection_pb2.ServerReflectionRequest(list_services=""))
+        answer = await call.read()
+        call.cancel()
+    names = {service.name for service in answer.list_services_response.service}
+    assert names == {"test.Test", "grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}
+
+
+async def test_a_drain_lets_a_running_stream_finish_and_refuses_new_calls(serve: Any) -> None:
+    streams = _Streams()
+    async with serve({"Stream": grpc.unary_stream_rpc_method_handler(streams)}) as served:
+        call = served.channel.unary_stream("/test.Test/Stream")(b"")
+        assert await call.read() == b"begun"
+        draining = asyncio.create_task(served.server.drain(seconds=10))
+        late = served.channel.unary_stream("/test.Test/Stream")(b"", timeout=5)
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            while await late.read() is not grpc.aio.EOF:  # accepted before the drain had begun
+                late.cancel()
+                late = served.channel.unary_stream("/test.Test/Stream")(b"", timeout=5)
+        # CANCELLED is what gRPC says of a call that met the stop half-way.
+        assert refused.value.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
+        assert not draining.done()
+        streams.may_end.set()
+        assert await call.read() == b"ended"
+        assert await call.code() is grpc.StatusCode.OK
+        await asyncio.wait_for(draining, 2)
+
+
+async def test_a_drain_cancels_at_its_bound_what_has_not_finished(serve: Any) -> None:
+    streams = _Streams()
+    async with serve({"Stream": grpc.unary_stream_rpc_method_handler(streams)}) as served:
+        call = served.channel.unary_stream("/test.Test/Stream")(b"")
+        assert await call.read() == b"begun"
+        begun = asyncio.get_running_loop().time()
+        await served.server.drain(seconds=0.3)
+        assert 0.25 <= asyncio.get_running_loop().time() - begun < 2
+        assert streams.cancelled.is_set()
+        with pytest.raises((grpc.aio.AioRpcError, asyncio.CancelledError)):
+            await call.read()
+        assert await call.code() is not grpc.StatusCode.OK
+
+
+async def test_a_drain_waits_for_no_endless_call(serve: Any) -> None:
+    watched = _Streams()
+    handlers = {"Watch": grpc.unary_stream_rpc_method_handler(watched)}
+    async with serve(handlers, endless=["/test.Test/Watch"]) as served:
+        call = served.channel.unary_stream("/test.Test/Watch")(b"")
+        assert await call.read() == b"begun"
+        health = health_pb2_grpc.HealthStub(served.channel).Watch(health_pb2.HealthCheckRequest())
+        await health.read()
+        async with asyncio.timeout(2):
+            await served.server.drain(seconds=30)
+        assert watched.cancelled.is_set()
+
+
+async def test_health_watchers_hear_of_a_drain(serve: Any) -> None:
+    streams = _Streams()
+    async with serve({"Stream": grpc.unary_stream_rpc_method_handler(streams)}) as served:
+        await served.server.mark_serving()
+        call = served.channel.unary_stream("/test.Test/Stream")(b"")
+        await call.read()
+        health = health_pb2_grpc.HealthStub(served.channel).Watch(health_pb2.HealthCheckRequest())
+        assert (await health.read()).status == health_pb2.HealthCheckResponse.SERVING
+        draining = asyncio.create_task(served.server.drain(seconds=10))
+        assert (await health.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
+        streams.may_end.set()
+        await asyncio.wait_for(draining, 2)
+
+
+async def test_the_socket_is_private_to_its_directory_and_removed_at_the_end(address: str) -> None:
+    nested = f"unix:{_path(address).parent}/run/s.sock"
+    async with open_server(nested, lambda server: None, [], CollectorRegistry()):
+        assert _path(nested).is_socket()
+        assert _path(nested).parent.stat().st_mode & 0o777 == 0o700
+    assert not _path(nested).exists()
+
+
+async def test_a_socket_left_over_by_a_crash_is_replaced(address: str) -> None:
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(_path(address)))
+    async with (
+        open_server(address, lambda server: None, [], CollectorRegistry()),
+        grpc.aio.insecure_channel(address, options=[("grpc.default_authority", "localhost")]) as channel,
+    ):
+        assert await _health(channel, "") == health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+async def test_an_address_that_is_taken_is_refused_and_its_owner_undisturbed(serve: Any, address: str) -> None:
+    async with serve({}) as served:
+        with pytest.raises(OSError, match="another process serves on this address"):
+            async with open_server(address, lambda server: None, [], CollectorRegistry()):
+                pass
+        assert _path(address).is_socket()
+        async with grpc.aio.insecure_channel(address, options=[("grpc.default_authority", "localhost")]) as channel:
+            assert await _health(channel, "") == health_pb2.HealthCheckResponse.NOT_SERVING
+        assert await _health(served.channel, "") == health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+async def test_a_port_that_is_taken_is_refused() -> None:
+    with socket.socket() as owner:
+        owner.bind(("127.0.0.1", 0))
+        owner.listen()
+        address = f"127.0.0.1:{owner.getsockname()[1]}"
+        with pytest.raises(RuntimeError, match=address):
+            async with open_server(address, lambda server: None, [], CollectorRegistry()):
+                pass

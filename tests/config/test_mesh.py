@@ -1,0 +1,102 @@
+"""The configuration of a mesh."""
+
+import pathlib
+
+import pytest
+
+from services.chassis.config import ConfigError
+from services.config import mesh
+
+_BASE = """
+providers:
+  local: {kind: vllm, model: models/smollm2/, workers: 2}
+  far: {kind: echo, models: [small, large], workers: ["10.0.0.1:9000", "unix:run/far.sock"]}
+models:
+- name: smollm2
+  routes:
+  - {provider: local}
+  - {provider: far, model: small, role: fallback}
+"""
+
+
+def read(text: str, tmp_path: pathlib.Path, **environment: str) -> mesh.MeshConfig:
+    path = tmp_path / "mesh.yaml"
+    path.write_text(text, encoding="utf-8")
+    return mesh.load(path, environment)
+
+
+def problem(text: str, tmp_path: pathlib.Path) -> str:
+    with pytest.raises(ConfigError) as caught:
+        read(text, tmp_path)
+    return str(caught.value)
+
+
+def test_every_worker_has_a_name_and_an_address_of_its_own(tmp_path: pathlib.Path) -> None:
+    config = read(_BASE, tmp_path)
+    assert [(place.name, place.provider, place.address) for place in config.workers()] == [
+        ("local-0", "local", "unix:run/worker-local-0.sock"),
+        ("local-1", "local", "unix:run/worker-local-1.sock"),
+        ("far-0", "far", "10.0.0.1:9000"),
+        ("far-1", "far", "unix:run/far.sock"),
+    ]
+
+
+def test_a_route_without_a_model_means_the_only_one(tmp_path: pathlib.Path) -> None:
+    config = read(_BASE, tmp_path)
+    assert [config.provider_model(route) for route in config.models[0].routes] == ["smollm2", "small"]
+
+
+def test_the_metrics_address_is_one_per_process_whatever_it_looks_like(tmp_path: pathlib.Path) -> None:
+    assert read(_BASE, tmp_path).metrics_address("router") == "unix:run/router.metrics.sock"
+    odd = _BASE + "metrics: {listen: 'unix:run/{process}/{x}{.sock'}\n"
+    assert read(odd, tmp_path).metrics_address("router") == "unix:run/router/{x}{.sock"
+
+
+def test_the_version_is_stable_and_follows_the_content(tmp_path: pathlib.Path) -> None:
+    first = read(_BASE, tmp_path).version
+    assert len(first) == 12
+    assert int(first, 16) >= 0
+    assert read("# a comment\n" + _BASE, tmp_path).version == first
+    assert read(_BASE + "log: {level: info}\n", tmp_path).version == first  # the default, spelled out
+    assert read(_BASE + "log: {level: debug}\n", tmp_path).version != first
+    assert read(_BASE.replace("smollm2", "smollm3"), tmp_path).version != first
+
+
+def test_the_version_does_not_depend_on_a_secret(tmp_path: pathlib.Path) -> None:
+    text = _BASE + "ledger: {dsn: '${DSN}'}\n"
+    first, second = (read(text, tmp_path, DSN=dsn) for dsn in ("postgres://a:one@h/d", "postgres://a:two@h/d"))
+    assert first.version == second.version
+    assert first.ledger.dsn is not None
+    assert first.ledger.dsn.get_secret_value() == "postgres://a:one@h/d"
+    assert "one" not in repr(first) + first.model_dump_json() + repr(first.model_dump())
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (_BASE.replace("provider: local", "provider: locl"), "no provider `locl`; there are: far, local"),
+        (_BASE.replace("model: small,", "model: tiny,"), "`far` serves small, large, not `tiny`"),
+        (_BASE.replace("model: small, ", ""), "say which model of `far` to use"),
+        (_BASE + "- name: smollm2\n  routes: [{provider: local}]\n", "model `smollm2` is given twice"),
+        (_BASE.replace("unix:run/far.sock", "10.0.0.1:9000"), "two workers have the address 10.0.0.1:9000"),
+        (_BASE.replace("unix:run/far.sock", "unix:run/worker-local-1.sock"), "two workers have the address unix:run/"),
+        (_BASE.replace("far: {", "'a/b': {").replace("provider: far", "provider: a/b"), "provider `a/b`: a name is"),
+        (_BASE.replace("kind: echo", "kind: ecko"), "mesh.yaml:4: "),
+        (_BASE.replace("workers: 2", "workers: 0"), "mesh.yaml:3: `providers.local.workers`"),
+        (_BASE.replace("workers: 2", "workers: []"), "mesh.yaml:3: `providers.local.workers`"),
+        (_BASE.replace("role: fallback", "rolle: fallback"), "is not known; did you mean `role`?"),
+        (_BASE + "router: {retry: {max_attempts: 0}}\n", "mesh.yaml:10: `router.retry.max_attempts`"),
+        (_BASE + "log: {level: loud}\n", "mesh.yaml:10: `log.level`"),
+        ("models: []\nproviders: {}\n", "mesh.yaml:1: `models`"),
+        ("models: [{name: x, routes: [{provider: y}]}]\n", "`providers` is required"),
+        (_BASE.replace("kind: echo, ", ""), "mesh.yaml:4: "),
+    ],
+)
+def test_a_mistake_is_told(tmp_path: pathlib.Path, text: str, says: str) -> None:
+    assert says in problem(text, tmp_path)
+
+
+def test_the_configuration_cannot_be_changed(tmp_path: pathlib.Path) -> None:
+    config = read(_BASE, tmp_path)
+    with pytest.raises(ValueError, match="frozen"):
+        config.log.level = "debug"

@@ -1,0 +1,82 @@
+"""What a spec needs, field by field."""
+
+import pytest
+from google.protobuf import text_format
+
+from hybridinference.inference.v1 import error_reason_pb2 as reasons
+from hybridinference.inference.v1 import generation_pb2 as generation
+from hybridinference.inference.v1 import model_pb2 as model
+from services.chassis.failure import Failure
+from services.inference.capabilities import check, required
+
+_ALL = tuple(model.Capability.values())
+
+
+def _spec(text: str) -> generation.GenerationSpec:
+    return text_format.Parse(f'model: "m" {text}', generation.GenerationSpec())
+
+
+_NEEDS = [
+    ("tools {name: 't'}", model.CAPABILITY_TOOLS, "tools"),
+    ("response_format {json_object {}}", model.CAPABILITY_JSON_OBJECT, "response_format"),
+    ("response_format {json_schema {}}", model.CAPABILITY_JSON_SCHEMA, "response_format"),
+    ("logprobs {}", model.CAPABILITY_LOGPROBS, "logprobs"),
+    ("choices: 2", model.CAPABILITY_CHOICES, "choices"),
+    ("reasoning_effort: 'none'", model.CAPABILITY_REASONING_EFFORT, "reasoning_effort"),
+    ("sampling {seed: 0}", model.CAPABILITY_SEED, "sampling.seed"),
+    ("sampling {frequency_penalty: 0}", model.CAPABILITY_PENALTIES, "sampling.frequency_penalty"),
+    ("sampling {presence_penalty: 0}", model.CAPABILITY_PENALTIES, "sampling.presence_penalty"),
+    ("sampling {logit_bias {key: 1 value: 0}}", model.CAPABILITY_LOGIT_BIAS, "sampling.logit_bias"),
+    ("sampling {top_k: 1}", model.CAPABILITY_TOP_K, "sampling.top_k"),
+    ("sampling {stop: 'x'}", model.CAPABILITY_STOP, "sampling.stop"),
+    ("messages {} messages {parts {image {}}}", model.CAPABILITY_IMAGES, "messages[1]"),
+    ("messages {parts {text: 'x'} parts {file {}}}", model.CAPABILITY_FILES, "messages[0]"),
+    ("messages {parts {tool_call {}}}", model.CAPABILITY_TOOLS, "messages[0]"),
+    ("messages {} messages {parts {tool_result {}}}", model.CAPABILITY_TOOLS, "messages[1]"),
+    ("tools {name: 't'} messages {parts {tool_call {}}}", model.CAPABILITY_TOOLS, "tools"),
+]
+
+
+@pytest.mark.parametrize(("text", "capability", "field"), _NEEDS)
+def test_a_field_needs_its_capability(text: str, capability: "model.Capability.ValueType", field: str) -> None:
+    assert required(_spec(text)) == {model.CAPABILITY_CHAT: "messages", capability: field}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "choices: 1",
+        "max_output_tokens: 5",
+        "sampling {temperature: 0 top_p: 1}",
+        "response_format {text {}}",
+        "messages {parts {text: 'x'} parts {reasoning {}}}",
+        "user: 'u'",
+    ],
+)
+def test_what_every_provider_can_do_needs_nothing_more(text: str) -> None:
+    assert required(_spec(text)) == {model.CAPABILITY_CHAT: "messages"}
+
+
+@pytest.mark.parametrize(("text", "capability", "field"), _NEEDS)
+def test_a_refusal_names_field_model_and_provider(
+    text: str, capability: "model.Capability.ValueType", field: str
+) -> None:
+    spec = _spec(text)
+    check(spec, _ALL, provider="far")
+    with pytest.raises(Failure) as caught:
+        check(spec, [offered for offered in _ALL if offered != capability], provider="far")
+    failure = caught.value
+    assert failure.reason == reasons.ERROR_REASON_UNSUPPORTED
+    assert failure.metadata == {"field": field, "model": "m", "provider": "far"}
+    assert f"`{field}`" in failure.message
+    assert "far" in failure.message
+
+
+def test_every_capability_of_a_generation_is_asked_for_by_some_field() -> None:
+    asked = {capability for _, capability, _ in _NEEDS}
+    assert asked == set(_ALL) - {
+        model.CAPABILITY_UNSPECIFIED,
+        model.CAPABILITY_CHAT,
+        model.CAPABILITY_EMBEDDINGS,
+    }
