@@ -9,10 +9,10 @@ import time
 import grpc
 import structlog
 import uvloop
-
 from hybridinference.gateway.v1 import inference_service_pb2_grpc as gateway_grpc
 from hybridinference.gateway.v1 import openai_service_pb2_grpc as openai_grpc
 from hybridinference.router.v1 import router_service_pb2_grpc as router_grpc
+
 from services.chassis import channel, ids, logs, metrics, server
 from services.config import mesh
 from services.gateway import inference

@@ -3,8 +3,8 @@
 from typing import Any
 
 import grpc
-
 from hybridinference.inference.v1 import generation_pb2 as generation
+
 from services.chassis.deadline import Deadline
 from services.gateway.call import Call
 

@@ -2,6 +2,7 @@
 
 from hybridinference.inference.v1 import generation_pb2 as generation
 from hybridinference.router.v1 import placement_pb2 as placement
+
 from services.chassis.deadline import to_duration
 from services.inference import capabilities
 

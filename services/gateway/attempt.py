@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from hybridinference.inference.v1 import generation_pb2 as generation
 from hybridinference.worker.v1 import session_pb2 as session
+
 from services.chassis import status
 from services.chassis.failure import Failure
 

@@ -3,6 +3,7 @@
 import dataclasses
 
 from hybridinference.inference.v1 import generation_pb2 as generation
+
 from services.chassis.deadline import Deadline
 
 

@@ -8,7 +8,7 @@ Event = generation.GenerationEvent
 
 
 def coalesce(events: Sequence[Event]) -> Sequence[Event]:
-    """Join runs of deltas of the same choice. The sum of text, logprobs, token ids and tool call pieces is unchanged."""
+    """Join runs of deltas of the same choice. What they sum up to is unchanged."""
     if len(events) < 2:
         return events
     joined: list[Event] = []

@@ -6,6 +6,7 @@ from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hybridinference.inference.v1 import model_pb2 as model
 from hybridinference.router.v1 import fleet_pb2 as fleet
 from hybridinference.router.v1 import placement_pb2 as placement
+
 from services.chassis.failure import Failure
 
 STRATEGY = "fallback"

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 import grpc
 import structlog
-
 from hybridinference.router.v1 import fleet_pb2 as fleet
 from hybridinference.router.v1 import router_service_pb2 as router
 from hybridinference.router.v1 import router_service_pb2_grpc as router_grpc

@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
-
 from hybridinference.gateway.v1 import inference_service_pb2 as gateway
 from hybridinference.gateway.v1 import inference_service_pb2_grpc as gateway_grpc
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hybridinference.inference.v1 import generation_pb2 as generation
+
 from services.chassis.deadline import to_duration
 from services.chassis.failure import Failure
 from services.gateway.arrival import Arrival

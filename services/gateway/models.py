@@ -6,6 +6,7 @@ from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hybridinference.inference.v1 import model_pb2 as model
 from hybridinference.inference.v1 import worker_status_pb2 as worker_status
 from hybridinference.router.v1 import fleet_pb2 as fleet
+
 from services.chassis.failure import Failure
 from services.config.mesh import MeshConfig, Model
 from services.gateway.fleet import FleetView

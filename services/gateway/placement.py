@@ -7,13 +7,13 @@ from typing import Any
 
 import grpc
 import structlog
-from prometheus_client import CollectorRegistry
-from prometheus_client import Counter as Metric
-
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hybridinference.router.v1 import placement_pb2 as placement
 from hybridinference.router.v1 import router_service_pb2 as router
 from hybridinference.router.v1 import router_service_pb2_grpc as router_grpc
+from prometheus_client import CollectorRegistry
+from prometheus_client import Counter as Metric
+
 from services.chassis import ids, status
 from services.chassis.deadline import Deadline
 from services.chassis.failure import Failure

@@ -5,12 +5,12 @@ import time
 
 import structlog
 from google.protobuf import timestamp_pb2
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-
 from hybridinference.gateway.v1 import ledger_pb2 as ledger
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hybridinference.inference.v1 import generation_pb2 as generation
 from hybridinference.router.v1 import placement_pb2 as placement
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
 from services.chassis.failure import Failure
 from services.gateway.call import Call
 from services.gateway.spool import Spool

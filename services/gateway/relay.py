@@ -9,6 +9,7 @@ from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hybridinference.inference.v1 import generation_pb2 as generation
 from hybridinference.router.v1 import placement_pb2 as placement
 from hybridinference.worker.v1 import session_pb2 as session
+
 from services.chassis import ids, status
 from services.chassis.deadline import Deadline, to_duration, to_seconds
 from services.chassis.failure import Failure

@@ -7,11 +7,11 @@ from typing import Any
 
 import grpc
 import structlog
-
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hybridinference.worker.v1 import session_pb2 as session
 from hybridinference.worker.v1 import worker_service_pb2 as worker
 from hybridinference.worker.v1 import worker_service_pb2_grpc as worker_grpc
+
 from services.chassis.channel import open_channel
 from services.chassis.failure import Failure
 from services.gateway.attempt import CREDIT_BYTES, Attempt

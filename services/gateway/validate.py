@@ -7,6 +7,7 @@ import re
 from hybridinference.inference.v1 import conversation_pb2 as conversation
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hybridinference.inference.v1 import generation_pb2 as generation
+
 from services.chassis.failure import Failure
 
 MAX_MESSAGES = 4096

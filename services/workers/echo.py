@@ -10,12 +10,12 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import NoReturn
 
 import pydantic
-
 from hybridinference.inference.v1 import conversation_pb2 as conversation
 from hybridinference.inference.v1 import embedding_pb2 as embedding
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hybridinference.inference.v1 import generation_pb2 as generation
 from hybridinference.inference.v1 import model_pb2 as model
+
 from services.chassis.failure import Failure
 from services.config.provider import EchoProvider
 from services.workers.provider import Load, ServedModel
@@ -35,6 +35,7 @@ class _Script(pydantic.BaseModel):
     token_ms: float | None = pydantic.Field(default=None, ge=0)
     fail: str = ""
     fail_after_tokens: int = pydantic.Field(default=0, ge=0)
+    retry_after_ms: float | None = pydantic.Field(default=None, ge=0)
     cut_after_tokens: int | None = pydantic.Field(default=None, ge=0)
     hang_after_tokens: int | None = pydantic.Field(default=None, ge=0)
 
@@ -139,7 +140,8 @@ class Echo:
 async def _obey(script: _Script, number: int) -> None:
     """The faults that are due before token `number`; the one after the last is the end of the answer."""
     if script.fail and number >= script.fail_after_tokens:
-        raise Failure(_REASONS[script.fail], "The echo provider was told to fail.", retry_after=1.0)
+        retry_after = None if script.retry_after_ms is None else script.retry_after_ms / 1e3
+        raise Failure(_REASONS[script.fail], "The echo provider was told to fail.", retry_after=retry_after)
     if script.hang_after_tokens is not None and number >= script.hang_after_tokens:
         await asyncio.get_running_loop().create_future()
 

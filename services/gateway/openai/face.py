@@ -9,10 +9,10 @@ from typing import Any
 import grpc
 import structlog
 from google.api.httpbody_pb2 import HttpBody
-
 from hybridinference.gateway.v1 import openai_service_pb2 as openai
 from hybridinference.gateway.v1 import openai_service_pb2_grpc as openai_grpc
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
+
 from services.chassis.failure import Failure
 from services.gateway.arrival import Arrival
 from services.gateway.fold import Fold

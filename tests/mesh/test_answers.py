@@ -1,0 +1,128 @@
+"""What a client gets: the official SDK, native gRPC and grpcurl, through the edge and straight at the gateway."""
+
+import json
+import pathlib
+import subprocess
+import sys
+import time
+
+import grpc
+import openai
+import pytest
+from hybridinference.gateway.v1 import inference_service_pb2 as gateway
+from hybridinference.gateway.v1 import inference_service_pb2_grpc as gateway_grpc
+from hybridinference.inference.v1 import conversation_pb2 as conversation
+
+from services.chassis.channel import open_channel
+from tests.mesh.driver import Mesh
+
+pytestmark = [pytest.mark.slow, pytest.mark.edge]
+
+WORDS = "one two three four five six seven eight nine ten"
+MESSAGES = [{"role": "user", "content": WORDS}]
+METHOD = "hybridinference.gateway.v1.InferenceService/StreamGenerate"
+
+
+def test_the_official_sdk_gets_an_answer(echo: Mesh) -> None:
+    answer = echo.client.chat.completions.create(model="echo", messages=MESSAGES)
+    assert answer.choices[0].message.content == WORDS
+    assert answer.choices[0].finish_reason == "stop"
+    assert answer.usage is not None
+    assert (answer.usage.prompt_tokens, answer.usage.completion_tokens) == (10, 10)
+
+
+def test_the_official_sdk_gets_a_stream_in_many_pieces_over_time(echo: Mesh) -> None:
+    arrivals = []
+    text, usage = "", None
+    stream = echo.client.chat.completions.create(
+        model="echo", messages=MESSAGES, stream=True, stream_options={"include_usage": True}
+    )
+    for chunk in stream:
+        arrivals.append(time.monotonic())
+        text += "".join(choice.delta.content or "" for choice in chunk.choices)
+        usage = chunk.usage or usage
+    assert text == WORDS
+    assert len(arrivals) >= 10
+    assert arrivals[-1] - arrivals[0] >= 0.08, "ten words, 10 ms apart, came all at once"
+    assert usage is not None
+    assert usage.completion_tokens == 10
+
+
+def test_a_stream_ends_with_done(echo: Mesh) -> None:
+    with echo.client.chat.completions.with_streaming_response.create(
+        model="echo", messages=MESSAGES, stream=True
+    ) as raw:
+        lines = [line for line in raw.iter_lines() if line]
+    assert lines[-1] == "data: [DONE]"
+    assert all(json.loads(line.removeprefix("data: ")).get("usage") is None for line in lines[:-1])
+
+
+def test_models_are_listed_and_found_by_ids_with_slashes(echo: Mesh) -> None:
+    client = echo.client
+    assert [model.id for model in client.models.list()] == ["echo", "org/echo:small"]
+    assert client.models.retrieve("org/echo:small").id == "org/echo:small"
+    with pytest.raises(openai.NotFoundError, match="There is no model `nobody`"):
+        client.models.retrieve("nobody")
+
+
+@pytest.mark.parametrize("way", ["edge", "gateway"])
+async def test_native_grpc_streams(echo: Mesh, way: str) -> None:
+    request = gateway.StreamGenerateRequest()
+    request.spec.model = "echo"
+    request.spec.messages.add(role=conversation.ROLE_USER).parts.add(text=WORDS)
+    async with open_channel(f"127.0.0.1:{echo.port}" if way == "edge" else echo.gateway) as channel:
+        stub = gateway_grpc.InferenceServiceStub(channel)
+        events = [response.event async for response in stub.StreamGenerate(request, timeout=10)]
+        whole = await stub.Generate(gateway.GenerateRequest(spec=request.spec), timeout=10)
+    kinds = [event.WhichOneof("event") for event in events]
+    assert kinds[0] == "started"
+    assert kinds[-1] == "finished"
+    assert set(kinds[1:-1]) == {"delta"}
+    assert "".join(event.delta.text for event in events) == WORDS
+    assert whole.choices[0].content.text == WORDS
+    assert whole.route.provider == "echo"
+    assert whole.route.attempts == 1
+
+
+@pytest.mark.parametrize("way", ["edge", "gateway"])
+def test_grpcurl_lists_describes_and_streams(echo: Mesh, way: str) -> None:
+    target = [f"127.0.0.1:{echo.port}"] if way == "edge" else ["-unix", f"{echo.home}/run/gateway.sock"]
+    grpcurl = pathlib.Path(sys.executable).with_name("grpcurl")
+
+    def run(*arguments: str) -> str:
+        done = subprocess.run(
+            [str(grpcurl), "-plaintext", *arguments], capture_output=True, text=True, timeout=20, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    services = run(*target, "list").split()
+    assert "hybridinference.gateway.v1.InferenceService" in services
+    assert "grpc.health.v1.Health" in services
+    assert "rpc StreamGenerate" in run(*target, "describe", "hybridinference.gateway.v1.InferenceService")
+    spec = {"model": "echo", "messages": [{"role": "ROLE_USER", "parts": [{"text": WORDS}]}]}
+    answer = run("-d", json.dumps({"spec": spec}), *target, METHOD)
+    assert answer.count('"text"') == 10
+    assert "FINISH_REASON_STOP" in answer
+
+
+async def test_plain_json_of_the_typed_api_streams_as_events(echo: Mesh) -> None:
+    spec = {"model": "echo", "messages": [{"role": "ROLE_USER", "parts": [{"text": "to be"}]}]}
+    response = echo.client._client.post(f"http://127.0.0.1:{echo.port}/api/v1/generate:stream", json={"spec": spec})
+    assert response.headers["content-type"].startswith("text/event-stream")
+    events = [json.loads(line.removeprefix("data: ")) for line in response.text.splitlines() if line]
+    assert "finished" in events[-1]["event"]
+
+
+async def test_a_deadline_is_kept_and_its_status_is_typed(echo: Mesh) -> None:
+    request = gateway.StreamGenerateRequest()
+    request.spec.model = "echo"
+    request.spec.messages.add(role=conversation.ROLE_USER).parts.add(text="never")
+    request.spec.provider_options_json = json.dumps({"echo": {"hang_after_tokens": 0}})
+    async with open_channel(f"127.0.0.1:{echo.port}") as channel:
+        begun = time.monotonic()
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            async for _ in gateway_grpc.InferenceServiceStub(channel).StreamGenerate(request, timeout=0.5):
+                pass
+    assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert 0.4 < time.monotonic() - begun < 0.7
