@@ -1,4 +1,4 @@
-"""Fakes that several suites share: a provider that follows scripts, a worker around it, and the gateway's end of a session."""
+"""Fakes that several suites share: a scripted provider, a worker around it, the gateway's end of a session."""
 
 import asyncio
 import contextlib

@@ -98,9 +98,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]
                     observed.failure = failure
                 except grpc.aio.AbortError:  # the handler has already said how the call ends
                     raise
-                except Exception as error:
+                except Exception as error:  # noqa: BLE001 (the one place where a crash becomes a status)
                     observed.failure = _unexpected(method, error)
-            await context.abort_with_status(status.to_grpc(observed.failure))
+            return await context.abort_with_status(status.to_grpc(observed.failure))
 
         return call
 
@@ -120,7 +120,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]
                     observed.failure = failure
                 except grpc.aio.AbortError:  # the handler has already said how the call ends
                     raise
-                except Exception as error:
+                except Exception as error:  # noqa: BLE001 (the one place where a crash becomes a status)
                     observed.failure = _unexpected(method, error)
             await context.abort_with_status(status.to_grpc(observed.failure))
 

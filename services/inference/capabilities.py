@@ -47,8 +47,8 @@ def check(spec: generation.GenerationSpec, offered: Collection[model.Capability]
         if capability not in offered:
             raise Failure(
                 reasons.ERROR_REASON_UNSUPPORTED,
-                f"`{field}` is not supported by {provider} for the model `{spec.model}`; leave it out or choose another "
-                "model.",
+                f"`{field}` is not supported by {provider} for the model `{spec.model}`; leave it out or choose "
+                "another model.",
                 field=field,
                 model=spec.model,
                 provider=provider,

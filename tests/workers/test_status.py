@@ -1,0 +1,111 @@
+"""What a worker says of itself."""
+
+import asyncio
+import contextlib
+import tempfile
+import time
+
+import pytest
+
+from hybridinference.inference.v1 import model_pb2 as model
+from hybridinference.inference.v1 import worker_status_pb2 as worker_status
+from hybridinference.worker.v1 import worker_service_pb2 as worker
+from hybridinference.worker.v1 import worker_service_pb2_grpc as worker_grpc
+from services.chassis.channel import open_channel
+from services.workers import status
+from services.workers.status import StatusBoard
+from tests.fakes import Events, ScriptedProvider, finished, gateway_session, running_worker, started
+
+
+async def test_the_first_report_comes_at_once_and_then_one_a_second() -> None:
+    board = StatusBoard("local-0", "vllm")
+    loop = asyncio.get_running_loop()
+    async with contextlib.aclosing(board.watch()) as reports:
+        begun = loop.time()
+        first = await anext(reports)
+        assert loop.time() - begun < 0.05
+        second = await anext(reports)
+        assert 0.9 <= loop.time() - begun <= 1.1
+    assert (first.worker, first.kind, first.state) == ("local-0", "vllm", worker_status.WORKER_STATE_LOADING)
+    assert (first.sequence, second.sequence) == (1, 2)
+
+
+async def test_changes_are_told_soon_and_many_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    board = StatusBoard("local-0", "vllm")
+    loop = asyncio.get_running_loop()
+    async with contextlib.aclosing(board.watch()) as reports:
+        await anext(reports)
+        begun = loop.time()
+        for _ in range(100):
+            board.touch()
+        board.set_state(worker_status.WORKER_STATE_DRAINING)
+        report = await anext(reports)
+        assert loop.time() - begun < 0.5
+        assert report.state == worker_status.WORKER_STATE_DRAINING
+        assert report.sequence == 2
+        monkeypatch.setattr(status, "_LATEST_SECONDS", 0.1)
+        begun = loop.time()
+        await anext(reports)  # nothing has changed since, so it is only the regular one
+        assert loop.time() - begun >= 0.09
+
+
+async def test_a_change_between_two_looks_is_not_missed() -> None:
+    board = StatusBoard("local-0", "vllm")
+    loop = asyncio.get_running_loop()
+    async with contextlib.aclosing(board.watch()) as reports:
+        await anext(reports)
+        looking = asyncio.create_task(anext(reports))
+        await asyncio.sleep(0)  # it now lets time pass between reports
+        board.touch()
+        begun = loop.time()
+        await looking
+        assert loop.time() - begun < 0.5
+
+
+def test_an_epoch_is_when_the_process_began() -> None:
+    before = time.time_ns() // 1_000_000
+    epoch = StatusBoard("local-0", "vllm").report().epoch
+    assert before <= epoch <= time.time_ns() // 1_000_000
+
+
+async def test_a_router_sees_load_and_state_change() -> None:
+    may_end = asyncio.Event()
+
+    async def waits() -> Events:
+        yield started()
+        await may_end.wait()
+        yield finished()
+
+    with tempfile.TemporaryDirectory(prefix="hy") as directory:
+        address = f"unix:{directory}/w.sock"
+        provider = ScriptedProvider({"waits": waits})
+        async with (
+            running_worker(address, None) as running,
+            open_channel(address) as channel,
+            gateway_session(address) as gateway,
+        ):
+            watch = worker_grpc.WorkerServiceStub(channel).WatchStatus(worker.WatchStatusRequest())
+
+            async def report() -> worker_status.WorkerStatus:
+                answer: worker.WatchStatusResponse = await asyncio.wait_for(watch.read(), 5)
+                return answer.status
+
+            loading = await report()
+            assert loading.state == worker_status.WORKER_STATE_LOADING
+            assert not loading.models
+            running.executor.begin_serving(provider)
+            serving = await report()
+            assert serving.state == worker_status.WORKER_STATE_SERVING
+            assert [(served.name, list(served.capabilities)) for served in serving.models] == [
+                ("scripted", [model.CAPABILITY_CHAT])
+            ]
+            await gateway.start(("1", "waits"))
+            assert (await report()).running == 1
+            may_end.set()
+            assert (await report()).running == 0
+            running.executor.begin_draining()
+            last = await report()
+            assert last.state == worker_status.WORKER_STATE_DRAINING
+            assert last.epoch == loading.epoch
+            assert last.sequence == loading.sequence + 4
+            watch.cancel()
