@@ -62,9 +62,7 @@ class Decider:
         """A gateway opened a stream and restates the leases that still run."""
         stream = GatewayStream(gateway)
         for restated in running:
-            worker = self._roster.workers.get(restated.worker)
-            if worker is None:
-                continue  # no longer in the configuration: the attempt ends by itself, and nobody counts on its place
+            worker = self._roster.known(restated.worker)
             generation = stream.generations.setdefault(
                 restated.generation_id, Generation(restated.generation_id, restated.model, attempts=1)
             )

@@ -6,7 +6,7 @@ from hybridinference.inference.v1 import worker_status_pb2 as worker_status
 from hybridinference.router.v1 import fleet_pb2 as fleet
 
 from services.chassis.deadline import to_duration
-from services.config.mesh import MeshConfig
+from services.config.mesh import MeshConfig, WorkerPlace
 from services.router import pools
 from services.router.breaker import State
 from services.router.faults import Kind, Verdict
@@ -19,7 +19,7 @@ class Roster:
     """The fleet as the router knows it. `version` grows with every change that the fleet's watchers may see."""
 
     def __init__(self, config: MeshConfig, observer: Observer) -> None:
-        self._max_ejected_share = config.router.breaker.max_ejected_share
+        self._breaker = config.router.breaker
         self._observer = observer
         self.workers, self.pools = pools.build(config)
         self._pools_of = {name: [pool for pool in self.pools.values() if name in pool.workers] for name in self.workers}
@@ -35,6 +35,10 @@ class Roster:
     def version(self) -> int:
         """Counts the changes that the fleet shows."""
         return sum(worker.version for worker in self.workers.values())
+
+    def known(self, name: str) -> Worker:
+        """The worker of that name. One that is no longer configured still has attempts that must be answered for."""
+        return self.workers.get(name) or Worker(WorkerPlace(name, "", ""), self._breaker)
 
     def on_status(self, name: str, status: worker_status.WorkerStatus, now: float) -> None:
         """A worker reported."""
@@ -104,9 +108,9 @@ class Roster:
 
     def _may_eject(self, worker: Worker) -> bool:
         """Whether every pool that the worker is in can do without one more. A pool of one never can."""
-        for pool in self._pools_of[worker.name]:
+        for pool in self._pools_of.get(worker.name, ()):
             out = sum(other.breaker.state is not State.CLOSED for other in pool.workers.values())
-            if out + 1 > self._max_ejected_share * len(pool.workers):
+            if out + 1 > self._breaker.max_ejected_share * len(pool.workers):
                 return False
         return True
 

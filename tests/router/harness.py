@@ -38,7 +38,7 @@ class ScriptedWorker(worker_grpc.WorkerServiceServicer):
         self.watchers: list[asyncio.Queue[worker_status.WorkerStatus | None]] = []
         self.status = report()
         self.mute = False
-        self.refuses = False
+        self.refuses: grpc.StatusCode | None = None
         self._asked = asyncio.Semaphore(0)
         self._server: grpc.aio.Server | None = None
 
@@ -46,8 +46,8 @@ class ScriptedWorker(worker_grpc.WorkerServiceServicer):
         self, request: worker_service.WatchStatusRequest, context: Any
     ) -> AsyncIterator[worker_service.WatchStatusResponse]:
         self._asked.release()
-        if self.refuses:
-            await context.abort(grpc.StatusCode.UNIMPLEMENTED, "This worker does not report.")
+        if self.refuses is not None:
+            await context.abort(self.refuses, "This worker does not report.")
         queue: asyncio.Queue[worker_status.WorkerStatus | None] = asyncio.Queue()
         if not self.mute:
             queue.put_nowait(self.status)

@@ -5,7 +5,7 @@ from hybridinference.inference.v1 import model_pb2 as model
 from hybridinference.inference.v1 import worker_status_pb2 as worker_status
 from hybridinference.router.v1 import placement_pb2 as placement
 
-from tests.router.scene import CHAT, LOST, Scene, mesh_config, report
+from tests.router.scene import CHAT, LOST, Scene, mesh_config, report, told
 
 _LOADING = report(state=worker_status.WORKER_STATE_LOADING, models=())
 _DRAINING = report(sequence=2, state=worker_status.WORKER_STATE_DRAINING)
@@ -101,10 +101,12 @@ def test_a_lease_restated_before_its_old_stream_has_ended_counts_once() -> None:
     assert scene.leases() == {"main-0": 0}
 
 
-def test_a_restated_lease_on_a_worker_that_is_not_configured_any_more_is_left_alone() -> None:
+def test_a_restated_lease_on_a_worker_that_is_not_configured_any_more_is_answered_for() -> None:
     scene = Scene(mesh_config(workers=1))
     gone = placement.RunningLease(attempt_id="old", generation_id="g", worker="gone-0", model="m")
-    scene.decider.on_stream("gateway", [gone])
+    scene.stream = scene.decider.on_stream("gateway", [gone])
+    assert list(scene.leases()) == ["main-0"]
+    assert told(scene.end(placement.Placement(attempt_id="old"), LOST)).reason_name == "WORKER_LOST"
     assert scene.decider.leases == 0
 
 

@@ -4,6 +4,8 @@ import contextlib
 import pathlib
 import time
 
+import grpc
+import pytest
 from hybridinference.router.v1 import fleet_pb2 as fleet
 
 from tests.router.harness import Router, open_router
@@ -85,12 +87,13 @@ async def test_a_silent_worker_is_unreachable_until_it_speaks_again(home: pathli
         assert await router.until(main_0="HEALTHY") < 1.5
 
 
-async def test_a_worker_that_refuses_to_report_is_not_asked_all_the_time(
-    home: pathlib.Path, addresses: list[str]
+@pytest.mark.parametrize("code", [grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.CANCELLED])
+async def test_a_worker_that_refuses_to_report_is_asked_again_but_not_all_the_time(
+    home: pathlib.Path, addresses: list[str], code: grpc.StatusCode
 ) -> None:
     config = mesh_config(addresses=addresses, router={"stale_seconds": 60})
     async with open_router(home, config) as router:
-        router.workers[0].refuses = True
+        router.workers[0].refuses = code
         router.workers[0].hang_up()
         await router.until(main_0="UNREACHABLE")
         begun = time.monotonic()
