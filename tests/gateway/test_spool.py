@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import pathlib
 import resource
 import subprocess
@@ -20,6 +21,7 @@ from services.gateway.spool_writer import WritePolicy
 from tests.gateway.loader.records import record, spooled, write_segment
 from tests.gateway.loader.waiting import eventually
 
+ROOT = pathlib.Path(__file__).parents[2]
 QUICK = WritePolicy(retry_seconds=0.02, survey_seconds=0.02)
 
 
@@ -228,7 +230,12 @@ asyncio.run(main())
 
 
 def test_a_killed_writer_has_lost_nothing_it_had_flushed(tmp_path: pathlib.Path) -> None:
-    with subprocess.Popen([sys.executable, "-c", _KILLED, str(tmp_path)], stdout=subprocess.PIPE, text=True) as writer:
+    with subprocess.Popen(
+        [sys.executable, "-c", _KILLED, str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'gen'}"},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as writer:
         assert writer.stdout
         flushed = [next(writer.stdout).strip() for _ in range(20)]
         writer.kill()

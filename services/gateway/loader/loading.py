@@ -105,6 +105,8 @@ class Loader:
                 if last:
                     return
                 await _wait(stop, _LOOK_SECONDS)
+                if store.lost:
+                    raise ConnectionResetError("the database has closed the connection")
 
     async def _pass(self, store: Store, spool_id: str) -> bool:
         """Load what there is. Returns whether there was anything."""

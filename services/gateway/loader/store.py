@@ -42,6 +42,11 @@ class Store:
     def __init__(self, connection: asyncpg.Connection) -> None:
         self._connection = connection
 
+    @property
+    def lost(self) -> bool:
+        """Whether the server has closed the connection: known without asking it."""
+        return bool(self._connection.is_closed())
+
     async def progress(self, spool_id: str) -> dict[str, int]:
         """How many bytes of each known segment are loaded."""
         rows = await self._connection.fetch(

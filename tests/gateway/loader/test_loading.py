@@ -274,6 +274,17 @@ async def test_a_database_that_stops_and_comes_back_gets_every_record(
     assert await ids(dsn) == ids_of(taken)
 
 
+async def test_an_idle_loader_notices_that_the_database_stopped(
+    spool: pathlib.Path, dsn: str, postgres: Postgres, registry: CollectorRegistry
+) -> None:
+    async with following(loader_of(spool, dsn, registry)):
+        await eventually(lambda: registry.get_sample_value("hybrid_loader_connected") == 1)
+        postgres.stop()
+        await eventually(lambda: registry.get_sample_value("hybrid_loader_connected") == 0)
+        postgres.start()
+        await eventually(lambda: registry.get_sample_value("hybrid_loader_connected") == 1)
+
+
 async def test_a_database_that_stays_away_is_tried_again_and_told_of_once(
     spool: pathlib.Path, registry: CollectorRegistry
 ) -> None:
