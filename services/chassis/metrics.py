@@ -55,7 +55,7 @@ def serving_metrics(registry: CollectorRegistry, address: str) -> Iterator[None]
     app = make_wsgi_app(registry)
     with claimed(address):
         if address.startswith("unix:"):
-            server: WSGIServer = _UnixServer(address.removeprefix("unix:"), _QuietHandler)  # type: ignore[arg-type]
+            server: WSGIServer = _UnixServer(address.removeprefix("unix:"), _QuietHandler)
             server.set_app(app)
         else:
             host, _, port = address.rpartition(":")

@@ -1,5 +1,7 @@
 """Failure to and from google.rpc.Status: one table says which code a reason has."""
 
+from typing import Any
+
 import grpc
 from google.protobuf import any_pb2, duration_pb2
 from google.rpc import code_pb2, error_details_pb2, status_pb2
@@ -66,12 +68,14 @@ _REASON_OF_CODE: dict[int, reasons.ErrorReason] = {
 }
 
 # A dictionary, not ErrorReason.Value(): that raises on a reason from a newer peer.
-_REASON_BY_NAME = {name.removeprefix("ERROR_REASON_"): value for name, value in reasons.ErrorReason.items()}
+_REASON_BY_NAME: dict[str, Any] = {
+    name.removeprefix("ERROR_REASON_"): value for name, value in reasons.ErrorReason.items()
+}
 
 
 def code_of(failure: Failure) -> int:
     """The google.rpc.Code of a failure."""
-    return _CODES.get(failure.reason, code_pb2.INTERNAL)
+    return _CODES.get(failure.reason, int(code_pb2.INTERNAL))
 
 
 def to_status(failure: Failure) -> status_pb2.Status:
@@ -114,7 +118,7 @@ def to_grpc(failure: Failure) -> grpc.Status:
 def from_rpc_error(error: grpc.aio.AioRpcError) -> Failure:
     """The failure behind a call that ended with an error."""
     try:
-        rich = rpc_status.from_call(error)
+        rich = rpc_status.from_call(error)  # type: ignore[arg-type]  # it asks only for what both have
     except ValueError:  # the details contradict the status: something on the way has replaced it
         rich = None
     if rich is not None:

@@ -7,7 +7,7 @@ import math
 import random
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pydantic
 from hybridinference.inference.v1 import conversation_pb2 as conversation
@@ -22,7 +22,7 @@ from services.workers.provider import Load, ServedModel
 
 _CAPABILITIES = (model.CAPABILITY_CHAT, model.CAPABILITY_CHOICES, model.CAPABILITY_SEED)
 _CONTEXT_TOKENS = 1 << 20
-_REASONS = {name.removeprefix("ERROR_REASON_"): value for name, value in reasons.ErrorReason.items()}
+_REASONS: dict[str, Any] = {name.removeprefix("ERROR_REASON_"): value for name, value in reasons.ErrorReason.items()}
 
 
 class _Script(pydantic.BaseModel):
@@ -152,14 +152,19 @@ async def _next_step(pace: float) -> None:
         await asyncio.sleep(0)
         return
     loop = asyncio.get_running_loop()
-    step = loop.create_future()
+    step: asyncio.Future[None] = loop.create_future()
     # A moment on the grid may be closer than it seems: half a pace is the least wait, so that none is skipped.
     when = (math.floor(loop.time() / pace + 0.5) + 1) * pace
-    timer = loop.call_at(when, lambda: step.done() or step.set_result(None))
+    timer = loop.call_at(when, _let_go, step)
     try:
         await step
     finally:
         timer.cancel()
+
+
+def _let_go(step: asyncio.Future[None]) -> None:
+    if not step.done():
+        step.set_result(None)
 
 
 def _script(spec: generation.GenerationSpec) -> _Script:

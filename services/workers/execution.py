@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -76,7 +76,7 @@ class Executor:
             tell()
 
     @contextlib.contextmanager
-    def watching_drain(self, tell: Callable[[], None]) -> "contextlib.AbstractContextManager[None]":  # type: ignore[misc]
+    def watching_drain(self, tell: Callable[[], None]) -> Iterator[None]:
         """Call `tell` when draining begins, while the context lasts."""
         self._drain_watchers.append(tell)
         try:

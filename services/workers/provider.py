@@ -16,7 +16,7 @@ class ServedModel:
 
     name: str
     context_tokens: int
-    capabilities: Collection["model.Capability.ValueType"]
+    capabilities: Collection[model.Capability]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

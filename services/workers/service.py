@@ -40,7 +40,7 @@ class WorkerServicer(worker_grpc.WorkerServiceServicer):
             generation_id=request.generation_id,
         )
 
-    async def Embed(self, request: worker.EmbedRequest, context: Context) -> worker.EmbedResponse:  # type: ignore[override]
+    async def Embed(self, request: worker.EmbedRequest, context: Context) -> worker.EmbedResponse:
         left = to_seconds(request.time_left) if request.HasField("time_left") else None
         provider = self._executor.admitted()
         try:
@@ -56,7 +56,7 @@ class WorkerServicer(worker_grpc.WorkerServiceServicer):
             ) from error
         return worker.EmbedResponse(embeddings=embeddings, usage=usage)
 
-    async def WatchStatus(  # type: ignore[override]
+    async def WatchStatus(
         self, request: worker.WatchStatusRequest, context: Context
     ) -> AsyncIterator[worker.WatchStatusResponse]:
         async with contextlib.aclosing(self._board.watch()) as reports:

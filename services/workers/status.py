@@ -25,7 +25,7 @@ class StatusBoard:
         self._sequence = 0
         self._changed = asyncio.Event()
 
-    def set_state(self, state: "worker_status.WorkerState.ValueType") -> None:
+    def set_state(self, state: worker_status.WorkerState) -> None:
         """Change the state and tell the watchers."""
         self.state = state
         self.touch()
