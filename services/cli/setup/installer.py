@@ -79,6 +79,9 @@ def install(lock: Path, directory: Path, *, step: Step, log: Path, find_links: b
     """Install every pin of `lock` into the environment at `directory`."""
     python = directory / "bin" / "python"
     pins = requirements(lock)
+    # pip writes INSTALLER last, after the files of a package and their bytecode. pip itself is there from the start.
+    marks = "lib/python*/site-packages/*.dist-info/INSTALLER"
+    present = len(list(directory.glob(marks)))
     with tempfile.TemporaryDirectory(dir=directory) as scratch:
         env = environ(Path(scratch))
         if not find_links:
@@ -87,8 +90,7 @@ def install(lock: Path, directory: Path, *, step: Step, log: Path, find_links: b
         def measure() -> tuple[float, str]:
             # "Processing" is what pip says of a file that lies in a directory, "Collecting" of any other.
             fetched = len(re.findall(r"^(?:Collecting|Processing) ", log.read_text(errors="replace"), re.MULTILINE))
-            # pip writes INSTALLER last, after the files of the package and their bytecode.
-            installed = sum(1 for _ in directory.glob("lib/python*/site-packages/*.dist-info/INSTALLER"))
+            installed = max(len(list(directory.glob(marks))) - present, 0)
             share = (fetched + installed) / (2 * len(pins))
             return share, f"{fetched} fetched and {installed} installed of {len(pins)} packages"
 
