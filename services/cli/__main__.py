@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import pathlib
+import signal
 import sys
 import time
 from typing import Annotated
@@ -89,7 +90,7 @@ def status(
     if not watch:
         console.print(found)
         return
-    with Live(found, console=console, auto_refresh=False) as live:
+    with contextlib.suppress(KeyboardInterrupt), Live(found, console=console, auto_refresh=False) as live:
         while True:
             time.sleep(_WATCH_SECONDS)
             live.update(module.rendered(module.look(place), now=time.time()), refresh=True)
@@ -165,6 +166,8 @@ def _start(home: Home, config: pathlib.Path, port: int | None, *, detach: bool, 
 
 def main() -> None:
     """Run the command line."""
+    # Being asked to end is Ctrl-C for every subcommand; the supervisor has handlers of its own once it runs.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         app()
     except Problem as problem:

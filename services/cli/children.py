@@ -5,7 +5,6 @@ import contextlib
 import ctypes
 import os
 import pathlib
-import pwd
 import signal
 import subprocess
 import sys
@@ -43,7 +42,6 @@ class Children:
         log: pathlib.Path,
         environment: Mapping[str, str],
         stop_signal: int = signal.SIGTERM,
-        user: pwd.struct_passwd | None = None,
     ) -> Child:
         """Start a program in the home directory, with its output appended to `log`.
 
@@ -62,9 +60,6 @@ class Children:
                 cwd=self._home.path,
                 env=dict(environment),
                 start_new_session=True,
-                user=user.pw_uid if user else None,
-                group=user.pw_gid if user else None,
-                extra_groups=[] if user else None,
             )
         finally:
             os.close(output)

@@ -44,11 +44,11 @@ def start(home: Home, config_file: pathlib.Path, port: int | None) -> None:
     try:
         with os.fdopen(read, encoding="utf-8") as events:
             for line in events:
-                if _take(json.loads(line), progress):
+                if _take(line, progress):
                     # It goes on without us, and it is not ours to wait for.
                     supervisor.returncode = 0
                     return
-    except KeyboardInterrupt:
+    except KeyboardInterrupt:  # also from SIGTERM
         supervisor.send_signal(signal.SIGTERM)
         released(home, _STOP_SECONDS)
         raise
@@ -75,8 +75,9 @@ def serve(home: Home, config_file: pathlib.Path, port: int | None, descriptor: i
         pipe.close()
 
 
-def _take(event: dict[str, Any], progress: Progress) -> bool:
+def _take(line: str, progress: Progress) -> bool:
     """Pass on one event; True when the mesh is ready."""
+    event: dict[str, Any] = json.loads(line)
     if "failed" in event:
         raise Problem(event["failed"], code=event["code"])  # it ends by itself
     if "process" in event:

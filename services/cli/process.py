@@ -87,7 +87,6 @@ class Process:
             log=self._home.log(self.spec.name),
             environment=self.spec.environment,
             stop_signal=self.spec.stop_signal,
-            user=self.spec.user,
         )
         self._enter("starting", pid=child.pid)
         async with asyncio.TaskGroup() as tasks:

@@ -73,8 +73,9 @@ class Screen:
     def process(self, state: ProcessState) -> None:
         self._states[state.name] = state
         if self._running:
-            # Between starting and stopping the screen is the user's; only what is unusual is worth a line.
-            self._console.print(Text(f"{state.name} {state.state}", style=_STYLES.get(state.state, "yellow")))
+            # From here on the screen is the user's: one line each for what matters.
+            if state.state != "stopping":
+                self._console.print(Text(f"{state.name} {state.state}", style=_STYLES.get(state.state, "yellow")))
             return
         if self._live is None:
             self._live = Live(get_renderable=self._table, console=self._console, refresh_per_second=8)

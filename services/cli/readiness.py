@@ -1,20 +1,27 @@
 """Ways to wait until a process can do its work. None of them gives up by itself: the caller has the deadline."""
 
 import asyncio
+from typing import Any
 
 import asyncpg
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from services.chassis.channel import open_channel
-
 _PAUSE_SECONDS = 0.05
+# Connections are to this host, and somebody waits for each of them: no growing pauses between attempts.
+_CHANNEL_OPTIONS = [
+    ("grpc.initial_reconnect_backoff_ms", 50),
+    ("grpc.min_reconnect_backoff_ms", 50),
+    ("grpc.max_reconnect_backoff_ms", 100),
+    ("grpc.use_local_subchannel_pool", 1),
+    ("grpc.default_authority", "localhost"),
+]
 
 
 async def grpc_serving(address: str) -> None:
     """Wait until the standard health service at the address says SERVING. It tells us; we do not keep asking."""
-    async with open_channel(address) as channel:
-        stub = health_pb2_grpc.HealthStub(channel)
+    async with grpc.aio.insecure_channel(address, options=_CHANNEL_OPTIONS) as channel:
+        stub: Any = health_pb2_grpc.HealthStub(channel)  # its type has no Watch
         while True:
             watch = stub.Watch(health_pb2.HealthCheckRequest(), wait_for_ready=True)
             try:

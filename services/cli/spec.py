@@ -1,7 +1,6 @@
 """What the supervisor knows of a process before it starts it."""
 
 import dataclasses
-import pwd
 import signal
 from collections.abc import Awaitable, Callable, Mapping
 
@@ -30,4 +29,3 @@ class Spec:
     start_seconds: float = 60.0
     stop_seconds: float = 10.0
     stop_signal: int = signal.SIGTERM
-    user: pwd.struct_passwd | None = None

@@ -87,7 +87,9 @@ def _processes(mesh: MeshState, now: float) -> Table:
 
 def _workers(workers: tuple[WorkerRow, ...]) -> Table:
     columns = ("worker", "provider", "models", "health", "leases", "running", "waiting", "cache", "first content")
-    table = Table(*columns, box=None, header_style="bold")
+    table = Table(box=None, header_style="bold")
+    for column in columns:
+        table.add_column(column, no_wrap=True)
     for worker in workers:
         loading = "" if worker.loading_progress is None else f" {worker.loading_progress:.0%}"
         table.add_row(

@@ -94,13 +94,13 @@ class Supervisor:
         self._children.kill()
 
     def _changed(self, changed: ProcessState) -> None:
-        self._progress.process(changed)
         self._write()
+        self._progress.process(changed)
 
     def _enter(self, phase: state.MeshPhase) -> None:
         self._mesh = dataclasses.replace(self._mesh, state=phase)
+        self._write()  # first: whoever is told may look
         self._progress.phase(phase)
-        self._write()
 
     def _write(self) -> None:
         processes = tuple(process.state for process in self._processes.values())

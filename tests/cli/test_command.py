@@ -1,0 +1,76 @@
+"""The command line, as a shell sees it."""
+
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from services.cli.home import Home
+
+CLONE = pathlib.Path(__file__).parents[2]
+DEMO = CLONE / "infrastructure" / "config" / "demo.yaml"
+
+
+def hybrid(*arguments: str, seconds: float = 60.0) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "services.cli", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+        check=False,
+        env={**os.environ, "PYTHONPATH": f"{CLONE}:{CLONE / 'gen'}"},
+    )
+
+
+def test_a_good_configuration_is_summed_up() -> None:
+    done = hybrid("check-config", str(DEMO))
+    assert done.returncode == 0
+    assert "echo: echo, 2 workers, serves echo" in done.stdout
+    assert "model      echo: least_loaded over echo/echo" in done.stdout
+
+
+def test_every_mistake_in_a_configuration_is_told_with_its_line(tmp_path: pathlib.Path) -> None:
+    file = tmp_path / "bad.yaml"
+    file.write_text("edge: {prt: 1}\nproviders:\n  e: {kind: echo}\nmodels:\n  - routes: [{provider: e}]\n")
+    done = hybrid("check-config", str(file))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"{file}:1: `edge.prt` is not known" in done.stderr
+    assert f"{file}:5: `models.0.name` is required" in done.stderr
+
+
+def test_an_argument_that_makes_no_sense_is_a_mistake_of_usage(home: Home) -> None:
+    assert hybrid("up", "--port", "70000", "--home", str(home.path)).returncode == 2
+
+
+def test_stopping_what_does_not_run_is_fine(home: Home) -> None:
+    done = hybrid("down", "--home", str(home.path))
+    assert (done.returncode, done.stdout) == (0, "nothing is running\n")
+
+
+@pytest.mark.parametrize("command", [["chat", "x"], ["requests"]])
+def test_talking_to_a_mesh_that_does_not_run_says_how_to_start_it(home: Home, command: list[str]) -> None:
+    done = hybrid(*command, "--home", str(home.path))
+    assert done.returncode == 1
+    assert f"`hybrid up --home {home.path}` starts one" in done.stderr
+
+
+def test_a_port_that_is_taken_is_told_before_anything_is_started(home: Home) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = hybrid("demo", "--home", str(home.path), "--port", str(port))
+    assert done.returncode == 1
+    assert (
+        done.stderr == f"127.0.0.1:{port} cannot be listened on: Address already in use; choose another with --port\n"
+    )
+    assert list(home.logs.iterdir()) == []
+    assert not home.pid.exists()
+
+
+def test_a_detached_start_tells_what_went_wrong(home: Home) -> None:
+    home.config.write_text("providers: {}\nmodels: []\n")
+    done = hybrid("up", "--detach", "--home", str(home.path))
+    assert done.returncode == 2
+    assert "hybrid.yaml:1: `providers`" in done.stderr

@@ -1,0 +1,36 @@
+"""The examples that a new user pastes."""
+
+import ast
+import json
+import shlex
+
+from google.protobuf import json_format
+from hybridinference.gateway.v1 import inference_service_pb2
+
+from services.cli.examples import examples
+
+TEXT = examples("127.0.0.1", 8080, "org/it's", grpcurl="/env with space/grpcurl", python="/env/python")
+CURL, SDK, GRPC = (shlex.split(line) for line in TEXT.splitlines() if line.startswith("  "))
+
+
+def test_the_shell_sees_what_is_meant_whatever_the_models_name() -> None:
+    assert json.loads(CURL[-1])["model"] == "org/it's"
+    assert "org/it's" in SDK[-1]
+    assert GRPC[0] == "/env with space/grpcurl"
+
+
+def test_the_sdk_example_is_python() -> None:
+    ast.parse(SDK[-1])
+    assert SDK[:2] == ["/env/python", "-c"]
+
+
+def test_the_grpc_example_is_a_request() -> None:
+    request = json_format.Parse(GRPC[3], inference_service_pb2.StreamGenerateRequest())
+    assert request.spec.messages[0].parts[0].text == "What is the capital of France?"
+    assert request.spec.sampling.HasField("temperature")
+
+
+def test_its_method_exists() -> None:
+    service, _, method = GRPC[-1].partition("/")
+    found = inference_service_pb2.DESCRIPTOR.services_by_name["InferenceService"]
+    assert (found.full_name, method in found.methods_by_name) == (service, True)

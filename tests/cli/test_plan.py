@@ -1,0 +1,77 @@
+"""Which processes there are, and their order."""
+
+import pathlib
+import sys
+
+import pytest
+
+from services.chassis import config
+from services.cli import plan, surroundings
+from services.cli.home import Home
+from services.cli.postgres import Embedded
+from services.cli.spec import Spec
+from services.config.mesh import MeshConfig
+
+SOURCES = plan.Sources(
+    config=pathlib.Path("/etc/mesh.yaml"),
+    migrations=pathlib.Path("/migrations"),
+    envoy=("/bin/envoy", "-c", "edge.yaml"),
+    engine_python=lambda: "/engine/python",
+)
+OWN = """
+providers: {a: {kind: echo, workers: 2}, v: {kind: vllm, model: /models/m}}
+models: [{name: m, routes: [{provider: a}, {provider: v}]}]
+ledger: {dsn: "postgresql://user:secret@db/ledger"}
+"""
+
+
+def planned(text: str, embedded: Embedded | None = None) -> dict[str, Spec]:
+    mesh = config.parse(text, MeshConfig, source="mesh.yaml", environment={})
+    return {spec.name: spec for spec in plan.specs(mesh, 8080, SOURCES, {"PATH": "/bin"}, embedded)}
+
+
+@pytest.fixture
+def demo(home: Home) -> dict[str, Spec]:
+    embedded = Embedded(home, pathlib.Path("/pg"), home.postgres / "socket", ())
+    return planned(surroundings.DEMO.read_text(), embedded)
+
+
+def test_every_process_waits_only_for_those_that_exist_and_without_a_circle(demo: dict[str, Spec]) -> None:
+    started: set[str] = set()
+    while len(started) < len(demo):
+        able = {name for name, spec in demo.items() if name not in started and started.issuperset(spec.after)}
+        assert able
+        started |= able
+
+
+def test_the_edge_opens_when_everything_else_is_ready(demo: dict[str, Spec]) -> None:
+    assert {"gateway", "loader", "echo-0", "echo-1"} == set(demo["envoy"].after)
+    assert demo["gateway"].after == ("router", "migrations")
+    assert demo["migrations"].after == ("postgres",)
+
+
+def test_workers_load_while_the_database_starts(demo: dict[str, Spec]) -> None:
+    assert demo["echo-0"].after == ()
+
+
+def test_whoever_gives_work_is_stopped_before_whoever_does_it(demo: dict[str, Spec]) -> None:
+    order = sorted(demo, key=lambda name: -demo[name].tier)
+    wanted = ["envoy", "gateway", "loader", "router", "echo-0", "echo-1", "migrations", "initdb", "postgres"]
+    assert order == wanted
+
+
+def test_a_database_of_ones_own_is_not_started_and_its_password_is_in_no_argument() -> None:
+    specs = planned(OWN)
+    assert "postgres" not in specs
+    assert not [part for spec in specs.values() for part in spec.command if "secret" in part]
+    assert specs["migrations"].environment["DATABASE_URL"] == "postgresql://user:secret@db/ledger"
+
+
+def test_only_a_vllm_worker_runs_in_the_engines_environment() -> None:
+    specs = planned(OWN)
+    assert specs["v-0"].command[0] == "/engine/python"
+    assert {specs[name].command[0] for name in ("a-0", "a-1", "router", "gateway", "loader")} == {sys.executable}
+
+
+def test_a_host_that_means_every_address_is_reached_on_loopback() -> None:
+    assert [plan.reachable(host) for host in ("0.0.0.0", "::", "10.0.0.1")] == ["127.0.0.1", "127.0.0.1", "10.0.0.1"]
