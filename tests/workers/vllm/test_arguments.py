@@ -1,0 +1,82 @@
+"""The engine's arguments and environment, from the configuration."""
+
+import os
+import pathlib
+from typing import Any
+
+import pytest
+
+from services.config.provider import VllmProvider
+from services.workers.vllm import engine
+
+KNOWN = {*engine._CPU_DEFAULTS, "model", "shutdown_timeout", "tensor_parallel_size", "seed"}
+
+
+def provider(**fields: Any) -> VllmProvider:
+    return VllmProvider(kind="vllm", model="owner/name", **fields)
+
+
+def arguments(config: VllmProvider, *, on_cpu: bool, known: set[str] = KNOWN) -> dict[str, Any]:
+    return engine.arguments(config, known, on_cpu=on_cpu, drain_seconds=9.6)
+
+
+def test_without_a_gpu_the_engine_is_small_and_eager() -> None:
+    made = arguments(provider(), on_cpu=True)
+    assert made == engine._CPU_DEFAULTS | {"shutdown_timeout": 10}
+
+
+def test_with_a_gpu_the_engine_decides_for_itself() -> None:
+    assert arguments(provider(devices=(1,)), on_cpu=False) == {"shutdown_timeout": 10}
+
+
+def test_several_gpus_share_the_model() -> None:
+    assert arguments(provider(devices=(0, 3)), on_cpu=False)["tensor_parallel_size"] == 2
+
+
+def test_the_configuration_wins_over_every_default() -> None:
+    given = {"max_model_len": 64, "dtype": "bfloat16", "shutdown_timeout": 1, "seed": 4}
+    made = arguments(provider(engine_args=given), on_cpu=True)
+    assert {name: made[name] for name in given} == given
+
+
+def test_defaults_that_an_older_engine_does_not_know_are_left_out() -> None:
+    assert arguments(provider(), on_cpu=True, known={"enforce_eager"}) == {"enforce_eager": True}
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("max_model_length", "did you mean `max_model_len`"), ("zzz", "not an argument"), ("model", "provider's `model`")],
+)
+def test_an_argument_that_is_none_is_named(name: str, words: str) -> None:
+    with pytest.raises(ValueError, match=words) as caught:
+        arguments(provider(engine_args={name: 1}), on_cpu=True)
+    assert f"engine_args.{name}" in str(caught.value)
+
+
+def test_devices_and_threads_are_set_through_the_environment() -> None:
+    variables = engine.environment(provider(devices=(2, 0), threads=3), offline=True)
+    assert variables["CUDA_VISIBLE_DEVICES"] == "2,0"
+    assert variables["OMP_NUM_THREADS"] == "3"
+    assert variables["HF_HUB_OFFLINE"] == "1"
+    assert variables["VLLM_NO_USAGE_STATS"] == "1"
+
+
+def test_a_model_on_a_hub_needs_the_network_and_all_gpus_stay_visible() -> None:
+    variables = engine.environment(provider(), offline=False)
+    assert "HF_HUB_OFFLINE" not in variables
+    assert "CUDA_VISIBLE_DEVICES" not in variables
+
+
+def test_a_directory_is_a_local_model_and_a_name_is_not(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "models" / "m").mkdir(parents=True)
+    assert engine.local_model("models/m") == os.path.realpath(tmp_path / "models" / "m")
+    assert engine.local_model("owner/name") is None
+
+
+@pytest.mark.parametrize("name", ["/nowhere/m", "./m", "~/no-such-model"])
+def test_a_directory_that_does_not_exist_is_named(name: str) -> None:
+    with pytest.raises(ValueError, match="does not exist"):
+        engine.local_model(name)

@@ -1,0 +1,69 @@
+"""Waiting for an engine that is being built."""
+
+import asyncio
+import multiprocessing
+import threading
+import time
+
+import pytest
+
+from services.workers.vllm import loading
+from services.workers.vllm.engine import Engine
+from tests.workers.vllm.fakes import FakeLlm, fake_engine
+
+
+async def test_the_loop_runs_while_the_engine_is_built() -> None:
+    alive, engine = threading.Event(), fake_engine(FakeLlm([]))
+
+    def build() -> Engine:
+        assert alive.wait(10)
+        return engine
+
+    async with asyncio.TaskGroup() as tasks:
+        waiting = tasks.create_task(loading.built(build))
+        tasks.create_task(asyncio.to_thread(alive.set))
+    assert waiting.result() is engine
+
+
+async def test_an_engine_that_comes_too_late_is_stopped() -> None:
+    begun, go = threading.Event(), threading.Event()
+    llm = FakeLlm([])
+
+    def build() -> Engine:
+        begun.set()
+        assert go.wait(10)
+        return fake_engine(llm)
+
+    waiting = asyncio.create_task(loading.built(build))
+    assert await asyncio.to_thread(begun.wait, 10)
+    waiting.cancel()
+    go.set()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert llm.stopped_after == 0
+
+
+async def test_the_process_of_a_half_built_engine_is_killed() -> None:
+    begun = threading.Event()
+    child = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(60,))
+
+    def build() -> Engine:
+        child.start()
+        begun.set()
+        child.join()
+        raise RuntimeError("the engine's process has ended")
+
+    waiting = asyncio.create_task(loading.built(build))
+    assert await asyncio.to_thread(begun.wait, 10)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert child.exitcode == -9
+
+
+async def test_what_fails_to_load_says_why() -> None:
+    def build() -> Engine:
+        raise ValueError("no such model")
+
+    with pytest.raises(ValueError, match="no such model"):
+        await loading.built(build)
