@@ -1,0 +1,173 @@
+"""POST /v1/chat/completions: the body, as a spec.
+
+orjson reads it: besides being faster it is strict where json is not. NaN, lone surrogates, invalid UTF-8 and nesting
+beyond 1024 levels are errors with a position. Of a key given twice the last counts, as everywhere. Integers beyond 64
+bits become doubles, which no field of the contract could carry either.
+"""
+
+import dataclasses
+
+import orjson
+from hybridinference.inference.v1 import generation_pb2 as generation
+
+from services.gateway.openai import tools
+from services.gateway.openai.fields import INT64, Fields, expected, refuse
+from services.gateway.openai.messages import message
+
+# Said and understood: these become the spec.
+_MAPPED = {"model", "messages", "reasoning_effort", "user", "safety_identifier", "stream", "stream_options"}
+_MAPPED |= {"tools", "tool_choice", "parallel_tool_calls", "response_format"}
+_MAPPED |= {"temperature", "top_p", "top_k", "frequency_penalty", "presence_penalty", "stop", "seed", "logit_bias"}
+_MAPPED |= {"max_tokens", "max_completion_tokens", "n", "logprobs", "top_logprobs"}
+# Said for somebody else's cache or dashboard: without them the answer is the same.
+_HARMLESS = {"metadata", "store", "modalities", "prompt_cache_key", "prompt_cache_retention", "prompt_cache_options"}
+# Would change the answer or its shape in ways that this API does not have.
+_REFUSED = {
+    "functions": "is no longer supported; use tools.",
+    "function_call": "is no longer supported; use tool_choice.",
+    "audio": "is not supported: answers are text.",
+    "web_search_options": "is not supported: the mesh does not search the web.",
+}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """What a client asks for, and in which form it wants the answer."""
+
+    spec: generation.GenerationSpec
+    stream: bool
+    include_usage: bool
+
+
+def parse_chat(body: bytes) -> ChatRequest:
+    """Read the body of a chat completion.
+
+    Types and shape are checked here, ranges and sizes with the spec, for both faces alike. Top-level fields that are
+    not known become the spec's provider options; explicit nulls count as absent.
+
+    Raises:
+        Failure: SPEC_INVALID, with what is expected and the path of the mistake.
+    """
+    fields = Fields(_json(body), "")
+    spec = generation.GenerationSpec(model=fields.required_text("model"))
+    fields.require("messages")
+    spec.messages.extend(message(item, path) for path, item in fields.items("messages"))
+    _tools(fields, spec)
+    _sampling(fields, spec.sampling)
+    _limits(fields, spec)
+    spec.reasoning_effort = fields.text("reasoning_effort") or ""
+    spec.user = fields.text("safety_identifier") or fields.text("user") or ""
+    _unmapped(fields, spec)
+    stream = fields.boolean("stream") or False
+    return ChatRequest(spec, stream, stream and _include_usage(fields))
+
+
+def _json(body: bytes) -> object:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        # The message alone: the exception also holds the whole body, and is not chained for that reason.
+        problem = f"line {error.lineno}, column {error.colno}: {error.msg}"
+    return refuse("", f"The body is not valid JSON ({problem}).")
+
+
+def _tools(fields: Fields, spec: generation.GenerationSpec) -> None:
+    spec.tools.extend(tools.tool(item, path) for path, item in fields.items("tools"))
+    choice = tools.tool_choice(fields)
+    if choice is not None:
+        spec.tool_choice.CopyFrom(choice)
+    parallel = fields.boolean("parallel_tool_calls")
+    if parallel is not None:
+        spec.parallel_tool_calls = parallel
+    form = tools.response_format(fields)
+    if form is not None:
+        spec.response_format.CopyFrom(form)
+
+
+def _sampling(fields: Fields, sampling: generation.SamplingParams) -> None:
+    for name in ("temperature", "top_p", "frequency_penalty", "presence_penalty"):
+        number = fields.number(name)
+        if number is not None:
+            setattr(sampling, name, number)
+    for name, integer in (("top_k", fields.integer("top_k")), ("seed", fields.integer("seed", INT64))):
+        if integer is not None:
+            setattr(sampling, name, integer)
+    stop = _stop(fields)
+    if stop:  # extending by nothing would still make `sampling` present
+        sampling.stop.extend(stop)
+    if fields.get("logit_bias") is not None:
+        _logit_bias(fields.required_members("logit_bias"), sampling)
+
+
+def _logit_bias(bias: Fields, sampling: generation.SamplingParams) -> None:
+    for token in bias.names():
+        # isdecimal() alone would let in other scripts' digits.
+        if not (token.isascii() and token.isdecimal() and len(token) <= 10 and int(token) < 1 << 32):
+            refuse("logit_bias", "must map token ids, written as decimal integers, to numbers.")
+        sampling.logit_bias[int(token)] = bias.number(token) or 0.0
+
+
+def _stop(fields: Fields) -> list[str]:
+    stop = fields.get("stop")
+    if stop is None:
+        return []
+    if isinstance(stop, str):
+        return [stop]
+    if not isinstance(stop, list):
+        refuse("stop", expected("a string or an array of strings", stop))
+    return [
+        item if isinstance(item, str) else refuse(path, expected("a string", item))
+        for path, item in fields.items("stop")
+    ]
+
+
+def _limits(fields: Fields, spec: generation.GenerationSpec) -> None:
+    older, newer = fields.integer("max_tokens"), fields.integer("max_completion_tokens")
+    if older is not None and newer is not None and older != newer:
+        refuse("max_tokens", "and `max_completion_tokens` are two names of one limit; give only the latter.")
+    limit = older if newer is None else newer
+    if limit is not None:
+        if limit < 1:  # refused here, under the name that was used
+            refuse("max_tokens" if newer is None else "max_completion_tokens", f"must be at least 1, not {limit}.")
+        spec.max_output_tokens = limit
+    choices = fields.integer("n")
+    if choices is not None:
+        spec.choices = choices
+    top = fields.integer("top_logprobs")
+    if fields.boolean("logprobs"):
+        spec.logprobs.top = top or 0
+        spec.logprobs.SetInParent()  # present even when `top` is 0
+    elif top:
+        refuse("top_logprobs", "needs `logprobs` to be true.")
+
+
+def _include_usage(fields: Fields) -> bool:
+    options = fields.members("stream_options")
+    if options is None:
+        return False
+    # vLLM's own: it would put usage into every chunk.
+    if options.boolean("continuous_usage_stats"):
+        refuse(options.path("continuous_usage_stats"), "is not supported; usage comes once, at the end.")
+    options.boolean("include_obfuscation")
+    return options.boolean("include_usage") or False
+
+
+def _unmapped(fields: Fields, spec: generation.GenerationSpec) -> None:
+    """Refuse what would change the answer, drop what changes nothing, keep the rest for the provider to judge."""
+    if fields.boolean("store"):
+        refuse("store", "must be false: answers are not stored.")
+    fields.members("metadata")
+    if any(item != "text" for _, item in fields.items("modalities")):
+        refuse("modalities", 'must be ["text"]: answers are text.')
+    rest: dict[str, object] = {}
+    for name in fields.names():
+        if name in _REFUSED:
+            refuse(name, _REFUSED[name])
+        if name in _MAPPED or name in _HARMLESS:
+            continue
+        # `auto` and `default` ask for nothing; another tier has another price, which is for its provider to say.
+        if name == "service_tier" and fields.text(name) in ("auto", "default"):
+            continue
+        rest[name] = fields.get(name)
+    if rest:
+        spec.provider_options_json = tools.json_text(rest, "")

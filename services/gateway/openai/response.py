@@ -1,0 +1,158 @@
+"""Answers as OpenAI's bytes: chunks of a stream, whole completions, models."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import orjson
+from hybridinference.gateway.v1 import inference_service_pb2 as inference
+from hybridinference.inference.v1 import generation_pb2 as generation
+from hybridinference.inference.v1 import model_pb2
+
+from services.gateway.openai import shapes
+
+JSON = "application/json"
+EVENTS = "text/event-stream; charset=utf-8"
+
+
+class ChatChunks:
+    """Turns the events of one generation into the bytes of its SSE stream.
+
+    Made for the plain piece of text, of which there is one per token: its bytes are a prefix and a suffix that never
+    change around the escaped text. The `finished` event brings the last chunks and `[DONE]`.
+    """
+
+    def __init__(self, *, completion_id: str, created: int, model: str, include_usage: bool) -> None:
+        head = {"id": completion_id, "object": "chat.completion.chunk", "created": created, "model": model}
+        self._head = b"data: " + _dumps(head)[:-1]
+        self._include_usage = include_usage
+        self._tail = b',"usage":null}\n\n' if include_usage else b"}\n\n"
+        self._begun: set[int] = set()
+        self._text_head = self._head + b',"choices":[{"index":0,"delta":{"content":'
+        self._text_tail = b'},"logprobs":null,"finish_reason":null}]' + self._tail
+
+    def write(self, events: Iterable[generation.GenerationEvent]) -> bytes:
+        """The bytes of events that are ready at one moment; none for `started`.
+
+        Raises:
+            Failure: TRUNCATED, when `finished` does not say how every choice ended.
+        """
+        return b"".join([self._bytes(event) for event in events])
+
+    def _bytes(self, event: generation.GenerationEvent) -> bytes:
+        kind = event.WhichOneof("event")
+        if kind == "delta":
+            delta = event.delta
+            choice = delta.choice
+            plain = choice == 0 and 0 in self._begun and delta.text
+            if not plain or delta.tool_calls or delta.logprobs or delta.reasoning or delta.refusal:
+                return self._piece(delta)
+            return self._text_head + _quoted(delta.text) + self._text_tail
+        return self._end(event.finished) if kind == "finished" else b""
+
+    def _piece(self, delta: generation.Delta) -> bytes:
+        piece: dict[str, Any] = {}
+        if delta.text:
+            piece["content"] = delta.text
+        piece |= shapes.reasoning(delta.reasoning)
+        if delta.refusal:
+            piece["refusal"] = delta.refusal
+        if delta.tool_calls:
+            piece["tool_calls"] = shapes.tool_calls(delta.tool_calls, indexed=True)
+        logprobs = shapes.logprobs(delta)
+        if not piece and not logprobs:
+            return b""  # only token ids, or nothing
+        role = self._role(delta.choice, None if delta.tool_calls else "")
+        return self._chunk(_choice(delta.choice, role | piece, logprobs, None), b"")
+
+    def _role(self, choice: int, content: str | None) -> dict[str, Any]:
+        """The role, in the first piece of each choice, with the content that OpenAI puts beside it."""
+        if choice in self._begun:
+            return {}
+        self._begun.add(choice)
+        return {"role": "assistant", "content": content}
+
+    def _end(self, finished: generation.Finished) -> bytes:
+        fingerprint = b',"system_fingerprint":' + _dumps(finished.fingerprint) if finished.fingerprint else b""
+        lines = []
+        for index, reason in enumerate(finished.reasons or (generation.FINISH_REASON_UNSPECIFIED,)):
+            piece = self._role(index, "")
+            lines.append(self._chunk(_choice(index, piece, None, shapes.finish_reason(reason)), fingerprint))
+        if self._include_usage:
+            usage = b',"choices":[],"usage":' + _dumps(shapes.usage(finished.usage)) + b"}\n\n"
+            lines.append(self._head + fingerprint + usage)
+        return b"".join(lines) + b"data: [DONE]\n\n"
+
+    def _chunk(self, choice: dict[str, Any], more: bytes) -> bytes:
+        return self._head + more + b',"choices":[' + _dumps(choice) + b"]" + self._tail
+
+
+def completion(whole: inference.GenerateResponse, *, completion_id: str, created: int, model: str) -> bytes:
+    """The body of a whole answer.
+
+    Raises:
+        Failure: TRUNCATED, when there is no choice, or one does not say how it ended.
+    """
+    if not whole.choices:
+        shapes.finish_reason(generation.FINISH_REASON_UNSPECIFIED)
+    body = {
+        "id": completion_id,
+        "object": "chat.completion",
+        "created": created,
+        "model": model,
+        "choices": [_whole(choice) for choice in whole.choices],
+        "usage": shapes.usage(whole.usage),
+        "system_fingerprint": whole.fingerprint or None,
+    }
+    return _dumps(body)
+
+
+def model(shown: model_pb2.Model) -> bytes:
+    """The body that describes one model."""
+    return _dumps(_model(shown))
+
+
+def models(shown: Iterable[model_pb2.Model]) -> bytes:
+    """The body that lists models."""
+    return _dumps({"object": "list", "data": [_model(one) for one in shown]})
+
+
+def _whole(choice: inference.Choice) -> dict[str, Any]:
+    content = choice.content
+    # A tool call or a refusal stands in place of content; an answer of no words is still an answer.
+    absent = not content.text and (content.tool_calls or content.refusal)
+    message: dict[str, Any] = {
+        "role": "assistant",
+        "content": None if absent else content.text,
+        "refusal": content.refusal or None,
+    }
+    message |= shapes.reasoning(content.reasoning)
+    if content.tool_calls:
+        message["tool_calls"] = shapes.tool_calls(content.tool_calls, indexed=False)
+    logprobs, reason = shapes.logprobs(content), shapes.finish_reason(choice.finish_reason)
+    return {"index": choice.index, "message": message, "logprobs": logprobs, "finish_reason": reason}
+
+
+def _choice(index: int, delta: dict[str, Any], logprobs: dict[str, Any] | None, reason: str | None) -> dict[str, Any]:
+    return {"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": reason}
+
+
+def _model(shown: model_pb2.Model) -> dict[str, Any]:
+    described = {"id": shown.name, "object": "model", "created": shown.created_seconds, "owned_by": shown.owner}
+    # vLLM's name for it, which several clients read.
+    return described | ({"max_model_len": shown.context_tokens} if shown.context_tokens else {})
+
+
+def _dumps(value: object) -> bytes:
+    return _one_line(orjson.dumps(value))
+
+
+def _quoted(text: str) -> bytes:
+    # isascii() reads a flag; it spares nearly every token the three searches.
+    return orjson.dumps(text) if text.isascii() else _one_line(orjson.dumps(text))
+
+
+def _one_line(data: bytes) -> bytes:
+    """Escape what JSON allows but a client that splits decoded text into lines takes for a line's end."""
+    for raw, escaped in ((b"\xe2\x80\xa8", rb"\u2028"), (b"\xe2\x80\xa9", rb"\u2029"), (b"\xc2\x85", rb"\u0085")):
+        data = data.replace(raw, escaped)
+    return data
