@@ -1,0 +1,131 @@
+"""Rendering the edge's configuration."""
+
+import json
+import pathlib
+import tempfile
+
+import pytest
+import yaml
+from google.protobuf import descriptor_pb2, descriptor_pool
+
+from services.chassis.config import ConfigError
+from services.cli import edge
+from services.config.mesh import MeshConfig
+from services.gateway.openai import errors
+
+
+def config(**sections):
+    model = {"name": "echo", "routes": [{"provider": "echo"}]}
+    return MeshConfig.model_validate({"providers": {"echo": {"kind": "echo"}}, "models": [model], **sections})
+
+
+@pytest.fixture
+def home():
+    """Short enough for Envoy's sockets."""
+    with tempfile.TemporaryDirectory(prefix="edge", dir="/tmp") as directory:
+        yield pathlib.Path(directory)
+
+
+def rendered(home, **sections):
+    return yaml.safe_load(edge.render(config(**sections), home=home).read_text())
+
+
+def cluster(home, listen):
+    (only,) = rendered(home, gateway={"listen": listen})["static_resources"]["clusters"]
+    endpoint = only["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]
+    return only["type"], endpoint["address"]
+
+
+def test_everything_is_below_the_home_and_relative_to_it(home):
+    path = edge.render(config(), home=home)
+    assert path == home / "run/envoy/edge.yaml"
+    text = path.read_text()
+    assert str(home) not in text
+    assert "$" not in text.split("static_resources:")[1]
+    (descriptors,) = (home / "run/envoy").glob("mesh-*.pb")
+    for name in ("run/envoy/edge.lua", f"run/envoy/{descriptors.name}"):
+        assert name in text
+        assert (home / name).exists()
+    assert (home / "logs").is_dir()
+    assert not list((home / "run/envoy").glob(".*"))  # no drafts
+
+
+def test_envoy_accepts_it(home):
+    edge.validate(edge.render(config(), home=home))
+    edge.validate(edge.render(config(gateway={"listen": "gateway.example:50051"}), home=home))
+
+
+def test_what_envoy_refuses_is_told(home):
+    path = edge.render(config(), home=home)
+    path.write_text(path.read_text().replace("codec_type: AUTO", "codec_type: CARRIER_PIGEON"))
+    with pytest.raises(ConfigError, match="CARRIER_PIGEON"):
+        edge.validate(path)
+
+
+def test_the_port_may_be_overridden(home):
+    for port, expected in ((None, 8123), (9000, 9000)):
+        path = edge.render(config(edge={"host": "localhost", "port": 8123}), home=home, port=port)
+        (listener,) = yaml.safe_load(path.read_text())["static_resources"]["listeners"]
+        assert listener["address"] == {"socket_address": {"address": "127.0.0.1", "port_value": expected}}
+
+
+@pytest.mark.parametrize(
+    ("listen", "kind", "address"),
+    [
+        ("unix:run/gateway.sock", "STATIC", {"pipe": {"path": "run/gateway.sock"}}),
+        ("10.0.0.7:50051", "STATIC", {"socket_address": {"address": "10.0.0.7", "port_value": 50051}}),
+        ("[::1]:50051", "STATIC", {"socket_address": {"address": "::1", "port_value": 50051}}),
+        ("0.0.0.0:50051", "STATIC", {"socket_address": {"address": "127.0.0.1", "port_value": 50051}}),
+        ("[::]:50051", "STATIC", {"socket_address": {"address": "::1", "port_value": 50051}}),
+        ("localhost:50051", "STATIC", {"socket_address": {"address": "127.0.0.1", "port_value": 50051}}),
+        (
+            "gateway.example:50051",
+            "STRICT_DNS",
+            {"socket_address": {"address": "gateway.example", "port_value": 50051}},
+        ),
+    ],
+)
+def test_the_gateways_address(home, listen, kind, address):
+    assert cluster(home, listen) == (kind, address)
+
+
+def test_the_gateway_refuses_before_the_edge_does(home):
+    (only,) = rendered(home, gateway={"max_running": 7})["static_resources"]["clusters"]
+    assert only["circuit_breakers"]["thresholds"][0]["max_requests"] > 7
+
+
+def test_the_descriptors_can_be_loaded_in_their_order_and_hold_what_the_edge_serves():
+    pool = descriptor_pool.DescriptorPool()
+    files = descriptor_pb2.FileDescriptorSet.FromString(edge.descriptor_set()).file
+    for file in files:
+        pool.Add(file)  # refuses a file that comes before one it imports
+    for name in ("OpenAIService", "InferenceService"):
+        service = pool.FindServiceByName(f"hybridinference.gateway.v1.{name}")
+        for method in service.methods:
+            assert any(field.name == "http" for field, _ in method.GetOptions().ListFields()), method.full_name
+    pool.FindMessageTypeByName("google.rpc.ErrorInfo")
+    assert edge.descriptor_set() == edge.descriptor_set()
+
+
+def test_rendering_twice_changes_nothing(home):
+    first = edge.render(config(), home=home).read_bytes()
+    files = sorted((home / "run/envoy").iterdir())
+    assert edge.render(config(), home=home).read_bytes() == first
+    assert sorted((home / "run/envoy").iterdir()) == files
+
+
+def test_the_words_of_the_lua_filter_and_of_envoys_own_replies_are_the_codecs(home):
+    """One spelling per status, whoever answers. tests/edge sees most of them on the wire."""
+    text = edge.render(config(), home=home).read_text()
+    said = {row[1:] for row in errors.TABLE.values()}
+    lua = (home / "run/envoy/edge.lua").read_text()
+    for kind, code in (
+        ("authentication_error", "invalid_api_key"),
+        ("timeout_error", "timeout"),
+        ("service_unavailable_error", "service_unavailable"),
+        ("rate_limit_error", "rate_limit_exceeded"),
+        ("invalid_request_error", "request_too_large"),
+    ):
+        assert (kind, code) in said
+        assert f"type: {kind}, param: null, code: {code}" in text
+        assert f"{json.dumps(kind)}, {json.dumps(code)}" in lua

@@ -1,0 +1,203 @@
+"""The OpenAI API through a real Envoy, with the official SDK."""
+
+import asyncio
+
+import grpc
+import openai
+import pytest
+from google.rpc import status_pb2
+
+from services.chassis import status
+from services.gateway.openai import errors
+from tests.edge.stub import failure_of
+
+pytestmark = [pytest.mark.edge, pytest.mark.asyncio(loop_scope="module")]
+
+ASK = [{"role": "user", "content": "What is the capital of France?"}]
+
+# What the SDK raises for an HTTP status.
+RAISES = {
+    400: openai.BadRequestError,
+    401: openai.AuthenticationError,
+    403: openai.PermissionDeniedError,
+    404: openai.NotFoundError,
+    409: openai.ConflictError,
+    429: openai.RateLimitError,
+}
+# Codes that no reason of the mesh has, or not in this sense: only gRPC itself could send them.
+ONLY_BARE = {
+    grpc.StatusCode.NOT_FOUND: (404, "invalid_request_error", "not_found"),
+    grpc.StatusCode.ALREADY_EXISTS: (409, "invalid_request_error", "conflict"),
+    grpc.StatusCode.FAILED_PRECONDITION: (400, "invalid_request_error", "failed_precondition"),
+    grpc.StatusCode.ABORTED: (409, "invalid_request_error", "conflict"),
+    grpc.StatusCode.OUT_OF_RANGE: (400, "invalid_request_error", "out_of_range"),
+}
+CODES = [code for code in grpc.StatusCode if code is not grpc.StatusCode.OK]
+
+
+async def test_the_sdk_gets_a_whole_answer(sdk):
+    answer = await sdk.chat.completions.create(model="any", messages=ASK)
+    assert answer.choices[0].message.content == "Paris"
+    assert (answer.usage.total_tokens, type(answer.created)) == (8, int)
+    assert answer._request_id
+
+
+async def test_each_piece_of_a_stream_arrives_before_the_next_is_made(sdk, gateway):
+    allowed = gateway.script.allowed
+    allowed.put_nowait("Pa")
+    async with asyncio.timeout(5):
+        stream = await sdk.chat.completions.create(model="stream", messages=ASK, stream=True)
+        chunks = aiter(stream)
+        assert (await anext(chunks)).choices[0].delta.content == "Pa"
+        for text in ("ri", "s"):  # the gateway makes each only now: a buffer on the way would wait for ever
+            allowed.put_nowait(text)
+            assert (await anext(chunks)).choices[0].delta.content == text
+        allowed.put_nowait("")
+        assert (await anext(chunks)).choices[0].finish_reason == "stop"
+        with pytest.raises(StopAsyncIteration):
+            await anext(chunks)
+
+
+async def test_a_stream_is_events_and_ends_with_done(http, gateway):
+    for text in ("Paris", ""):
+        gateway.script.allowed.put_nowait(text)
+    reply = await http.post("/v1/chat/completions", json={"model": "stream"})
+    assert reply.headers["content-type"] == "text/event-stream; charset=utf-8"
+    assert reply.text.endswith("data: [DONE]\n\n")
+    assert "x-http-status" not in reply.headers
+
+
+@pytest.mark.parametrize("reason", ["SPEC_INVALID", "CREDENTIAL_INVALID", "PERMISSION_DENIED", "MODEL_NOT_FOUND",
+                                    "REQUEST_TOO_LARGE", "RATE_LIMITED", "NO_HEALTHY_WORKER", "PROVIDER_MALFORMED",
+                                    "DEADLINE_EXCEEDED", "CANCELLED", "UNIMPLEMENTED", "INTERNAL"])  # fmt: skip
+async def test_a_failure_of_the_gateway_becomes_the_right_exception(sdk, gateway, reason):
+    with pytest.raises(openai.APIStatusError) as caught:
+        await sdk.chat.completions.create(model=f"fail:{reason}", messages=ASK)
+    error = caught.value
+    expected = errors.TABLE[failure_of(reason).reason]
+    assert (error.status_code, error.type, error.code) == expected
+    default = openai.InternalServerError if error.status_code >= 500 else openai.APIStatusError
+    assert type(error) is RAISES.get(error.status_code, default)
+    assert (error.param, error.body["message"]) == ("seed", f"because of {reason}")
+    assert "x-http-status" not in error.response.headers
+
+
+async def test_a_rate_limit_says_when_to_come_back(sdk, gateway):
+    with pytest.raises(openai.RateLimitError) as caught:
+        await sdk.chat.completions.create(model="fail:RATE_LIMITED", messages=ASK)
+    assert caught.value.response.headers["retry-after"] == "7"
+
+
+async def test_a_used_up_budget_is_not_tried_again(envoy, gateway):
+    async with openai.AsyncOpenAI(base_url=f"{envoy.url}/v1", api_key="sk-test", max_retries=2) as retrying:
+        with pytest.raises(openai.RateLimitError) as caught:
+            await retrying.chat.completions.create(model="fail:QUOTA_EXHAUSTED", messages=ASK)
+    assert caught.value.code == "insufficient_quota"
+    assert gateway.script.begun.qsize() == 1
+
+
+async def test_a_failure_within_a_stream_raises(sdk, gateway):
+    gateway.script.allowed.put_nowait("Pa")
+    stream = await sdk.chat.completions.create(model="interrupted", messages=ASK, stream=True)
+    chunks = aiter(stream)
+    assert (await anext(chunks)).choices[0].delta.content == "Pa"
+    with pytest.raises(openai.APIError, match="because of STREAM_INTERRUPTED"):
+        await anext(chunks)
+
+
+async def test_a_client_that_gives_up_cancels_the_handler(sdk, gateway):
+    gateway.script.allowed.put_nowait("Pa")
+    stream = await sdk.chat.completions.create(model="stream", messages=ASK, stream=True)
+    await anext(aiter(stream))
+    await stream.close()
+    async with asyncio.timeout(2):
+        assert await gateway.script.ended.get() == "cancelled"
+
+
+async def test_the_timeout_of_a_client_cancels_the_handler(sdk, gateway):
+    with pytest.raises(openai.APITimeoutError):
+        await sdk.with_options(timeout=0.2).chat.completions.create(model="stream", messages=ASK, stream=True)
+    async with asyncio.timeout(2):
+        assert await gateway.script.ended.get() == "cancelled"
+
+
+@pytest.mark.parametrize("code", CODES, ids=lambda code: code.name)
+async def test_a_bare_grpc_error_is_said_as_the_gateway_would(http, code):
+    reply = await http.post("/v1/chat/completions", json={"model": f"abort:{code.name}"})
+    error = reply.json()["error"]
+    assert error["message"] == f'the "{code.name}" of the stub'
+    assert (error["param"], reply.headers["content-type"]) == (None, "application/json")
+    assert "grpc-message" not in reply.headers
+    said = (reply.status_code, error["type"], error["code"])
+    assert said == (
+        ONLY_BARE.get(code) or errors.TABLE[status.from_status(status_pb2.Status(code=code.value[0])).reason]
+    )
+    assert ("retry-after" in reply.headers) == (reply.status_code == 503)
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", "/v1/nothing"), ("GET", "/v1/chat/completions"), ("GET", "/"),
+                                              ("DELETE", "/v1/models"), ("POST", "/v2/chat/completions"),
+                                              ("GET", '/v1/x"y'), ("GET", "/v1/nothing?key=sk-test")])  # fmt: skip
+async def test_an_unknown_path_or_method_is_told_in_openais_words(http, method, path):
+    reply = await http.request(method, path, json={} if method == "POST" else None)
+    error = reply.json()["error"]
+    assert (reply.status_code, error["type"], error["code"]) == (404, "invalid_request_error", "unknown_url")
+    assert f"{method} /" in error["message"]
+    assert "sk-test" not in error["message"]
+
+
+async def test_the_sdk_raises_not_found_for_an_endpoint_that_is_not_there(sdk):
+    with pytest.raises(openai.NotFoundError, match="Unknown request URL: POST /v1/moderations"):
+        await sdk.moderations.create(input="x")
+
+
+@pytest.mark.parametrize("name", ["plain", "org/model", "ft:gpt-x:acme::id1", "a/b:c/d"])
+async def test_ids_of_models_may_hold_slashes_and_colons(sdk, http, name):
+    assert (await sdk.models.retrieve(name)).id == name
+    escaped = name.replace("/", "%2F").replace(":", "%3A")
+    assert (await http.get(f"/v1/models/{escaped}")).json()["id"] == name
+
+
+async def test_models_are_listed(sdk):
+    assert [model.id async for model in sdk.models.list()] == ["a", "b"]
+
+
+async def test_the_gateway_gets_headers_but_none_that_only_the_edge_may_set(http, gateway):
+    spoofed = {"x-envoy-original-path": "/admin", "x-envoy-original-method": "PUT", "x-odd-bin": "not base64!"}
+    reply = await http.post(
+        "/v1/chat/completions?a=b", json={"model": "any"}, headers={"authorization": "Bearer sk-1", **spoofed}
+    )
+    assert reply.status_code == 200
+    metadata = gateway.script.metadata
+    assert metadata["authorization"] == "Bearer sk-1"
+    assert metadata["x-envoy-original-path"] == "/v1/chat/completions?a=b"
+    assert metadata["x-envoy-original-method"] == "POST"
+    assert metadata["x-request-id"] == reply.headers["x-request-id"]
+
+
+async def test_a_browser_on_this_machine_may_ask(http):
+    preflight = {"origin": "http://localhost:3000", "access-control-request-method": "POST"}
+    for path in ("/v1/chat/completions", "/api/v1/generate", "/hybridinference.gateway.v1.InferenceService/Generate"):
+        reply = await http.options(path, headers=preflight)
+        assert (reply.status_code, reply.headers["access-control-allow-origin"]) == (200, "http://localhost:3000")
+
+
+async def test_a_browser_elsewhere_may_not(http, gateway):
+    preflight = {"origin": "https://evil.example", "access-control-request-method": "POST"}
+    reply = await http.options("/v1/chat/completions", headers=preflight)
+    assert "access-control-allow-origin" not in reply.headers
+    assert gateway.script.begun.empty()
+
+
+async def test_the_access_log_tells_paths_without_secrets(envoy, http):
+    await http.get("/v1/models?key=sk-secret", headers={"authorization": "Bearer sk-secret", "x-request-id": "find-me"})
+    log = await envoy.logged("find-me")
+    line = next(line for line in log.splitlines() if "find-me" in line)
+    assert '"path":"/v1/models"' in line
+    assert "sk-secret" not in log
+
+
+async def test_envoys_own_log_holds_no_error(envoy):
+    said = (envoy.home / "logs/envoy.log").read_text()
+    assert "[error]" not in said
+    assert "[critical]" not in said
