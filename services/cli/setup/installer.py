@@ -92,7 +92,7 @@ def install(lock: Path, directory: Path, *, step: Step, log: Path, find_links: b
             fetched = len(re.findall(r"^(?:Collecting|Processing) ", log.read_text(errors="replace"), re.MULTILINE))
             installed = max(len(list(directory.glob(marks))) - present, 0)
             share = (fetched + installed) / (2 * len(pins))
-            return share, f"{fetched} fetched and {installed} installed of {len(pins)} packages"
+            return share, f"{fetched} fetched, {installed} installed of {len(pins)}"
 
         def pip_install(selected: dict[str, str], name: str, *options: str) -> None:
             chosen = Path(scratch) / name

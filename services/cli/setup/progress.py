@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
-BAR_WIDTH = 24
+BAR_WIDTH = 16
 LIVE_SECONDS = 0.1
 PLAIN_SECONDS = 10.0
 PLAIN_LINES = 10
@@ -38,7 +39,7 @@ class Step:
                 self._shown_at = now
                 filled = round(share * BAR_WIDTH)
                 bar = "█" * filled + "░" * (BAR_WIDTH - filled)
-                self._redraw(f"{self._title:<26} {bar} {share:4.0%}  {self._elapsed()}  {note}")
+                self._redraw(f"{self._title:<22} {bar} {share:4.0%}  {self._elapsed()}  {note}")
         elif int(share * PLAIN_LINES) > int(self._shown_share * PLAIN_LINES) or quiet >= PLAIN_SECONDS:
             self._shown_at, self._shown_share = now, share
             self._write(f"{self._title}: {share:.0%}, {self._elapsed()}{', ' + note if note else ''}")
@@ -52,7 +53,7 @@ class Step:
 
     def end(self, outcome: str) -> None:
         if self._live:
-            self._redraw(f"{self._title:<26} {outcome}  {self._elapsed()}")
+            self._redraw(f"{self._title:<22} {outcome}  {self._elapsed()}")
             self._write("")
         else:
             self._write(f"{self._title}: {outcome}, {self._elapsed()}")
@@ -62,6 +63,8 @@ class Step:
         return f"{seconds // 60}:{seconds % 60:02d}"
 
     def _redraw(self, text: str) -> None:
+        # A line that wraps cannot be drawn over.
+        text = text[: shutil.get_terminal_size().columns - 1]
         self._stream.write("\r" + text.ljust(self._width))
         self._stream.flush()
         self._width = len(text)

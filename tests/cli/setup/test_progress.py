@@ -41,12 +41,14 @@ def test_without_a_terminal_a_line_is_a_tenth_or_ten_seconds(clock):
     ]
 
 
-def test_on_a_terminal_one_line_moves(clock):
+def test_on_a_terminal_one_line_moves_and_never_wraps(clock, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
     stream = Terminal()
     with Progress(stream, clock).step("mesh") as step:
         for percent in range(0, 100, 10):
             clock.now += 1
-            step.update(percent / 100, f"{percent} of 100")
+            step.update(percent / 100, f"{percent} of 100" + " packages" * 20)
+    assert max(map(len, stream.getvalue().splitlines()[0].split("\r"))) < 80
     assert stream.getvalue().count("\n") == 1
     assert "█" in stream.getvalue()
     assert "90 of 100" in stream.getvalue()
