@@ -7,11 +7,16 @@ _MOST_BYTES = 16 << 20
 _TAIL_BYTES = 64 << 10
 
 
-def open_log(path: pathlib.Path) -> int:
-    """A descriptor that appends to the log. One that has grown too big becomes `<name>.log.1` first."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.exists() and path.stat().st_size > _MOST_BYTES:
+def rotate(path: pathlib.Path) -> None:
+    """Put a log aside as `<name>.log.1` when it has grown too big."""
+    if size(path) > _MOST_BYTES:
         path.replace(path.with_suffix(path.suffix + ".1"))
+
+
+def open_log(path: pathlib.Path) -> int:
+    """A descriptor that appends to the log, once that was put aside if need be."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rotate(path)
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
 

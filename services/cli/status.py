@@ -86,7 +86,7 @@ def _processes(mesh: MeshState, now: float) -> Table:
 
 
 def _workers(workers: tuple[WorkerRow, ...]) -> Table:
-    columns = ("worker", "provider", "models", "health", "leases", "running", "waiting", "cache", "first content")
+    columns = ("worker", "provider", "models", "health", "leases", "run", "wait", "cache", "ttft")
     table = Table(box=None, header_style="bold")
     for column in columns:
         table.add_column(column, no_wrap=True)

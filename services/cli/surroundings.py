@@ -40,6 +40,16 @@ def chosen_config(given: pathlib.Path | None, home: Home) -> pathlib.Path:
     return home.config if home.config.exists() else LOCAL
 
 
+def require_model(environment: Mapping[str, str]) -> None:
+    """See to it that the built-in configuration has its model.
+
+    Raises:
+        Problem: it was not made.
+    """
+    if not environment.get(MODEL_VARIABLE):
+        raise Problem("the model is not there; `make setup` makes it, and `hybrid demo` does without it")
+
+
 def engine_python() -> str:
     """The interpreter that vLLM is installed for.
 

@@ -8,7 +8,7 @@ import socket
 from collections.abc import Mapping
 
 from services.chassis.config import ConfigError
-from services.cli import plan, postgres, surroundings, watchdog
+from services.cli import logfile, plan, postgres, surroundings, watchdog
 from services.cli.children import open_children
 from services.cli.examples import examples, find_grpcurl
 from services.cli.home import Home
@@ -40,6 +40,8 @@ def up(home: Home, config_file: pathlib.Path, port: int | None, progress: Progre
         Problem: it cannot be started, or did not become ready.
     """
     environment = surroundings.environment(os.environ)
+    if config_file == surroundings.LOCAL:
+        surroundings.require_model(environment)
     config = load(config_file, environment)
     edge_port = port or config.edge.port
     home.prepare()
@@ -48,12 +50,14 @@ def up(home: Home, config_file: pathlib.Path, port: int | None, progress: Progre
         os.chdir(home.path)
         watchdog.clear(home.path, ())  # a machine that lost power leaves sockets behind
         home.pid.write_text(f"{os.getpid()}\n", encoding="ascii")
+        logfile.rotate(home.log("envoy-access"))  # Envoy opens it by itself
+        embedded = None
         try:
             _check_port(config.edge.host, edge_port)
             embedded = postgres.prepare(home) if config.ledger.dsn is None else None
             specs = plan.specs(config, edge_port, _sources(config_file, config, home, edge_port), environment, embedded)
         except BaseException:
-            watchdog.clear(home.path, ())
+            watchdog.clear(home.path, [embedded.socket] if embedded else [])
             raise
         host = plan.reachable(config.edge.host)
         mesh_state = MeshState(

@@ -14,14 +14,14 @@ CLONE = pathlib.Path(__file__).parents[2]
 DEMO = CLONE / "infrastructure" / "config" / "demo.yaml"
 
 
-def hybrid(*arguments: str, seconds: float = 60.0) -> "subprocess.CompletedProcess[str]":
+def hybrid(*arguments: str, cache: pathlib.Path | None = None) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         [sys.executable, "-m", "services.cli", *arguments],
         capture_output=True,
         text=True,
-        timeout=seconds,
+        timeout=60,
         check=False,
-        env={**os.environ, "PYTHONPATH": f"{CLONE}:{CLONE / 'gen'}"},
+        env={**os.environ, "PYTHONPATH": f"{CLONE}:{CLONE / 'gen'}", **({"HYBRID_CACHE": str(cache)} if cache else {})},
     )
 
 
@@ -74,3 +74,9 @@ def test_a_detached_start_tells_what_went_wrong(home: Home) -> None:
     done = hybrid("up", "--detach", "--home", str(home.path))
     assert done.returncode == 2
     assert "hybrid.yaml:1: `providers`" in done.stderr
+
+
+def test_a_model_that_was_not_made_is_told_with_what_makes_it(home: Home, tmp_path: pathlib.Path) -> None:
+    done = hybrid("up", "--home", str(home.path), cache=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr == "the model is not there; `make setup` makes it, and `hybrid demo` does without it\n"
