@@ -3,6 +3,7 @@
 import hashlib
 import ipaddress
 import json
+import math
 import os
 import pathlib
 import string
@@ -20,8 +21,11 @@ from services.config.mesh import MeshConfig
 # Error details are not reachable from the services, yet the transcoder prints them only where it knows them.
 _ROOTS = (inference_service_pb2.DESCRIPTOR, openai_service_pb2.DESCRIPTOR, error_details_pb2.DESCRIPTOR)
 
-# Above the gateway's own limit, so that the gateway's refusal, which says more, comes first.
+# Above the gateway's own limits, so that the gateway's refusal, which says more, comes first.
 _MORE_REQUESTS = 256
+_MORE_SECONDS = 30
+_LEAST_IDLE_SECONDS = 300
+_LEAST_LONGEST_SECONDS = 3600
 
 _VALIDATION_SECONDS = 30.0
 
@@ -40,10 +44,13 @@ def render(config: MeshConfig, *, home: pathlib.Path, port: int | None = None) -
     descriptors = descriptor_set()
     name = f"mesh-{hashlib.sha256(descriptors).hexdigest()[:12]}.pb"
     gateway_type, gateway_address = _gateway(config.gateway.listen)
+    seconds = math.ceil(config.gateway.timeout_seconds) + _MORE_SECONDS
     values = {
         "edge_address": json.dumps(_socket(_numeric(config.edge.host), port or config.edge.port)),
         "gateway_address": json.dumps(gateway_address),
         "gateway_type": gateway_type,
+        "idle": f"{max(seconds, _LEAST_IDLE_SECONDS)}s",
+        "longest": f"{max(seconds, _LEAST_LONGEST_SECONDS)}s",
         "max_requests": str(config.gateway.max_running + _MORE_REQUESTS),
         "lua": "run/envoy/edge.lua",
         "descriptors": f"run/envoy/{name}",

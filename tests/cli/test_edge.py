@@ -94,6 +94,16 @@ def test_the_gateway_refuses_before_the_edge_does(home):
     assert only["circuit_breakers"]["thresholds"][0]["max_requests"] > 7
 
 
+@pytest.mark.parametrize(("timeout", "idle", "longest"), [(10, 300, 3600), (600, 630, 3600), (7200.5, 7231, 7231)])
+def test_the_gateways_timeout_passes_before_the_edges(home, timeout, idle, longest):
+    (listener,) = rendered(home, gateway={"timeout_seconds": timeout})["static_resources"]["listeners"]
+    manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
+    routes = [route["route"] for route in manager["route_config"]["virtual_hosts"][0]["routes"]]
+    assert manager["stream_idle_timeout"] == f"{idle}s"
+    assert [route["idle_timeout"] for route in routes if "timeout" in route] == [f"{idle}s"] * 3
+    assert manager["common_http_protocol_options"]["max_stream_duration"] == f"{longest}s"
+
+
 def test_the_descriptors_can_be_loaded_in_their_order_and_hold_what_the_edge_serves():
     pool = descriptor_pool.DescriptorPool()
     files = descriptor_pb2.FileDescriptorSet.FromString(edge.descriptor_set()).file

@@ -70,9 +70,8 @@ class Script:
 class OpenAIStub(openai_grpc.OpenAIServiceServicer):
     """The model's name says what happens.
 
-    `stream` and `interrupted` follow the script; `abort:CODE` and `fail:REASON` fail; `size` tells how
-    large the body was;
-    `large:BYTES` is one large message, `flood:COUNT` many.
+    `stream` and `interrupted` follow the script; `abort:CODE` and `fail:REASON` fail; `size` tells how large the body
+    was; `large:BYTES` is one large message, `flood:COUNT` many.
     """
 
     def __init__(self, script: Script) -> None:

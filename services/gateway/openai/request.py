@@ -15,12 +15,16 @@ from services.gateway.openai.fields import INT64, Fields, expected, refuse
 from services.gateway.openai.messages import message
 
 # Said and understood: these become the spec.
-_MAPPED = {"model", "messages", "reasoning_effort", "user", "safety_identifier", "stream", "stream_options"}
-_MAPPED |= {"tools", "tool_choice", "parallel_tool_calls", "response_format"}
-_MAPPED |= {"temperature", "top_p", "top_k", "frequency_penalty", "presence_penalty", "stop", "seed", "logit_bias"}
-_MAPPED |= {"max_tokens", "max_completion_tokens", "n", "logprobs", "top_logprobs"}
+_MAPPED = frozenset(
+    {"model", "messages", "reasoning_effort", "user", "safety_identifier", "stream", "stream_options"}
+    | {"tools", "tool_choice", "parallel_tool_calls", "response_format", "max_tokens", "max_completion_tokens", "n"}
+    | {"temperature", "top_p", "top_k", "frequency_penalty", "presence_penalty", "stop", "seed", "logit_bias"}
+    | {"logprobs", "top_logprobs"}
+)
 # Said for somebody else's cache or dashboard: without them the answer is the same.
-_HARMLESS = {"metadata", "store", "modalities", "prompt_cache_key", "prompt_cache_retention", "prompt_cache_options"}
+_HARMLESS = frozenset(
+    {"metadata", "store", "modalities", "prompt_cache_key", "prompt_cache_retention", "prompt_cache_options"}
+)
 # Would change the answer or its shape in ways that this API does not have.
 _REFUSED = {
     "functions": "is no longer supported; use tools.",
