@@ -7,8 +7,6 @@ from typing import Any
 
 import grpc
 from google.rpc import status_pb2
-from prometheus_client import CollectorRegistry
-
 from hybridinference.inference.v1 import conversation_pb2 as conversation
 from hybridinference.inference.v1 import embedding_pb2 as embedding
 from hybridinference.inference.v1 import generation_pb2 as generation
@@ -16,6 +14,8 @@ from hybridinference.inference.v1 import model_pb2 as model
 from hybridinference.worker.v1 import session_pb2 as session
 from hybridinference.worker.v1 import worker_service_pb2 as worker
 from hybridinference.worker.v1 import worker_service_pb2_grpc as worker_grpc
+from prometheus_client import CollectorRegistry
+
 from services.chassis.channel import open_channel
 from services.chassis.deadline import to_duration
 from services.chassis.server import Server, open_server

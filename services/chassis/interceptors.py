@@ -9,9 +9,9 @@ from typing import Any
 
 import grpc
 import structlog
+from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from services.chassis import status
 from services.chassis.failure import Failure
 

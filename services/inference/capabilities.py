@@ -5,6 +5,7 @@ from collections.abc import Collection
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hybridinference.inference.v1 import generation_pb2 as generation
 from hybridinference.inference.v1 import model_pb2 as model
+
 from services.chassis.failure import Failure
 
 

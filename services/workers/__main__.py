@@ -9,8 +9,8 @@ import sys
 
 import structlog
 import uvloop
-
 from hybridinference.worker.v1 import worker_service_pb2_grpc as worker_grpc
+
 from services.chassis import logs, metrics, server
 from services.chassis.config import ConfigError
 from services.config import mesh

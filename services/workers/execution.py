@@ -6,14 +6,16 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hybridinference.inference.v1 import generation_pb2 as generation
 from hybridinference.inference.v1 import worker_status_pb2 as worker_status
+from prometheus_client import CollectorRegistry
+
 from services.chassis.deadline import Deadline
 from services.chassis.failure import Failure
 from services.inference import capabilities
+from services.workers.attempt_metrics import AttemptMetrics
+from services.workers.grammar import Stream
 from services.workers.provider import Provider, ServedModel
 from services.workers.status import StatusBoard
 
@@ -22,32 +24,9 @@ LOG = structlog.get_logger()
 # Takes an event; returns something to wait for when the reader must catch up first.
 Emit = Callable[[generation.GenerationEvent], Awaitable[None] | None]
 
-# The buckets of vLLM's own histogram, so that panels overlay.
-_FIRST_TOKEN_BUCKETS = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 20, 40)
-
-
-# A larger event would not fit into a message, and on a session that ends everyone's attempts.
-_LARGEST_EVENT_BYTES = 16 << 20
 
 # Their metadata names the worker, whose name a provider does not know.
 _REASONS_OF_WORKER = (reasons.ERROR_REASON_WORKER_SATURATED, reasons.ERROR_REASON_ENGINE_FAILED)
-
-
-class AttemptMetrics:
-    """What is counted of attempts."""
-
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self.running = Gauge("hybrid_worker_attempts_running", "Attempts under way.", registry=registry)
-        self.ended = Counter(
-            "hybrid_worker_attempts_total", "Attempts ended, by reason.", ("reason",), registry=registry
-        )
-        self.tokens = Counter("hybrid_worker_tokens_total", "Tokens, by direction.", ("direction",), registry=registry)
-        self.first_token = Histogram(
-            "hybrid_worker_first_token_seconds",
-            "Time from the start of an attempt to its first content, in seconds.",
-            buckets=_FIRST_TOKEN_BUCKETS,
-            registry=registry,
-        )
 
 
 class Executor:
@@ -99,11 +78,11 @@ class Executor:
             Failure: why the attempt failed; DEADLINE_EXCEEDED when its time is up.
         """
         begun = time.perf_counter()
-        trace = _Trace()
+        stream = Stream()
         reason = "CANCELLED"
         self._metrics.running.inc()
         try:
-            await self._generate(spec, emit, deadline, trace)
+            await self._generate(spec, emit, deadline, stream)
             reason = "OK"
         except Failure as failure:
             reason = failure.reason_name
@@ -122,7 +101,7 @@ class Executor:
             self._metrics.running.dec()
             self._metrics.ended.labels(reason).inc()
             self._board.touch()
-            fields = self._finished(trace, begun)
+            fields = self._finished(stream, begun)
             LOG.info(
                 "attempt.finished",
                 attempt_id=attempt_id,
@@ -138,7 +117,7 @@ class Executor:
             reasons.ERROR_REASON_ENGINE_FAILED, "The worker failed to serve this request.", worker=self._board.worker
         )
 
-    async def _generate(self, spec: generation.GenerationSpec, emit: Emit, deadline: Deadline, trace: "_Trace") -> None:
+    async def _generate(self, spec: generation.GenerationSpec, emit: Emit, deadline: Deadline, stream: Stream) -> None:
         provider = self.admitted()
         model = self._model(provider, spec)
         capabilities.check(spec, model.capabilities, provider=self._board.worker)
@@ -147,8 +126,8 @@ class Executor:
         try:
             async with scope, contextlib.aclosing(provider.generate(spec)) as events:
                 async for event in events:
-                    trace.see(event, provider=self._board.worker)
-                    if trace.finished is not None:
+                    stream.see(event, provider=self._board.worker)
+                    if stream.finished is not None:
                         break
                     wait = emit(event)
                     if wait is not None:
@@ -159,9 +138,9 @@ class Executor:
             raise Failure(
                 reasons.ERROR_REASON_DEADLINE_EXCEEDED,
                 "The deadline passed before the answer was whole.",
-                stage="total" if trace.first_at else "first_token",
+                stage="total" if stream.first_at else "first_token",
             ) from error
-        if trace.finished is None:
+        if stream.finished is None:
             raise Failure(
                 reasons.ERROR_REASON_TRUNCATED,
                 "The provider ended without saying how the answer ended.",
@@ -200,51 +179,17 @@ class Executor:
             model=spec.model,
         )
 
-    def _finished(self, trace: "_Trace", begun: float) -> dict[str, object]:
+    def _finished(self, stream: Stream, begun: float) -> dict[str, object]:
         fields: dict[str, object] = {"ms": round((time.perf_counter() - begun) * 1e3, 1)}
-        if trace.first_at:
-            self._metrics.first_token.observe(trace.first_at - begun)
-            fields["first_token_ms"] = round((trace.first_at - begun) * 1e3, 1)
-        if trace.finished is not None:
-            usage = trace.finished.usage
+        if stream.first_at:
+            self._metrics.first_token.observe(stream.first_at - begun)
+            fields["first_token_ms"] = round((stream.first_at - begun) * 1e3, 1)
+        if stream.finished is not None:
+            usage = stream.finished.usage
             self._metrics.tokens.labels("input").inc(usage.input_tokens)
             self._metrics.tokens.labels("output").inc(usage.output_tokens)
             fields |= {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}
         return fields
-
-
-class _Trace:
-    """What has been seen of a stream of events, and whether it keeps to the grammar."""
-
-    __slots__ = ("finished", "first_at", "started")
-
-    def __init__(self) -> None:
-        self.started = False
-        self.first_at = 0.0
-        self.finished: generation.Finished | None = None
-
-    def see(self, event: generation.GenerationEvent, *, provider: str) -> None:
-        """Take note of an event.
-
-        Raises:
-            Failure: PROVIDER_MALFORMED, when it may not come now or could not travel.
-        """
-        kind = event.WhichOneof("event")
-        if event.ByteSize() > _LARGEST_EVENT_BYTES:
-            raise _malformed(f"an event of more than {_LARGEST_EVENT_BYTES >> 20} MiB", provider)
-        if kind == "delta" and self.started:
-            if not self.first_at:
-                self.first_at = time.perf_counter()
-        elif kind == "started" and not self.started:
-            self.started = True
-        elif kind == "finished" and self.started:
-            self.finished = event.finished
-        else:
-            raise _malformed(f"`{kind}` out of order", provider)
-
-
-def _malformed(what: str, provider: str) -> Failure:
-    return Failure(reasons.ERROR_REASON_PROVIDER_MALFORMED, f"The provider sent {what}.", provider=provider)
 
 
 def _is_wanted() -> bool:

@@ -3,7 +3,6 @@
 import collections
 
 from google.rpc import status_pb2
-
 from hybridinference.inference.v1 import generation_pb2 as generation
 from hybridinference.worker.v1 import worker_service_pb2 as worker
 

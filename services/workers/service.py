@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
-
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hybridinference.worker.v1 import worker_service_pb2 as worker
 from hybridinference.worker.v1 import worker_service_pb2_grpc as worker_grpc
+
 from services.chassis.deadline import Deadline, to_seconds
 from services.chassis.failure import Failure
 from services.workers.execution import Executor

@@ -5,11 +5,11 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import structlog
-
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hybridinference.inference.v1 import generation_pb2 as generation
 from hybridinference.worker.v1 import session_pb2 as session
 from hybridinference.worker.v1 import worker_service_pb2 as worker
+
 from services.chassis import status
 from services.chassis.deadline import Deadline, to_seconds
 from services.chassis.failure import Failure

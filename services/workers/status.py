@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncGenerator
 
 from hybridinference.inference.v1 import worker_status_pb2 as worker_status
+
 from services.workers.provider import Provider
 
 # Routers act on reports, so they come soon after a change; they are not worth more than 20 a second.

@@ -8,8 +8,8 @@ import grpc
 import pytest
 import structlog
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
+
 from services.chassis import status
 from services.chassis.failure import Failure
 

@@ -10,10 +10,10 @@ import grpc
 import pytest
 from google.protobuf import any_pb2
 from google.rpc import code_pb2, error_details_pb2, status_pb2
+from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from services.chassis import status
 from services.chassis.channel import open_channel
 from services.chassis.failure import Failure

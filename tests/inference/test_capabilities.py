@@ -2,10 +2,10 @@
 
 import pytest
 from google.protobuf import text_format
-
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hybridinference.inference.v1 import generation_pb2 as generation
 from hybridinference.inference.v1 import model_pb2 as model
+
 from services.chassis.failure import Failure
 from services.inference.capabilities import check, required
 

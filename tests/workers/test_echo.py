@@ -6,11 +6,11 @@ import json
 from typing import Any
 
 import pytest
-
 from hybridinference.inference.v1 import conversation_pb2 as conversation
 from hybridinference.inference.v1 import embedding_pb2 as embedding
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hybridinference.inference.v1 import generation_pb2 as generation
+
 from services.chassis.failure import Failure
 from services.config.provider import EchoProvider
 from services.workers import echo

@@ -13,10 +13,10 @@ from collections.abc import AsyncIterator, Iterator
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-
 from hybridinference.inference.v1 import generation_pb2 as generation
 from hybridinference.worker.v1 import worker_service_pb2 as worker
 from hybridinference.worker.v1 import worker_service_pb2_grpc as worker_grpc
+
 from services.chassis.channel import open_channel
 from tests.fakes import eventually, spec
 

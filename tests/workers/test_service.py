@@ -7,11 +7,11 @@ from typing import Any
 
 import grpc
 import pytest
-
 from hybridinference.inference.v1 import embedding_pb2 as embedding
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hybridinference.worker.v1 import worker_service_pb2 as worker
 from hybridinference.worker.v1 import worker_service_pb2_grpc as worker_grpc
+
 from services.chassis import status
 from services.chassis.channel import open_channel
 from services.chassis.deadline import to_duration

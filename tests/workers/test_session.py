@@ -7,12 +7,12 @@ from typing import Any
 
 import grpc
 import pytest
-
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hybridinference.inference.v1 import generation_pb2 as generation
 from hybridinference.worker.v1 import session_pb2 as session
 from hybridinference.worker.v1 import worker_service_pb2 as worker
 from hybridinference.worker.v1 import worker_service_pb2_grpc as worker_grpc
+
 from services.chassis import status
 from services.chassis.channel import open_channel
 from services.chassis.failure import Failure
