@@ -17,10 +17,23 @@ Command = Callable[[session.SessionCommand], None]
 class Attempt:
     """An attempt on a session. `events` hands out whatever is there; the worker may run ahead by CREDIT_BYTES."""
 
-    __slots__ = ("_command", "_failure", "_inbox", "_owed", "_over", "_wake", "heard_at", "id", "reader", "taken_at")
+    __slots__ = (
+        "_command",
+        "_failure",
+        "_inbox",
+        "_owed",
+        "_over",
+        "_wake",
+        "begun",
+        "heard_at",
+        "id",
+        "reader",
+        "taken_at",
+    )
 
     def __init__(self, attempt_id: str, command: Command, *, now: float) -> None:
         self.id = attempt_id
+        self.begun = False  # whether the worker has been heard of at all
         self.heard_at = now
         self.taken_at = now
         self.reader = asyncio.current_task()
@@ -30,11 +43,6 @@ class Attempt:
         self._over = False
         self._failure: Failure | None = None
         self._wake = asyncio.Event()
-
-    @property
-    def begun(self) -> bool:
-        """Whether the worker has been heard of at all."""
-        return self.heard_at > self.taken_at or bool(self._inbox) or self._over
 
     @property
     def unread(self) -> bool:
@@ -48,6 +56,7 @@ class Attempt:
 
     def deliver(self, item: session.AttemptEvent, *, now: float) -> None:
         """Take an event, or the end, from the session."""
+        self.begun = True
         self.heard_at = now
         if item.HasField("status"):
             self.fail(status.from_status(item.status))

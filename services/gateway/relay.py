@@ -125,6 +125,8 @@ class Generation:
             failure = _interrupted(why) if self._committed else why
             raise failure from why
         finally:
+            if self._entry.usage is None:
+                self._entry.usage = run.usage  # counted, where the worker did not get to tell
             self._recorder.attempt_ended(self._entry, failure, run.usage, run.first_content_at)
             final = failure is None or self._committed or failure.reason in _FINAL
             if final:

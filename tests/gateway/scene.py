@@ -1,0 +1,213 @@
+"""A gateway's relay between a scripted router and real workers around scripted providers."""
+
+import asyncio
+import contextlib
+import pathlib
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
+
+import grpc
+from hybridinference.gateway.v1 import ledger_pb2 as ledger
+from hybridinference.inference.v1 import generation_pb2 as generation
+from hybridinference.router.v1 import fleet_pb2 as fleet
+from hybridinference.router.v1 import placement_pb2 as placement
+from hybridinference.router.v1 import router_service_pb2 as router
+from hybridinference.router.v1 import router_service_pb2_grpc as router_grpc
+from prometheus_client import CollectorRegistry
+
+from services.chassis import ids
+from services.chassis.channel import open_channel
+from services.chassis.deadline import Deadline
+from services.chassis.failure import Failure
+from services.gateway.call import Call
+from services.gateway.fleet import FleetView
+from services.gateway.placement import Placements
+from services.gateway.recorder import Recorder, RequestMetrics
+from services.gateway.relay import Generation, Relay
+from services.gateway.session import Sessions, open_sessions
+from tests.fakes import Script, ScriptedProvider, running_worker, spec
+
+MODEL = "scripted"
+
+
+class ScriptedRouter(router_grpc.RouterServiceServicer):
+    """Places attempts on its workers in turn, each generation on no worker twice; keeps all it is told."""
+
+    def __init__(self, addresses: Sequence[str]) -> None:
+        self.addresses = addresses
+        self.silent = False
+        self.commands: list[router.PlaceCommand] = []
+        self._asked: dict[str, str] = {}
+        self._placed: dict[str, int] = {}
+
+    def said(self, kind: str) -> list[Any]:
+        """Everything of one kind that gateways have said."""
+        return [getattr(command, kind) for command in self.commands if command.HasField(kind)]
+
+    async def Place(self, request_iterator: Any, context: Any) -> AsyncIterator[router.PlaceResponse]:
+        await context.send_initial_metadata(())
+        async for request in request_iterator:
+            self.commands.extend(request.commands)
+            answers = [self._answer(command) for command in request.commands if not self.silent]
+            yield router.PlaceResponse(answers=[answer for answer in answers if answer is not None])
+
+    async def WatchFleet(self, request: Any, context: Any) -> AsyncIterator[router.WatchFleetResponse]:
+        route = fleet.FleetRoute(model=MODEL, provider_model=MODEL)
+        yield router.WatchFleetResponse(
+            workers=[
+                fleet.FleetWorker(
+                    worker=f"w{index}", address=address, health=fleet.WORKER_HEALTH_HEALTHY, routes=[route]
+                )
+                for index, address in enumerate(self.addresses)
+            ]
+        )
+        await asyncio.get_running_loop().create_future()
+
+    def _answer(self, command: router.PlaceCommand) -> router.PlaceAnswer | None:
+        if command.HasField("ask"):
+            return self._place(command.ask.generation_id)
+        if command.HasField("outcome") and command.outcome.wanted:
+            generation_id = self._asked[command.outcome.attempt_id]
+            if self._placed[generation_id] < len(self.addresses):
+                return self._place(generation_id)
+            refusal = placement.Refusal(generation_id=generation_id, status=command.outcome.status)
+            return router.PlaceAnswer(refusal=refusal)
+        return None
+
+    def _place(self, generation_id: str) -> router.PlaceAnswer:
+        number = self._placed.get(generation_id, 0)
+        self._placed[generation_id] = number + 1
+        attempt_id = ids.new_id()
+        self._asked[attempt_id] = generation_id
+        return router.PlaceAnswer(
+            placement=placement.Placement(
+                generation_id=generation_id,
+                attempt_id=attempt_id,
+                number=number + 1,
+                worker=f"w{number}",
+                address=self.addresses[number],
+                provider="scripted",
+                provider_model=MODEL,
+                strategy="scripted",
+            )
+        )
+
+
+class Book:
+    """A spool that keeps its records where a test can read them."""
+
+    def __init__(self) -> None:
+        self.records: list[ledger.LedgerRecord] = []
+        self.full: Failure | None = None
+
+    def check(self) -> None:
+        if self.full is not None:
+            raise self.full
+
+    def append(self, record: ledger.LedgerRecord) -> None:
+        self.records.append(record)
+
+
+class Scene:
+    """Everything that a test of the relay looks at."""
+
+    def __init__(self, directory: pathlib.Path) -> None:
+        self.directory = directory
+        self.router_address = f"unix:{directory}/r.sock"
+        self.providers: list[ScriptedProvider] = []
+        self.servers: list[contextlib.AsyncExitStack] = []
+        self.book = Book()
+        self.router: ScriptedRouter
+        self.relay: Relay
+        self.placements: Placements
+        self.sessions: Sessions
+        self.fleet: FleetView
+        self._router_server: grpc.aio.Server | None = None
+
+    @property
+    def request(self) -> ledger.RequestRecord:
+        """The only request's record."""
+        assert len(self.book.records) == 1, f"{len(self.book.records)} records"
+        return self.book.records[0].request
+
+    @property
+    def attempts(self) -> Sequence[ledger.AttemptRecord]:
+        """The only request's attempts."""
+        assert len(self.book.records) == 1
+        return self.book.records[0].attempts
+
+    def begin(self, script: str, *, seconds: float | None = None) -> Generation:
+        """Begin a generation that is to run `script` wherever it is placed."""
+        deadline = Deadline.after(seconds, now=asyncio.get_running_loop().time())
+        return self.relay.begin(Call(spec=spec(script), api="inference", streamed=True, deadline=deadline))
+
+    async def run(self, script: str, *, seconds: float | None = None) -> str:
+        """Run a generation to its end; its text."""
+        text = ""
+        async with contextlib.aclosing(self.begin(script, seconds=seconds).events()) as batches:
+            async for events in batches:
+                text += text_of(events)
+        return text
+
+    async def start_router(self) -> None:
+        """Start a router, or start it again."""
+        self._router_server = grpc.aio.server()
+        router_grpc.add_RouterServiceServicer_to_server(self.router, self._router_server)
+        self._router_server.add_insecure_port(self.router_address)
+        await self._router_server.start()
+
+    async def stop_router(self) -> None:
+        """Stop the router at once."""
+        assert self._router_server is not None
+        await self._router_server.stop(None)
+
+    async def stop_worker(self, index: int) -> None:
+        """Stop a worker at once, as if it had been killed."""
+        await self.servers[index].aclose()
+
+
+def text_of(events: Sequence[generation.GenerationEvent]) -> str:
+    """The text in some events."""
+    return "".join(event.delta.text for event in events)
+
+
+@contextlib.asynccontextmanager
+async def scene(
+    directory: pathlib.Path, *workers: Mapping[str, Script], max_running: int = 100
+) -> AsyncIterator[Scene]:
+    """A scene with one worker for each mapping of scripts."""
+    made = Scene(directory)
+    async with contextlib.AsyncExitStack() as stack:
+        addresses = []
+        for index, scripts in enumerate(workers):
+            provider = ScriptedProvider(scripts)
+            address = f"unix:{directory}/w{index}.sock"
+            server = await stack.enter_async_context(contextlib.AsyncExitStack())
+            await server.enter_async_context(running_worker(address, provider))
+            made.providers.append(provider)
+            made.servers.append(server)
+            addresses.append(address)
+        made.router = ScriptedRouter(addresses)
+        await made.start_router()
+        stack.push_async_callback(made.stop_router)
+        registry = CollectorRegistry()
+        stub = router_grpc.RouterServiceStub(await stack.enter_async_context(open_channel(made.router_address)))
+        made.fleet = FleetView(stub)
+        made.placements = Placements(stub, made.fleet, registry, gateway="g")
+        made.sessions = await stack.enter_async_context(open_sessions(idle_seconds=60, slow_reader_seconds=60))
+        recorder = Recorder(
+            made.book,  # type: ignore[arg-type]
+            RequestMetrics(registry),
+            config_version="v",
+            models=frozenset({MODEL}),
+        )
+        made.relay = Relay(made.placements, made.sessions, recorder, max_running=max_running)
+        tasks = await stack.enter_async_context(asyncio.TaskGroup())
+        following = [tasks.create_task(made.fleet.follow()), tasks.create_task(made.placements.follow())]
+        try:
+            async with asyncio.timeout(5):
+                await made.placements.connected.wait()
+            yield made
+        finally:
+            for task in following:
+                task.cancel()

@@ -1,0 +1,266 @@
+"""A generation from ask to outcome."""
+
+import asyncio
+import contextlib
+import pathlib
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from hybridinference.gateway.v1 import ledger_pb2 as ledger
+from hybridinference.inference.v1 import error_reason_pb2 as reasons
+from hybridinference.inference.v1 import generation_pb2 as generation
+
+from services.chassis.failure import Failure
+from services.gateway.attempt import CREDIT_BYTES
+from services.gateway.fallback import STRATEGY
+from tests.fakes import Events, delta, eventually, finished, saying, started
+from tests.gateway.scene import Scene, scene, text_of
+
+WHOLE = saying(started(), delta("a"), delta("b"), finished(2))
+
+
+async def broken_before_content() -> Events:
+    yield started()
+    raise Failure(reasons.ERROR_REASON_PROVIDER_UNAVAILABLE, "no")
+
+
+async def broken_after_content() -> Events:
+    yield started()
+    yield delta("a")
+    raise Failure(reasons.ERROR_REASON_PROVIDER_UNAVAILABLE, "no")
+
+
+async def hanging_after_content() -> Events:
+    yield started()
+    yield delta("a")
+    await asyncio.get_running_loop().create_future()
+
+
+async def hanging_before_content() -> Events:
+    yield started()
+    await asyncio.get_running_loop().create_future()
+
+
+class Flood:
+    """A script that sends kilobytes for as long as somebody takes them."""
+
+    def __init__(self) -> None:
+        self.sent = 0
+
+    async def __call__(self) -> Events:
+        yield started()
+        while True:
+            yield delta("x" * 1024)
+            self.sent += 1024
+            await asyncio.sleep(0)
+
+
+@pytest.fixture
+def directory() -> Iterator[pathlib.Path]:
+    """A short path: unix sockets live in it."""
+    with tempfile.TemporaryDirectory(prefix="g-") as name:
+        yield pathlib.Path(name)
+
+
+@pytest.fixture
+async def two(directory: pathlib.Path) -> AsyncIterator[Scene]:
+    """Two workers: what breaks or hangs on the first one works on the second, unless its name says `both`."""
+    first = {
+        "whole": WHOLE,
+        "broken_before": broken_before_content,
+        "broken_after": broken_after_content,
+        "broken_both": broken_before_content,
+        "hangs_before": hanging_before_content,
+        "hangs_after": hanging_after_content,
+        "flood": Flood(),
+        "cut": saying(started(), delta("a")),
+        "cut_at_once": saying(started()),
+    }
+    second = dict.fromkeys(first, WHOLE) | {"broken_both": broken_before_content}
+    async with scene(directory, first, second) as made:
+        yield made
+
+
+async def refused(running: Scene, script: str, **options: float) -> Failure:
+    with pytest.raises(Failure) as caught:
+        await running.run(script, **options)
+    return caught.value
+
+
+async def test_an_answer_is_relayed_and_recorded_once(two: Scene) -> None:
+    assert await two.run("whole") == "ab"
+    assert two.request.outcome == ledger.OUTCOME_SUCCESS
+    assert list(two.request.finish_reasons) == [generation.FINISH_REASON_STOP]
+    assert (two.request.usage.input_tokens, two.request.usage.output_tokens) == (1, 2)
+    assert (two.request.worker, two.request.provider_model) == ("w0", "scripted")
+    assert [attempt.outcome for attempt in two.attempts] == [ledger.OUTCOME_SUCCESS]
+    assert two.request.received_at.ToNanoseconds() <= two.request.first_content_at.ToNanoseconds()
+    await eventually(lambda: len(two.router.said("outcome")) == 1, seconds=2)
+    assert len(two.router.said("first_content")) == 1
+
+
+@pytest.mark.parametrize("script", ["broken_before", "cut_at_once"])
+async def test_a_failure_before_the_first_content_is_tried_elsewhere_unseen(two: Scene, script: str) -> None:
+    assert await two.run(script) == "ab"
+    assert [attempt.worker for attempt in two.attempts] == ["w0", "w1"]
+    assert [attempt.outcome for attempt in two.attempts] == [ledger.OUTCOME_ERROR, ledger.OUTCOME_SUCCESS]
+    assert two.request.outcome == ledger.OUTCOME_SUCCESS
+
+
+async def test_a_worker_lost_before_the_first_content_is_replaced(two: Scene) -> None:
+    running = asyncio.create_task(two.run("hangs_before"))
+    await eventually(lambda: two.providers[0].running == 1, seconds=2)
+    await two.stop_worker(0)
+    assert await running == "ab"
+    assert two.attempts[0].error_reason == "WORKER_LOST"
+
+
+async def test_when_nobody_is_left_the_last_failure_is_told(two: Scene) -> None:
+    assert (await refused(two, "broken_both")).reason == reasons.ERROR_REASON_PROVIDER_UNAVAILABLE
+    assert two.request.outcome == ledger.OUTCOME_ERROR
+    assert len(two.attempts) == 2
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [("broken_after", "PROVIDER_UNAVAILABLE"), ("cut", "TRUNCATED")],
+)
+async def test_a_stream_that_has_begun_is_not_tried_again(two: Scene, script: str, reason: str) -> None:
+    assert (await refused(two, script)).reason_name == reason
+    assert len(two.attempts) == 1
+    assert two.request.error_reason == reason
+    assert two.request.usage.output_tokens == 1
+    assert two.request.usage.estimated
+
+
+async def test_a_worker_lost_in_mid_stream_interrupts_the_stream(two: Scene) -> None:
+    batches = two.begin("hangs_after").events()
+    assert text_of(await anext(batches)) == "a"
+    await two.stop_worker(0)
+    with pytest.raises(Failure) as caught:
+        await anext(batches)
+    assert caught.value.reason == reasons.ERROR_REASON_STREAM_INTERRUPTED
+    assert two.request.error_reason == "STREAM_INTERRUPTED"
+
+
+async def test_leaving_cancels_the_work_and_is_recorded(two: Scene) -> None:
+    batches = two.begin("hangs_after").events()
+    await anext(batches)
+    await batches.aclose()
+    assert two.request.outcome == ledger.OUTCOME_CANCELLED
+    await eventually(lambda: two.providers[0].closed == ["hangs_after"], seconds=1)
+    await eventually(lambda: len(two.router.said("outcome")) == 1, seconds=1)
+    assert not two.router.said("outcome")[0].wanted
+
+
+async def test_leaving_before_the_first_content_cancels_the_work(two: Scene) -> None:
+    running = asyncio.create_task(two.run("hangs_before"))
+    await eventually(lambda: two.providers[0].running == 1, seconds=2)
+    running.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await running
+    assert two.request.outcome == ledger.OUTCOME_CANCELLED
+    await eventually(lambda: two.providers[0].running == 0, seconds=1)
+
+
+@pytest.mark.parametrize("script", ["hangs_before", "hangs_after"])
+async def test_a_deadline_ends_the_attempt_and_nothing_follows(two: Scene, script: str) -> None:
+    failure = await refused(two, script, seconds=0.1)
+    assert failure.reason == reasons.ERROR_REASON_DEADLINE_EXCEEDED
+    assert two.request.outcome == ledger.OUTCOME_DEADLINE
+    assert len(two.attempts) == 1
+    await eventually(lambda: two.providers[0].running == 0, seconds=1)
+
+
+async def test_a_deadline_counts_while_the_router_thinks(two: Scene) -> None:
+    two.router.silent = True
+    failure = await refused(two, "whole", seconds=0.1)
+    assert (failure.reason, failure.metadata["stage"]) == (reasons.ERROR_REASON_DEADLINE_EXCEEDED, "placement")
+    await eventually(lambda: len(two.router.said("withdrawal")) == 1, seconds=1)
+    assert two.request.outcome == ledger.OUTCOME_DEADLINE
+
+
+async def test_a_worker_runs_no_further_ahead_than_its_credit(two: Scene) -> None:
+    flood = two.providers[0].scripts["flood"]
+    assert isinstance(flood, Flood)
+    batches = two.begin("flood").events()
+    await anext(batches)
+    neighbour = await two.run("whole")
+    assert neighbour == "ab"
+    await eventually(lambda: flood.sent >= CREDIT_BYTES // 2, seconds=2)
+    before = flood.sent
+    assert before <= CREDIT_BYTES + 2048
+    for _ in range(3):
+        await anext(batches)
+    await eventually(lambda: flood.sent > before, seconds=2)
+    await batches.aclose()
+
+
+async def test_without_a_router_the_gateway_places_alone_and_tries_once(two: Scene) -> None:
+    await eventually(lambda: bool(two.fleet.workers), seconds=2)
+    await two.stop_router()
+    await eventually(lambda: not two.placements.connected.is_set(), seconds=2)
+    assert await two.run("whole") == "ab"
+    assert two.attempts[0].strategy == STRATEGY
+    two.book.records.clear()
+    failure = await refused(two, "broken_before")
+    assert failure.reason == reasons.ERROR_REASON_PROVIDER_UNAVAILABLE
+    assert failure.retry_after is not None
+    assert len(two.attempts) == 1
+
+
+async def test_a_router_that_comes_back_hears_of_running_leases(two: Scene) -> None:
+    batches = two.begin("hangs_after").events()
+    await anext(batches)
+    await two.stop_router()
+    await eventually(lambda: not two.placements.connected.is_set(), seconds=2)
+    two.router.commands.clear()
+    await two.start_router()
+    await eventually(lambda: len(two.router.said("hello")) == 1, seconds=3)
+    leases = two.router.said("hello")[0].leases
+    assert [(lease.worker, lease.committed) for lease in leases] == [("w0", True)]
+    await batches.aclose()
+    await eventually(lambda: len(two.router.said("outcome")) == 1, seconds=2)
+
+
+async def test_a_full_ledger_refuses_before_anything_is_placed(two: Scene) -> None:
+    two.book.full = Failure(reasons.ERROR_REASON_ACCOUNTING_UNAVAILABLE, "full", retry_after=5)
+    assert (await refused(two, "whole")).reason == reasons.ERROR_REASON_ACCOUNTING_UNAVAILABLE
+    assert two.router.said("ask") == []
+    assert two.book.records == []
+
+
+async def test_too_many_at_once_are_refused_and_room_is_given_back(directory: pathlib.Path) -> None:
+    async with scene(directory, {"whole": WHOLE, "hangs": hanging_after_content}, max_running=1) as one:
+        batches = one.begin("hangs").events()
+        await anext(batches)
+        assert (await refused(one, "whole")).reason == reasons.ERROR_REASON_FLEET_SATURATED
+        await batches.aclose()
+        assert await one.run("whole") == "ab"
+
+
+async def test_a_silent_worker_and_an_idle_reader_are_found(two: Scene) -> None:
+    silent = two.begin("hangs_after").events()
+    await anext(silent)
+    now = asyncio.get_running_loop().time()
+    session = two.sessions.to(two.router.addresses[0])
+    session.sweep(now=now + 5, idle_seconds=10, slow_reader_seconds=10)
+    session.sweep(now=now + 11, idle_seconds=10, slow_reader_seconds=10)
+    with pytest.raises(Failure) as caught:
+        await anext(silent)
+    assert (caught.value.reason, caught.value.metadata["stage"]) == (reasons.ERROR_REASON_DEADLINE_EXCEEDED, "idle")
+
+    async def reads_once_and_stops() -> None:
+        async with contextlib.aclosing(two.begin("flood").events()) as batches:
+            async for _ in batches:
+                await asyncio.get_running_loop().create_future()
+
+    flood = two.providers[0].scripts["flood"]
+    assert isinstance(flood, Flood)
+    stuck = asyncio.create_task(reads_once_and_stops())
+    await eventually(lambda: flood.sent > CREDIT_BYTES // 2, seconds=2)
+    session.sweep(now=asyncio.get_running_loop().time() + 11, idle_seconds=10, slow_reader_seconds=10)
+    with pytest.raises(asyncio.CancelledError):
+        await stuck
+    assert two.book.records[-1].request.error_reason == "SLOW_CONSUMER"
