@@ -25,6 +25,7 @@ class Attempt:
         "_over",
         "_wake",
         "begun",
+        "failure",
         "heard_at",
         "id",
         "reader",
@@ -41,7 +42,7 @@ class Attempt:
         self._inbox: list[generation.GenerationEvent] = []
         self._owed = 0  # bytes taken by the reader that the worker has no new credit for
         self._over = False
-        self._failure: Failure | None = None
+        self.failure: Failure | None = None
         self._wake = asyncio.Event()
 
     @property
@@ -70,7 +71,7 @@ class Attempt:
         """End it, unless it has ended. What has come before is still handed out."""
         if not self._over:
             self._over = True
-            self._failure = failure
+            self.failure = failure
             self._wake.set()
 
     async def events(self, *, now: Callable[[], float]) -> list[generation.GenerationEvent]:
@@ -85,8 +86,8 @@ class Attempt:
             self._command(session.SessionCommand(credit=session.GrantCredit(attempt_id=self.id, bytes=self._owed)))
             self._owed = 0
         while not self._inbox:
-            if self._failure is not None:
-                raise self._failure
+            if self.failure is not None:
+                raise self.failure
             self._wake.clear()
             await self._wake.wait()
         ready, self._inbox = self._inbox, []

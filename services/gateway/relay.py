@@ -70,6 +70,7 @@ class Generation:
         self._recorder = recorder
         self._left = left
         self._committed = False
+        self._gone = Failure(reasons.ERROR_REASON_CANCELLED, "The caller went away.")
         self._loop = asyncio.get_running_loop()
         self._begun_at = self._loop.time()
 
@@ -79,18 +80,19 @@ class Generation:
         Raises:
             Failure: why there is no answer, or no whole one.
         """
-        failure: Failure | None = Failure(reasons.ERROR_REASON_CANCELLED, "The caller went away.")
+        failure: Failure | None = None
+        whole = False
         try:
             async with contextlib.aclosing(self._attempts()) as attempts:
                 async for ready in attempts:
                     yield ready
-            failure = None
+            whole = True
         except Failure as why:
             failure = why
             raise
         finally:
             self._left()
-            self._recorder.end(self._entry, failure)
+            self._recorder.end(self._entry, failure if failure or whole else self._gone)
 
     async def _attempts(self) -> AsyncGenerator[Events, None]:
         call = self._entry.call
@@ -114,12 +116,16 @@ class Generation:
 
     async def _run(self, run: "_Run") -> AsyncGenerator[Events, None]:
         """One attempt. Its end is reported to the router here, unless another is to follow."""
-        failure: Failure | None = Failure(reasons.ERROR_REASON_CANCELLED, "The caller went away.")
+        failure: Failure | None = self._gone
         try:
             await self._wait(to_seconds(run.placed.delay))
             with self._sessions.to(run.placed.address).attempt(self._start(run)) as attempt, self._bounded(attempt):
-                async for ready in self._relayed(attempt, run):
-                    yield ready
+                try:
+                    async for ready in self._relayed(attempt, run):
+                        yield ready
+                finally:
+                    # A reader that does not read is made to go away; the reason is the attempt's.
+                    failure = self._gone = attempt.failure or self._gone
             failure = None
         except Failure as why:
             failure = _interrupted(why) if self._committed else why
