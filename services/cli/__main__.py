@@ -63,7 +63,7 @@ def demo(
 @app.command()
 def down(
     home: HomeOption = _HOME,
-    seconds: Annotated[float, typer.Option(help="How long it may take before it is killed.")] = 150.0,
+    seconds: Annotated[float, typer.Option(help="How long it may take before it is killed.")] = 180.0,
 ) -> None:
     """Stop the mesh: running requests may finish, then everything ends."""
     from services.cli import down as module

@@ -19,6 +19,7 @@ from services.cli.home import Home
 _ENTER = 'echo "add $$ $0" >&0 && exec "$@" </dev/null'
 _PR_SET_CHILD_SUBREAPER = 36
 _CLOSE_SECONDS = 30.0
+_PAUSE_SECONDS = 0.01
 
 
 class Children:
@@ -76,7 +77,7 @@ class Children:
         """Kill every child with its group, and every stray process that came to us when its parent died."""
         for child in self._children.values():
             child.kill()
-        for pid in _pids_of_children() - {*self._children, *self._others, self._watchdog.pid}:
+        for pid in self._strays():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
@@ -87,8 +88,10 @@ class Children:
             self.kill()
             for child in list(self._children.values()):
                 await child.exited
-            # What those have left behind has come to us by now.
-            self.kill()
+            # What those have left behind has come to us by now, and nobody tells when it is gone.
+            while self._strays():
+                self.kill()
+                await asyncio.sleep(_PAUSE_SECONDS)
             os.close(self._write)
             await self._watchdog.exited
         os.close(self._read)
@@ -104,6 +107,9 @@ class Children:
                     self._tell(f"remove {child.pid}")
                 _, status = os.waitpid(found.si_pid, 0)
                 self._ended(found.si_pid, os.waitstatus_to_exitcode(status))
+
+    def _strays(self) -> set[int]:
+        return _pids_of_children() - {*self._children, *self._others, self._watchdog.pid}
 
     def _ended(self, pid: int, code: int) -> None:
         child = self._children.pop(pid, None)

@@ -16,6 +16,8 @@ from services.cli.state import ProcessPhase, ProcessState
 
 # So many lives may end before the process was ready even once; then starting the mesh has failed.
 _START_LIVES = 3
+# As the shell says it of a program that is there and cannot be run.
+_NOT_STARTED = 126
 
 
 class StartFailed(Exception):
@@ -46,14 +48,15 @@ class Process:
         try:
             for other in after:
                 await self._unless_stopping(other.ready.wait())
-            crashes = 0
+            crashes = lives = 0
             while not self._stopping.is_set():
                 begun = time.monotonic()
                 code = await self._live()
                 if self._stopping.is_set() or self.state.state == "done":
                     return
                 crashes = backoff.crashes(crashes, lived=time.monotonic() - begun)
-                if not self.ready.is_set() and crashes >= _START_LIVES:
+                lives += 1
+                if not self.ready.is_set() and lives >= _START_LIVES:
                     raise StartFailed(self._told(code))
                 self._enter("restarting", restarts=self.state.restarts + 1)
                 await self._unless_stopping(asyncio.sleep(backoff.delay(crashes)))
@@ -82,12 +85,15 @@ class Process:
     async def _live(self) -> int:
         """One life; its exit code."""
         self._since = logfile.size(self._home.log(self.spec.name))
-        child = self._child = self._children.spawn(
-            self.spec.command,
-            log=self._home.log(self.spec.name),
-            environment=self.spec.environment,
-            stop_signal=self.spec.stop_signal,
-        )
+        try:
+            child = self._child = self._children.spawn(
+                self.spec.command,
+                log=self._home.log(self.spec.name),
+                environment=self.spec.environment,
+                stop_signal=self.spec.stop_signal,
+            )
+        except OSError:  # no memory or no descriptors left: perhaps the next time
+            return _NOT_STARTED
         self._enter("starting", pid=child.pid)
         async with asyncio.TaskGroup() as tasks:
             watching = tasks.create_task(self._until_ready(child))

@@ -77,7 +77,8 @@ class Supervisor:
         for process in self._processes.values():
             await process.ready.wait()
         self._enter("ready")
-        self._progress.ready(self._welcome)
+        with contextlib.suppress(OSError):
+            self._progress.ready(self._welcome)
 
     async def _stop_all(self) -> None:
         tiers = sorted({process.spec.tier for process in self._processes.values()}, reverse=True)
@@ -95,13 +96,16 @@ class Supervisor:
 
     def _changed(self, changed: ProcessState) -> None:
         self._write()
-        self._progress.process(changed)
+        with contextlib.suppress(OSError):  # the terminal has gone away, or whatever reads our output
+            self._progress.process(changed)
 
     def _enter(self, phase: state.MeshPhase) -> None:
         self._mesh = dataclasses.replace(self._mesh, state=phase)
         self._write()  # first: whoever is told may look
-        self._progress.phase(phase)
+        with contextlib.suppress(OSError):
+            self._progress.phase(phase)
 
     def _write(self) -> None:
         processes = tuple(process.state for process in self._processes.values())
-        state.write(self._home, dataclasses.replace(self._mesh, processes=processes))
+        with contextlib.suppress(OSError):  # a full disk must not end the mesh
+            state.write(self._home, dataclasses.replace(self._mesh, processes=processes))

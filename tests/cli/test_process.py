@@ -1,0 +1,76 @@
+"""One supervised process."""
+
+import asyncio
+import dataclasses
+import os
+
+import pytest
+
+from services.cli import lock
+from services.cli.backoff import Backoff
+from services.cli.children import open_children
+from services.cli.home import Home
+from services.cli.process import Process, StartFailed
+from services.cli.spec import Spec
+from services.cli.state import ProcessState
+
+SECONDS = 30.0
+# Forgives every crash at once, so that only the number of lives can end a start.
+QUICK = Backoff(first_seconds=0.01, forgiven_seconds=0.0)
+
+
+async def never() -> None:
+    await asyncio.Event().wait()
+
+
+def spec(*command: str) -> Spec:
+    return Spec(name="one", command=command, environment=os.environ, tier=0, ready=never, stop_seconds=SECONDS)
+
+
+async def run(home: Home, wanted: Spec) -> list[ProcessState]:
+    states: list[ProcessState] = []
+    with lock.locked(home) as held:
+        async with open_children(home, held) as children, asyncio.timeout(SECONDS):
+            await Process(wanted, home, children, states.append).run([], QUICK)
+    return states
+
+
+async def test_a_process_that_is_never_ready_fails_the_start_however_long_it_lives(home: Home) -> None:
+    with pytest.raises(StartFailed, match="one exited with 3 before it was ready"):
+        await run(home, spec("/bin/sh", "-c", "exit 3"))
+
+
+async def test_one_that_takes_too_long_fails_the_start(home: Home) -> None:
+    slow = dataclasses.replace(spec("sleep", "600"), start_seconds=0.05)
+    with pytest.raises(StartFailed, match="one was ended by signal 9 before it was ready"):
+        await run(home, slow)
+
+
+async def test_a_program_that_is_not_there_fails_the_start_and_is_named(home: Home) -> None:
+    with pytest.raises(StartFailed, match="/nonexistent/program"):
+        await run(home, spec("/nonexistent/program"))
+
+
+async def test_a_step_is_done_when_its_program_has_ended_well(home: Home) -> None:
+    states = await run(home, dataclasses.replace(spec("true"), once=True))
+    assert [state.state for state in states] == ["starting", "done"]
+
+
+async def test_a_program_finds_no_input_and_the_home_as_its_directory(home: Home) -> None:
+    await run(home, dataclasses.replace(spec("/bin/sh", "-c", "cat; pwd"), once=True))
+    assert home.log("one").read_text() == f"{home.path}\n"
+
+
+async def test_what_a_program_leaves_in_its_group_ends_with_it(home: Home) -> None:
+    left = "sleep 600 & echo $! > left; exit 0"
+    await run(home, dataclasses.replace(spec("/bin/sh", "-c", left), once=True))
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((home.path / "left").read_text()), 0)
+
+
+async def test_what_has_left_its_group_ends_with_the_supervisor(home: Home) -> None:
+    left = "setsid sh -c 'echo $$ > left; exec sleep 600' & while [ ! -s left ]; do sleep 0.01; done"
+    await run(home, dataclasses.replace(spec("/bin/sh", "-c", left), once=True))
+    pid = int((home.path / "left").read_text())
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
