@@ -27,8 +27,10 @@ def start(home: Home, config_file: pathlib.Path, port: int | None) -> None:
     """
     home.prepare()
     progress = to_terminal()
+    log = home.log("supervisor")
     read, write = os.pipe()
-    output = logfile.open_log(home.log("supervisor"))
+    output = logfile.open_log(log)
+    since = logfile.size(log)
     arguments = ["up", "--home", str(home.path), "--config", str(config_file), "--progress-fd", str(write)]
     supervisor = subprocess.Popen(
         [sys.executable, "-m", "services.cli", *arguments, *(("--port", str(port)) if port else ())],
@@ -55,8 +57,10 @@ def start(home: Home, config_file: pathlib.Path, port: int | None) -> None:
     finally:
         progress.close()
     code = supervisor.wait(_STOP_SECONDS)
-    lines = "\n".join(logfile.tail(home.log("supervisor")))
-    raise Problem(f"the supervisor exited with {code}; the last lines of {home.log('supervisor')}:\n{lines}")
+    if code == 0:
+        raise Problem("the mesh was stopped before it was ready")
+    lines = "\n".join(logfile.tail(log, since=since))
+    raise Problem(f"the supervisor ended ({code}) before the mesh was ready; the last lines of {log}:\n{lines}")
 
 
 def serve(home: Home, config_file: pathlib.Path, port: int | None, descriptor: int) -> None:

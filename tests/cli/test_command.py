@@ -80,3 +80,23 @@ def test_a_model_that_was_not_made_is_told_with_what_makes_it(home: Home, tmp_pa
     done = hybrid("up", "--home", str(home.path), cache=tmp_path)
     assert done.returncode == 1
     assert done.stderr == "the model is not there; `make setup` makes it, and `hybrid demo` does without it\n"
+
+
+def test_a_start_that_is_stopped_says_so(home: Home) -> None:
+    home.config.write_text(
+        "providers: {e: {kind: echo, loading_ms: 600000}}\nmodels: [{name: e, routes: [{provider: e}]}]\n"
+    )
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    with subprocess.Popen(
+        [sys.executable, "-m", "services.cli", "up", "--detach", "--home", str(home.path), "--port", port],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": f"{CLONE}:{CLONE / 'gen'}"},
+    ) as starting:
+        assert starting.stdout is not None
+        assert "starting" in starting.stdout.readline()
+        assert hybrid("down", "--home", str(home.path)).stdout == "stopped\n"
+        _, said = starting.communicate(timeout=60)
+    assert (starting.returncode, said) == (1, "the mesh was stopped before it was ready\n")
