@@ -20,10 +20,11 @@ from services.gateway.fleet import FleetView
 from services.gateway.models import Models
 from services.gateway.openai import face as openai
 from services.gateway.placement import Placements
-from services.gateway.recorder import Recorder, RequestMetrics
+from services.gateway.recorder import Recorder
 from services.gateway.relay import Relay
+from services.gateway.request_metrics import RequestMetrics
 from services.gateway.session import open_sessions
-from services.gateway.spool import open_spool
+from services.gateway.spool.spool import open_spool
 
 LOG = structlog.get_logger()
 

@@ -9,11 +9,11 @@ from hybridinference.gateway.v1 import ledger_pb2 as ledger
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hybridinference.inference.v1 import generation_pb2 as generation
 from hybridinference.router.v1 import placement_pb2 as placement
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from services.chassis.failure import Failure
 from services.gateway.call import Call
-from services.gateway.spool import Spool
+from services.gateway.request_metrics import RequestMetrics
+from services.gateway.spool.spool import Spool
 
 LOG = structlog.get_logger()
 
@@ -23,41 +23,6 @@ _SHED = (
     reasons.ERROR_REASON_RATE_LIMITED,
     reasons.ERROR_REASON_QUOTA_EXHAUSTED,
 )
-# The buckets of vLLM's own histogram, so that panels overlay.
-_SECONDS = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 20, 40, 80, 160, 640)
-
-
-class RequestMetrics:
-    """What is counted of requests. `model` is a configured name, never what a caller made up."""
-
-    def __init__(self, registry: CollectorRegistry) -> None:
-        labels = ("api", "model")
-        self.running = Gauge("hybrid_gateway_requests_running", "Requests under way.", registry=registry)
-        self.ended = Counter(
-            "hybrid_gateway_requests_total",
-            "Requests ended, by outcome and reason.",
-            (*labels, "outcome", "reason"),
-            registry=registry,
-        )
-        self.seconds = Histogram(
-            "hybrid_gateway_request_seconds", "Duration of requests.", labels, buckets=_SECONDS, registry=registry
-        )
-        self.first_content = Histogram(
-            "hybrid_gateway_first_content_seconds",
-            "Time from a request's arrival to its first content.",
-            labels,
-            buckets=_SECONDS,
-            registry=registry,
-        )
-        self.tokens = Counter(
-            "hybrid_gateway_tokens_total", "Tokens, by direction.", (*labels, "direction"), registry=registry
-        )
-        self.attempts = Counter(
-            "hybrid_gateway_attempts_total",
-            "Attempts ended.",
-            ("provider", "worker", "outcome", "reason"),
-            registry=registry,
-        )
 
 
 @dataclasses.dataclass(slots=True)

@@ -46,6 +46,7 @@ async def serve(config: mesh.MeshConfig) -> None:
                 lambda grpc_server: router_grpc.add_RouterServiceServicer_to_server(servicer, grpc_server),
                 [service.NAME],
                 registry,
+                endless=service.ENDLESS,
             )
         )
         channels = {

@@ -18,6 +18,8 @@ from services.router.fleet import Fleet
 from services.router.leases import GatewayStream
 
 NAME = router_service.DESCRIPTOR.services_by_name["RouterService"].full_name
+# They end only when their caller wants; a drain does not wait for them.
+ENDLESS = (f"/{NAME}/Place", f"/{NAME}/WatchFleet")
 
 Context = grpc.aio.ServicerContext[Any, Any]
 

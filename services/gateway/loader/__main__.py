@@ -17,7 +17,7 @@ from services.chassis.server import stop_requested
 from services.config import mesh
 from services.gateway.loader.loading import Loader
 from services.gateway.loader.store import open_store
-from services.gateway.segments import LOADER_FILE, SpoolTaken, lock
+from services.gateway.spool.segments import LOADER_FILE, SpoolTaken, lock
 
 LOG = structlog.get_logger()
 

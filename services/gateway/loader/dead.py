@@ -4,9 +4,9 @@ import json
 import os
 import pathlib
 
-from services.gateway.framing import Damage, Frame, frame
 from services.gateway.loader.reader import read_raw
-from services.gateway.segments import DEAD_DIRECTORY, Segment, sync_directory
+from services.gateway.spool.framing import Damage, Frame, frame
+from services.gateway.spool.segments import DEAD_DIRECTORY, Segment, sync_directory
 
 
 def bury(directory: pathlib.Path, segment: Segment, piece: Frame | Damage, reason: str) -> pathlib.Path:

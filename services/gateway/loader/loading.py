@@ -13,12 +13,12 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from services.gateway.framing import Damage, Frame
 from services.gateway.loader.dead import bury
 from services.gateway.loader.reader import read_chunk, read_spool_id
 from services.gateway.loader.rows import RecordInvalid, Rows, parse
 from services.gateway.loader.store import UNAVAILABLE, Overtaken, Refused, Store
-from services.gateway.segments import Segment, segments
+from services.gateway.spool.framing import Damage, Frame
+from services.gateway.spool.segments import Segment, segments
 
 LOG = structlog.get_logger()
 

@@ -4,8 +4,8 @@ import dataclasses
 import os
 import pathlib
 
-from services.gateway.framing import Damage, Frame, scan
-from services.gateway.segments import ID_FILE, Segment, valid_id
+from services.gateway.spool.framing import Damage, Frame, scan
+from services.gateway.spool.segments import ID_FILE, Segment, valid_id
 
 # Some two thousand records: enough that a transaction's cost is small for each, few enough for a short one.
 _CHUNK_BYTES = 1 << 20

@@ -8,9 +8,9 @@ import uuid
 from hybridinference.gateway.v1 import ledger_pb2
 from hybridinference.inference.v1 import generation_pb2
 
-from services.gateway.framing import Frame, frame
 from services.gateway.loader.reader import read_chunk
-from services.gateway.segments import CLOSED, ID_FILE, new_name, segments
+from services.gateway.spool.framing import Frame, frame
+from services.gateway.spool.segments import CLOSED, ID_FILE, new_name, segments
 
 _COUNT = itertools.count(1)
 RECEIVED_AT = 1_790_000_000

@@ -13,13 +13,13 @@ import structlog
 from hybridinference.gateway.v1 import ledger_pb2
 from prometheus_client import CollectorRegistry
 
-from services.gateway.framing import frame
 from services.gateway.loader.loading import Loader
 from services.gateway.loader.reader import read_spool_id
 from services.gateway.loader.rows import parse
 from services.gateway.loader.store import Overtaken, Refused, Store, open_store
-from services.gateway.segments import CLOSED, DEAD_DIRECTORY, OPEN, segments
-from services.gateway.spool import open_spool
+from services.gateway.spool.framing import frame
+from services.gateway.spool.segments import CLOSED, DEAD_DIRECTORY, OPEN, segments
+from services.gateway.spool.spool import open_spool
 from tests.gateway.loader.postgres import Postgres
 from tests.gateway.loader.records import record, spooled, write_segment
 from tests.gateway.loader.waiting import eventually

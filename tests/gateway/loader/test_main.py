@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Iterator
 import asyncpg
 import pytest
 
-from services.gateway.segments import OPEN, segments
+from services.gateway.spool.segments import OPEN, segments
 from tests.gateway.loader.records import record, write_segment
 from tests.gateway.loader.waiting import eventually
 

@@ -4,9 +4,9 @@ import pathlib
 
 import pytest
 
-from services.gateway.framing import Damage, Frame, frame
 from services.gateway.loader.reader import read_chunk, read_raw, read_spool_id
-from services.gateway.segments import OPEN, Segment, segments
+from services.gateway.spool.framing import Damage, Frame, frame
+from services.gateway.spool.segments import OPEN, Segment, segments
 from tests.gateway.loader.records import write_segment
 
 PAYLOADS = [b"a" * 10, b"b" * 5000, b"c", b"", b"d" * 300]

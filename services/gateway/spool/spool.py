@@ -15,9 +15,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from services.chassis.failure import Failure
-from services.gateway.framing import MAX_PAYLOAD_BYTES
-from services.gateway.segments import ID_FILE, close_left_open, identified, lock
-from services.gateway.spool_writer import SpoolWriter, WritePolicy
+from services.gateway.spool.framing import MAX_PAYLOAD_BYTES
+from services.gateway.spool.segments import ID_FILE, close_left_open, identified, lock
+from services.gateway.spool.writer import SpoolWriter, WritePolicy
 
 # What may wait for a disk that is slow or gone, before requests are refused.
 _MAX_BUFFERED_BYTES = 32 << 20

@@ -14,14 +14,14 @@ from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from prometheus_client import CollectorRegistry
 
 from services.chassis.failure import Failure
-from services.gateway.framing import frame
-from services.gateway.segments import CLOSED, OPEN, SpoolTaken, segments
-from services.gateway.spool import Spool, open_spool
-from services.gateway.spool_writer import WritePolicy
+from services.gateway.spool.framing import frame
+from services.gateway.spool.segments import CLOSED, OPEN, SpoolTaken, segments
+from services.gateway.spool.spool import Spool, open_spool
+from services.gateway.spool.writer import WritePolicy
 from tests.gateway.loader.records import record, spooled, write_segment
 from tests.gateway.loader.waiting import eventually
 
-ROOT = pathlib.Path(__file__).parents[2]
+ROOT = pathlib.Path(__file__).parents[3]
 QUICK = WritePolicy(retry_seconds=0.02, survey_seconds=0.02)
 
 
@@ -214,7 +214,7 @@ async def test_a_waiter_that_gives_up_leaves_the_others(tmp_path: pathlib.Path) 
 _KILLED = """
 import asyncio, pathlib, sys
 from prometheus_client import CollectorRegistry
-from services.gateway.spool import open_spool
+from services.gateway.spool.spool import open_spool
 from tests.gateway.loader.records import record
 from tests.gateway.loader.waiting import eventually
 

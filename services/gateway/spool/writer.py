@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 import structlog
 
-from services.gateway.framing import frame
-from services.gateway.segments import SegmentFile, segments
+from services.gateway.spool.framing import frame
+from services.gateway.spool.segments import SegmentFile, segments
 
 LOG = structlog.get_logger()
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.gateway.framing import HEADER_BYTES, MARK, Damage, Frame, frame, scan
+from services.gateway.spool.framing import HEADER_BYTES, MARK, Damage, Frame, frame, scan
 
 PAYLOADS = st.lists(st.binary(max_size=60) | st.just(MARK * 3), max_size=8)
 
