@@ -109,10 +109,9 @@ def running_worker() -> Iterator[WorkerProcess]:
     try:
         process.wait_until_serving(90)
         yield process
-    except BaseException:
-        print(process.log.read_text(errors="replace")[-4000:])
-        raise
     finally:
+        # pytest shows it when a test has failed.
+        print(f"worker exit status {popen.poll()}", process.log.read_text(errors="replace")[-4000:], sep="\n")
         with contextlib.suppress(ProcessLookupError):
             os.killpg(popen.pid, signal.SIGKILL)
         popen.wait(10)
