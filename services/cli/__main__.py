@@ -139,7 +139,7 @@ def check_config(
 
 
 @app.command()
-def version() -> None:
+def version(home: HomeOption = _HOME) -> None:  # noqa: ARG001  # every subcommand takes it
     """Show the version."""
     from services.cli import version as module
 
