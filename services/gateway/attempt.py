@@ -22,13 +22,13 @@ class Attempt:
         "_failure",
         "_inbox",
         "_owed",
-        "_over",
+        "_reader",
         "_wake",
         "begun",
         "failure",
         "heard_at",
         "id",
-        "reader",
+        "over",
         "taken_at",
     )
 
@@ -36,24 +36,14 @@ class Attempt:
         self.id = attempt_id
         self.begun = False  # whether the worker has been heard of at all
         self.heard_at = now
-        self.taken_at = now
-        self.reader = asyncio.current_task()
+        self.over = False  # whether the worker has said its last
+        self.taken_at: float | None = None  # when the reader took what it is still passing on; None while it waits
+        self._reader = asyncio.current_task()
         self._command = command
         self._inbox: list[generation.GenerationEvent] = []
         self._owed = 0  # bytes taken by the reader that the worker has no new credit for
-        self._over = False
         self.failure: Failure | None = None
         self._wake = asyncio.Event()
-
-    @property
-    def unread(self) -> bool:
-        """Whether events wait for the reader."""
-        return bool(self._inbox)
-
-    @property
-    def over(self) -> bool:
-        """Whether the worker has said its last."""
-        return self._over
 
     def deliver(self, item: session.AttemptEvent, *, now: float) -> None:
         """Take an event, or the end, from the session."""
@@ -61,18 +51,26 @@ class Attempt:
         self.heard_at = now
         if item.HasField("status"):
             self.fail(status.from_status(item.status))
+            self.over = True
             return
         if item.generation.HasField("finished"):
-            self._over = True
-        self._inbox.append(item.generation)
-        self._wake.set()
+            self.over = True
+        if self.failure is None:
+            self._inbox.append(item.generation)
+            self._wake.set()
 
     def fail(self, failure: Failure) -> None:
-        """End it, unless it has ended. What has come before is still handed out."""
-        if not self._over:
-            self._over = True
+        """End it for the reader, unless it has ended. What has come before is still handed out."""
+        if not self.over and self.failure is None:
             self.failure = failure
             self._wake.set()
+
+    def evict(self, failure: Failure) -> None:
+        """Make the reader go away, which is stuck in passing on what it took."""
+        self.failure = failure
+        self.taken_at = None  # once: a second cancellation would disturb its cleaning up
+        if self._reader is not None:
+            self._reader.cancel()
 
     async def events(self, *, now: Callable[[], float]) -> list[generation.GenerationEvent]:
         """All events that are there, after waiting for the first.
@@ -82,9 +80,11 @@ class Attempt:
         Raises:
             Failure: why the attempt failed, once its events have been handed out.
         """
-        if self._owed >= CREDIT_BYTES // 2 and not self._over:
+        self.taken_at = None
+        if self._owed >= CREDIT_BYTES // 2 and not self.over:
             self._command(session.SessionCommand(credit=session.GrantCredit(attempt_id=self.id, bytes=self._owed)))
             self._owed = 0
+            self.heard_at = now()  # it may have been silent for want of credit
         while not self._inbox:
             if self.failure is not None:
                 raise self.failure

@@ -1,10 +1,13 @@
 """What a caller asks for, in the words that both faces share."""
 
 import dataclasses
+import re
 
 from hybridinference.inference.v1 import generation_pb2 as generation
 
 from services.chassis.deadline import Deadline
+
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -32,5 +35,5 @@ class Call:
     @property
     def trace_id(self) -> str:
         """The trace's id, 32 hexadecimal digits; empty without a trace."""
-        parts = self.traceparent.split("-")
-        return parts[1] if len(parts) == 4 and len(parts[1]) == 32 else ""
+        found = _TRACEPARENT.match(self.traceparent)
+        return found[1] if found else ""

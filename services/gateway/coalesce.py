@@ -1,5 +1,6 @@
 """Neighbouring pieces of one choice joined into one event: fewer messages while a client is slow to take them."""
 
+import itertools
 from collections.abc import Sequence
 
 from hybridinference.inference.v1 import generation_pb2 as generation
@@ -12,25 +13,28 @@ def coalesce(events: Sequence[Event]) -> Sequence[Event]:
     if len(events) < 2:
         return events
     joined: list[Event] = []
-    for event in events:
-        last = joined[-1] if joined else None
-        if last is None or not _joinable(last, event):
-            joined.append(event)
-            continue
-        merged = Event()
-        merged.CopyFrom(last)
-        delta = merged.delta
-        delta.text += event.delta.text
-        delta.reasoning += event.delta.reasoning
-        delta.refusal += event.delta.refusal
-        delta.tokens += event.delta.tokens
-        delta.logprobs.extend(event.delta.logprobs)
-        delta.token_ids.extend(event.delta.token_ids)
-        delta.tool_calls.extend(event.delta.tool_calls)
-        joined[-1] = merged
+    for choice, run in itertools.groupby(events, _choice):
+        same = list(run)
+        joined += same if choice is None or len(same) == 1 else [_merged(same)]
     return joined
 
 
-def _joinable(first: Event, second: Event) -> bool:
-    both = first.HasField("delta") and second.HasField("delta")
-    return both and first.delta.choice == second.delta.choice
+def _choice(event: Event) -> int | None:
+    return event.delta.choice if event.HasField("delta") else None
+
+
+def _merged(events: Sequence[Event]) -> Event:
+    deltas = [event.delta for event in events]
+    merged = generation.Delta(
+        choice=deltas[0].choice,
+        # Joined once: appending to a protobuf string copies it each time.
+        text="".join([delta.text for delta in deltas]),
+        reasoning="".join([delta.reasoning for delta in deltas]),
+        refusal="".join([delta.refusal for delta in deltas]),
+        tokens=sum([delta.tokens for delta in deltas]),
+    )
+    for delta in deltas:
+        merged.logprobs.extend(delta.logprobs)
+        merged.token_ids.extend(delta.token_ids)
+        merged.tool_calls.extend(delta.tool_calls)
+    return Event(delta=merged)

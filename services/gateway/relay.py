@@ -80,19 +80,21 @@ class Generation:
         Raises:
             Failure: why there is no answer, or no whole one.
         """
-        failure: Failure | None = None
-        whole = False
+        failure: Failure | None = _CRASHED
         try:
             async with contextlib.aclosing(self._attempts()) as attempts:
                 async for ready in attempts:
                     yield ready
-            whole = True
+            failure = None
         except Failure as why:
             failure = why
             raise
+        except (asyncio.CancelledError, GeneratorExit):
+            failure = self._gone
+            raise
         finally:
             self._left()
-            self._recorder.end(self._entry, failure if failure or whole else self._gone)
+            self._recorder.end(self._entry, failure)
 
     async def _attempts(self) -> AsyncGenerator[Events, None]:
         call = self._entry.call
@@ -109,7 +111,7 @@ class Generation:
                         yield ready
                 return
             except Failure as failure:
-                if self._committed or failure.reason == reasons.ERROR_REASON_DEADLINE_EXCEEDED:
+                if self._committed or failure.reason in _FINAL:
                     raise
                 outcome = self._outcome(run, failure, wanted=True)
                 placed = await self._placements.after_failure(placed, outcome, failure, call.deadline)
@@ -142,6 +144,9 @@ class Generation:
         held: Events = []
         while True:
             ready = await attempt.events(now=self._loop.time)
+            whole = ready[-1].HasField("finished")
+            if whole:
+                _require_reasons(ready[-1].finished)
             if not self._committed:
                 held += ready
                 if held[-1].HasField("started"):
@@ -149,7 +154,7 @@ class Generation:
                 self._commit(held, run)
                 ready, held = held, []
             run.count(ready)
-            if ready[-1].HasField("finished"):
+            if whole:
                 self._finished(ready[-1].finished, run)
                 yield ready
                 return
@@ -222,6 +227,8 @@ class Generation:
 
 # Failures after which nobody waits for another attempt.
 _FINAL = (reasons.ERROR_REASON_CANCELLED, reasons.ERROR_REASON_DEADLINE_EXCEEDED)
+# What is recorded of a request that a fault of ours ended; never raised.
+_CRASHED = Failure(reasons.ERROR_REASON_INTERNAL, "The gateway failed to handle the request.")
 
 
 class _Run:
@@ -240,6 +247,12 @@ class _Run:
             if self.usage is None:
                 self.usage = generation.Usage(estimated=True)
             self.usage.output_tokens += tokens
+
+
+def _require_reasons(finished: generation.Finished) -> None:
+    """An end that does not say how each choice ended is none: a face could not tell it from a cut answer."""
+    if not finished.reasons or generation.FINISH_REASON_UNSPECIFIED in finished.reasons:
+        raise Failure(reasons.ERROR_REASON_TRUNCATED, "The worker did not say how the answer ended.")
 
 
 def _interrupted(failure: Failure) -> Failure:

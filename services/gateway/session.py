@@ -1,6 +1,7 @@
 """One stream to each worker, which carries every attempt there."""
 
 import asyncio
+import collections
 import contextlib
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -18,8 +19,11 @@ from services.gateway.attempt import CREDIT_BYTES, Attempt
 
 LOG = structlog.get_logger()
 
-# One message over the limit would end the whole session and everyone on it, so it is refused before it is written.
+# One message over gRPC's limit of 64 MiB would end the whole session and everyone on it: what is too large is refused
+# before it is written, and what comes together is not joined into a message without bounds.
 _MAX_START_BYTES = 60 << 20
+_FULL_BYTES = 4 << 20
+_SMALL_BYTES = 128  # more than any other command
 _SWEEP_SECONDS = 1.0
 
 
@@ -29,7 +33,8 @@ class WorkerSession:
     def __init__(self, address: str) -> None:
         self.address = address
         self.open = True
-        self._commands = worker.SessionRequest()
+        self._outbox: collections.deque[worker.SessionRequest] = collections.deque()
+        self._last_bytes = 0
         self._wake = asyncio.Event()
         self._attempts: dict[str, Attempt] = {}
 
@@ -40,7 +45,8 @@ class WorkerSession:
         Raises:
             Failure: REQUEST_TOO_LARGE, before anything is sent.
         """
-        if start.ByteSize() > _MAX_START_BYTES:
+        size = start.ByteSize()
+        if size > _MAX_START_BYTES:
             raise Failure(
                 reasons.ERROR_REASON_REQUEST_TOO_LARGE,
                 f"The request is larger than {_MAX_START_BYTES >> 20} MiB.",
@@ -49,9 +55,7 @@ class WorkerSession:
         start.credit_bytes = CREDIT_BYTES
         attempt = Attempt(start.attempt_id, self._command, now=asyncio.get_running_loop().time())
         self._attempts[attempt.id] = attempt
-        self._command(session.SessionCommand(start=start))
-        if not self.open:
-            attempt.fail(_lost(self.address, "is gone"))
+        self._command(session.SessionCommand(start=start), size + _SMALL_BYTES)
         try:
             yield attempt
         finally:
@@ -74,6 +78,9 @@ class WorkerSession:
                 error = broken.exceptions[0]
                 assert isinstance(error, grpc.aio.AioRpcError)
                 why = f"cannot be reached ({error.code().name})"
+            except* Exception as crashed:  # one worker's nonsense must not end the gateway
+                why = "broke the session"
+                LOG.error("session.crashed", address=self.address, exc_info=crashed)
             finally:
                 self.open = False
                 call.cancel()
@@ -83,14 +90,11 @@ class WorkerSession:
     def sweep(self, *, now: float, idle_seconds: float, slow_reader_seconds: float) -> None:
         """Fail attempts whose worker has fallen silent, and end those whose reader does not read."""
         for attempt in self._attempts.values():
-            if attempt.over:
-                continue
-            if attempt.unread and now - attempt.taken_at > slow_reader_seconds:
-                LOG.warning("attempt.slow_reader", attempt_id=attempt.id)
-                attempt.fail(Failure(reasons.ERROR_REASON_SLOW_CONSUMER, "The answer was not read for too long."))
-                if attempt.reader is not None:
-                    attempt.reader.cancel()  # it is stuck in a write that nobody takes
-            elif attempt.begun and not attempt.unread and now - attempt.heard_at > idle_seconds:
+            if attempt.taken_at is not None:
+                if now - attempt.taken_at > slow_reader_seconds:
+                    LOG.warning("attempt.slow_reader", attempt_id=attempt.id)
+                    attempt.evict(Failure(reasons.ERROR_REASON_SLOW_CONSUMER, "The answer was not read for too long."))
+            elif attempt.begun and now - attempt.heard_at > idle_seconds:
                 attempt.fail(
                     Failure(
                         reasons.ERROR_REASON_DEADLINE_EXCEEDED,
@@ -99,8 +103,14 @@ class WorkerSession:
                     )
                 )
 
-    def _command(self, command: session.SessionCommand) -> None:
-        self._commands.commands.append(command)
+    def _command(self, command: session.SessionCommand, size: int = _SMALL_BYTES) -> None:
+        if not self.open:
+            return
+        if not self._outbox or self._last_bytes + size > _FULL_BYTES:
+            self._outbox.append(worker.SessionRequest())
+            self._last_bytes = 0
+        self._outbox[-1].commands.append(command)
+        self._last_bytes += size
         self._wake.set()
 
     async def _write(self, call: Any) -> None:
@@ -108,8 +118,8 @@ class WorkerSession:
             while True:
                 await self._wake.wait()
                 self._wake.clear()
-                ready, self._commands = self._commands, worker.SessionRequest()
-                await call.write(ready)
+                while self._outbox:
+                    await call.write(self._outbox.popleft())
 
     async def _read(self, call: Any) -> None:
         loop = asyncio.get_running_loop()

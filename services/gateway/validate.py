@@ -10,6 +10,7 @@ from hybridinference.inference.v1 import generation_pb2 as generation
 
 from services.chassis.failure import Failure
 
+MAX_MODEL_CHARACTERS = 256  # as in the configuration; it goes into the ledger and to the router
 MAX_MESSAGES = 4096
 MAX_TOOLS = 128
 MAX_STOPS = 8
@@ -37,6 +38,8 @@ def validate(spec: generation.GenerationSpec) -> None:
     """
     if not spec.model:
         raise invalid("model", "is required; ListModels tells which there are")
+    if len(spec.model) > MAX_MODEL_CHARACTERS:
+        raise invalid("model", f"must be at most {MAX_MODEL_CHARACTERS} characters")
     _validate_messages(spec)
     _validate_sampling(spec.sampling)
     if spec.HasField("max_output_tokens"):
@@ -116,6 +119,8 @@ def _validate_tools(spec: generation.GenerationSpec) -> None:
         if tool.parameters_json:
             _json_object(f"tools[{index}].parameters_json", tool.parameters_json, "a JSON Schema")
     mode = spec.tool_choice.mode
+    if mode not in conversation.ToolChoiceMode.values():
+        raise invalid("tool_choice.mode", "must be auto, none, required or named")
     if mode == conversation.TOOL_CHOICE_MODE_NAMED and spec.tool_choice.name not in names:
         raise invalid("tool_choice", f"names `{spec.tool_choice.name}`, which is not among the tools")
     if mode == conversation.TOOL_CHOICE_MODE_REQUIRED and not names:

@@ -240,27 +240,88 @@ async def test_too_many_at_once_are_refused_and_room_is_given_back(directory: pa
         assert await one.run("whole") == "ab"
 
 
-async def test_a_silent_worker_and_an_idle_reader_are_found(two: Scene) -> None:
-    silent = two.begin("hangs_after").events()
-    await anext(silent)
+async def test_a_silent_worker_is_found_and_told_to_stop(two: Scene) -> None:
+    silent = asyncio.create_task(two.run("hangs_after"))
+    await eventually(lambda: bool(two.router.said("first_content")), seconds=2)
     now = asyncio.get_running_loop().time()
     session = two.sessions.to(two.router.addresses[0])
-    session.sweep(now=now + 5, idle_seconds=10, slow_reader_seconds=10)
-    session.sweep(now=now + 11, idle_seconds=10, slow_reader_seconds=10)
+    session.sweep(now=now + 5, idle_seconds=10, slow_reader_seconds=1)
+    session.sweep(now=now + 11, idle_seconds=10, slow_reader_seconds=1)
     with pytest.raises(Failure) as caught:
-        await anext(silent)
+        await silent
     assert (caught.value.reason, caught.value.metadata["stage"]) == (reasons.ERROR_REASON_DEADLINE_EXCEEDED, "idle")
+    await eventually(lambda: two.providers[0].closed == ["hangs_after"], seconds=1)
+
+
+@pytest.mark.parametrize("script", ["flood", "hangs_after", "whole"])
+async def test_a_reader_that_does_not_read_loses_its_attempt(two: Scene, script: str) -> None:
+    taken = asyncio.Event()
 
     async def reads_once_and_stops() -> None:
-        async with contextlib.aclosing(two.begin("flood").events()) as batches:
+        async with contextlib.aclosing(two.begin(script).events()) as batches:
             async for _ in batches:
+                taken.set()
                 await asyncio.get_running_loop().create_future()
 
-    flood = two.providers[0].scripts["flood"]
-    assert isinstance(flood, Flood)
     stuck = asyncio.create_task(reads_once_and_stops())
-    await eventually(lambda: flood.sent > CREDIT_BYTES // 2, seconds=2)
-    session.sweep(now=asyncio.get_running_loop().time() + 11, idle_seconds=10, slow_reader_seconds=10)
+    await taken.wait()
+    now = asyncio.get_running_loop().time()
+    session = two.sessions.to(two.router.addresses[0])
+    session.sweep(now=now + 9, idle_seconds=1, slow_reader_seconds=10)
+    await asyncio.sleep(0)
+    assert not stuck.done()
+    session.sweep(now=now + 11, idle_seconds=1, slow_reader_seconds=10)
+    session.sweep(now=now + 12, idle_seconds=1, slow_reader_seconds=10)
     with pytest.raises(asyncio.CancelledError):
         await stuck
-    assert two.book.records[-1].request.error_reason == "SLOW_CONSUMER"
+    assert stuck.cancelling() == 1
+    assert two.request.error_reason == "SLOW_CONSUMER"
+    await eventually(lambda: two.providers[0].closed == [script], seconds=1)
+
+
+async def test_an_answer_that_comes_after_a_long_silence_blames_no_reader(two: Scene) -> None:
+    gate = asyncio.Event()
+
+    async def late() -> Events:
+        yield started()
+        await gate.wait()
+        yield delta("a")
+        yield finished()
+
+    two.providers[0].scripts = {"late": late}
+    running = asyncio.create_task(two.run("late"))
+    await eventually(lambda: two.providers[0].running == 1, seconds=2)
+    session = two.sessions.to(two.router.addresses[0])
+    for seconds in (20, 60):
+        session.sweep(now=asyncio.get_running_loop().time() + seconds, idle_seconds=100, slow_reader_seconds=10)
+    gate.set()
+    assert await running == "a"
+
+
+async def test_a_worker_that_says_cancelled_unasked_ends_the_request(two: Scene) -> None:
+    async def cancelled() -> Events:
+        yield started()
+        raise Failure(reasons.ERROR_REASON_CANCELLED, "no")
+
+    two.providers[0].scripts = {"cancelled": cancelled}
+    assert (await refused(two, "cancelled")).reason == reasons.ERROR_REASON_CANCELLED
+    assert two.request.outcome == ledger.OUTCOME_CANCELLED
+    await eventually(lambda: len(two.router.said("outcome")) == 1, seconds=1)
+
+
+@pytest.mark.parametrize("told", [[], [generation.FINISH_REASON_UNSPECIFIED]])
+async def test_an_end_without_a_reason_is_no_end(two: Scene, told: list[generation.FinishReason]) -> None:
+    end = generation.GenerationEvent(finished=generation.Finished(reasons=told))
+    two.providers[0].scripts = {"whole": saying(started(), end)}
+    assert await two.run("whole") == "ab"
+    assert [attempt.error_reason for attempt in two.attempts] == ["TRUNCATED", ""]
+
+
+async def test_a_fault_of_the_gateway_is_no_cancellation(two: Scene) -> None:
+    two.providers[0].scripts = {"whole": saying(started(), delta("a"), finished())}
+    running = two.begin("whole")
+    running._commit = None  # type: ignore[assignment,method-assign]
+    with pytest.raises(TypeError):
+        async for _ in running.events():
+            pass
+    assert (two.request.outcome, two.request.error_reason) == (ledger.OUTCOME_ERROR, "INTERNAL")
