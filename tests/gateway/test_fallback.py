@@ -1,0 +1,117 @@
+"""Where attempts go while no router can be asked."""
+
+from collections import Counter
+
+import pytest
+from hybridinference.inference.v1 import error_reason_pb2 as reasons
+from hybridinference.inference.v1 import model_pb2 as model
+from hybridinference.inference.v1 import worker_status_pb2 as worker_status
+from hybridinference.router.v1 import fleet_pb2 as fleet
+from hybridinference.router.v1 import placement_pb2 as placement
+from hypothesis import event, given
+from hypothesis import strategies as st
+
+from services.chassis.failure import Failure
+from services.gateway.fallback import STRATEGY, place
+
+ASK = placement.PlacementAsk(generation_id="g", model="m", capabilities=[model.CAPABILITY_CHAT, model.CAPABILITY_TOOLS])
+ABLE = (model.CAPABILITY_CHAT, model.CAPABILITY_TOOLS)
+HEALTHY = fleet.WORKER_HEALTH_HEALTHY
+PREFERENCE = [HEALTHY, fleet.WORKER_HEALTH_EJECTED, fleet.WORKER_HEALTH_UNREACHABLE]
+
+
+def worker(
+    name: str,
+    *,
+    health: fleet.WorkerHealth = HEALTHY,
+    serves: str = "m",
+    able: tuple[model.Capability, ...] | None = ABLE,
+    last: bool = False,
+) -> fleet.FleetWorker:
+    """A worker with one route; `able` None is one that has not reported yet."""
+    made = fleet.FleetWorker(worker=name, address=f"unix:{name}", provider="p", health=health)
+    made.routes.add(model=serves, provider_model=f"p-{serves}", fallback=last)
+    if able is not None:
+        made.status.models.append(worker_status.WorkerModel(name=f"p-{serves}", capabilities=able))
+    return made
+
+
+def placed(workers: list[fleet.FleetWorker], **in_flight: int) -> str:
+    return place(ASK, workers, in_flight, "a").worker
+
+
+def refused(workers: list[fleet.FleetWorker]) -> Failure:
+    with pytest.raises(Failure) as caught:
+        placed(workers)
+    return caught.value
+
+
+def test_a_placement_says_everything_that_a_routers_would() -> None:
+    assert place(ASK, [worker("w")], {}, "a") == placement.Placement(
+        generation_id="g",
+        attempt_id="a",
+        number=1,
+        worker="w",
+        address="unix:w",
+        provider="p",
+        provider_model="p-m",
+        strategy=STRATEGY,
+    )
+
+
+def test_the_one_with_least_in_flight_is_taken() -> None:
+    assert placed([worker("a"), worker("b"), worker("c")], a=2, b=1, c=3) == "b"
+
+
+def test_health_comes_before_load_and_a_fallback_route_after_every_primary() -> None:
+    sick = worker("a", health=fleet.WORKER_HEALTH_EJECTED)
+    assert placed([sick, worker("b")], b=100) == "b"
+    assert placed([worker("a", last=True), worker("b")], b=100) == "b"
+    gone = worker("c", health=fleet.WORKER_HEALTH_UNREACHABLE)
+    assert placed([gone, sick], a=100) == "a"
+    assert placed([gone]) == "c", "the last word may be old: one that was down is tried rather than nobody"
+
+
+def test_one_that_has_not_reported_is_left_to_refuse_by_itself() -> None:
+    assert placed([worker("w", able=None)]) == "w"
+
+
+def test_refusals_say_what_is_missing() -> None:
+    assert refused([worker("w", serves="other")]).reason == reasons.ERROR_REASON_MODEL_NOT_FOUND
+    unable = refused([worker("w", able=(model.CAPABILITY_CHAT,))])
+    assert (unable.reason, unable.retry_after) == (reasons.ERROR_REASON_NO_HEALTHY_WORKER, 1.0)
+    unknown = refused([])
+    assert unknown.reason == reasons.ERROR_REASON_NO_HEALTHY_WORKER, "a fleet that is not known yet has every model"
+
+
+WORKERS = st.lists(
+    st.builds(
+        worker,
+        st.sampled_from("abcdef"),
+        health=st.sampled_from(list(fleet.WorkerHealth.values())),
+        serves=st.sampled_from(["m", "other"]),
+        able=st.one_of(st.none(), st.lists(st.sampled_from([*ABLE, model.CAPABILITY_SEED]), unique=True).map(tuple)),
+        last=st.booleans(),
+    ),
+    max_size=6,
+    unique_by=lambda one: one.worker,
+)
+IN_FLIGHT = st.dictionaries(st.sampled_from("abcdef"), st.integers(0, 3)).map(Counter)
+
+
+@given(WORKERS, IN_FLIGHT)
+def test_no_better_worker_is_ever_passed_over(workers: list[fleet.FleetWorker], in_flight: Counter[str]) -> None:
+    def offers(one: fleet.FleetWorker) -> bool:
+        known = [set(served.capabilities) for served in one.status.models]
+        return one.routes[0].model == "m" and one.health in PREFERENCE and all(set(ABLE) <= have for have in known)
+
+    def cost(one: fleet.FleetWorker) -> tuple[int, bool, int]:
+        return PREFERENCE.index(one.health), one.routes[0].fallback, in_flight[one.worker]
+
+    usable = [one for one in workers if offers(one)]
+    event(f"{len(usable)} usable")
+    if not usable:
+        refused(workers)
+        return
+    taken = place(ASK, workers, in_flight, "a").worker
+    assert cost(next(one for one in usable if one.worker == taken)) == min(cost(one) for one in usable)
