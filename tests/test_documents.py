@@ -1,0 +1,268 @@
+"""The documents tell the truth: what they name exists, and what they list is complete."""
+
+import ast
+import asyncio
+import collections
+import pathlib
+import re
+import tempfile
+import tomllib
+from typing import Any, Literal
+
+import pydantic
+import pytest
+import typer
+import yaml
+from google.rpc import code_pb2
+from hybridinference.inference.v1 import error_reason_pb2 as reasons
+
+from services.chassis import config, status
+from services.chassis.failure import Failure
+from services.cli.__main__ import app
+from services.config import mesh, provider
+from services.gateway.openai import errors
+from services.workers import echo
+from tests import fakes
+
+ROOT = pathlib.Path(__file__).parents[1]
+DOCUMENTS = [
+    *(ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
+DECISIONS = sorted((ROOT / "docs" / "decisions").glob("*.md"))
+EACH = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+
+FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+# What a path in the repository begins with.
+TOP = r"(?:\.ci|benchmarks|bin|docs|gen|infrastructure|protos|requirements|services|tests)"
+METRIC_KINDS = {
+    "Counter": "_total",
+    "CounterMetricFamily": "_total",
+    "Gauge": "",
+    "GaugeMetricFamily": "",
+    "Histogram": "",
+}
+
+
+def text_of(document: pathlib.Path) -> str:
+    return document.read_text(encoding="utf-8")
+
+
+def blocks(document: pathlib.Path, language: str) -> list[str]:
+    return [body for found, body in FENCED.findall(text_of(document)) if found == language]
+
+
+def commands(document: pathlib.Path) -> list[str]:
+    """What is written as code in running text, and the lines of blocks that show commands."""
+    prose = FENCED.sub("", text_of(document))
+    indented = [line.strip() for line in prose.splitlines() if line.startswith("    ")]
+    return re.findall(r"`([^`\n]+)`", prose) + indented
+
+
+def spans(document: pathlib.Path) -> list[str]:
+    return re.findall(r"`([^`\n]+)`", FENCED.sub("", text_of(document)))
+
+
+@EACH
+def test_every_relative_link_leads_somewhere(document: pathlib.Path) -> None:
+    for target in LINK.findall(FENCED.sub("", text_of(document))):
+        if re.match(r"[a-z]+:", target):
+            continue
+        path, _, heading = target.partition("#")
+        file = document.parent / path if path else document
+        assert file.exists(), target
+        if heading:
+            headings = re.findall(r"^#+ (.+)$", text_of(file), re.MULTILINE)
+            slugs = {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in headings}
+            assert heading in slugs, target
+
+
+@EACH
+def test_every_path_that_is_named_exists(document: pathlib.Path) -> None:
+    for span in spans(document):
+        # Only what is a path as a whole; `<name>` stands for something of the reader's.
+        if re.fullmatch(rf"{TOP}(/[\w.-]+)*/?", span):
+            assert (ROOT / span).exists(), span
+
+
+@EACH
+def test_every_module_that_is_named_exists(document: pathlib.Path) -> None:
+    for name in re.findall(r"`((?:services|hybridinference\.\w+\.v1)(?:\.\w+)*)`", text_of(document)):
+        assert is_there(name), name
+
+
+def is_there(name: str) -> bool:
+    """Whether there is a package or module of that dotted name, or something of that name in one."""
+    base = ROOT / "gen" if name.startswith("hybridinference") else ROOT
+    path = base / name.replace(".", "/")
+    if path.is_dir() or path.with_suffix(".py").is_file():
+        return True
+    return re.search(rf"\b{path.name}\b", "".join(map(text_of, sources_of(path.parent)))) is not None
+
+
+def sources_of(path: pathlib.Path) -> list[pathlib.Path]:
+    return [path.with_suffix(".py")] if path.with_suffix(".py").is_file() else sorted(path.glob("*.py*"))
+
+
+@EACH
+def test_every_make_target_that_is_named_exists(document: pathlib.Path) -> None:
+    targets = set(re.findall(r"^([a-z][a-z-]*):", text_of(ROOT / "Makefile"), re.MULTILINE))
+    for command in commands(document):
+        for target in re.findall(r"^make ([a-z][a-z-]*)", command):
+            assert target in targets, command
+
+
+@EACH
+def test_every_hybrid_command_and_option_that_is_named_exists(document: pathlib.Path) -> None:
+    known: Any = typer.main.get_command(app)
+    for command in commands(document):
+        named = re.match(r"(?:bin/)?hybrid ([a-z][a-z-]*)(.*)", command)
+        if named is None:
+            continue
+        assert named[1] in known.commands, command
+        options = {option for parameter in known.commands[named[1]].params for option in parameter.opts}
+        for option in re.findall(r"--[a-z-]+", named[2]):
+            assert option in options, command
+
+
+def test_the_readme_lists_every_command_of_hybrid() -> None:
+    known: Any = typer.main.get_command(app)
+    listed = re.findall(r"^\| `hybrid ([a-z-]+)", text_of(ROOT / "README.md"), re.MULTILINE)
+    assert sorted(listed) == sorted(known.commands)
+
+
+def test_every_environment_variable_that_is_named_is_read() -> None:
+    code = "".join(text_of(path) for path in (ROOT / "services").rglob("*.py"))
+    for document in DOCUMENTS:
+        for variable in re.findall(r"\bHYBRID_\w+", text_of(document)):
+            assert variable in code, variable
+
+
+def test_every_configuration_in_the_readme_is_valid() -> None:
+    shown = blocks(ROOT / "README.md", "yaml")
+    assert shown
+    for block in shown:
+        config.parse(block, mesh.MeshConfig, source="README.md", environment={})
+
+
+def test_the_readme_tells_every_option_of_the_echo_script() -> None:
+    section = text_of(ROOT / "README.md").partition("## Trying faults")[2].partition("\n## ")[0]
+    for option in echo._Script.model_fields:
+        assert f"`{option}`" in section, option
+
+
+def declared_metrics() -> set[str]:
+    """Names of every metric that the services declare, as they are exported."""
+    names: set[str] = set()
+    for path in sorted((ROOT / "services").rglob("*.py")):
+        tree = ast.parse(text_of(path))
+        kinds = {
+            alias.asname or alias.name: METRIC_KINDS[alias.name]
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("prometheus_client")
+            for alias in node.names
+            if alias.name in METRIC_KINDS
+        }
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in kinds:
+                assert node.args, f"{path}: a metric without a name in its first place"
+                assert isinstance(node.args[0], ast.Constant), f"{path}: a metric without a name in its first place"
+                names.add(str(node.args[0].value).removesuffix("_total") + kinds[node.func.id])
+    return names
+
+
+def test_the_architecture_lists_every_metric_and_no_other() -> None:
+    listed = re.findall(r"`((?:hybrid|grpc_server)_\w+)`", text_of(ROOT / "ARCHITECTURE.md"))
+    twice = [name for name, times in collections.Counter(listed).items() if times > 1]
+    assert not twice
+    assert set(listed) == declared_metrics()
+
+
+def test_every_metric_that_is_named_elsewhere_exists() -> None:
+    declared = declared_metrics()
+    for document in DOCUMENTS:
+        for name in re.findall(r"`(hybrid_\w+)`", text_of(document)):
+            assert name in declared, f"{document.name}: {name}"
+
+
+def test_every_test_that_is_named_exists() -> None:
+    code = "".join(text_of(path) for path in (ROOT / "tests").rglob("test_*.py"))
+    facts = set(re.findall(r"^(?:async )?def (test_\w+)", code, re.MULTILINE))
+    named = re.findall(r"`(test_\w+)`", text_of(ROOT / "ARCHITECTURE.md"))
+    assert named
+    assert set(named) <= facts, set(named) - facts
+
+
+def test_the_architecture_lists_every_service_and_method() -> None:
+    section = text_of(ROOT / "ARCHITECTURE.md").partition("## Contracts")[2].partition("\n## ")[0]
+    for path in sorted((ROOT / "protos").rglob("*.proto")):
+        package = re.search(r"^package ([\w.]+);", text_of(path), re.MULTILINE)
+        assert package
+        row = next(line for line in section.splitlines() if f"`{package[1]}`" in line)
+        for name in re.findall(r"^ *(?:service|rpc) (\w+)", text_of(path), re.MULTILINE):
+            assert re.search(rf"\b{name}\b", row), f"{package[1]}: {name}"
+
+
+def test_the_architecture_lists_every_table() -> None:
+    section = text_of(ROOT / "ARCHITECTURE.md").partition("## The ledger")[2].partition("\n## ")[0]
+    for path in sorted((ROOT / "infrastructure" / "postgres" / "migrations").glob("*.sql")):
+        for name in re.findall(r"^CREATE (?:TABLE|VIEW) (\w+)", text_of(path), re.MULTILINE):
+            assert f"| `{name}` |" in section, name
+
+
+def test_the_architecture_lists_every_package() -> None:
+    section = text_of(ROOT / "ARCHITECTURE.md").partition("## Code")[2].partition("\n## ")[0]
+    for path in (ROOT / "services").iterdir():
+        if (path / "__init__.py").exists():
+            assert f"`services/{path.name}`" in section, path.name
+
+
+def test_the_architecture_names_every_import_contract() -> None:
+    settings = tomllib.loads(text_of(ROOT / "pyproject.toml"))
+    section = " ".join(text_of(ROOT / "ARCHITECTURE.md").split())
+    for contract in settings["tool"]["importlinter"]["contracts"]:
+        assert contract["name"] in section
+
+
+def test_the_register_of_errors_is_what_the_tables_say() -> None:
+    expected = []
+    for name, value in reasons.ErrorReason.items():
+        code = code_pb2.Code.Name(status.code_of(Failure(value, "")))
+        http, kind, word = errors.TABLE[value]
+        expected.append(f"| {name.removeprefix('ERROR_REASON_')} | {code} | {http} | `{kind}` | `{word}` |")
+    assert re.findall(r"^\| [A-Z_]+ \|.*$", text_of(ROOT / "docs" / "errors.md"), re.MULTILINE) == expected
+
+
+def test_decisions_are_numbered_short_and_of_one_form() -> None:
+    numbers = [int(path.name[:4]) for path in DECISIONS]
+    assert numbers == list(range(1, len(DECISIONS) + 1))
+    for number, path in enumerate(DECISIONS, start=1):
+        lines = text_of(path).splitlines()
+        assert lines[0].startswith(f"# {number}. "), path.name
+        assert [line for line in lines if line.startswith("## ")] == ["## Context", "## Decision", "## Consequences"]
+        assert len(lines) <= 40, path.name
+
+
+async def test_the_example_of_a_provider_works() -> None:
+    settings, module, line = blocks(ROOT / "CONTRIBUTING.md", "python")
+    assert "reverse.open_provider(config)" in line
+    names: dict[str, Any] = {**vars(provider), "Literal": Literal, "pydantic": pydantic}
+    exec(compile(settings, "CONTRIBUTING.md", "exec"), names)
+    found = yaml.safe_load("{kind: reverse, workers: 2}")
+    configured = pydantic.TypeAdapter(names["Provider"]).validate_python(found)
+    # The imports that it leaves out are said to be those of `echo.py`.
+    names = {**vars(echo), "ReverseProvider": names["ReverseProvider"], "asyncio": asyncio}
+    exec(compile(module, "CONTRIBUTING.md", "exec"), names)
+    with tempfile.TemporaryDirectory(prefix="doc") as directory:
+        address = f"unix:{directory}/w.sock"
+        async with (
+            names["open_provider"](configured) as reverse,
+            fakes.running_worker(address, reverse) as running,
+            fakes.gateway_session(running.address) as session,
+        ):
+            start = fakes.session.StartAttempt(attempt_id="a", spec=fakes.spec(text="stressed"))
+            start.spec.model = "reverse"
+            await session.say(fakes.session.SessionCommand(start=start))
+            assert await session.outcome("a") is None
+            assert session.text("a") == "desserts"
