@@ -20,6 +20,9 @@ LOG = structlog.get_logger()
 # Calls that are made all the time by machines are worth a line only when somebody looks for them.
 _QUIET = ("/grpc.health.v1.", "/grpc.reflection.")
 
+# How long the end of a call may take to be handed to a peer that has not read for long.
+_FAREWELL_SECONDS = 1.0
+
 
 class RpcMetrics:
     """The names that most gRPC dashboards expect (go-grpc-prometheus)."""
@@ -118,6 +121,15 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                     return
                 except Failure as failure:
                     observed.failure = failure
+                except asyncio.CancelledError as cancelled:
+                    observed.failure = _own_reason(cancelled)
+                    if observed.failure is None:  # the caller went away, or the server stops
+                        raise
+                    # gRPC would leave the call open and its caller waiting. What is stuck in front stays in front.
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(_FAREWELL_SECONDS):
+                            await context.abort_with_status(status.to_grpc(observed.failure))
+                    return
                 except grpc.aio.AbortError:  # the handler has already said how the call ends
                     raise
                 except Exception as error:  # noqa: BLE001 (the one place where a crash becomes a status)
@@ -160,6 +172,12 @@ class _Observed:
 
 
 _CODE_NAMES = {code.value[0]: code.name.title().replace("_", "") for code in grpc.StatusCode} | {0: "OK"}
+
+
+def _own_reason(cancelled: asyncio.CancelledError) -> Failure | None:
+    """Why a handler was cancelled from inside this process: `task.cancel(failure)`."""
+    why = cancelled.args[0] if cancelled.args else None
+    return why if isinstance(why, Failure) else None
 
 
 def _unexpected(method: str, error: Exception) -> Failure:

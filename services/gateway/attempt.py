@@ -70,7 +70,7 @@ class Attempt:
         self.failure = failure
         self.taken_at = None  # once: a second cancellation would disturb its cleaning up
         if self._reader is not None:
-            self._reader.cancel()
+            self._reader.cancel(failure)
 
     async def events(self, *, now: Callable[[], float]) -> list[generation.GenerationEvent]:
         """All events that are there, after waiting for the first.

@@ -1,0 +1,52 @@
+"""Both faces of a gateway over a scene, with clients of their own."""
+
+import contextlib
+import pathlib
+from collections.abc import AsyncIterator, Mapping
+
+import grpc
+from hybridinference.gateway.v1 import inference_service_pb2_grpc as gateway_grpc
+from hybridinference.gateway.v1 import openai_service_pb2_grpc as openai_grpc
+from prometheus_client import CollectorRegistry
+
+from services.chassis.channel import open_channel
+from services.chassis.server import open_server
+from services.config.mesh import MeshConfig
+from services.gateway import inference
+from services.gateway.models import Models
+from services.gateway.openai import face as openai
+from tests.fakes import Script
+from tests.gateway.scene import MODEL, Scene, scene
+
+CONFIG = MeshConfig.model_validate(
+    {
+        "providers": {"scripted": {"kind": "echo", "models": [MODEL]}},
+        "models": [{"name": name, "routes": [{"provider": "scripted"}]} for name in (MODEL, "b", "a/b:c")],
+    }
+)
+
+
+class Faces:
+    """The stubs that a client has, and the scene behind them."""
+
+    def __init__(self, behind: Scene, channel: grpc.aio.Channel) -> None:
+        self.scene = behind
+        self.inference = gateway_grpc.InferenceServiceStub(channel)
+        self.openai = openai_grpc.OpenAIServiceStub(channel)
+
+
+@contextlib.asynccontextmanager
+async def faces(directory: pathlib.Path, scripts: Mapping[str, Script]) -> AsyncIterator[Faces]:
+    """Both faces in front of one worker."""
+    async with scene(directory, scripts) as behind:
+        models = Models(CONFIG, behind.fleet, created_seconds=1)
+
+        def add(server: grpc.aio.Server) -> None:
+            typed = inference.InferenceServicer(behind.relay, models, longest_seconds=60)
+            gateway_grpc.add_InferenceServiceServicer_to_server(typed, server)
+            compatible = openai.OpenAIServicer(behind.relay, models, longest_seconds=60)
+            openai_grpc.add_OpenAIServiceServicer_to_server(compatible, server)
+
+        address = f"unix:{directory}/g.sock"
+        async with open_server(address, add, [inference.NAME], CollectorRegistry()), open_channel(address) as channel:
+            yield Faces(behind, channel)

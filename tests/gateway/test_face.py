@@ -1,0 +1,282 @@
+"""The OpenAI face over real gRPC: whole answers, streams, and how each kind of failure is told."""
+
+import asyncio
+import dataclasses
+import json
+import pathlib
+import tempfile
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+import pytest
+import structlog
+from google.api.httpbody_pb2 import HttpBody
+from hybridinference.gateway.v1 import ledger_pb2 as ledger
+from hybridinference.gateway.v1 import openai_service_pb2 as openai
+from hybridinference.inference.v1 import error_reason_pb2 as reasons
+from hybridinference.inference.v1 import generation_pb2 as generation
+
+from services.chassis import status
+from services.chassis.failure import Failure
+from services.gateway.attempt import CREDIT_BYTES
+from services.gateway.openai import response
+from tests.fakes import Events, delta, eventually, finished, saying, started
+from tests.gateway.faces import Faces, faces
+
+SECRET = "s3cr3t"
+Event = generation.GenerationEvent
+STOP, LENGTH = generation.FINISH_REASON_STOP, generation.FINISH_REASON_LENGTH
+
+
+async def broken_before() -> Events:
+    yield started()
+    raise Failure(reasons.ERROR_REASON_PROVIDER_OVERLOADED, "busy", retry_after=2.5)
+
+
+async def broken_after() -> Events:
+    yield started()
+    yield delta("a")
+    raise Failure(reasons.ERROR_REASON_PROVIDER_OVERLOADED, "busy", retry_after=2.5)
+
+
+async def hangs() -> Events:
+    yield started()
+    yield delta("a")
+    await asyncio.get_running_loop().create_future()
+
+
+async def floods() -> Events:
+    yield started()
+    while True:
+        yield delta("x" * 4096)
+        await asyncio.sleep(0)
+
+
+def piece(choice: int, text: str) -> Event:
+    return Event(delta=generation.Delta(choice=choice, text=text, tokens=1))
+
+
+TWO = saying(
+    started(),
+    piece(1, "x"),
+    piece(0, "a"),
+    piece(1, "y"),
+    Event(
+        finished=generation.Finished(
+            reasons=[STOP, LENGTH], usage=generation.Usage(input_tokens=1, output_tokens=3), fingerprint="fp"
+        )
+    ),
+)
+SCRIPTS = {
+    "whole": saying(started(), delta("a"), delta("b"), finished(2)),
+    "two": TWO,
+    "broken_before": broken_before,
+    "broken_after": broken_after,
+    "hangs": hangs,
+    "floods": floods,
+}
+
+
+@pytest.fixture
+async def served() -> AsyncIterator[Faces]:
+    """A gateway in front of one worker."""
+    with tempfile.TemporaryDirectory(prefix="g-") as directory:
+        async with faces(pathlib.Path(directory), SCRIPTS) as made:
+            yield made
+
+
+@dataclasses.dataclass
+class Reply:
+    """What came back."""
+
+    metadata: dict[str, str]
+    bodies: list[HttpBody]
+    code: grpc.StatusCode
+
+    @property
+    def data(self) -> bytes:
+        return b"".join(body.data for body in self.bodies)
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.data)
+
+    @property
+    def events(self) -> list[Any]:
+        """The data of the stream's events; the last is `[DONE]` as text."""
+        lines = [line.removeprefix("data: ") for line in self.data.decode().splitlines() if line]
+        return [line if line == "[DONE]" else json.loads(line) for line in lines]
+
+
+def body(script: str, **fields: Any) -> HttpBody:
+    chat = {"model": "scripted", "messages": [{"role": "user", "content": SECRET}], "user": script, **fields}
+    return HttpBody(content_type="application/json", data=json.dumps(chat).encode())
+
+
+async def post(served: Faces, request: HttpBody) -> Reply:
+    call = served.openai.CreateChatCompletion(request)
+    bodies = [one async for one in call]
+    metadata = {str(key): str(value) for key, value in await call.initial_metadata() or ()}
+    return Reply(metadata, bodies, await call.code())
+
+
+async def test_a_whole_answer_is_one_json_body(served: Faces) -> None:
+    reply = await post(served, body("whole"))
+    assert (reply.code, len(reply.bodies), reply.bodies[0].content_type) == (grpc.StatusCode.OK, 1, response.JSON)
+    assert "x-http-status" not in reply.metadata
+    assert reply.json["choices"][0]["message"]["content"] == "ab"
+    assert reply.json["usage"]["completion_tokens"] == 2
+    assert reply.json["id"] == f"chatcmpl-{served.scene.request.generation_id}"
+    assert (served.scene.request.api, served.scene.request.streamed) == ("openai", False)
+
+
+async def test_choices_come_apart_in_a_whole_answer(served: Faces) -> None:
+    choices = (await post(served, body("two"))).json["choices"]
+    assert [(one["index"], one["message"]["content"], one["finish_reason"]) for one in choices] == [
+        (0, "a", "stop"),
+        (1, "xy", "length"),
+    ]
+
+
+async def test_choices_come_apart_in_a_stream(served: Faces) -> None:
+    reply = await post(served, body("two", stream=True))
+    assert reply.bodies[0].content_type == response.EVENTS
+    assert {one.content_type for one in reply.bodies[1:]} <= {""}
+    *chunks, done = reply.events
+    assert done == "[DONE]"
+    texts, ends = {0: "", 1: ""}, {}
+    for chunk in chunks:
+        for choice in chunk["choices"]:
+            texts[choice["index"]] += choice["delta"].get("content") or ""
+            if choice["finish_reason"]:
+                ends[choice["index"]] = choice["finish_reason"]
+    assert texts == {0: "a", 1: "xy"}
+    assert ends == {0: "stop", 1: "length"}
+    assert all("usage" not in chunk for chunk in chunks), "nobody asked for it"
+
+
+async def test_usage_comes_last_and_only_when_asked_for(served: Faces) -> None:
+    reply = await post(served, body("two", stream=True, stream_options={"include_usage": True}))
+    *chunks, last, done = reply.events
+    assert done == "[DONE]"
+    assert (last["choices"], last["usage"]["completion_tokens"]) == ([], 3)
+    assert all(chunk["usage"] is None for chunk in chunks)
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_failure_before_the_first_byte_is_an_http_status(served: Faces, stream: bool) -> None:
+    reply = await post(served, body("broken_before", stream=stream))
+    assert reply.code == grpc.StatusCode.OK
+    assert (reply.metadata["x-http-status"], reply.metadata["retry-after"]) == ("503", "3")
+    assert reply.bodies[0].content_type == response.JSON
+    assert reply.json["error"]["code"] == "server_is_overloaded"
+    assert served.scene.request.outcome == ledger.OUTCOME_ERROR
+
+
+async def test_a_failure_after_the_first_byte_is_an_event_and_no_done(served: Faces) -> None:
+    reply = await post(served, body("broken_after", stream=True))
+    assert reply.code == grpc.StatusCode.OK
+    assert "x-http-status" not in reply.metadata
+    assert reply.events[0]["choices"][0]["delta"]["content"] == "a"
+    assert reply.events[-1]["error"]["code"] == "server_is_overloaded"
+
+
+async def test_a_failure_in_the_middle_of_a_whole_answer_is_an_http_status(served: Faces) -> None:
+    reply = await post(served, body("broken_after"))
+    assert reply.metadata["x-http-status"] == "503"
+    assert "choices" not in reply.json
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("moment", ["before", "after"])
+async def test_a_fault_of_ours_is_told_without_detail_and_logged_without_content(
+    served: Faces, monkeypatch: pytest.MonkeyPatch, moment: str, stream: bool
+) -> None:
+    def crash(*_: object, **__: object) -> bytes:
+        raise ZeroDivisionError("the detail")
+
+    if stream:
+        monkeypatch.setattr(response.ChatChunks, "_bytes" if moment == "before" else "_end", crash)
+    else:
+        monkeypatch.setattr(response, "completion", crash)
+    gate = asyncio.Event()
+
+    async def in_two_batches() -> Events:
+        yield started()
+        yield delta("a")
+        await gate.wait()
+        yield finished()
+
+    served.scene.providers[0].scripts = {"two batches": in_two_batches}
+    with structlog.testing.capture_logs() as logs:
+        posted = asyncio.create_task(post(served, body("two batches", stream=stream)))
+        await eventually(lambda: bool(served.scene.router.said("first_content")), seconds=2)
+        gate.set()
+        reply = await posted
+    assert reply.code == grpc.StatusCode.OK
+    error = reply.events[-1]["error"] if stream and moment == "after" else reply.json["error"]
+    assert (error["type"], error["code"]) == ("server_error", "internal_error")
+    assert b"detail" not in reply.data
+    assert reply.metadata.get("x-http-status") == (None if stream and moment == "after" else "500")
+    crashed = [line for line in logs if line["event"] == "openai.crashed"]
+    assert [line["error"] for line in crashed] == ["ZeroDivisionError"]
+    assert SECRET not in repr(logs)
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"[]", b'{"model": "scripted"}'])
+async def test_what_is_no_request_is_refused_and_not_recorded(served: Faces, data: bytes) -> None:
+    reply = await post(served, HttpBody(data=data))
+    assert (reply.code, reply.metadata["x-http-status"]) == (grpc.StatusCode.OK, "400")
+    assert served.scene.book.records == []
+
+
+@pytest.mark.parametrize("script", ["hangs", "floods"])
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_client_that_leaves_ends_the_generation(served: Faces, script: str, stream: bool) -> None:
+    """`floods` streamed and unread: the gateway is stuck in a write at that moment."""
+    call = served.openai.CreateChatCompletion(body(script, stream=stream))
+    provider = served.scene.providers[0]
+    if stream:
+        await call.read()
+    await eventually(lambda: bool(served.scene.router.said("first_content")), seconds=2)
+    call.cancel()
+    await eventually(lambda: bool(served.scene.book.records), seconds=2)
+    assert served.scene.request.outcome == ledger.OUTCOME_CANCELLED
+    await eventually(lambda: provider.closed == [script], seconds=2)
+    assert not served.scene.placements._leases
+
+
+async def rest(call: Any) -> None:
+    """Read what is left of a stream."""
+    while await call.read() is not grpc.aio.EOF:
+        pass
+
+
+async def test_a_client_that_does_not_read_is_ended_and_recorded(served: Faces) -> None:
+    call = served.openai.CreateChatCompletion(body("floods", stream=True))
+    await call.read()
+    session = served.scene.sessions.to(served.scene.router.addresses[0])
+
+    def stuck() -> bool:
+        waiting = (event.ByteSize() for attempt in session._attempts.values() for event in attempt._inbox)
+        return sum(waiting) > CREDIT_BYTES // 2
+
+    await eventually(stuck, seconds=10)
+    session.sweep(now=asyncio.get_running_loop().time() + 61, idle_seconds=60, slow_reader_seconds=60)
+    await eventually(lambda: bool(served.scene.book.records), seconds=2)
+    assert served.scene.request.error_reason == "SLOW_CONSUMER"
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await asyncio.wait_for(rest(call), timeout=5)
+    assert status.from_rpc_error(caught.value).reason_name == "SLOW_CONSUMER"
+
+
+async def test_models_are_listed_and_found(served: Faces) -> None:
+    listed = [one async for one in served.openai.ListModels(openai.OpenAIServiceListModelsRequest())]
+    assert [one["id"] for one in json.loads(listed[0].data)["data"]] == ["a/b:c", "b", "scripted"]
+    found = [one async for one in served.openai.GetModel(openai.OpenAIServiceGetModelRequest(id="a/b:c"))]
+    assert json.loads(found[0].data)["id"] == "a/b:c"
+    call = served.openai.GetModel(openai.OpenAIServiceGetModelRequest(id="nobody"))
+    error = json.loads((await call.read()).data)["error"]
+    assert dict(await call.initial_metadata() or ())["x-http-status"] == "404"
+    assert error["code"] == "model_not_found"

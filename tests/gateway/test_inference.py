@@ -1,0 +1,130 @@
+"""The typed face over real gRPC."""
+
+import asyncio
+import pathlib
+import tempfile
+from collections.abc import AsyncIterator
+
+import grpc
+import pytest
+from hybridinference.gateway.v1 import inference_service_pb2 as gateway
+from hybridinference.gateway.v1 import ledger_pb2 as ledger
+from hybridinference.inference.v1 import error_reason_pb2 as reasons
+from hybridinference.inference.v1 import generation_pb2 as generation
+
+from services.chassis import status
+from services.chassis.failure import Failure
+from services.gateway.fold import Fold
+from tests.fakes import Events, delta, eventually, finished, saying, spec, started
+from tests.gateway.faces import Faces, faces
+from tests.gateway.test_face import TWO
+
+
+async def broken() -> Events:
+    yield started()
+    raise Failure(reasons.ERROR_REASON_PROVIDER_RATE_LIMITED, "slower", retry_after=2, provider="p")
+
+
+async def hangs() -> Events:
+    yield started()
+    yield delta("a")
+    await asyncio.get_running_loop().create_future()
+
+
+SCRIPTS = {
+    "whole": saying(started(), delta("a"), delta("b"), finished(2)),
+    "two": TWO,
+    "broken": broken,
+    "hangs": hangs,
+}
+
+
+@pytest.fixture
+async def served() -> AsyncIterator[Faces]:
+    """A gateway in front of one worker."""
+    with tempfile.TemporaryDirectory(prefix="g-") as directory:
+        async with faces(pathlib.Path(directory), SCRIPTS) as made:
+            yield made
+
+
+@pytest.mark.parametrize("script", ["whole", "two"])
+async def test_generate_is_the_fold_of_stream_generate(served: Faces, script: str) -> None:
+    responses = [one async for one in served.inference.StreamGenerate(gateway.StreamGenerateRequest(spec=spec(script)))]
+    whole = await served.inference.Generate(gateway.GenerateRequest(spec=spec(script)))
+    streamed, folded = (record.request for record in served.scene.book.records)
+    assert [bool(one.generation_id) for one in responses] == [True] + [False] * (len(responses) - 1)
+    assert responses[0].generation_id == streamed.generation_id
+    assert whole.generation_id == folded.generation_id
+    assert (streamed.streamed, folded.streamed, streamed.api) == (True, False, "inference")
+    assert (whole.route.provider, whole.route.attempts) == ("scripted", 1)
+    fold = Fold()
+    fold.take(one.event for one in responses)
+    whole.ClearField("generation_id")
+    whole.ClearField("route")
+    assert fold.whole() == whole
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+async def test_a_failure_is_a_status_with_its_reason(served: Faces, streamed: bool) -> None:
+    if streamed:
+        answer = served.inference.StreamGenerate(gateway.StreamGenerateRequest(spec=spec("broken"))).read()
+    else:
+        answer = served.inference.Generate(gateway.GenerateRequest(spec=spec("broken")))
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await answer
+    failure = status.from_rpc_error(caught.value)
+    assert (failure.reason_name, failure.retry_after, failure.metadata) == (
+        "PROVIDER_RATE_LIMITED",
+        2,
+        {"provider": "p"},
+    )
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+async def test_a_client_that_leaves_ends_the_generation(served: Faces, streamed: bool) -> None:
+    if streamed:
+        call = served.inference.StreamGenerate(gateway.StreamGenerateRequest(spec=spec("hangs")))
+    else:
+        call = served.inference.Generate(gateway.GenerateRequest(spec=spec("hangs")))
+    await eventually(lambda: bool(served.scene.router.said("first_content")), seconds=2)
+    call.cancel()
+    await eventually(lambda: bool(served.scene.book.records), seconds=2)
+    assert served.scene.request.outcome == ledger.OUTCOME_CANCELLED
+    await eventually(lambda: served.scene.providers[0].closed == ["hangs"], seconds=2)
+
+
+async def test_models_come_in_pages(served: Faces) -> None:
+    pages, token = [], ""
+    while True:
+        page = await served.inference.ListModels(gateway.ListModelsRequest(page_size=2, page_token=token))
+        pages.append([model.name for model in page.models])
+        token = page.next_page_token
+        if not token:
+            break
+    assert pages == [["a/b:c", "b"], ["scripted"]]
+    whole = await served.inference.ListModels(gateway.ListModelsRequest(page_size=3))
+    assert (len(whole.models), whole.next_page_token) == (3, "")
+    assert len((await served.inference.ListModels(gateway.ListModelsRequest())).models) == 3
+
+
+async def test_a_page_that_is_too_large_is_refused(served: Faces) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await served.inference.ListModels(gateway.ListModelsRequest(page_size=1001))
+    assert status.from_rpc_error(caught.value).metadata["field"] == "page_size"
+
+
+async def test_nobody_embeds_yet(served: Faces) -> None:
+    for model, reason in (("scripted", "UNSUPPORTED"), ("nobody", "MODEL_NOT_FOUND")):
+        request = gateway.EmbedRequest()
+        request.spec.model = model
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await served.inference.Embed(request)
+        assert status.from_rpc_error(caught.value).reason_name == reason
+
+
+async def test_a_batch_is_joined_for_the_client(served: Faces) -> None:
+    served.scene.providers[0].scripts = {"many": saying(started(), *[delta("x")] * 50, finished(50))}
+    responses = [one async for one in served.inference.StreamGenerate(gateway.StreamGenerateRequest(spec=spec("many")))]
+    events: list[generation.GenerationEvent] = [one.event for one in responses]
+    assert sum(event.delta.tokens for event in events) == 50
+    assert len(events) < 50
