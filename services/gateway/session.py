@@ -180,4 +180,4 @@ async def open_sessions(*, idle_seconds: float, slow_reader_seconds: float) -> A
 
 
 def _lost(address: str, why: str) -> Failure:
-    return Failure(reasons.ERROR_REASON_WORKER_LOST, f"The worker at {address} {why}.", retry_after=1.0)
+    return Failure(reasons.ERROR_REASON_WORKER_LOST, f"The worker at {address} {why}.")

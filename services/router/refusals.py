@@ -57,7 +57,7 @@ def not_placed(pool: Pool, needs: Collection[int], now: float) -> Failure:
         return _unsupported(pool, missing)
     able = [t.worker for t in pool.targets if t.capable(needs) is True and t.worker.serving]
     well = [worker for worker in able if worker.breaker.admits(now)]
-    if well:
+    if any(worker.full or worker.held_for_room for worker in well):
         return Failure(
             reasons.ERROR_REASON_FLEET_SATURATED,
             f"Every worker for `{pool.model}` is full or at its rate limit; try again later.",
@@ -67,7 +67,9 @@ def not_placed(pool: Pool, needs: Collection[int], now: float) -> Failure:
     return Failure(
         reasons.ERROR_REASON_NO_HEALTHY_WORKER,
         f"No worker for `{pool.model}` is healthy at the moment; try again shortly.",
-        retry_after=retry_after(pool.workers.values(), now),
+        retry_after=_soonest((worker.held_until for worker in well), now)
+        if well
+        else retry_after(pool.workers.values(), now),
         model=pool.model,
     )
 

@@ -32,6 +32,7 @@ class Worker:
         "capacity",
         "first_content_seconds",
         "heard_at",
+        "held_for_room",
         "held_until",
         "leases",
         "name",
@@ -55,6 +56,7 @@ class Worker:
         self.leases = 0
         self.others = 0
         self.held_until = 0.0
+        self.held_for_room = False
         self.first_content_seconds: float | None = None
         self.version = 0
         self._report_lifts_hold = False
@@ -145,6 +147,8 @@ class Worker:
         seconds = _HOLD_SECONDS if verdict.retry_after is None else min(verdict.retry_after, _HOLD_MAX_SECONDS)
         if now + seconds > self.held_until:
             self.held_until = now + seconds
+            # A limit that is used up is lack of room; a worker that is away or failing is lack of health.
+            self.held_for_room = verdict.kind is Kind.RATE or verdict.reason == "WORKER_SATURATED"
             # Only the worker knows when it has room again; a vendor's limit is not in its reports.
             self._report_lifts_hold = verdict.kind is Kind.AWAY
 

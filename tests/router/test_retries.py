@@ -178,3 +178,12 @@ def test_the_backoff_never_exceeds_its_limit() -> None:
 def test_no_delay_is_no_delay_on_the_wire() -> None:
     scene = Scene(mesh_config(workers=2))
     assert _next(scene.end(scene.place(), LOST)).delay == duration_pb2.Duration()
+
+
+def test_a_failing_worker_that_says_when_to_come_back_is_no_full_one() -> None:
+    scene = Scene(mesh_config(workers=1))
+    away = failed(reasons.ERROR_REASON_PROVIDER_UNAVAILABLE, retry_after=20.0)
+    assert told(scene.end(scene.place(), away)).reason_name == "PROVIDER_UNAVAILABLE"
+    scene.now += 5.0
+    refused = scene.refusal()
+    assert (refused.reason_name, refused.retry_after) == ("NO_HEALTHY_WORKER", 15.0)
