@@ -19,8 +19,8 @@ class Attempt:
 
     __slots__ = (
         "_command",
-        "_failure",
         "_inbox",
+        "_loop",
         "_owed",
         "_reader",
         "_wake",
@@ -43,7 +43,8 @@ class Attempt:
         self._inbox: list[generation.GenerationEvent] = []
         self._owed = 0  # bytes taken by the reader that the worker has no new credit for
         self.failure: Failure | None = None
-        self._wake = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._wake: asyncio.Future[None] | None = None  # one for each token: an Event costs three times as much
 
     def deliver(self, item: session.AttemptEvent, *, now: float) -> None:
         """Take an event, or the end, from the session."""
@@ -53,17 +54,18 @@ class Attempt:
             self.fail(status.from_status(item.status))
             self.over = True
             return
-        if item.generation.HasField("finished"):
+        event = item.generation
+        if event.HasField("finished"):
             self.over = True
         if self.failure is None:
-            self._inbox.append(item.generation)
-            self._wake.set()
+            self._inbox.append(event)
+            self._wake_reader()
 
     def fail(self, failure: Failure) -> None:
         """End it for the reader, unless it has ended. What has come before is still handed out."""
         if not self.over and self.failure is None:
             self.failure = failure
-            self._wake.set()
+            self._wake_reader()
 
     def evict(self, failure: Failure) -> None:
         """Make the reader go away, which is stuck in passing on what it took."""
@@ -88,9 +90,13 @@ class Attempt:
         while not self._inbox:
             if self.failure is not None:
                 raise self.failure
-            self._wake.clear()
-            await self._wake.wait()
+            self._wake = self._loop.create_future()
+            await self._wake
         ready, self._inbox = self._inbox, []
-        self._owed += sum(event.ByteSize() for event in ready)
+        self._owed += sum([event.ByteSize() for event in ready])
         self.taken_at = now()
         return ready
+
+    def _wake_reader(self) -> None:
+        if self._wake is not None and not self._wake.done():
+            self._wake.set_result(None)

@@ -80,11 +80,30 @@ class Generation:
         Raises:
             Failure: why there is no answer, or no whole one.
         """
+        # One generator and no more: each list would pass every generator that this one stood in.
+        with self._recorded():
+            placed = await self._place()
+            while True:
+                run = self._begin(placed)
+                try:
+                    with self._reported(run):
+                        await self._wait(to_seconds(placed.delay))
+                        with self._attempt(run) as attempt:
+                            while not run.finished:
+                                yield await self._next(attempt, run)
+                    return
+                except Failure as failure:
+                    if self._committed or failure.reason in _FINAL:
+                        raise
+                    outcome = self._outcome(run, failure, wanted=True)
+                    placed = await self._placements.after_failure(placed, outcome, failure, self._entry.call.deadline)
+
+    @contextlib.contextmanager
+    def _recorded(self) -> Iterator[None]:
+        """Record the request at its end."""
         failure: Failure | None = _CRASHED
         try:
-            async with contextlib.aclosing(self._attempts()) as attempts:
-                async for ready in attempts:
-                    yield ready
+            yield
             failure = None
         except Failure as why:
             failure = why
@@ -96,42 +115,30 @@ class Generation:
             self._left()
             self._recorder.end(self._entry, failure)
 
-    async def _attempts(self) -> AsyncGenerator[Events, None]:
+    async def _place(self) -> placement.Placement:
         call = self._entry.call
         ask = placement_ask(self.id, call.spec, call.deadline.left(now=self._loop.time()))
-        placed = await self._placements.place(ask, call.deadline)
-        while True:
-            run = _Run(placed, self._loop.time())
-            self.provider, self.attempts = placed.provider, self.attempts + 1
-            self.queue_seconds = run.begun_at - self._begun_at
-            self._entry.attempt_begins(placed)
-            try:
-                async with contextlib.aclosing(self._run(run)) as events:
-                    async for ready in events:
-                        yield ready
-                return
-            except Failure as failure:
-                if self._committed or failure.reason in _FINAL:
-                    raise
-                outcome = self._outcome(run, failure, wanted=True)
-                placed = await self._placements.after_failure(placed, outcome, failure, call.deadline)
+        return await self._placements.place(ask, call.deadline)
 
-    async def _run(self, run: "_Run") -> AsyncGenerator[Events, None]:
-        """One attempt. Its end is reported to the router here, unless another is to follow."""
-        failure: Failure | None = self._gone
+    def _begin(self, placed: placement.Placement) -> "_Run":
+        run = _Run(placed, self._loop.time())
+        self.provider, self.attempts = placed.provider, self.attempts + 1
+        self.queue_seconds = run.begun_at - self._begun_at
+        self._entry.attempt_begins(placed)
+        return run
+
+    @contextlib.contextmanager
+    def _reported(self, run: "_Run") -> Iterator[None]:
+        """Record an attempt at its end, and tell the router, unless another is to follow."""
+        failure: Failure | None = None
         try:
-            await self._wait(to_seconds(run.placed.delay))
-            with self._sessions.to(run.placed.address).attempt(self._start(run)) as attempt, self._bounded(attempt):
-                try:
-                    async for ready in self._relayed(attempt, run):
-                        yield ready
-                finally:
-                    # A reader that does not read is made to go away; the reason is the attempt's.
-                    failure = self._gone = attempt.failure or self._gone
-            failure = None
+            yield
         except Failure as why:
             failure = _interrupted(why) if self._committed else why
             raise failure from why
+        except BaseException:
+            failure = self._gone
+            raise
         finally:
             if self._entry.usage is None:
                 self._entry.usage = run.usage  # counted, where the worker did not get to tell
@@ -140,25 +147,29 @@ class Generation:
             if final:
                 self._placements.ended(self._outcome(run, failure, wanted=False))
 
-    async def _relayed(self, attempt: Attempt, run: "_Run") -> AsyncGenerator[Events, None]:
-        held: Events = []
-        while True:
-            ready = await attempt.events(now=self._loop.time)
-            whole = ready[-1].HasField("finished")
-            if whole:
-                _require_reasons(ready[-1].finished)
-            if not self._committed:
-                held += ready
-                if held[-1].HasField("started"):
-                    continue  # an attempt that has only begun may still be replaced
-                self._commit(held, run)
-                ready, held = held, []
-            run.count(ready)
-            if whole:
-                self._finished(ready[-1].finished, run)
-                yield ready
-                return
-            yield ready
+    @contextlib.contextmanager
+    def _attempt(self, run: "_Run") -> Iterator[Attempt]:
+        with self._sessions.to(run.placed.address).attempt(self._start(run)) as attempt, self._bounded(attempt):
+            try:
+                yield attempt
+            finally:
+                # A reader that does not read is made to go away; the reason is the attempt's.
+                self._gone = attempt.failure or self._gone
+
+    async def _next(self, attempt: Attempt, run: "_Run") -> Events:
+        """What to pass on next: never only that an attempt has begun, since it may still be replaced."""
+        ready = await attempt.events(now=self._loop.time)
+        while not self._committed and ready[-1].HasField("started"):
+            ready += await attempt.events(now=self._loop.time)
+        whole = ready[-1].HasField("finished")
+        if whole:
+            _require_reasons(ready[-1].finished)
+        if not self._committed:
+            self._commit(ready, run)
+        run.count(ready)
+        if whole:
+            self._finished(ready[-1].finished, run)
+        return ready
 
     def _commit(self, held: Events, run: "_Run") -> None:
         self._committed = True
@@ -169,6 +180,7 @@ class Generation:
         self._placements.first_content(placement.FirstContent(attempt_id=run.placed.attempt_id, latency=latency))
 
     def _finished(self, finished: generation.Finished, run: "_Run") -> None:
+        run.finished = True
         run.usage = self._entry.usage = finished.usage
         self._entry.finish_reasons = tuple(finished.reasons)
 
@@ -239,10 +251,11 @@ class _Run:
         self.begun_at = begun_at
         self.first_content_at: float | None = None
         self.usage: generation.Usage | None = None
+        self.finished = False
 
     def count(self, ready: Events) -> None:
         """Count tokens as they pass, for attempts that end without telling."""
-        tokens = sum(event.delta.tokens for event in ready if event.HasField("delta"))
+        tokens = sum([event.delta.tokens for event in ready])  # 0 of an event that is no delta
         if tokens:
             if self.usage is None:
                 self.usage = generation.Usage(estimated=True)
