@@ -1,0 +1,1 @@
+"""Side-by-side measurements of a running mesh, for anyone to repeat."""

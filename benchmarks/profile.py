@@ -1,0 +1,117 @@
+"""Where a gateway's CPU goes: threads by the kernel's accounting, the main thread's layers by py-spy's samples."""
+
+import collections
+import pathlib
+import re
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterable, Sequence
+
+from benchmarks.child import child
+from benchmarks.measure import Load, measure
+from benchmarks.system import System
+
+_RATE = 400
+
+_WAITING = re.compile(r"epoll_p?wait ")
+_SEND = re.compile(r"sendmsg ")
+_WAKE = re.compile(r"(eventfd_write|write|syscall|sock_recv\w*|recv) \(")
+_GRPC = "cygrpc"
+# The first that matches the Python frame nearest to the leaf. None: its caller says what it was for.
+_PYTHON: Sequence[tuple[str, str | None]] = (
+    ("Queue.get ", "attempt: waiting for events, credit"),
+    ("asyncio/", None),
+    ("json/", None),
+    ("gateway/session.py", "session: reading, parsing, handing out"),
+    ("grpc/aio/_call.py", "session: reading, parsing, handing out"),
+    ("grpc/_common.py", "session: reading, parsing, handing out"),
+    ("Gateway.read ", "session: reading, parsing, handing out"),
+    ("Attempt.deliver", "session: reading, parsing, handing out"),
+    ("Attempt._wake", "session: reading, parsing, handing out"),
+    ("gateway/attempt.py", "attempt: waiting for events, credit"),
+    ("gateway/relay.py", "relay: commit, counting, generators"),
+    ("openai/response.py", "SSE codec"),
+    ("skeleton/sse.py", "SSE codec"),
+    ("openai/face.py", "face"),
+    ("skeleton/gateway.py", "face"),
+    ("chassis/", "chassis: interceptor, logs, metrics"),
+    ("gateway/spool", "recorder and spool"),
+    ("gateway/recorder.py", "recorder and spool"),
+    ("gateway/placement.py", "placement and fleet"),
+    ("gateway/fleet.py", "placement and fleet"),
+)
+_WRITE = "face: context.write (serialize, HTTP/2 frames)"
+_BODY = "face: building HttpBody, resuming"
+
+
+def layer(stack: Sequence[str]) -> str | None:
+    """What a sample of the main thread was for; None when it was waiting. `stack` begins at the root."""
+    in_grpc = False
+    for frame in reversed(stack):
+        if _WAITING.match(frame):
+            return None
+        if _SEND.match(frame):
+            return "system call: sending to the edge"
+        if _WAKE.match(frame):
+            return "system calls: waking threads and the loop"
+        in_grpc = in_grpc or _GRPC in frame
+        if ".py:" in frame:
+            name = next((name for mark, name in _PYTHON if mark in frame), None)
+            if name == "face":
+                return _WRITE if in_grpc else _BODY
+            if name is not None:
+                return name
+    return "grpc.aio: completions, tasks" if in_grpc else "event loop: uvloop, asyncio"
+
+
+def fold(lines: Iterable[str]) -> collections.Counter[str]:
+    """Samples of the main thread by layer, from py-spy's raw format."""
+    layers: collections.Counter[str] = collections.Counter()
+    for line in lines:
+        path, _, count = line.rpartition(" ")
+        stack = path.split(";")
+        if any("<module>" in frame for frame in stack) and (name := layer(stack)) is not None:
+            layers[name] += int(count)
+    return layers
+
+
+def profile(system: System, load: Load, *, seconds: float) -> dict[str, float]:
+    """µs of the gateway's CPU per token, by layer. What is not the main thread's goes by the thread's name.
+
+    The costs are those of a window without the profiler; its samples only share out the main thread's.
+    """
+    window = measure(system, load, seconds=seconds)
+    threads = {name: ns / 1e3 / window.units for name, ns in window.processes["gateway"].threads.items()}
+    layers = fold(_samples(system, load, seconds=seconds))
+    main = threads.pop("main")
+    shares = {name: main * count / layers.total() for name, count in layers.items()}
+    return shares | {f"thread: {_THREADS.get(name, name)}": us for name, us in threads.items()}
+
+
+# grpc.aio's own thread has no name but the process's.
+_THREADS = {"python": "grpc.aio's poller and Python's own", "event_engine": "gRPC's event engine"}
+
+
+def _samples(system: System, load: Load, *, seconds: float) -> list[str]:
+    arguments = (load.kind, "--port", str(system.port), "--connections", str(load.connections))
+    with child("benchmarks.client", *arguments, seconds=60), tempfile.NamedTemporaryFile("r", suffix=".txt") as raw:
+        time.sleep(1.0)
+        pid = str(system.processes["gateway"][0])
+        command = ["py-spy", "record", "--native", "--format", "raw", "-o", raw.name, "-p", pid]
+        command += ["-r", str(_RATE), "-d", str(round(seconds))]
+        subprocess.run(command, check=True, capture_output=True, timeout=seconds + 60)
+        return pathlib.Path(raw.name).read_text(encoding="utf-8").splitlines()
+
+
+def table(profiles: dict[str, dict[str, float]]) -> str:
+    """One row for each layer, one column for each system, and the difference of the first two."""
+    names = sorted({name for one in profiles.values() for name in one}, key=lambda name: ("thread" in name, name))
+    width = max(len(name) for name in names)
+    systems = list(profiles)
+    lines = [" " * width + "".join(f"{name:>12}" for name in systems) + "  difference"]
+    for name in [*names, "sum"]:
+        values = [sum(one.values()) if name == "sum" else one.get(name, 0.0) for one in profiles.values()]
+        if max(values) >= 0.05:
+            lines.append(f"{name:<{width}}" + "".join(f"{value:12.1f}" for value in (*values, values[0] - values[1])))
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,98 @@
+"""What is measured: something that serves chat completions on a port, made of named processes."""
+
+import contextlib
+import dataclasses
+import json
+import os
+import pathlib
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+
+from benchmarks.child import ROOT, child
+
+_UP_SECONDS = 120.0
+
+_CONFIG = """
+gateway: {{drain_seconds: 1}}
+providers:
+  echo: {{kind: echo, workers: {workers}, token_ms: {token_ms}, drain_seconds: 1}}
+models:
+  - name: echo
+    routes: [{{provider: echo}}]
+"""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class System:
+    """A running system. `processes` maps roles to process ids."""
+
+    name: str
+    port: int
+    processes: Mapping[str, Sequence[int]]
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextlib.contextmanager
+def temporary_home() -> Iterator[pathlib.Path]:
+    """A short directory, since unix sockets live below it."""
+    home = pathlib.Path(tempfile.mkdtemp(prefix="hb-"))
+    try:
+        yield home
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def mesh(*, workers: int, token_ms: float) -> Iterator[System]:
+    """A whole mesh, run by the `hybrid` command."""
+    with temporary_home() as home:
+        port = free_port()
+        config = home / "hybrid.yaml"
+        config.write_text(_CONFIG.format(workers=workers, token_ms=token_ms), encoding="utf-8")
+        try:
+            _hybrid(home, "up", "--detach", "--port", str(port))
+            yield System("mesh", port, _processes(home))
+        finally:
+            _hybrid(home, "down")
+
+
+@contextlib.contextmanager
+def source(*, token_ms: float) -> Iterator[System]:
+    """A plain server that paces bytes to its connections: what the client and the machine do without a mesh."""
+    port = free_port()
+    with child("benchmarks.source", "--port", str(port), "--token-ms", str(token_ms)) as process:
+        yield System("source", port, {"source": [process.pid]})
+
+
+def _hybrid(home: pathlib.Path, *arguments: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "services.cli", *arguments, "--home", str(home)],
+        env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT}/gen"},
+        capture_output=True,
+        text=True,
+        timeout=_UP_SECONDS,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise RuntimeError(f"hybrid {arguments[0]}: {done.stdout}\n{done.stderr}")
+
+
+def _processes(home: pathlib.Path) -> dict[str, list[int]]:
+    state = json.loads((home / "run/supervisor.json").read_text(encoding="utf-8"))
+    roles: dict[str, list[int]] = {"supervisor": [state["pid"]]}
+    for process in state["processes"]:
+        if process["state"] == "ready" and process["pid"]:
+            role = "worker" if process["name"].startswith("echo-") else process["name"]
+            roles.setdefault(role, []).append(process["pid"])
+    return roles

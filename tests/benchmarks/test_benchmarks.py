@@ -1,0 +1,159 @@
+"""That a measurement measures: a short run of everything, and what is pure."""
+
+import asyncio
+import json
+import os
+import pathlib
+import subprocess
+import sys
+from typing import Literal
+
+import pytest
+
+from benchmarks import cpu, profile
+from benchmarks.client import Requests, Stream, Tally
+from benchmarks.measure import Load, measure
+from benchmarks.quantiles import quantile, spread
+from benchmarks.skeleton.running import skeleton
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+@pytest.mark.slow
+@pytest.mark.edge
+def test_a_short_run_has_sane_numbers(tmp_path: pathlib.Path) -> None:
+    asked = ["--mesh-only", "--rounds", "1", "--seconds", "1", "--streams", "8", "--requests", "2", "--name", "short"]
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks", "run", *asked, "--results", str(tmp_path)],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT}/gen"},
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    (path,) = tmp_path.glob("*-short.json")
+    cases = {(case["system"], case["load"]): case["figures"] for case in json.loads(path.read_text())["cases"]}
+    streams = cases["mesh", "8 streams"]
+    assert 400 < streams["tokens/s"]["median"] < 850  # 800 are offered
+    assert 1.0 <= streams["pieces per HTTP write"]["median"] < 2.0
+    for role in ("worker", "gateway", "envoy"):
+        assert 1.0 < streams[f"{role}, µs"]["median"] < 2_000.0
+        assert 50.0 < cases["mesh", "requests, 2 at once"][f"{role}, µs"]["median"] < 50_000.0
+    assert "| gateway, µs |" in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.edge
+@pytest.mark.parametrize("kind", ["streams", "requests"])
+def test_the_skeleton_answers_the_same_client(kind: Literal["streams", "requests"]) -> None:
+    with skeleton(token_ms=10) as system:
+        one = measure(system, Load(kind, 4), seconds=0.5)
+    assert all(one.cost(role) > 1.0 for role in ("worker", "gateway", "envoy"))
+    if kind == "streams":
+        assert 100 < one.units / one.seconds < 450  # 400 are offered
+
+
+def test_the_kernel_counts_what_a_process_burns() -> None:
+    before = cpu.sample({"me": [os.getpid()]})["me"]
+    sum(range(5_000_000))
+    used = cpu.sample({"me": [os.getpid()]})["me"] - before
+    assert used.ns > 10_000_000
+    assert used.threads["main"] == pytest.approx(used.ns, rel=0.2)
+
+
+def test_a_child_counts_with_its_parent_unless_it_has_a_name() -> None:
+    burn = "sum(range(5_000_000)); print(flush=True); input()"
+    with subprocess.Popen([sys.executable, "-c", burn], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        together = cpu.sample({"me": [os.getpid()]})["me"].ns
+        apart = cpu.sample({"me": [os.getpid()], "child": [child.pid]})
+        child.communicate(b"\n")
+    assert apart["child"].ns > 10_000_000
+    assert together >= apart["child"].ns
+    assert apart["me"].ns < together + 50_000_000
+
+
+class _Wire(asyncio.Transport):
+    """Keeps what is written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written: list[bytes] = []
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.written.append(bytes(data))
+
+
+def _chunk(text: bytes) -> bytes:
+    return f"{len(text):x}\r\n".encode() + text + b"\r\n"
+
+
+@pytest.mark.parametrize("size", [1, 7, 64, 10_000])
+def test_pieces_and_writes_are_counted_however_the_bytes_are_cut(size: int) -> None:
+    one, two = b'data: {"a":1}\n\n', b"data: 2\n\ndata: 3\n\n"
+    wire = b"HTTP/1.1 200 OK\r\nx: y\r\n\r\n" + _chunk(one) + _chunk(two) + _chunk(one)
+    tally = Tally()
+    stream = Stream(b"GET", tally, lambda: None)
+    stream.connection_made(_Wire())
+    for start in range(0, len(wire), size):
+        stream.data_received(wire[start : start + size])
+    assert (tally.pieces, tally.writes, tally.failures) == (4, 3, [])
+
+
+def test_the_next_request_is_sent_when_a_reply_is_whole() -> None:
+    tally, wire = Tally(), _Wire()
+    asking = Requests(b"ask", tally, lambda: None)
+    asking.connection_made(wire)
+    for part in (b"HTTP/1.1 200 OK\r\n\r\n", _chunk(b"{}")):
+        asking.data_received(part)
+    assert wire.written == [b"ask"]
+    asking.data_received(b"0\r\n\r\n")
+    assert (wire.written, tally.replies) == ([b"ask", b"ask"], 1)
+
+
+def test_an_answer_other_than_200_is_a_failure_of_the_measurement() -> None:
+    tally = Tally()
+    stream = Stream(b"GET", tally, lambda: None)
+    stream.connection_made(_Wire())
+    stream.data_received(b"HTTP/1.1 503 Service Unavailable\r\n\r\n")
+    assert len(tally.failures) == 1
+
+
+@pytest.mark.parametrize(
+    ("leaf", "expected"),
+    [
+        (("uv_run (core.c:4)", "epoll_pwait (libc.so.6)"), None),
+        (("WorkerSession._read (services/gateway/session.py:116)",), "session: reading, parsing, handing out"),
+        (
+            ("Attempt.events (services/gateway/attempt.py:92)", "Event.wait (asyncio/locks.py:210)"),
+            "attempt: waiting for events, credit",
+        ),
+        (("_Reply.write (services/gateway/openai/face.py:98)",), "face: building HttpBody, resuming"),
+        (
+            ("_Reply.write (services/gateway/openai/face.py:100)", "0x7f (grpc/_cython/cygrpc.so)"),
+            "face: context.write (serialize, HTTP/2 frames)",
+        ),
+        (("0x7f (grpc/_cython/cygrpc.so)", "sendmsg (libc.so.6)"), "system call: sending to the edge"),
+        (("0x7f (grpc/_cython/cygrpc.so)",), "grpc.aio: completions, tasks"),
+    ],
+)
+def test_a_sample_belongs_to_the_layer_nearest_to_its_leaf(leaf: tuple[str, ...], expected: str | None) -> None:
+    root = ("<module> (services/gateway/__main__.py:90)", "Runner.run (asyncio/runners.py:118)")
+    assert profile.layer((*root, *leaf)) == expected
+
+
+def test_other_threads_are_not_the_main_threads_samples() -> None:
+    lines = [
+        "<module> (x/__main__.py:1);_stream (services/gateway/openai/face.py:69) 3",
+        "Thread._bootstrap (threading.py:1002);SpoolWriter._run (services/gateway/spool/writer.py:81) 9",
+    ]
+    assert profile.fold(lines).total() == 3
+
+
+def test_quantiles_of_small_samples() -> None:
+    assert quantile([], 0.5) == 0
+    assert [quantile([1.0, 2.0, 3.0, 4.0], share) for share in (0.0, 0.5, 0.99)] == [1.0, 3.0, 4.0]
+    assert spread([3.0, 1.0, 2.0]) == {"median": 2.0, "min": 1.0, "max": 3.0}
