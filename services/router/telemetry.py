@@ -85,7 +85,12 @@ class Telemetry:
         label = reason if reason in _REASONS else "UNSPECIFIED"
         self._refusals.labels(label, stop.value if stop else "").inc()
         fields = {"stop": stop.value} if stop else {}
-        LOG.info("generation.refused", model=model, reason=label, generation_id=generation_id, **fields)
+        known = (
+            stop is not None or label != "MODEL_NOT_FOUND"
+        )  # else it is whatever the caller wrote, which may be anything
+        LOG.info(
+            "generation.refused", model=model if known else "other", reason=label, generation_id=generation_id, **fields
+        )
 
     def first_content(self, worker: str, seconds: float) -> None:
         """Observe a latency."""

@@ -72,3 +72,10 @@ def test_first_content_is_observed() -> None:
     scene.begin(placed, 0.2)
     labels = {"worker": placed.worker}
     assert registry.get_sample_value("hybrid_router_first_content_seconds_sum", labels) == 0.2
+
+
+def test_a_name_that_is_no_model_is_not_logged() -> None:
+    scene, _ = _scene()
+    with structlog.testing.capture_logs() as logs:
+        scene.refusal(name="whatever a caller wrote")
+    assert [line["model"] for line in logs] == ["other"]

@@ -1,0 +1,31 @@
+"""The metrics of a mesh's processes, read from their sockets."""
+
+import socket
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.mesh.driver import Mesh
+
+
+def exposition(mesh: Mesh, process: str) -> str:
+    """What a process tells, as it tells it."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(5)
+        connection.connect(f"{mesh.home}/run/{process}.metrics.sock")
+        connection.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert b" 200 " in head.splitlines()[0]
+    return body.decode()
+
+
+def total(mesh: Mesh, process: str, name: str, **labels: str) -> float:
+    """The sum of a metric's samples that have these labels."""
+    samples = [
+        sample.value
+        for family in text_string_to_metric_families(exposition(mesh, process))
+        for sample in family.samples
+        if sample.name == name and labels.items() <= sample.labels.items()
+    ]
+    assert samples, f"{process} tells no {name}"
+    return sum(samples)
