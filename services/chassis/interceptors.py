@@ -121,6 +121,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                     return
                 except Failure as failure:
                     observed.failure = failure
+                except grpc.aio.InternalError as error:  # nobody takes it: the caller's cancellation is on its way
+                    raise asyncio.CancelledError from error
                 except asyncio.CancelledError as cancelled:
                     observed.failure = _own_reason(cancelled)
                     if observed.failure is None:  # the caller went away, or the server stops

@@ -30,6 +30,8 @@ LOG = structlog.get_logger()
 
 # Long enough for a router that starts beside us; without one the gateway serves alone.
 _ROUTER_SECONDS = 2.0
+# How long telling those may take whose answers a stop interrupts.
+_FAREWELL_SECONDS = 1.0
 
 
 async def serve(config: mesh.MeshConfig) -> None:
@@ -73,7 +75,10 @@ async def serve(config: mesh.MeshConfig) -> None:
         await up.mark_serving()
         LOG.info("gateway.serving", config_version=config.version)
         await server.stop_requested()
-        await up.drain(seconds=settings.drain_seconds)
+        # An answer that the server cut would end like a whole one, at a client behind the edge: have it told first.
+        farewell = asyncio.get_running_loop().call_later(settings.drain_seconds, sessions.interrupt)
+        await up.drain(seconds=settings.drain_seconds + _FAREWELL_SECONDS)
+        farewell.cancel()
         for task in following:
             task.cancel()
 

@@ -36,7 +36,7 @@ class Attempt:
         self.id = attempt_id
         self.begun = False  # whether the worker has been heard of at all
         self.heard_at = now
-        self.over = False  # whether the worker has said its last
+        self.over = False  # whether the worker has said its last, or was told that nobody listens
         self.taken_at: float | None = None  # when the reader took what it is still passing on; None while it waits
         self._reader = asyncio.current_task()
         self._command = command

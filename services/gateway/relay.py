@@ -238,7 +238,11 @@ class Generation:
 
 
 # Failures after which nobody waits for another attempt.
-_FINAL = (reasons.ERROR_REASON_CANCELLED, reasons.ERROR_REASON_DEADLINE_EXCEEDED)
+_FINAL = (
+    reasons.ERROR_REASON_CANCELLED,
+    reasons.ERROR_REASON_DEADLINE_EXCEEDED,
+    reasons.ERROR_REASON_STREAM_INTERRUPTED,
+)
 # What is recorded of a request that a fault of ours ended; never raised.
 _CRASHED = Failure(reasons.ERROR_REASON_INTERNAL, "The gateway failed to handle the request.")
 

@@ -25,6 +25,9 @@ _MAX_START_BYTES = 60 << 20
 _FULL_BYTES = 4 << 20
 _SMALL_BYTES = 128  # more than any other command
 _SWEEP_SECONDS = 1.0
+# When a reader is given up for good. By then the edge has reset what came through it: a client behind it that reads on
+# would otherwise take the end of its stream for the end of the answer.
+_FORSAKEN_SECONDS = 3600.0
 
 
 class WorkerSession:
@@ -60,9 +63,7 @@ class WorkerSession:
             yield attempt
         finally:
             del self._attempts[attempt.id]
-            if not attempt.over:
-                cancel = session.CancelAttempt(attempt_id=attempt.id)
-                self._command(session.SessionCommand(cancel=cancel))
+            self._cancel(attempt)
 
     async def run(self) -> None:
         """Carry commands and events until the worker ends the stream or it breaks."""
@@ -88,20 +89,38 @@ class WorkerSession:
                     attempt.fail(_lost(self.address, why))
 
     def sweep(self, *, now: float, idle_seconds: float, slow_reader_seconds: float) -> None:
-        """Fail attempts whose worker has fallen silent, and end those whose reader does not read."""
+        """Fail attempts whose worker has fallen silent, or whose reader does not read."""
         for attempt in self._attempts.values():
-            if attempt.taken_at is not None:
-                if now - attempt.taken_at > slow_reader_seconds:
-                    LOG.warning("attempt.slow_reader", attempt_id=attempt.id)
-                    attempt.evict(Failure(reasons.ERROR_REASON_SLOW_CONSUMER, "The answer was not read for too long."))
-            elif attempt.begun and now - attempt.heard_at > idle_seconds:
-                attempt.fail(
-                    Failure(
-                        reasons.ERROR_REASON_DEADLINE_EXCEEDED,
-                        f"The worker sent nothing for {idle_seconds:g} seconds.",
-                        stage="idle",
+            if attempt.taken_at is None:
+                if attempt.begun and now - attempt.heard_at > idle_seconds:
+                    attempt.fail(
+                        Failure(
+                            reasons.ERROR_REASON_DEADLINE_EXCEEDED,
+                            f"The worker sent nothing for {idle_seconds:g} seconds.",
+                            stage="idle",
+                        )
                     )
-                )
+                continue
+            slow = Failure(reasons.ERROR_REASON_SLOW_CONSUMER, "The answer was not read for too long.")
+            stuck = now - attempt.taken_at
+            if stuck > _FORSAKEN_SECONDS:
+                attempt.evict(slow)
+            elif stuck > slow_reader_seconds and not attempt.over:
+                # The worker is free at once. The reader hears of it when it comes back: it cannot be told before.
+                LOG.warning("attempt.slow_reader", attempt_id=attempt.id)
+                attempt.fail(slow)
+                self._cancel(attempt)
+
+    def interrupt(self, failure: Failure) -> None:
+        """Fail every attempt."""
+        for attempt in self._attempts.values():
+            attempt.fail(failure)
+
+    def _cancel(self, attempt: Attempt) -> None:
+        """Tell the worker to stop, once, and unless it has."""
+        if not attempt.over:
+            attempt.over = True
+            self._command(session.SessionCommand(cancel=session.CancelAttempt(attempt_id=attempt.id)))
 
     def _command(self, command: session.SessionCommand, size: int = _SMALL_BYTES) -> None:
         if not self.open:
@@ -140,10 +159,17 @@ class Sessions:
     def __init__(self, tasks: asyncio.TaskGroup) -> None:
         self._tasks = tasks
         self._sessions: dict[str, WorkerSession] = {}
+        self._interrupted: Failure | None = None
         self._running: set[asyncio.Task[None]] = set()
 
     def to(self, address: str) -> WorkerSession:
-        """The session to a worker; opened when there is none."""
+        """The session to a worker; opened when there is none.
+
+        Raises:
+            Failure: the gateway stops.
+        """
+        if self._interrupted is not None:
+            raise self._interrupted
         current = self._sessions.get(address)
         if current is None or not current.open:
             current = self._sessions[address] = WorkerSession(address)
@@ -151,6 +177,14 @@ class Sessions:
             self._running.add(task)
             task.add_done_callback(self._running.discard)
         return current
+
+    def interrupt(self) -> None:
+        """The gateway stops: fail every attempt, so that callers are told, and begin no other."""
+        self._interrupted = Failure(
+            reasons.ERROR_REASON_STREAM_INTERRUPTED, "The gateway stops before the answer is whole.", retry_after=1.0
+        )
+        for one in self._sessions.values():
+            one.interrupt(self._interrupted)
 
     def close(self) -> None:
         """End every session."""

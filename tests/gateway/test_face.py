@@ -253,17 +253,60 @@ async def rest(call: Any) -> None:
         pass
 
 
-async def test_a_client_that_does_not_read_is_ended_and_recorded(served: Faces) -> None:
+async def stuck_client(served: Faces) -> Any:
+    """A call whose client has read once and no more, until the gateway is stuck in a write."""
     call = served.openai.CreateChatCompletion(body("floods", stream=True))
     await call.read()
     session = served.scene.sessions.to(served.scene.router.addresses[0])
 
+    now = asyncio.get_running_loop().time
+
     def stuck() -> bool:
-        waiting = (event.ByteSize() for attempt in session._attempts.values() for event in attempt._inbox)
-        return sum(waiting) > CREDIT_BYTES // 2
+        """Whether the window is used up and the reader is in one and the same write for a while."""
+        return any(
+            attempt._owed + sum(event.ByteSize() for event in attempt._inbox) >= CREDIT_BYTES
+            and attempt.taken_at is not None
+            and now() - attempt.taken_at > 0.2
+            for attempt in session._attempts.values()
+        )
 
     await eventually(stuck, seconds=10)
-    session.sweep(now=asyncio.get_running_loop().time() + 61, idle_seconds=60, slow_reader_seconds=60)
+    return call
+
+
+def sweep(served: Faces, seconds: float) -> None:
+    """Look after readers as if so many seconds had passed."""
+    now = asyncio.get_running_loop().time() + seconds
+    served.scene.sessions.to(served.scene.router.addresses[0]).sweep(now=now, idle_seconds=60, slow_reader_seconds=60)
+
+
+async def test_a_client_that_has_not_read_for_long_is_told_when_it_reads_on(served: Faces) -> None:
+    call = await stuck_client(served)
+    sweep(served, 61)
+    await eventually(lambda: served.scene.providers[0].closed == ["floods"], seconds=2)
+    last = b""
+    while (one := await asyncio.wait_for(call.read(), timeout=5)) is not grpc.aio.EOF:
+        last = one.data
+    assert json.loads(last.decode().split("\n\n")[-2].removeprefix("data: "))["error"]["code"] == "slow_consumer"
+    assert await call.code() == grpc.StatusCode.OK
+    assert served.scene.request.error_reason == "SLOW_CONSUMER"
+
+
+async def test_a_client_that_leaves_a_blocked_write_is_no_fault_of_ours(served: Faces) -> None:
+    with structlog.testing.capture_logs() as logs:
+        for _ in range(5):
+            call = await stuck_client(served)
+            call.cancel()
+            await eventually(lambda: not served.scene.placements._leases, seconds=2)
+        await eventually(lambda: len([line for line in logs if line["event"] == "rpc.finished"]) == 5, seconds=2)
+    assert {line["code"] for line in logs if line["event"] == "rpc.finished"} == {"Cancelled"}
+    assert {line["log_level"] for line in logs} == {"info"}
+    assert {record.request.outcome for record in served.scene.book.records} == {ledger.OUTCOME_CANCELLED}
+
+
+async def test_a_client_that_never_reads_on_is_ended(served: Faces) -> None:
+    call = await stuck_client(served)
+    sweep(served, 3601)
     await eventually(lambda: bool(served.scene.book.records), seconds=2)
     assert served.scene.request.error_reason == "SLOW_CONSUMER"
     with pytest.raises(grpc.aio.AioRpcError) as caught:

@@ -253,30 +253,87 @@ async def test_a_silent_worker_is_found_and_told_to_stop(two: Scene) -> None:
     await eventually(lambda: two.providers[0].closed == ["hangs_after"], seconds=1)
 
 
-@pytest.mark.parametrize("script", ["flood", "hangs_after", "whole"])
-async def test_a_reader_that_does_not_read_loses_its_attempt(two: Scene, script: str) -> None:
-    taken = asyncio.Event()
+class Stuck:
+    """A reader that takes one batch and stops, until it is let go."""
 
-    async def reads_once_and_stops() -> None:
-        async with contextlib.aclosing(two.begin(script).events()) as batches:
-            async for _ in batches:
-                taken.set()
-                await asyncio.get_running_loop().create_future()
+    def __init__(self, scene: Scene, script: str) -> None:
+        self.taken = asyncio.Event()
+        self.go = asyncio.Event()
+        self._scene = scene
+        self._script = script
 
-    stuck = asyncio.create_task(reads_once_and_stops())
-    await taken.wait()
-    now = asyncio.get_running_loop().time()
-    session = two.sessions.to(two.router.addresses[0])
-    session.sweep(now=now + 9, idle_seconds=1, slow_reader_seconds=10)
-    await asyncio.sleep(0)
-    assert not stuck.done()
-    session.sweep(now=now + 11, idle_seconds=1, slow_reader_seconds=10)
-    session.sweep(now=now + 12, idle_seconds=1, slow_reader_seconds=10)
-    with pytest.raises(asyncio.CancelledError):
-        await stuck
-    assert stuck.cancelling() == 1
+    async def read(self) -> str:
+        text = ""
+        async with contextlib.aclosing(self._scene.begin(self._script).events()) as batches:
+            async for events in batches:
+                text += text_of(events)
+                self.taken.set()
+                await self.go.wait()
+        return text
+
+    def sweep(self, seconds: float) -> None:
+        """Look after it as if so many seconds had passed."""
+        now = asyncio.get_running_loop().time() + seconds
+        session = self._scene.sessions.to(self._scene.router.addresses[0])
+        session.sweep(now=now, idle_seconds=1, slow_reader_seconds=10)
+
+
+@pytest.mark.parametrize("script", ["flood", "hangs_after"])
+async def test_a_reader_that_does_not_read_loses_its_attempt_and_is_told_when_it_reads(two: Scene, script: str) -> None:
+    reader = Stuck(two, script)
+    reading = asyncio.create_task(reader.read())
+    await reader.taken.wait()
+    reader.sweep(9)
+    neighbour = await two.run("whole")
+    assert (neighbour, script in two.providers[0].closed) == ("ab", False)
+    two.book.records.clear()
+    for seconds in (11, 12):
+        reader.sweep(seconds)
+    await eventually(lambda: script in two.providers[0].closed, seconds=1)
+    reader.go.set()
+    with pytest.raises(Failure) as caught:
+        await reading
+    assert caught.value.reason == reasons.ERROR_REASON_SLOW_CONSUMER
     assert two.request.error_reason == "SLOW_CONSUMER"
+
+
+async def test_a_slow_reader_of_an_answer_that_is_whole_still_gets_it(two: Scene) -> None:
+    reader = Stuck(two, "whole")
+    reading = asyncio.create_task(reader.read())
+    await reader.taken.wait()
+    reader.sweep(11)
+    reader.go.set()
+    assert await reading == "ab"
+    assert two.request.outcome == ledger.OUTCOME_SUCCESS
+
+
+@pytest.mark.parametrize("script", ["flood", "hangs_after", "whole"])
+async def test_a_reader_that_never_comes_back_is_ended(two: Scene, script: str) -> None:
+    reader = Stuck(two, script)
+    reading = asyncio.create_task(reader.read())
+    await reader.taken.wait()
+    for seconds in (11, 3601, 3602):
+        reader.sweep(seconds)
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+    assert reading.cancelling() == 1
+    assert two.request.error_reason == "SLOW_CONSUMER"
+
+
+@pytest.mark.parametrize("script", ["hangs_before", "hangs_after"])
+async def test_a_gateway_that_stops_tells_its_callers_and_tries_nothing_else(two: Scene, script: str) -> None:
+    reading = asyncio.create_task(two.run(script))
+    await eventually(lambda: two.providers[0].running == 1, seconds=2)
+    two.sessions.interrupt()
+    with pytest.raises(Failure) as caught:
+        await reading
+    assert (caught.value.reason, caught.value.retry_after) == (reasons.ERROR_REASON_STREAM_INTERRUPTED, 1.0)
+    assert two.request.error_reason == "STREAM_INTERRUPTED"
+    assert len(two.attempts) == 1
     await eventually(lambda: two.providers[0].closed == [script], seconds=1)
+    two.book.records.clear()
+    assert (await refused(two, "whole")).reason == reasons.ERROR_REASON_STREAM_INTERRUPTED
+    await eventually(lambda: len(two.router.said("outcome")) == 2, seconds=1)
 
 
 async def test_an_answer_that_comes_after_a_long_silence_blames_no_reader(two: Scene) -> None:

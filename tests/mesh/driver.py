@@ -103,6 +103,10 @@ class Mesh:
     def kill(self, process: str) -> None:
         os.kill(self.pid(process), signal.SIGKILL)
 
+    def terminate(self, process: str) -> None:
+        """Have one process stop by itself."""
+        os.kill(self.pid(process), signal.SIGTERM)
+
     def processes(self) -> list[psutil.Process]:
         """Every process that belongs to this mesh: its working directory or its command line names the home."""
         return [process for process in psutil.process_iter() if self._owns(process)]

@@ -125,3 +125,14 @@ async def test_a_client_that_leaves_frees_its_place_within_a_second(single: Mesh
     await stream.close()
     # `hybrid status` itself takes part of this second.
     await until(lambda: single.status()["workers"][0]["running"] == 0, seconds=2)
+
+
+async def test_a_gateway_that_stops_cuts_no_answer_short_in_silence(single: Mesh, client: openai.AsyncOpenAI) -> None:
+    started = asyncio.Event()
+    running = asyncio.create_task(streamed(client, started, tokens=100_000))
+    whole = asyncio.create_task(streamed(client, tokens=100))
+    await started.wait()
+    single.terminate("gateway")
+    assert await whole == 100
+    with pytest.raises(openai.APIError, match="gateway stops"):
+        await running

@@ -106,6 +106,8 @@ class _Reply:
             yield
         except Failure as failure:
             await self._fail(failure)
+        except grpc.aio.InternalError:  # a write that nobody takes: there is nobody to tell
+            raise
         except Exception as error:
             LOG.error("openai.crashed", error=type(error).__name__, exc_info=error)
             await self._fail(Failure(reasons.ERROR_REASON_INTERNAL, "The mesh failed to handle this request."))
