@@ -52,6 +52,7 @@ def render(config: MeshConfig, *, home: pathlib.Path, port: int | None = None) -
         "idle": f"{max(seconds, _LEAST_IDLE_SECONDS)}s",
         "longest": f"{max(seconds, _LEAST_LONGEST_SECONDS)}s",
         "max_requests": str(config.gateway.max_running + _MORE_REQUESTS),
+        "counted_services": json.dumps(_counted()),
         "lua": "run/envoy/edge.lua",
         "descriptors": f"run/envoy/{name}",
     }
@@ -109,6 +110,12 @@ def descriptor_set() -> bytes:
     for root in _ROOTS:
         add(root)
     return descriptor_pb2.FileDescriptorSet(file=files.values()).SerializeToString(deterministic=True)
+
+
+def _counted() -> list[dict[str, Any]]:
+    """The services that callers reach, with their methods, as Envoy's statistics name them."""
+    services = [service for root in _ROOTS for service in root.services_by_name.values()]
+    return [{"name": each.full_name, "method_names": [method.name for method in each.methods]} for each in services]
 
 
 def _template(name: str) -> str:

@@ -46,6 +46,10 @@ class Edge:
         lines = (await self._ask(f"/stats?filter=^{name}$")).splitlines()
         return int(lines[0].rpartition(": ")[2])
 
+    async def stats(self) -> list[str]:
+        """Names of all of Envoy's own statistics that there are."""
+        return [line.partition(": ")[0] for line in (await self._ask("/stats")).splitlines()]
+
     async def memory(self) -> int:
         """Bytes that Envoy has allocated. What the process holds says nothing: freed memory stays with it."""
         return int(json.loads(await self._ask("/memory"))["allocated"])

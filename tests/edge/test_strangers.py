@@ -1,0 +1,75 @@
+"""What strangers make up leaves nothing that grows: no statistics, no long lines in the log, no way past the gateway."""
+
+import asyncio
+import json
+import uuid
+
+import grpc
+import pytest
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
+
+pytestmark = [pytest.mark.edge, pytest.mark.asyncio(loop_scope="module")]
+
+REAL = "hybridinference.gateway.v1.InferenceService"
+
+
+async def call(channel, method):
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await channel.unary_unary(method)(b"", timeout=5)
+    return caught.value.code()
+
+
+async def test_invented_methods_models_and_paths_add_no_statistics(envoy, http):
+    async def ask(number):
+        for method in (f"/{REAL}/Invented{number}", f"/invented{number}.Service/Method"):
+            assert await call(channel, method) is grpc.StatusCode.UNIMPLEMENTED
+        for name in (f"invented{number}", f"in\"v'e\n\x00{number}"):
+            await http.post("/v1/chat/completions", json={"model": name})
+        # Headers by which Envoy names statistics, where it trusts the caller.
+        headers = {"x-envoy-upstream-alt-stat-name": f"invented{number}", "x-envoy-decorator-operation": "invented"}
+        await http.get(f"/v1/invented{number}", headers=headers)
+
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{envoy.port}") as channel:
+        await ask(0)  # the first of each kind may add what all share
+        before = await envoy.stats()
+        for number in range(1, 50):
+            await ask(number)
+        after = await envoy.stats()
+    assert not [line for line in after if "invented" in line.lower()]
+    assert len(after) == len(before)
+    assert any("InferenceService" in line for line in after) or any("OpenAIService" in line for line in after)
+
+
+async def test_long_headers_make_no_long_lines(envoy, http):
+    mark = uuid.uuid4().hex
+    headers = {"x-request-id": mark + "x" * 30_000, "user-agent": "y" * 20_000, "traceparent": "z" * 5_000}
+    assert (await http.get("/v1/models/" + "m" * 3_000, headers=headers)).status_code < 500
+    line = next(line for line in (await envoy.logged(mark)).splitlines() if mark in line)
+    assert len(line) < 1_500
+    assert json.loads(line)["request_id"].startswith(mark)
+
+
+async def test_what_callers_send_cannot_break_a_line(envoy, http):
+    mark = uuid.uuid4().hex
+    assert (await http.get(f"/v1/{mark}", headers={"user-agent": b"\x1b[31m"})).status_code == 400
+    await http.get(f"/v1/%0d%0a{mark}%1b[31m", headers={"user-agent": '","status":200} é\t\\'.encode()})
+    (line,) = (line for line in (await envoy.logged(mark)).splitlines() if mark in line)
+    assert "\x1b" not in line
+    assert json.loads(line)["status"] == 404
+
+
+async def test_only_the_gateways_own_services_are_there(envoy):
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{envoy.port}") as channel:
+        for method in ("router.v1.RouterService/WatchFleet", "worker.v1.WorkerService/Execute"):
+            assert await call(channel, f"/hybridinference.{method}") is grpc.StatusCode.UNIMPLEMENTED
+
+    def listed():
+        with grpc.insecure_channel(f"127.0.0.1:{envoy.port}") as channel:
+            return set(ProtoReflectionDescriptorDatabase(channel).get_services())
+
+    assert await asyncio.to_thread(listed) == {
+        REAL,
+        "hybridinference.gateway.v1.OpenAIService",
+        "grpc.health.v1.Health",
+        "grpc.reflection.v1alpha.ServerReflection",
+    }
