@@ -1,4 +1,4 @@
-"""What strangers make up leaves nothing that grows: no statistics, no long lines in the log, no way past the gateway."""
+"""What strangers make up leaves nothing that grows: no statistics, no long log lines, and no way past the gateway."""
 
 import asyncio
 import json
