@@ -15,6 +15,7 @@ import typer
 import yaml
 from google.rpc import code_pb2
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
+from hybridinference.worker.v1 import session_pb2
 
 from services.chassis import config, status
 from services.chassis.failure import Failure
@@ -227,7 +228,8 @@ def test_the_architecture_names_every_import_contract() -> None:
 
 def test_the_register_of_errors_is_what_the_tables_say() -> None:
     expected = []
-    for name, value in reasons.ErrorReason.items():
+    for name in reasons.ErrorReason.keys():
+        value = reasons.ErrorReason.Value(name)
         code = code_pb2.Code.Name(status.code_of(Failure(value, "")))
         http, kind, word = errors.TABLE[value]
         expected.append(f"| {name.removeprefix('ERROR_REASON_')} | {code} | {http} | `{kind}` | `{word}` |")
@@ -261,8 +263,8 @@ async def test_the_example_of_a_provider_works() -> None:
             fakes.running_worker(address, reverse) as running,
             fakes.gateway_session(running.address) as session,
         ):
-            start = fakes.session.StartAttempt(attempt_id="a", spec=fakes.spec(text="stressed"))
+            start = session_pb2.StartAttempt(attempt_id="a", spec=fakes.spec(text="stressed"))
             start.spec.model = "reverse"
-            await session.say(fakes.session.SessionCommand(start=start))
+            await session.say(session_pb2.SessionCommand(start=start))
             assert await session.outcome("a") is None
             assert session.text("a") == "desserts"
