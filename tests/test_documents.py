@@ -7,7 +7,7 @@ import pathlib
 import re
 import tempfile
 import tomllib
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import pydantic
 import pytest
@@ -228,8 +228,8 @@ def test_the_architecture_names_every_import_contract() -> None:
 
 def test_the_register_of_errors_is_what_the_tables_say() -> None:
     expected = []
-    for name in reasons.ErrorReason.keys():
-        value = reasons.ErrorReason.Value(name)
+    for name, number in reasons.ErrorReason.items():
+        value = cast(reasons.ErrorReason, number)
         code = code_pb2.Code.Name(status.code_of(Failure(value, "")))
         http, kind, word = errors.TABLE[value]
         expected.append(f"| {name.removeprefix('ERROR_REASON_')} | {code} | {http} | `{kind}` | `{word}` |")
