@@ -1,10 +1,11 @@
 """Structured logs: one JSON object a line, or a readable line on a terminal. Never a prompt, an answer or a key."""
 
+import contextlib
 import logging
 import sys
 import traceback
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TextIO
 
 import structlog
 
@@ -32,7 +33,7 @@ def configure(process: str, *, level: str = "info") -> None:
     structlog.configure(
         processors=[*shared, crash, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(_Lenient(sys.stderr)),  # type: ignore[arg-type]  # all it needs
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(process=process)
@@ -45,6 +46,23 @@ def configure(process: str, *, level: str = "info") -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+
+
+class _Lenient:
+    """A file that takes what it can: a disk that is full must not fail the call that a line is about."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    def write(self, text: str) -> None:
+        """Write, or do without."""
+        with contextlib.suppress(OSError):
+            self._file.write(text)
+
+    def flush(self) -> None:
+        """Flush, or do without."""
+        with contextlib.suppress(OSError):
+            self._file.flush()
 
 
 def _crash(error: BaseException) -> Iterator[str]:

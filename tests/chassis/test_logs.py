@@ -43,3 +43,18 @@ def test_a_line_is_a_json_object_and_a_crash_shows_frames_but_not_what_was_asked
     ):
         assert part in crash
     assert "diagnosis" not in ran.stderr
+
+
+def test_a_disk_that_is_full_fails_nobody() -> None:
+    program = """
+import logging, structlog, sys
+from services.chassis import logs
+logs.configure("tester")
+for _ in range(1000):
+    structlog.get_logger().info("thing.happened", text="x" * 100)
+    logging.getLogger("library").warning("mind this")
+print("still here")
+"""
+    with open("/dev/full", "wb") as full:
+        said = subprocess.check_output([sys.executable, "-c", program], stderr=full, text=True, timeout=20)
+    assert said == "still here\n"
