@@ -11,7 +11,6 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.live import Live
 
 from services.cli import surroundings
 from services.cli.home import Home
@@ -22,6 +21,7 @@ app = typer.Typer(
     name="hybrid",
     help="An inference mesh on this host: start it, watch it, talk to it.",
     no_args_is_help=True,
+    add_completion=False,
     pretty_exceptions_enable=False,
 )
 
@@ -32,7 +32,7 @@ DetachOption = Annotated[bool, typer.Option("--detach", help="Return when the me
 JsonOption = Annotated[bool, typer.Option("--json", help="For programs.")]
 
 _HOME = pathlib.Path(".hybrid")
-_WATCH_SECONDS = 1.0
+_PIPE_WIDTH = 1000
 
 
 @app.command()
@@ -55,7 +55,7 @@ def demo(
     port: PortOption = None,
     detach: DetachOption = False,
 ) -> None:
-    """Start a mesh with echo workers: nothing to install, nothing to load."""
+    """Start a mesh with echo workers: no engine to install, no model to load."""
     file = surroundings.DEMO if config is None else config.absolute()
     _start(_home(home), file, port, detach=detach, progress_fd=None)
 
@@ -85,15 +85,11 @@ def status(
     if as_json:
         print(json.dumps(module.look(place).to_json(), indent=2))
         return
-    console = Console()
-    found = module.rendered(module.look(place), now=time.time())
-    if not watch:
-        console.print(found)
-        return
-    with contextlib.suppress(KeyboardInterrupt), Live(found, console=console, auto_refresh=False) as live:
-        while True:
-            time.sleep(_WATCH_SECONDS)
-            live.update(module.rendered(module.look(place), now=time.time()), refresh=True)
+    if watch:
+        with contextlib.suppress(KeyboardInterrupt):
+            module.watch(place, _console())
+    else:
+        _console().print(module.rendered(module.look(place), now=time.time()))
 
 
 @app.command()
@@ -122,8 +118,11 @@ def requests(
     rows = module.recent(required(_home(home)), limit)
     if as_json:
         print(ledger.as_json(rows))
+    elif rows:
+        console = _console()
+        console.print(ledger.table(rows, width=console.width))
     else:
-        Console().print(ledger.table(rows))
+        print("no request so far")
 
 
 @app.command("check-config")
@@ -146,6 +145,11 @@ def version(home: HomeOption = _HOME) -> None:  # noqa: ARG001  # every subcomma
     print(module.version())
 
 
+def _console() -> Console:
+    # A file or a pipe has no edge at which to fold or cut.
+    return Console() if sys.stdout.isatty() else Console(width=_PIPE_WIDTH)
+
+
 def _home(path: pathlib.Path) -> Home:
     return Home(path.expanduser().resolve())
 
@@ -161,7 +165,7 @@ def _start(home: Home, config: pathlib.Path, port: int | None, *, detach: bool, 
         detached.serve(home, config, port, progress_fd)
     else:
         with contextlib.closing(to_terminal()) as progress:
-            foreground.up(home, config, port, progress)
+            foreground.up(home, config, port, progress, stopped_by="Ctrl-C")
 
 
 def main() -> None:
@@ -169,7 +173,7 @@ def main() -> None:
     # Being asked to end is Ctrl-C for every subcommand; the supervisor has handlers of its own once it runs.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        app()
+        app(prog_name="hybrid")
     except Problem as problem:
         print(problem, file=sys.stderr)
         sys.exit(problem.code)

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import shlex
 import signal
 import subprocess
 import sys
@@ -71,7 +72,7 @@ def serve(home: Home, config_file: pathlib.Path, port: int | None, descriptor: i
     """
     pipe = Pipe(descriptor)
     try:
-        up(home, config_file, port, pipe)
+        up(home, config_file, port, pipe, stopped_by=f"`hybrid down --home {shlex.quote(str(home.path))}`")
     except Problem as problem:
         pipe.failed(str(problem), problem.code)
         raise

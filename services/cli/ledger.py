@@ -12,6 +12,10 @@ from rich.table import Table
 
 _CONNECT_SECONDS = 5.0
 _QUERY_SECONDS = 10.0
+# From so many columns on a terminal has room for everything.
+_WIDE = 150
+_SECONDS_FROM = 10_000
+_CLOCK, _DAY = "%H:%M:%S", "%m-%d %H:%M"
 
 _RECENT = """
 SELECT generation_id, received_at, model, api, operation, streamed, outcome, error_reason, finish_reasons,
@@ -56,25 +60,28 @@ async def recent(dsn: str, limit: int) -> list[dict[str, Any]]:
     ]
 
 
-def table(rows: Sequence[dict[str, Any]]) -> Table:
-    """Rows of `recent`, for people."""
-    view = Table(box=None, header_style="bold", pad_edge=False)
-    for name in ("received", "id", "model", "outcome", "worker"):
-        view.add_column(name, no_wrap=name != "outcome")
-    for name in ("in", "out", "first token", "latency", "attempts"):
+def table(rows: Sequence[dict[str, Any]], *, width: int) -> Table:
+    """Rows of `recent`, for people. What does not fit into `width` is left out: ids, and the day where it is clear."""
+    wide = width >= _WIDE
+    view = Table(box=None, header_style="bold", pad_edge=False, collapse_padding=not wide)
+    for name in ("received UTC", "id", "model", "outcome", "worker") if wide else ("UTC", "model", "outcome", "worker"):
+        # The longest are the caller's words and reasons: they go on in a second line where they must.
+        view.add_column(name, no_wrap=name not in ("model", "outcome"), overflow="fold")
+    for name in ("in", "out", *(("first token", "latency", "attempts") if wide else ("first", "latency", "tries"))):
         view.add_column(name, justify="right", no_wrap=True)
     for row in rows:
-        good = row["outcome"] == "success"
+        at = datetime.datetime.fromisoformat(row["received_at"])
+        same_day = row["received_at"][:10] == rows[0]["received_at"][:10]
+        when = (f"{at:%Y-%m-%d %H:%M:%S}", row["generation_id"]) if wide else (f"{at:{_CLOCK if same_day else _DAY}}",)
         view.add_row(
-            row["received_at"].partition(".")[0].replace("T", " ").removesuffix("+00:00"),
-            row["generation_id"],
+            *when,
             escape(row["model"]),  # what the caller asked for
-            "success" if good else f"[red]{row['outcome']}[/] {escape(row['error_reason'] or '')}".rstrip(),
+            _outcome(row, wide=wide),
             row["worker"] or "-",
             str(row["input_tokens"]),
             str(row["output_tokens"]),
-            _milliseconds(row["first_token_ms"]),
-            _milliseconds(row["latency_ms"]),
+            _time(row["first_token_ms"]),
+            _time(row["latency_ms"]),
             str(row["attempts"]),
         )
     return view
@@ -85,8 +92,19 @@ def as_json(rows: Sequence[dict[str, Any]]) -> str:
     return json.dumps(rows, indent=2, ensure_ascii=False)
 
 
-def _milliseconds(value: float | None) -> str:
-    return "-" if value is None else f"{value:,.0f} ms"
+def _outcome(row: dict[str, Any], *, wide: bool) -> str:
+    if row["outcome"] == "success":
+        return "success"
+    reason = escape(row["error_reason"] or "")
+    if reason and not wide:
+        return f"[red]{reason}[/]"
+    return f"[red]{row['outcome']}[/] {reason}".rstrip()
+
+
+def _time(milliseconds: float | None) -> str:
+    if milliseconds is None:
+        return "-"
+    return f"{milliseconds:.0f} ms" if milliseconds < _SECONDS_FROM else f"{milliseconds / 1000:,.1f} s"
 
 
 def _plain(value: Any) -> Any:

@@ -3,9 +3,11 @@
 import asyncio
 import dataclasses
 import os
+import time
 from typing import Any
 
-from rich.console import Group
+from rich.console import Console, Group
+from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
@@ -14,6 +16,7 @@ from services.cli.home import Home
 from services.cli.running import running
 from services.cli.state import MeshState
 
+_WATCH_SECONDS = 1.0
 _STYLES = {
     "ready": "green",
     "done": "dim",
@@ -58,6 +61,14 @@ def look(home: Home) -> Status:
     return Status(str(home.path), mesh, asyncio.run(fleet(mesh.router)))
 
 
+def watch(home: Home, console: Console) -> None:
+    """Show what is the case now, and go on until interrupted."""
+    with Live(console=console, auto_refresh=False) as live:
+        while True:
+            live.update(rendered(look(home), now=time.time()), refresh=True)
+            time.sleep(_WATCH_SECONDS)
+
+
 def missing(mesh: MeshState) -> tuple[str, ...]:
     """Names of the processes that are not there, or not yet."""
     return tuple(process.name for process in mesh.processes if process.state not in ("ready", "done"))
@@ -73,7 +84,8 @@ def rendered(status: Status, *, now: float) -> Group | Text:
     notes = [Text(f"not there: {', '.join(absent)}", style="red")] if absent else []
     if status.workers is None:
         notes.append(Text("the router does not answer, so nothing is known of the workers", style="red"))
-    return Group(head, *notes, _processes(mesh, now), *([] if status.workers is None else [_workers(status.workers)]))
+    shown = Group(head, *notes, "", _processes(mesh, now))
+    return shown if status.workers is None else Group(shown, "", _workers(status.workers))
 
 
 def _processes(mesh: MeshState, now: float) -> Table:

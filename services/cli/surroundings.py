@@ -1,6 +1,8 @@
 """What the processes of a mesh find in their environment, and which configuration is meant when none is named."""
 
+import os
 import pathlib
+import tempfile
 from collections.abc import Mapping
 
 from services.cli.home import Home
@@ -13,6 +15,9 @@ CLONE = pathlib.Path(__file__).resolve().parents[2]
 MIGRATIONS = CLONE / "infrastructure" / "postgres" / "migrations"
 LOCAL = CLONE / "infrastructure" / "config" / "local.yaml"
 DEMO = CLONE / "infrastructure" / "config" / "demo.yaml"
+
+# The engine makes unix sockets there, with names of 36 bytes, and a socket's path has room for 107.
+_MOST_TEMPORARY_PATH = 107 - len("/") - 36
 
 # The built-in configuration names the model by this variable, since its directory is in a cache.
 MODEL_VARIABLE = "HYBRID_SMOLLM2"
@@ -31,6 +36,18 @@ def environment(base: Mapping[str, str]) -> dict[str, str]:
     paths = [str(CLONE), str(CLONE / "gen"), *filter(None, found.get("PYTHONPATH", "").split(":"))]
     found["PYTHONPATH"] = ":".join(dict.fromkeys(paths))
     return found
+
+
+def temporary(home: Home) -> pathlib.Path:
+    """Make what the processes take for /tmp, to be removed when the mesh ends; in the home, unless its path is long.
+
+    An engine leaves sockets behind even when it ends well, and more when it is killed.
+    """
+    directory = home.run / "tmp"
+    if len(os.fsencode(directory)) > _MOST_TEMPORARY_PATH:
+        return pathlib.Path(tempfile.mkdtemp(prefix="hybrid-"))
+    directory.mkdir(mode=0o700, exist_ok=True)
+    return directory
 
 
 def chosen_config(given: pathlib.Path | None, home: Home) -> pathlib.Path:

@@ -33,8 +33,8 @@ def load(config: pathlib.Path, environment: Mapping[str, str]) -> mesh.MeshConfi
         raise Problem("\n".join(error.problems), code=2) from error
 
 
-def up(home: Home, config_file: pathlib.Path, port: int | None, progress: Progress) -> None:
-    """Run a mesh until it is told to stop.
+def up(home: Home, config_file: pathlib.Path, port: int | None, progress: Progress, *, stopped_by: str) -> None:
+    """Run a mesh until it is told to stop; `stopped_by` says how one does that.
 
     Raises:
         Problem: it cannot be started, or did not become ready.
@@ -50,14 +50,16 @@ def up(home: Home, config_file: pathlib.Path, port: int | None, progress: Progre
         os.chdir(home.path)
         watchdog.clear(home.path, ())  # a machine that lost power leaves sockets behind
         home.pid.write_text(f"{os.getpid()}\n", encoding="ascii")
-        logfile.rotate(home.log("envoy-access"))  # Envoy opens it by itself
+        temporary = surroundings.temporary(home)
+        environment["TMPDIR"] = str(temporary)
         embedded = None
         try:
             _check_port(config.edge.host, edge_port)
+            os.close(logfile.open_log(home.log("envoy-access")))  # Envoy would let everybody read it
             embedded = postgres.prepare(home) if config.ledger.dsn is None else None
             specs = plan.specs(config, edge_port, _sources(config_file, config, home, edge_port), environment, embedded)
         except BaseException:
-            watchdog.clear(home.path, [embedded.socket] if embedded else [])
+            watchdog.clear(home.path, [temporary, *([embedded.socket] if embedded else [])])
             raise
         host = plan.reachable(config.edge.host)
         mesh_state = MeshState(
@@ -70,7 +72,10 @@ def up(home: Home, config_file: pathlib.Path, port: int | None, progress: Progre
             models=tuple(model.name for model in config.models),
         )
         welcome = examples(host, edge_port, config.models[0].name, grpcurl=find_grpcurl())
-        asyncio.run(_supervise(home, lock, specs, mesh_state, welcome, progress, embedded))
+        welcome += f"\n{stopped_by} stops it.\n"
+        # Removed even when this process is killed, when they are not in the home.
+        outside = (temporary, *([embedded.socket] if embedded else []))
+        asyncio.run(_supervise(home, lock, specs, mesh_state, welcome, progress, outside))
 
 
 async def _supervise(
@@ -80,11 +85,11 @@ async def _supervise(
     mesh_state: MeshState,
     welcome: str,
     progress: Progress,
-    embedded: postgres.Embedded | None,
+    outside: tuple[pathlib.Path, ...],
 ) -> None:
     async with open_children(home, lock) as children:
-        if embedded is not None:
-            children.remove_at_end(embedded.socket)
+        for path in outside:
+            children.remove_at_end(path)
         supervisor = Supervisor(
             specs, mesh=mesh_state, welcome=welcome, home=home, children=children, progress=progress
         )

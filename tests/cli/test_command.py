@@ -45,6 +45,12 @@ def test_an_argument_that_makes_no_sense_is_a_mistake_of_usage(home: Home) -> No
     assert hybrid("up", "--port", "70000", "--home", str(home.path)).returncode == 2
 
 
+def test_a_mistake_of_usage_names_the_command_as_the_user_typed_it() -> None:
+    done = hybrid("up", "--nope")
+    assert done.returncode == 2
+    assert "Usage: hybrid up " in done.stderr
+
+
 def test_stopping_what_does_not_run_is_fine(home: Home) -> None:
     done = hybrid("down", "--home", str(home.path))
     assert (done.returncode, done.stdout) == (0, "nothing is running\n")

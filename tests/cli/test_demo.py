@@ -75,6 +75,7 @@ def nothing_is_left(home: Home, edge: str, leaders: list[int]) -> None:
 
 def test_the_printed_examples_work_and_nothing_is_left_after_down(home: Home) -> None:
     with demo(home) as printed:
+        assert printed.endswith(f"`hybrid down --home {home.path}` stops it.\n\n")
         for line in (line for line in printed.splitlines() if line.startswith("  ")):
             answer = subprocess.run(line, shell=True, capture_output=True, text=True, timeout=SECONDS, check=True)
             assert "France?" in answer.stdout
@@ -83,6 +84,9 @@ def test_the_printed_examples_work_and_nothing_is_left_after_down(home: Home) ->
         assert found["ready"]
         assert [worker["health"] for worker in found["workers"]] == ["healthy", "healthy"]
         edge, leaders = found["mesh"]["edge"], groups(home)
+        worker = pathlib.Path(f"/proc/{found['workers'][0]['pid']}/environ").read_text().split("\0")
+        assert f"TMPDIR={home.run / 'tmp'}" in worker
+        assert not home.log("envoy-access").stat().st_mode & 0o077
         until = time.monotonic() + SECONDS
         while len(rows := json.loads(hybrid(home, "requests", "--json"))) < 4 and time.monotonic() < until:
             pass

@@ -4,6 +4,7 @@ import io
 import json
 import pathlib
 from collections.abc import Iterator
+from typing import Any
 
 import asyncpg
 import pytest
@@ -32,6 +33,13 @@ async def stored(dsn: str, *records: ledger_pb2.LedgerRecord) -> None:
     async with open_store(dsn) as store:
         rows = [parse(one.SerializeToString()) for one in records]
         await store.load("00000000-0000-4000-8000-000000000000", "1-a", 0, 1, rows)
+
+
+def printed(rows: list[dict[str, Any]], *, width: int) -> list[str]:
+    console = Console(file=io.StringIO(), width=width)
+    console.print(ledger.table(rows, width=width))
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue().splitlines()
 
 
 async def test_the_newest_come_first_and_no_more_than_asked_for(dsn: str) -> None:
@@ -92,10 +100,28 @@ async def test_the_table_shows_worker_tokens_times_and_attempts(dsn: str) -> Non
     failed.request.outcome, failed.request.error_reason = ledger_pb2.OUTCOME_ERROR, "NO_HEALTHY_WORKER"
     failed.request.model = "[red]x"
     await stored(dsn, record(seconds=1), failed)
-    console = Console(file=io.StringIO(), width=200)
-    console.print(ledger.table(await ledger.recent(dsn, 10)))
-    assert isinstance(console.file, io.StringIO)
-    header, first, second = console.file.getvalue().splitlines()
-    assert header.split()[:5] == ["received", "id", "model", "outcome", "worker"]
+    header, first, second = printed(await ledger.recent(dsn, 10), width=150)
+    assert header.split()[:6] == ["received", "UTC", "id", "model", "outcome", "worker"]
     assert first.split()[3:] == ["smollm2", "success", "local-0", "40", "8", "50", "ms", "250", "ms", "1"]
     assert second.split()[3:] == ["[red]x", "error", "NO_HEALTHY_WORKER", "-", "40", "8", "-", "250", "ms", "0"]
+
+
+async def test_on_a_narrow_terminal_nothing_that_is_shown_is_cut(dsn: str) -> None:
+    failed = record(seconds=1)
+    failed.request.outcome, failed.request.error_reason = ledger_pb2.OUTCOME_ERROR, "PROVIDER_OVERLOADED"
+    failed.request.ClearField("first_content_at")
+    await stored(dsn, record(), failed)
+    header, first, second = printed(await ledger.recent(dsn, 10), width=80)
+    assert header.split() == ["UTC", "model", "outcome", "worker", "in", "out", "first", "latency", "tries"]
+    assert first.split() == ["14:13:21", "smollm2", "PROVIDER_OVERLOADED", "local-0", "40", "8", "-", "250", "ms", "1"]
+    assert second.split() == ["14:13:20", "smollm2", "success", "local-0", "40", "8", "50", "ms", "250", "ms", "1"]
+
+
+async def test_the_day_is_shown_where_it_is_another_and_long_times_in_seconds(dsn: str) -> None:
+    await stored(dsn, record(), record(seconds=86_400))
+    rows = await ledger.recent(dsn, 10)
+    rows[0]["latency_ms"] = 612_345.6
+    _, new, old = printed(rows, width=80)
+    assert new.split()[:2] == ["14:13:20", "smollm2"]
+    assert "612.3 s" in new
+    assert old.startswith("09-21 14:13 smollm2")

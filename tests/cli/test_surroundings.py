@@ -1,6 +1,11 @@
 """Which configuration is meant, and what processes find."""
 
 import pathlib
+import shutil
+import socket
+import stat
+import tempfile
+import uuid
 
 import pytest
 
@@ -32,6 +37,37 @@ def test_code_is_found_before_what_the_user_has() -> None:
 
 def test_a_model_that_the_user_names_is_kept() -> None:
     assert surroundings.environment({"HYBRID_SMOLLM2": "/mine"})["HYBRID_SMOLLM2"] == "/mine"
+
+
+def test_temporary_files_are_kept_in_the_home(home: Home) -> None:
+    made = surroundings.temporary(home)
+    assert made == home.run / "tmp"
+    assert stat.S_IMODE(made.stat().st_mode) == 0o700
+
+
+def test_with_a_long_path_they_are_where_a_socket_can_be_made(tmp_path: pathlib.Path) -> None:
+    long = Home(tmp_path / ("x" * 80))
+    long.prepare()
+    made = surroundings.temporary(long)
+    try:
+        with socket.socket(socket.AF_UNIX) as engine:
+            engine.bind(str(made / str(uuid.uuid4())))
+    finally:
+        shutil.rmtree(made)
+
+
+def test_the_longest_path_in_a_home_has_room_for_a_socket() -> None:
+    base = pathlib.Path(tempfile.mkdtemp(dir="/tmp"))
+    try:
+        for length in range(50, 70):
+            home = Home(base / ("x" * (length - len(str(base)) - 1)))
+            home.prepare()
+            made = surroundings.temporary(home)
+            with socket.socket(socket.AF_UNIX) as engine:
+                engine.bind(str(made / str(uuid.uuid4())))
+            shutil.rmtree(made)
+    finally:
+        shutil.rmtree(base)
 
 
 @pytest.mark.parametrize("file", [surroundings.LOCAL, surroundings.DEMO])
