@@ -67,6 +67,10 @@ class Process:
             if self.state.state != "done":
                 self._enter("stopped")
 
+    def give_up(self) -> None:
+        """However it ends now, it is not started again."""
+        self._stopping.set()
+
     async def stop(self) -> None:
         """Ask it to end, and kill it when that takes too long."""
         self._stopping.set()

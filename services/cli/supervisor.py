@@ -45,6 +45,8 @@ class Supervisor:
     def stop(self) -> None:
         """Stop in order; the second time, kill."""
         if self._stop.is_set():
+            for process in self._processes.values():
+                process.give_up()
             self._children.kill()
         self._stop.set()
 

@@ -23,10 +23,11 @@ STANDIN = pathlib.Path(__file__).with_name("standin.py")
 
 
 class Said:
-    """Progress for the test that reads our standard output."""
+    """Progress for the test that reads our standard output, and in `told` what became of the processes."""
 
     def process(self, state: ProcessState) -> None:
-        pass
+        with pathlib.Path("told").open("a") as told:
+            told.write(f"{state.name} {state.state}\n")
 
     def phase(self, phase: MeshPhase) -> None:
         print(phase, flush=True)

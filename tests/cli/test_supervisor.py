@@ -156,6 +156,7 @@ def test_a_second_request_to_stop_kills(home: Home) -> None:
         supervising.send_signal(signal.SIGINT)
         assert supervising.wait(SECONDS) == 0
         assert not (home.path / "stopped").exists()
+        assert "restarting" not in (home.path / "told").read_text()
         nothing_is_left(home, pids)
 
 
