@@ -36,7 +36,9 @@ def load(path: pathlib.Path, model: type[Model], environment: Mapping[str, str] 
     """
     try:
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise ConfigError([f"{path}: cannot be read: {error.strerror or error}"]) from error
+    except UnicodeDecodeError as error:
         raise ConfigError([f"{path}: cannot be read: {error}"]) from error
     return parse(text, model, source=str(path), environment=os.environ if environment is None else environment)
 

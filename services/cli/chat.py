@@ -16,15 +16,20 @@ def chat(mesh: MeshState, question: str, model: str | None) -> None:
     """
     # The mesh retries by itself, knowing more than a client. The edge needs no key, but the SDK wants one.
     client = openai.OpenAI(base_url=f"{mesh.edge}/v1", api_key="none", max_retries=0, timeout=_SECONDS)
+    begun = False
     try:
         stream = client.chat.completions.create(
             model=model or mesh.models[0], messages=[{"role": "user", "content": question}], stream=True
         )
         for chunk in stream:
             for choice in chunk.choices:
+                begun = True
                 print(choice.delta.content or "", end="", flush=True)
     except openai.APIConnectionError as error:
         raise Problem(f"{mesh.edge} does not answer; `hybrid status` says what is missing") from error
     except openai.APIError as error:
-        raise Problem(error.message) from error
-    print()
+        said = error.body.get("message") if isinstance(error.body, dict) else None
+        raise Problem(str(said or error.message)) from error
+    finally:
+        if begun:  # also when it breaks off: what comes next begins a line
+            print()
