@@ -18,6 +18,8 @@ from services.cli.home import Home
 # until then. So there is no moment at which the supervisor can die and leave a process that nobody knows of.
 _ENTER = 'echo "add $$ $0" >&0 && exec "$@" </dev/null'
 _PR_SET_CHILD_SUBREAPER = 36
+# Sockets, logs, records: what a mesh makes is its user's alone.
+_UMASK = 0o077
 _CLOSE_SECONDS = 30.0
 _PAUSE_SECONDS = 0.01
 
@@ -60,6 +62,7 @@ class Children:
                 stderr=output,
                 cwd=self._home.path,
                 env=dict(environment),
+                umask=_UMASK,
                 start_new_session=True,
             )
         finally:

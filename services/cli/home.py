@@ -49,19 +49,21 @@ class Home:
         return self.logs / f"{name}.log"
 
     def prepare(self) -> None:
-        """Create what is missing, and see to it that nobody else can enter `run`.
+        """Create what is missing, and see to it that nobody else can enter `run` and `logs`.
 
         Raises:
-            Problem: a directory cannot be made, or `run` belongs to somebody else.
+            Problem: a directory cannot be made, or belongs to somebody else.
         """
         try:
             for directory in (self.path, self.logs, self.run):
-                directory.mkdir(parents=True, exist_ok=True)
+                # Nobody else's business either, until its owner says otherwise.
+                directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise Problem(
                 f"{self.path} cannot be used as home: {error.strerror}; choose another with --home"
             ) from error
-        found = self.run.lstat()
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
-            raise Problem(f"{self.run} is not a directory of yours; remove it, or choose another home with --home")
-        self.run.chmod(0o700)
+        for directory in (self.logs, self.run):
+            found = directory.lstat()
+            if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+                raise Problem(f"{directory} is not a directory of yours; remove it, or choose another home with --home")
+            directory.chmod(0o700)

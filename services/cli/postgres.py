@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 from collections.abc import Mapping
 
-from services.cli import readiness
+from services.cli import access, readiness
 from services.cli.home import Home
 from services.cli.problem import Problem
 from services.cli.spec import Spec
@@ -104,9 +104,8 @@ def prepare(home: Home) -> Embedded:
         if user is not None:
             os.chown(directory, user.pw_uid, user.pw_gid)
     if user is not None:
-        _let_through(home.postgres)
-        _let_through(socket)
-        _let_through(binaries / "postgres")
+        for path in (home.postgres, socket, binaries / "postgres"):
+            _let_through(path, user, home)
         if not (binaries / "postgres").stat().st_mode & stat.S_IXOTH:  # installed under a strict umask
             subprocess.run(["chmod", "-R", "o+rX", str(binaries.parent)], check=True, timeout=_HELPER_SECONDS)
     return Embedded(home, binaries, socket, _becoming(user))
@@ -143,12 +142,23 @@ def _system_user() -> pwd.struct_passwd:
         ) from error
 
 
-def _let_through(path: pathlib.Path) -> None:
-    """Let that user pass the directories above `path`: to pass, not to list them."""
+def _let_through(path: pathlib.Path, user: pwd.struct_passwd, home: Home) -> None:
+    """Let that user, and nobody else, pass the directories above `path`: to pass, not to list them."""
     for directory in path.parents:
-        mode = stat.S_IMODE(directory.stat().st_mode)
-        if not mode & stat.S_IXOTH:
-            directory.chmod(mode | stat.S_IXOTH)
+        found = directory.stat()
+        if found.st_mode & stat.S_IXOTH or found.st_uid == user.pw_uid:
+            continue
+        try:
+            access.let_pass(directory, user.pw_uid)
+        except OSError as error:
+            if directory == home.path:  # what is in there is closed by itself
+                directory.chmod(stat.S_IMODE(found.st_mode) | stat.S_IXOTH)
+                continue
+            # To let everybody pass instead would show them what else is in there.
+            raise Problem(
+                f"PostgreSQL runs as the user {user.pw_name}, who cannot enter {directory} ({error.strerror}); "
+                f"choose another home, run `chmod o+x {directory}`, or set ledger.dsn to a server of yours"
+            ) from error
 
 
 def _check_version(home: Home, binaries: pathlib.Path) -> None:

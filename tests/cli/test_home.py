@@ -10,10 +10,17 @@ from services.cli.home import Home
 from services.cli.problem import Problem
 
 
-def test_only_its_owner_can_enter_run(home: Home) -> None:
-    home.run.chmod(0o755)
+def test_only_its_owner_can_enter_run_and_logs(home: Home) -> None:
+    for directory in (home.run, home.logs):
+        directory.chmod(0o755)
     home.prepare()
-    assert stat.S_IMODE(home.run.stat().st_mode) == 0o700
+    assert {stat.S_IMODE(directory.stat().st_mode) for directory in (home.run, home.logs)} == {0o700}
+
+
+def test_a_home_that_is_made_is_its_owners_alone(tmp_path: pathlib.Path) -> None:
+    made = Home(tmp_path / "home")
+    made.prepare()
+    assert stat.S_IMODE(made.path.stat().st_mode) == 0o700
 
 
 def test_a_run_directory_that_leads_elsewhere_is_refused(home: Home, tmp_path: pathlib.Path) -> None:

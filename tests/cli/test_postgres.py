@@ -71,6 +71,7 @@ def test_nobody_else_can_reach_data_or_socket(home: Home) -> None:
     embedded = postgres.prepare(home)
     assert home.postgres.stat().st_mode & 0o066 == 0
     assert embedded.socket.stat().st_mode & 0o077 == 0
+    assert home.path.stat().st_mode & 0o007 == 0
 
 
 def test_a_home_deep_down_has_its_socket_elsewhere(home: Home) -> None:
