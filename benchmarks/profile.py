@@ -18,6 +18,7 @@ _WAITING = re.compile(r"epoll_p?wait ")
 _SEND = re.compile(r"sendmsg ")
 _WAKE = re.compile(r"(eventfd_write|write|syscall|sock_recv\w*|recv) \(")
 _GRPC = "cygrpc"
+_LOOP = "Runner.run "  # what is nearer to the root is how the process began
 # The first that matches the Python frame nearest to the leaf. None: its caller says what it was for.
 _PYTHON: Sequence[tuple[str, str | None]] = (
     ("Queue.get ", "attempt: waiting for events, credit"),
@@ -52,9 +53,11 @@ def layer(stack: Sequence[str]) -> str | None:
         if _WAITING.match(frame):
             return None
         if _SEND.match(frame):
-            return "system call: sending to the edge"
+            return "system calls: sending to a peer"
         if _WAKE.match(frame):
             return "system calls: waking threads and the loop"
+        if _LOOP in frame:
+            break
         in_grpc = in_grpc or _GRPC in frame
         if ".py:" in frame:
             name = next((name for mark, name in _PYTHON if mark in frame), None)

@@ -136,13 +136,14 @@ def test_an_answer_other_than_200_is_a_failure_of_the_measurement() -> None:
             ("_Reply.write (services/gateway/openai/face.py:100)", "0x7f (grpc/_cython/cygrpc.so)"),
             "face: context.write (serialize, HTTP/2 frames)",
         ),
-        (("0x7f (grpc/_cython/cygrpc.so)", "sendmsg (libc.so.6)"), "system call: sending to the edge"),
+        (("0x7f (grpc/_cython/cygrpc.so)", "sendmsg (libc.so.6)"), "system calls: sending to a peer"),
         (("0x7f (grpc/_cython/cygrpc.so)",), "grpc.aio: completions, tasks"),
     ],
 )
 def test_a_sample_belongs_to_the_layer_nearest_to_its_leaf(leaf: tuple[str, ...], expected: str | None) -> None:
-    root = ("<module> (services/gateway/__main__.py:90)", "Runner.run (asyncio/runners.py:118)")
-    assert profile.layer((*root, *leaf)) == expected
+    for program in ("services/gateway/__main__.py", "benchmarks/skeleton/gateway.py"):
+        root = (f"<module> ({program}:90)", f"main ({program}:80)", "Runner.run (asyncio/runners.py:118)")
+        assert profile.layer((*root, *leaf)) == expected
 
 
 def test_other_threads_are_not_the_main_threads_samples() -> None:
