@@ -9,6 +9,7 @@ from typing import Any
 
 import grpc
 import structlog
+from google.protobuf.message import DecodeError
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
@@ -77,7 +78,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             return handler
         method = handler_call_details.method
         coders = {
-            "request_deserializer": handler.request_deserializer,
+            # Of a stream the first message that cannot be read ends the call anyway, and peers of the mesh send none.
+            "request_deserializer": handler.request_deserializer if handler.request_streaming else _reader(handler),
             "response_serializer": handler.response_serializer,
         }
         if handler.response_streaming:
@@ -96,7 +98,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         async def call(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
             with self._running(method), _Observed(self._metrics, method, context) as observed:
                 try:
-                    return await handler(request, context)
+                    return await handler(_read(request), context)
                 except Failure as failure:
                     observed.failure = failure
                 except grpc.aio.AbortError:  # the handler has already said how the call ends
@@ -111,7 +113,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         async def call(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> None:
             with self._running(method), _Observed(self._metrics, method, context) as observed:
                 try:
-                    responses = handler(request, context)
+                    responses = handler(_read(request), context)
                     if inspect.isasyncgen(responses):
                         async with contextlib.aclosing(responses):
                             async for response in responses:
@@ -174,6 +176,28 @@ class _Observed:
 
 
 _CODE_NAMES = {code.value[0]: code.name.title().replace("_", "") for code in grpc.StatusCode} | {0: "OK"}
+
+
+class _Unreadable:
+    """Stands in for a request that could not be read: gRPC itself would answer UNKNOWN, uncounted, with a traceback."""
+
+
+def _reader(handler: Any) -> Callable[[bytes], Any] | None:
+    deserialize = handler.request_deserializer
+
+    def read(data: bytes) -> Any:
+        try:
+            return deserialize(data)
+        except DecodeError:
+            return _Unreadable()
+
+    return read if deserialize is not None else None
+
+
+def _read(request: Any) -> Any:
+    if isinstance(request, _Unreadable):
+        raise Failure(reasons.ERROR_REASON_SPEC_INVALID, "The request is not a message of the type that is expected.")
+    return request
 
 
 def _own_reason(cancelled: asyncio.CancelledError) -> Failure | None:

@@ -245,3 +245,21 @@ async def test_health_can_be_watched_and_is_quiet_in_the_log(serve: Any, logged:
         assert caught.value.code() is grpc.StatusCode.NOT_FOUND
         watch.cancel()
     assert [line for line in logged if line["event"] == "rpc.finished" and line["log_level"] != "debug"] == []
+
+
+@pytest.mark.parametrize("method", ["UnaryUnary", "UnaryStreamWritten"])
+@pytest.mark.parametrize("data", [b"\x0a\x05ab", b"\x0a\x01\xff", b"\x0b" * 200], ids=["cut", "no UTF-8", "deep"])
+async def test_a_request_that_cannot_be_read_is_the_callers_mistake(
+    serve: Any, logged: list[dict[str, Any]], method: str, data: bytes
+) -> None:
+    kind = grpc.unary_unary_rpc_method_handler if method == "UnaryUnary" else grpc.unary_stream_rpc_method_handler
+    handler = kind(_single, request_deserializer=health_pb2.HealthCheckRequest.FromString)
+    async with serve({method: handler}) as served:
+        path, channel = f"/test.Test/{method}", served.channel
+        answer = channel.unary_unary(path)(data) if method == "UnaryUnary" else channel.unary_stream(path)(data).read()
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await answer
+        assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+        assert status.from_rpc_error(caught.value).reason_name == "SPEC_INVALID"
+        assert served.handled(method, "InvalidArgument") == 1
+    assert [line["event"] for line in logged if line["log_level"] == "error"] == []
