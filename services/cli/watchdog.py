@@ -17,6 +17,10 @@ from collections.abc import Iterable
 _GRACE_SECONDS = 5.0
 _PAUSE_SECONDS = 0.02
 
+# What a mesh makes in `run` besides sockets.
+_DIRECTORIES = ("envoy", "tmp")
+_FILES = ("supervisor.json", "supervisor.new")
+
 
 class Register:
     """The process groups to end, each with the signal that asks it to, and the directories to remove."""
@@ -62,14 +66,20 @@ def _signal(group: int, number: int) -> bool:
 
 
 def clear(home: pathlib.Path, paths: Iterable[pathlib.Path]) -> None:
-    """Remove what only a running mesh has: everything in `run`, the pid file, and `paths`."""
+    """Remove what only a running mesh has: what it makes in `run`, the pid file, and `paths`.
+
+    Nothing else that is in `run`: whoever takes a directory with a `run` of its own for a home loses nothing.
+    """
     for path in paths:
         shutil.rmtree(path, ignore_errors=True)
     with contextlib.suppress(OSError):
         for entry in (home / "run").iterdir():
-            if entry.is_dir() and not entry.is_symlink():
-                shutil.rmtree(entry, ignore_errors=True)
-            else:
+            if entry.is_symlink():
+                continue
+            if entry.is_dir():
+                if entry.name in _DIRECTORIES:
+                    shutil.rmtree(entry, ignore_errors=True)
+            elif entry.is_socket() or entry.name in _FILES:
                 entry.unlink(missing_ok=True)
     (home / "supervisor.pid").unlink(missing_ok=True)
 

@@ -2,6 +2,7 @@
 
 import pathlib
 import signal
+import socket
 import subprocess
 import sys
 
@@ -41,16 +42,36 @@ def test_a_group_that_is_gone_is_no_mistake() -> None:
 
 
 def test_clearing_leaves_logs_and_data_alone(home: Home, tmp_path: pathlib.Path) -> None:
-    for name in ("run/a.sock", "run/envoy/edge.yaml", "logs/a.log", "postgres/data/x", "supervisor.pid"):
+    for name in (
+        "run/supervisor.json",
+        "run/envoy/edge.yaml",
+        "run/tmp/x",
+        "logs/a.log",
+        "postgres/x",
+        "supervisor.pid",
+    ):
         (home.path / name).parent.mkdir(parents=True, exist_ok=True)
         (home.path / name).write_text("")
-    outside = tmp_path / "kept"
-    outside.mkdir()
-    (home.run / "link").symlink_to(outside)
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind(str(home.run / "a.sock"))
     extra = tmp_path / "extra"
     extra.mkdir()
     clear(home.path, [extra])
     assert sorted(entry.name for entry in home.path.iterdir()) == ["logs", "postgres", "run"]
     assert list(home.run.iterdir()) == []
-    assert outside.exists()
     assert not extra.exists()
+
+
+def test_clearing_removes_nothing_that_no_mesh_has_made(home: Home, tmp_path: pathlib.Path) -> None:
+    outside = tmp_path / "kept"
+    outside.mkdir()
+    (outside / "file").write_text("")
+    for name in ("envoy", "supervisor.json"):
+        (home.run / name).symlink_to(outside)
+    (home.run / "experiments").mkdir()
+    (home.run / "experiments" / "1.csv").write_text("")
+    (home.run / "train.py").write_text("")
+    before = sorted(home.run.rglob("*"))
+    clear(home.path, [])
+    assert sorted(home.run.rglob("*")) == before
+    assert (outside / "file").exists()
