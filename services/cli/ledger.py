@@ -75,7 +75,7 @@ def table(rows: Sequence[dict[str, Any]], *, width: int) -> Table:
         when = (f"{at:%Y-%m-%d %H:%M:%S}", row["generation_id"]) if wide else (f"{at:{_CLOCK if same_day else _DAY}}",)
         view.add_row(
             *when,
-            escape(row["model"]),  # what the caller asked for
+            escape(_printable(row["model"])),  # what the caller asked for
             _outcome(row, wide=wide),
             row["worker"] or "-",
             str(row["input_tokens"]),
@@ -89,7 +89,12 @@ def table(rows: Sequence[dict[str, Any]], *, width: int) -> Table:
 
 def as_json(rows: Sequence[dict[str, Any]]) -> str:
     """Rows of `recent`, for programs."""
-    return json.dumps(rows, indent=2, ensure_ascii=False)
+    return json.dumps(rows, indent=2)  # ASCII: there are control characters beyond it, too
+
+
+def _printable(text: str) -> str:
+    """Text of a caller, as a terminal may see it: an escape sequence could rewrite what stands there."""
+    return "".join(character if character.isprintable() else "\ufffd" for character in text)
 
 
 def _outcome(row: dict[str, Any], *, wide: bool) -> str:

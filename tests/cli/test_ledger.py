@@ -125,3 +125,13 @@ async def test_the_day_is_shown_where_it_is_another_and_long_times_in_seconds(ds
     assert new.split()[:2] == ["14:13:20", "smollm2"]
     assert "612.3 s" in new
     assert old.startswith("09-21 14:13 smollm2")
+
+
+async def test_a_callers_words_cannot_command_the_terminal(dsn: str) -> None:
+    made = record(model="a\x1b[2J\x9b31m\u202eb[red]\r\n")
+    made.request.user = "\x1b]0;title\x07\x9bx"
+    await stored(dsn, made)
+    rows = await ledger.recent(dsn, 10)
+    for text in (*printed(rows, width=80), *printed(rows, width=160), *ledger.as_json(rows).splitlines()):
+        assert text.isprintable()
+    assert json.loads(ledger.as_json(rows))[0]["user_label"] == made.request.user
