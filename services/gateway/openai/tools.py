@@ -86,4 +86,4 @@ def json_text(value: object, path: str) -> str:
     try:
         return orjson.dumps(value).decode()
     except TypeError:  # the writer goes 254 levels deep, the reader 1024
-        refuse(path, "is nested too deeply.")
+        refuse(path, "is nested too deeply." if path else "The body is nested too deeply.")
