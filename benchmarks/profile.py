@@ -102,7 +102,8 @@ def _samples(system: System, load: Load, *, seconds: float) -> list[str]:
     with child("benchmarks.client", *arguments, seconds=60), tempfile.NamedTemporaryFile("r", suffix=".txt") as raw:
         time.sleep(1.0)
         pid = str(system.processes["gateway"][0])
-        command = [str(pathlib.Path(sys.executable).with_name("py-spy")), "record", "--native", "--format", "raw", "-o", raw.name, "-p", pid]
+        spy = str(pathlib.Path(sys.executable).with_name("py-spy"))
+        command = [spy, "record", "--native", "--format", "raw", "-o", raw.name, "-p", pid]
         command += ["-r", str(_RATE), "-d", str(round(seconds))]
         subprocess.run(command, check=True, capture_output=True, timeout=seconds + 60)
         return pathlib.Path(raw.name).read_text(encoding="utf-8").splitlines()
