@@ -30,9 +30,14 @@ def active(stats: str) -> int:
 
 async def _ask(admin: pathlib.Path, method: str, path: str) -> str:
     reader, writer = await asyncio.open_unix_connection(str(admin))
+    # Envoy refuses HTTP/1.0, so the answer may come in chunks; their sizes are lines of their own.
+    fields = "Host: envoy\r\nContent-Length: 0\r\nConnection: close\r\n"
     try:
-        writer.write(f"{method} {path} HTTP/1.0\r\nHost: envoy\r\nContent-Length: 0\r\n\r\n".encode())
+        writer.write(f"{method} {path} HTTP/1.1\r\n{fields}\r\n".encode())
         await writer.drain()
-        return (await reader.read()).decode(errors="replace")
+        answer = (await reader.read()).decode(errors="replace")
+        if not answer.startswith("HTTP/1.1 200 "):
+            raise ConnectionError(answer.partition("\r\n")[0])
+        return answer
     finally:
         writer.close()

@@ -94,6 +94,25 @@ def test_the_printed_examples_work_and_nothing_is_left_after_down(home: Home) ->
     nothing_is_left(home, edge, leaders)
 
 
+def test_a_running_answer_is_whole_when_the_mesh_is_stopped_meanwhile(home: Home) -> None:
+    with demo(home):
+        body = {
+            "model": "echo",
+            "stream": True,
+            "messages": [{"role": "user", "content": "x"}],
+            "echo": {"tokens": 100, "token_ms": 30},
+        }
+        request = urllib.request.Request(
+            f"{status(home)['mesh']['edge']}/v1/chat/completions", json.dumps(body).encode(), method="POST"
+        )
+        with urllib.request.urlopen(request, timeout=SECONDS) as answer:
+            first = answer.readline()
+            assert hybrid(home, "down") == "stopped\n"
+            events = [line for line in (first, *answer) if line.startswith(b"data: ")]
+        assert events[-1] == b"data: [DONE]\n"
+        assert len(events) > 100
+
+
 def test_a_mesh_whose_supervisor_is_killed_leaves_nothing_and_keeps_its_ledger(home: Home) -> None:
     with demo(home):
         hybrid(home, "chat", "one")

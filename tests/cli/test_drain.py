@@ -17,10 +17,16 @@ class Admin:
         self.asked: list[str] = []
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        method, path, _ = (await reader.readline()).decode().split()
+        method, path, version = (await reader.readline()).decode().split()
+        if version != "HTTP/1.1":
+            writer.write(b"HTTP/1.1 426 Upgrade Required\r\n\r\n")
+            writer.close()
+            return
         self.asked.append(f"{method} {path.partition('?')[0]}")
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
         if path.startswith("/stats"):
-            writer.write(f"HTTP/1.0 200 OK\r\n\r\nhttp.edge.downstream_rq_active: {self.running}\n".encode())
+            line = f"http.edge.downstream_rq_active: {self.running}\n"
+            writer.write(f"{len(line):x}\r\n{line}\r\n0\r\n\r\n".encode())
             self.running -= 1
         writer.close()
 
@@ -51,4 +57,4 @@ async def test_an_envoy_that_is_gone_needs_no_draining(home: Home) -> None:
 
 def test_requests_of_all_listeners_count() -> None:
     assert active("http.edge.downstream_rq_active: 2\nhttp.tls.downstream_rq_active: 3\nother: 9\n") == 5
-    assert active("HTTP/1.0 200 OK\n\n") == 0
+    assert active("HTTP/1.1 200 OK\n\n") == 0
