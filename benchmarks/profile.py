@@ -32,7 +32,7 @@ _PYTHON: Sequence[tuple[str, str | None]] = (
     ("Attempt.deliver", "session: reading, parsing, handing out"),
     ("Attempt._wake", "session: reading, parsing, handing out"),
     ("gateway/attempt.py", "attempt: waiting for events, credit"),
-    ("gateway/relay.py", "relay: commit, counting, generators"),
+    ("gateway/generation.py", "generation: commit, counting"),
     ("openai/response.py", "SSE codec"),
     ("skeleton/sse.py", "SSE codec"),
     ("openai/face.py", "face"),

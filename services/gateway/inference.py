@@ -16,8 +16,9 @@ from services.chassis.failure import Failure
 from services.gateway.arrival import Arrival
 from services.gateway.coalesce import coalesce
 from services.gateway.fold import Fold
+from services.gateway.generation import Generation
 from services.gateway.models import Models
-from services.gateway.relay import Generation, Relay
+from services.gateway.relay import Relay
 from services.gateway.validate import invalid
 
 Context = grpc.aio.ServicerContext[Any, Any]

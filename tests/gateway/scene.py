@@ -21,9 +21,10 @@ from services.chassis.deadline import Deadline
 from services.chassis.failure import Failure
 from services.gateway.call import Call
 from services.gateway.fleet import FleetView
+from services.gateway.generation import Generation
 from services.gateway.placement import Placements
 from services.gateway.recorder import Recorder
-from services.gateway.relay import Generation, Relay
+from services.gateway.relay import Relay
 from services.gateway.request_metrics import RequestMetrics
 from services.gateway.session import Sessions, open_sessions
 from tests.fakes import Script, ScriptedProvider, running_worker, spec

@@ -16,10 +16,11 @@ from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from services.chassis.failure import Failure
 from services.gateway.arrival import Arrival
 from services.gateway.fold import Fold
+from services.gateway.generation import Generation
 from services.gateway.models import Models
 from services.gateway.openai import errors, response
 from services.gateway.openai.request import ChatRequest, parse_chat
-from services.gateway.relay import Generation, Relay
+from services.gateway.relay import Relay
 
 LOG = structlog.get_logger()
 
