@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 import pydantic
 import yaml
 
+from services.chassis import mistake
+
 Model = TypeVar("Model", bound=pydantic.BaseModel)
 
 # The last alternative is anything else that begins like a variable: a mistake, rather than a strange password.
@@ -53,10 +55,8 @@ def parse(text: str, model: type[Model], *, source: str, environment: Mapping[st
     try:
         return model.model_validate(data)
     except pydantic.ValidationError as error:
-        details = error.errors(include_url=False)
-        # A bad item also makes its list too short: only the inner mistake is worth telling.
-        inner = [d for d in details if not any(_inside(other["loc"], d["loc"]) for other in details)]
-        raise ConfigError([reader.located(detail, model) for detail in inner]) from None
+        details = mistake.worth_telling(error.errors(include_url=False), reader.stands)
+        raise ConfigError([reader.located(detail, model) for detail in details]) from None
 
 
 def _composed(text: str, source: str) -> yaml.Node:
@@ -74,10 +74,6 @@ def _composed(text: str, source: str) -> yaml.Node:
     if node is None:
         raise ConfigError([f"{source}: the file is empty"])
     return node
-
-
-def _inside(inner: tuple[str | int, ...], outer: tuple[str | int, ...]) -> bool:
-    return len(inner) > len(outer) and inner[: len(outer)] == outer
 
 
 class _Reader:
@@ -163,7 +159,11 @@ class _Reader:
             return f"{self._source}:{line}: `{name}` is not known{hint}"
         if detail["type"] == "missing":
             return f"{self._source}:{line}: `{'.'.join(str(part) for part in (*known, *location[-1:]))}` is required"
-        return f"{self._source}:{line}: `{name}`: {detail['msg']}"
+        return f"{self._source}:{line}: {f'`{name}`: ' if known else ''}{mistake.said(detail)}"
+
+    def stands(self, location: mistake.Location) -> bool:
+        """Whether the last part of a location stands in the file: a branch of a union does not."""
+        return not location or self._stands(location, len(location) - 1)
 
     def _stands(self, location: tuple[Any, ...], index: int) -> bool:
         prefix = tuple(part for i, part in enumerate(location[:index]) if self._stands(location, i))

@@ -81,7 +81,10 @@ def test_the_version_does_not_depend_on_a_secret(tmp_path: pathlib.Path) -> None
         (_BASE.replace("unix:run/far.sock", "10.0.0.1:9000"), "two workers have the address 10.0.0.1:9000"),
         (_BASE.replace("unix:run/far.sock", "unix:run/worker-local-1.sock"), "two workers have the address unix:run/"),
         (_BASE.replace("far: {", "'a/b': {").replace("provider: far", "provider: a/b"), "provider `a/b`: a name is"),
-        (_BASE.replace("kind: echo", "kind: ecko"), "mesh.yaml:4: "),
+        (
+            _BASE.replace("kind: echo", "kind: ecko"),
+            "mesh.yaml:4: `providers.far`: `kind` is 'ecko', and must be one of",
+        ),
         (_BASE.replace("workers: 2", "workers: 0"), "mesh.yaml:3: `providers.local.workers`"),
         (_BASE.replace("workers: 2", "workers: []"), "mesh.yaml:3: `providers.local.workers`"),
         (_BASE.replace("role: fallback", "rolle: fallback"), "is not known; did you mean `role`?"),
@@ -89,11 +92,22 @@ def test_the_version_does_not_depend_on_a_secret(tmp_path: pathlib.Path) -> None
         (_BASE + "log: {level: loud}\n", "mesh.yaml:10: `log.level`"),
         ("models: []\nproviders: {}\n", "mesh.yaml:1: `models`"),
         ("models: [{name: x, routes: [{provider: y}]}]\n", "`providers` is required"),
-        (_BASE.replace("kind: echo, ", ""), "mesh.yaml:4: "),
+        (_BASE.replace("kind: echo, ", ""), "mesh.yaml:4: `providers.far`: `kind` is required"),
     ],
 )
 def test_a_mistake_is_told(tmp_path: pathlib.Path, text: str, says: str) -> None:
     assert says in problem(text, tmp_path)
+
+
+def test_a_mistake_is_told_once_and_in_plain_words(tmp_path: pathlib.Path) -> None:
+    told = problem(_BASE.replace("workers: 2", "workers: 0"), tmp_path)
+    assert told.count("providers.local.workers") == 1
+    assert "greater than or equal to 1" in told
+    told = problem("providers: {a-b: 3, c-d: {}}\nmodels: []\n", tmp_path)
+    assert "providers.a-b" in told
+    assert "providers.c-d" in told
+    told = problem(_BASE.replace("provider: local", "provider: locl"), tmp_path)
+    assert told.endswith("/mesh.yaml:2: model `smollm2`: no provider `locl`; there are: far, local")
 
 
 def test_the_configuration_cannot_be_changed(tmp_path: pathlib.Path) -> None:

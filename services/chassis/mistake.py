@@ -1,0 +1,32 @@
+"""What pydantic finds wrong with a configuration, told to the person who wrote the file."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+Location = tuple[str | int, ...]
+
+
+def worth_telling(details: Sequence[Any], stands: Callable[[Location], bool]) -> list[Any]:
+    """The mistakes less those that only follow from another one; `stands` is whether a location is one of the file."""
+    # A bad item also makes its list too short: only the inner mistake is worth telling.
+    inner = [d for d in details if not any(_inside(other["loc"], d["loc"]) for other in details)]
+    # Where a value may be of several types and is wrong as one of them, that it is none of the others says nothing.
+    branches = [d for d in inner if not stands(d["loc"])]
+    better = {d["loc"][:-1] for d in branches if not d["type"].endswith("_type")}
+    idle = [d for d in branches if d["type"].endswith("_type") and d["loc"][:-1] in better]
+    return [d for d in inner if d not in idle]
+
+
+def said(detail: Any) -> str:
+    """What is wrong with a value, less pydantic's own words where they say nothing to who wrote the file."""
+    context = detail.get("ctx", {})
+    tag = context.get("discriminator", "").strip("'")
+    if detail["type"] == "union_tag_not_found":
+        return f"`{tag}` is required"
+    if detail["type"] == "union_tag_invalid":
+        return f"`{tag}` is {context['tag']!r}, and must be one of {context['expected_tags']}"
+    return str(context["error"]) if detail["type"] == "value_error" else str(detail["msg"])
+
+
+def _inside(inner: Location, outer: Location) -> bool:
+    return len(inner) > len(outer) and inner[: len(outer)] == outer
