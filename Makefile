@@ -65,7 +65,7 @@ buf: googleapis  ## Lint the contracts, check their format, and that they break 
 	else echo "nothing is released yet: make protos-release"; fi
 
 protos-release: googleapis  ## Take the contracts as they are as the released ones.
-	$(BIN)/buf build protos -o protos/released.binpb
+	$(BIN)/buf build protos --exclude-source-info -o protos/released.binpb
 
 lint: dev-environment  ## Check style and format.
 	$(BIN)/ruff check
