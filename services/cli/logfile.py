@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import shutil
 
 _MOST_BYTES = 16 << 20
 _TAIL_BYTES = 64 << 10
@@ -11,6 +12,22 @@ def rotate(path: pathlib.Path) -> None:
     """Put a log aside as `<name>.log.1` when it has grown too big."""
     if size(path) > _MOST_BYTES:
         path.replace(path.with_suffix(path.suffix + ".1"))
+
+
+def cut(path: pathlib.Path) -> None:
+    """The same for a log that is being written: its writer appends, and goes on at the beginning.
+
+    A line that is written between the copy and the cut is lost. Without room for a copy the log grows on.
+    """
+    if size(path) > _MOST_BYTES:
+        aside = path.with_suffix(path.suffix + ".1")
+        aside.unlink(missing_ok=True)
+        try:
+            shutil.copy(path, aside)
+        except OSError:
+            aside.unlink(missing_ok=True)
+            return
+        os.truncate(path, 0)
 
 
 def open_log(path: pathlib.Path) -> int:

@@ -5,7 +5,7 @@ import contextlib
 import dataclasses
 from collections.abc import Sequence
 
-from services.cli import state
+from services.cli import logfile, state
 from services.cli.backoff import Backoff
 from services.cli.children import Children
 from services.cli.home import Home
@@ -17,6 +17,8 @@ from services.cli.state import MeshState, ProcessState
 
 # All of stopping, above the sum of what any single process is given in practice.
 _MARGIN_SECONDS = 30.0
+# A busy process writes some megabytes meanwhile.
+_LOG_SECONDS = 5.0
 
 
 class Supervisor:
@@ -60,10 +62,12 @@ class Supervisor:
             for process in self._processes.values():
                 tasks.create_task(self._supervise(process))
             starting = tasks.create_task(self._announce())
+            tending = tasks.create_task(self._tend_logs())
             await self._stop.wait()
             starting.cancel()
             self._enter("stopping")
             await self._stop_all()
+            tending.cancel()
         if self._failure is not None:
             raise Problem(self._failure)
 
@@ -81,6 +85,14 @@ class Supervisor:
         self._enter("ready")
         with contextlib.suppress(OSError):
             self._progress.ready(self._welcome)
+
+    async def _tend_logs(self) -> None:
+        """Keep logs small for as long as their processes live: a disk that they fill stops the mesh."""
+        while True:
+            await asyncio.sleep(_LOG_SECONDS)
+            for log in self._home.logs.glob("*.log"):
+                with contextlib.suppress(OSError):
+                    await asyncio.to_thread(logfile.cut, log)
 
     async def _stop_all(self) -> None:
         tiers = sorted({process.spec.tier for process in self._processes.values()}, reverse=True)

@@ -193,3 +193,12 @@ def test_a_mesh_may_be_started_again_as_soon_as_the_last_one_ends(home: Home, nu
         first.wait(SECONDS)
         with ready(home):
             assert mesh(home).state == "ready"
+
+
+def test_a_log_stays_small_while_its_process_runs(home: Home) -> None:
+    with ready(home):
+        log = home.log("left")
+        with log.open("ab") as file:
+            file.write(b"x" * (17 << 20))
+        until(lambda: log.stat().st_size < 1 << 20)
+        assert home.log("left").with_suffix(".log.1").stat().st_size >= 17 << 20
