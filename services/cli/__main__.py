@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from services.cli import surroundings
+from services.cli import lock, surroundings
 from services.cli.home import Home
 from services.cli.problem import Problem
 from services.cli.running import required
@@ -68,7 +68,10 @@ def down(
     """Stop the mesh: running requests may finish, then everything ends."""
     from services.cli import down as module
 
-    stopped = module.down(_home(home), seconds)
+    place = _home(home)
+    if lock.held(place):  # it may take a while
+        print("stopping; running requests may finish", file=sys.stderr)
+    stopped = module.down(place, seconds)
     print("stopped" if stopped else "nothing is running")
 
 

@@ -26,10 +26,12 @@ def chat(mesh: MeshState, question: str, model: str | None) -> None:
                 begun = True
                 print(choice.delta.content or "", end="", flush=True)
     except openai.APIConnectionError as error:
+        if begun:
+            raise Problem("the connection broke before the answer was whole") from error
         raise Problem(f"{mesh.edge} does not answer; `hybrid status` says what is missing") from error
     except openai.APIError as error:
         said = error.body.get("message") if isinstance(error.body, dict) else None
         raise Problem(str(said or error.message)) from error
     finally:
         if begun:  # also when it breaks off: what comes next begins a line
-            print()
+            print(flush=True)
