@@ -81,6 +81,12 @@ async def test_the_real_model_knows_the_capital_of_france(client: openai.AsyncOp
     assert answer.usage.completion_tokens == 8
 
 
+def test_nothing_but_the_edge_listens(local: Mesh) -> None:
+    ours = {process.pid for process in local.processes()}
+    listening = [one for one in psutil.net_connections("inet") if one.status == psutil.CONN_LISTEN and one.pid in ours]
+    assert [(one.laddr.ip, one.laddr.port) for one in listening] == [("127.0.0.1", local.port)]
+
+
 async def test_the_real_model_streams_and_is_accounted_for(local: Mesh, client: openai.AsyncOpenAI) -> None:
     arrivals, text, last = [], "", None
     stream = await client.chat.completions.create(

@@ -74,7 +74,7 @@ def build(config: VllmProvider, *, drain_seconds: float) -> Engine:
     if on_cpu:
         # A forked engine is up twice as fast as a spawned one. create_engine_config() has just set `spawn`.
         os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = "fork"
-    lifeline.arm_forks()
+    lifeline.arm_forks(secluded=on_cpu and model is not None and _alone(vllm_config.parallel_config))
     stats = EngineStats()
     llm = api.AsyncLLM.from_vllm_config(vllm_config, stat_loggers=[stat_logger(api.StatLoggerBase, stats)])
     # Templates quote the conversation when they reject it, and conversations are not logged. Not earlier: vLLM sets up
@@ -95,6 +95,11 @@ def build(config: VllmProvider, *, drain_seconds: float) -> Engine:
 
 def _nothing() -> None:
     pass
+
+
+def _alone(parallel: Any) -> bool:
+    """Whether one process is the whole engine, so that it has nobody to reach over a network."""
+    return bool(parallel.world_size == 1 and parallel.data_parallel_size == 1)
 
 
 def local_model(name: str) -> str | None:

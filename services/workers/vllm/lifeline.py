@@ -10,6 +10,12 @@ import multiprocessing
 import os
 import signal
 
+import structlog
+
+from services.workers.vllm import seclusion
+
+LOG = structlog.get_logger()
+
 _PR_SET_PDEATHSIG = 1
 
 
@@ -23,12 +29,20 @@ def arm() -> None:
 
 
 @functools.cache
-def arm_forks() -> None:
-    """Tie every child that this process will fork; a forked child does not run `arm`. Once per process is enough."""
-    os.register_at_fork(after_in_child=_begin_as_child)
+def arm_forks(*, secluded: bool) -> None:
+    """Tie every child that this process will fork; a forked child does not run `arm`. Once per process is enough.
+
+    With `secluded`, children also get a network of their own where the kernel allows it.
+    """
+    os.register_at_fork(after_in_child=functools.partial(_begin_as_child, secluded))
 
 
-def _begin_as_child() -> None:
+def _begin_as_child(secluded: bool) -> None:
+    if secluded:
+        try:
+            seclusion.seclude()  # first: it may take the wish for a signal back
+        except OSError as error:
+            LOG.warning("engine.not_secluded", error=str(error))
     _die_with_parent()
     # The pipe that wakes the worker's event loop on a signal is inherited too: a signal to the engine alone would make
     # the worker believe that it has been told to stop.

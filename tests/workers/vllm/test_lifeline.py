@@ -14,8 +14,8 @@ import pytest
 _FORKS = """
 import os, sys, time
 from services.workers.vllm import lifeline
-lifeline.arm_forks()
-lifeline.arm_forks()
+lifeline.arm_forks(secluded=True)
+lifeline.arm_forks(secluded=True)
 child = os.fork()
 if child == 0:
     os.write(int(sys.argv[1]), b"x")
@@ -43,7 +43,7 @@ if __name__ == "__main__":
     time.sleep(60)
 """
 
-_UNARMED = _FORKS.replace("lifeline.arm_forks()\n", "")
+_UNARMED = _FORKS.replace("lifeline.arm_forks(secluded=True)\n", "")
 
 
 def child_outlives(program: str, tmp_path: pathlib.Path, number: int) -> bool:
