@@ -39,6 +39,8 @@ class Placements:
         self._fleet = fleet
         self._gateway = gateway
         self.connected = asyncio.Event()
+        # A router answers in a millisecond. One that hangs is as good as none, long before its connection breaks.
+        self.patience_seconds = 2.0
         self._outbox = router.PlaceRequest()
         self._wake = asyncio.Event()
         self._waiting: dict[str, asyncio.Future[router.PlaceAnswer | None]] = {}
@@ -150,17 +152,21 @@ class Placements:
     async def _ask(
         self, generation_id: str, command: router.PlaceCommand, deadline: Deadline
     ) -> router.PlaceAnswer | None:
-        """The router's answer; None without a router."""
+        """The router's answer; None without a router, or where it is silent for too long."""
         if not self.connected.is_set():
             return None
         waiting: asyncio.Future[router.PlaceAnswer | None] = asyncio.get_running_loop().create_future()
         self._waiting[generation_id] = waiting
         self._tell(command)
+        patience = deadline.earlier(self.patience_seconds, now=asyncio.get_running_loop().time())
         try:
-            async with asyncio.timeout_at(deadline.at):
+            async with asyncio.timeout_at(patience.at):
                 return await waiting
         except TimeoutError as error:
             self._tell(router.PlaceCommand(withdrawal=router.Withdrawal(generation_id=generation_id)))
+            if patience.at != deadline.at:
+                LOG.warning("router.silent", seconds=self.patience_seconds)
+                return None
             raise Failure(
                 reasons.ERROR_REASON_DEADLINE_EXCEEDED,
                 "The deadline passed before a worker was free.",

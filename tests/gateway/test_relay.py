@@ -210,6 +210,15 @@ async def test_without_a_router_the_gateway_places_alone_and_tries_once(two: Sce
     assert len(two.attempts) == 1
 
 
+async def test_a_router_that_hangs_is_as_good_as_none(two: Scene) -> None:
+    await eventually(lambda: bool(two.fleet.workers), seconds=2)
+    two.placements.patience_seconds = 0.1
+    two.router.silent = True
+    assert await two.run("whole", seconds=10) == "ab"
+    assert two.attempts[0].strategy == STRATEGY
+    await eventually(lambda: len(two.router.said("withdrawal")) == 1, seconds=1)
+
+
 async def test_a_router_that_comes_back_hears_of_running_leases(two: Scene) -> None:
     batches = two.begin("hangs_after").events()
     await anext(batches)
