@@ -1,0 +1,1 @@
+"""Workers for the OpenAI API and every server that speaks it."""

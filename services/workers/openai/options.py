@@ -1,0 +1,81 @@
+"""Fields that the contract does not have: passed on untouched, but for those that would do harm."""
+
+import orjson
+from hybridinference.inference.v1 import error_reason_pb2 as reasons
+
+from services.chassis.failure import Failure
+from services.workers.openai import failures
+
+# What the spec says itself. An option of that name would get past validation, routing and the ledger.
+_OF_THE_SPEC = frozenset(
+    {"model", "messages", "stream", "stream_options", "n", "max_tokens", "max_completion_tokens", "user"}
+    | {"tools", "tool_choice", "parallel_tool_calls", "response_format", "reasoning_effort", "stop", "seed"}
+    | {"temperature", "top_p", "top_k", "frequency_penalty", "presence_penalty", "logit_bias"}
+    | {"logprobs", "top_logprobs", "functions", "function_call", "safety_identifier"}
+)
+_PRICE = "it changes the price"
+_TAKEOVER = "it reaches into the server"
+_MEDIA = "answers are text"
+_DENIED = {
+    "service_tier": _PRICE,
+    "web_search_options": _PRICE,
+    "plugins": _PRICE,
+    "models": "the mesh chooses the model",
+    "route": "the mesh chooses the model",
+    "provider": "the mesh chooses the provider",
+    "store": "answers are not stored",
+    "audio": _MEDIA,
+    "modalities": _MEDIA,
+    "prompt_embeds": _TAKEOVER,
+    "input_embeds": _TAKEOVER,
+    "cache_salt": "caches are kept apart by the mesh",
+    "logits_processors": _TAKEOVER,
+    "custom_logit_processor": _TAKEOVER,
+    "custom_params": _TAKEOVER,
+    "kv_transfer_params": _TAKEOVER,
+    "ec_transfer_params": _TAKEOVER,
+    "mm_processor_kwargs": _TAKEOVER,
+    "media_io_kwargs": _TAKEOVER,
+    "vllm_xargs": _TAKEOVER,
+    "lora_path": _TAKEOVER,
+    "bootstrap_host": _TAKEOVER,
+    "bootstrap_port": _TAKEOVER,
+    "bootstrap_room": _TAKEOVER,
+    "data_parallel_rank": _TAKEOVER,
+    "priority": "requests are not put before others",
+    "request_id": "the mesh names requests",
+    "rid": "the mesh names requests",
+}
+_DENIED_BEGINNINGS = ("chat_template",)
+
+
+def passed_on(text: str) -> dict[str, object]:
+    """The provider options.
+
+    Raises:
+        Failure: UNSUPPORTED, naming an option that is denied; SPEC_INVALID, where the text is no JSON object.
+    """
+    if not text:
+        return {}
+    try:
+        options = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        options = None
+    if not isinstance(options, dict):
+        raise Failure(
+            reasons.ERROR_REASON_SPEC_INVALID,
+            "`provider_options_json` must be a JSON object.",
+            field="provider_options_json",
+        )
+    for name in options:
+        _check(name)
+    return options
+
+
+def _check(name: str) -> None:
+    field = f"provider_options_json.{name}"
+    if name in _OF_THE_SPEC:
+        raise failures.unsupported(field, "the request has a field of its own for it")
+    why = _DENIED.get(name) or (_TAKEOVER if name.startswith(_DENIED_BEGINNINGS) else "")
+    if why:
+        raise failures.unsupported(field, why)

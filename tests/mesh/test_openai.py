@@ -1,0 +1,246 @@
+"""A vendor behind the whole mesh: the official SDK at one end, the vendor's wire protocol at the other."""
+
+import asyncio
+import contextlib
+import json
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import openai
+import pytest
+
+from tests.mesh.driver import Mesh, mesh, wait_until
+from tests.vendors.openai_server import (
+    Asked,
+    OpenAIServer,
+    Script,
+    chunk,
+    error,
+    failing,
+    openai_server,
+    sse,
+    text,
+    tool_calls,
+    usage,
+)
+
+pytestmark = [pytest.mark.slow, pytest.mark.edge]
+
+KEYS = ("sk-canary-bad-aaaaaaaa", "sk-canary-good-bbbbbbb")
+CONFIG = """
+gateway: {{drain_seconds: 2}}
+log: {{level: debug}}
+router: {{retry: {{max_attempts: 1}}, breaker: {{consecutive_failures: 1000}}}}
+providers:
+  vendor:
+    kind: openai
+    base_url: {url}
+    api_keys: [{keys}]
+    models: [big]
+    drain_seconds: 2
+models:
+  - name: chat
+    routes: [{{provider: vendor}}]
+"""
+LOGPROBS = {"content": [{"token": "a", "logprob": -0.5, "bytes": [97], "top_logprobs": []}]}
+ANSWERS: dict[str, Script] = {
+    "text": Script(text("Grüße", " 🚀")),
+    "tools": Script(tool_calls(), write_bytes=5),
+    "schema": Script(text('{"a": ', "1}")),
+    "image": Script(text("a cat")),
+    "logprobs": Script(sse(chunk({"content": "a"}, logprobs=LOGPROBS), chunk(finish="stop"), usage())),
+    "two": Script(
+        sse(
+            *(chunk({"content": "a"}), chunk({"content": "b"}, index=1)),
+            *(chunk(finish="stop"), chunk(index=1, finish="length"), usage(3, 2)),
+        )
+    ),
+    "think": Script(
+        sse(
+            chunk({"reasoning": "hm"}),
+            chunk({"content": "yes"}),
+            chunk(finish="stop"),
+            usage(9, 5, cached=4, reasoning=2),
+        )
+    ),
+    "rejected": failing(400, error("`n` is too large", param="n")),
+    "long": failing(400, error("too long", code="context_length_exceeded")),
+    "policy": failing(400, error("no", code="content_policy_violation")),
+    "broken": failing(500),
+    "overloaded": failing(503, retry_after="3"),
+    "nonsense": Script(b"data: {\n\n"),
+    "cut": Script(sse(chunk({"content": "half"}), done=False)),
+    "limited": failing(429, error("slow down"), retry_after="7"),
+    "endless": Script(sse(*[chunk({"content": "a"})] * 10_000), event_delay=0.005),
+}
+
+
+def answer(asked: Asked) -> Script:
+    if asked.key == KEYS[0]:
+        return failing(401, error(f"Incorrect API key provided: {KEYS[0]}"))
+    content = asked.body["messages"][-1]["content"]
+    return ANSWERS[content if isinstance(content, str) else content[0]["text"]]
+
+
+@contextlib.contextmanager
+def vendor() -> Iterator[OpenAIServer]:
+    """The server, in a thread with a loop of its own."""
+    up: list[OpenAIServer] = []
+    ready = threading.Event()
+    loop = asyncio.new_event_loop()
+    stop = asyncio.Event()
+
+    async def serve() -> None:
+        async with openai_server(answer) as fake:
+            up.append(fake)
+            ready.set()
+            await stop.wait()
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
+    thread.start()
+    assert ready.wait(10)
+    try:
+        yield up[0]
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join(10)
+        loop.close()
+
+
+@pytest.fixture(scope="module")
+def fake() -> Iterator[OpenAIServer]:
+    with vendor() as up:
+        yield up
+
+
+@pytest.fixture(scope="module")
+def running(fake: OpenAIServer) -> Iterator[Mesh]:
+    with mesh(CONFIG.format(url=fake.base_url, keys=", ".join(KEYS))) as up:
+        yield up
+
+
+def ask(running: Mesh, what: str, **more: Any) -> Any:
+    messages = [{"role": "user", "content": what}]
+    return running.client.chat.completions.create(**{"model": "chat", "messages": messages, **more})
+
+
+def test_an_answer_and_a_stream(running: Mesh, fake: OpenAIServer) -> None:
+    whole = ask(running, "text", max_completion_tokens=9, seed=1, extra_body={"min_p": 0.1})
+    assert whole.choices[0].message.content == "Grüße 🚀"
+    assert (whole.usage.prompt_tokens, whole.usage.completion_tokens) == (7, 2)
+    sent = fake.asked[-1].body
+    assert (sent["model"], sent["max_completion_tokens"], sent["seed"], sent["min_p"]) == ("big", 9, 1, 0.1)
+    chunks = list(ask(running, "text", stream=True))
+    assert "".join(one.choices[0].delta.content or "" for one in chunks) == "Grüße 🚀"
+    assert all(one.usage is None for one in chunks), "usage is asked for upstream, and shown to who asks for it"
+
+
+def test_two_parallel_tool_calls_stream(running: Mesh, fake: OpenAIServer) -> None:
+    names = ("weather", "clock")
+    tools = [{"type": "function", "function": {"name": name, "parameters": {"type": "object"}}} for name in names]
+    calls: dict[int, dict[str, str]] = {}
+    reason = None
+    for one in ask(running, "tools", stream=True, tools=tools, parallel_tool_calls=True):
+        for call in one.choices[0].delta.tool_calls or ():
+            so_far = calls.setdefault(call.index, {"id": "", "name": "", "arguments": ""})
+            so_far["id"] += call.id or ""
+            so_far["name"] += call.function.name or ""
+            so_far["arguments"] += call.function.arguments or ""
+        reason = one.choices[0].finish_reason or reason
+    assert calls == {
+        0: {"id": "call_a", "name": "weather", "arguments": '{"city": "Köln"}'},
+        1: {"id": "call_b", "name": "clock", "arguments": '{"zone": "CET"}'},
+    }
+    assert reason == "tool_calls"
+    assert fake.asked[-1].body["tools"] == tools
+    first, second = ask(running, "tools", tools=tools).choices[0].message.tool_calls
+    assert (first.function.name, second.function.arguments) == ("weather", '{"zone": "CET"}')
+
+
+def test_a_schema_a_picture_and_a_history_with_tools_reach_the_vendor_as_they_were(
+    running: Mesh, fake: OpenAIServer
+) -> None:
+    form = {"type": "json_schema", "json_schema": {"name": "s", "schema": {"type": "object"}, "strict": True}}
+    assert json.loads(ask(running, "schema", response_format=form).choices[0].message.content) == {"a": 1}
+    assert fake.asked[-1].body["response_format"] == form
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AQI=", "detail": "low"}}
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    messages = [
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c", "content": "22"},
+        {"role": "user", "content": [{"type": "text", "text": "image"}, picture]},
+    ]
+    assert ask(running, "", messages=messages).choices[0].message.content == "a cat"
+    assert fake.asked[-1].body["messages"] == messages
+
+
+def test_logprobs_choices_and_thinking(running: Mesh) -> None:
+    (position,) = ask(running, "logprobs", logprobs=True).choices[0].logprobs.content
+    assert (position.token, position.logprob) == ("a", -0.5)
+    two = ask(running, "two", n=2).choices
+    assert [(one.message.content, one.finish_reason) for one in two] == [("a", "stop"), ("b", "length")]
+    thought = ask(running, "think", reasoning_effort="low")
+    assert thought.choices[0].message.reasoning_content == "hm"
+    assert thought.usage.prompt_tokens_details.cached_tokens == 4
+    assert thought.usage.completion_tokens_details.reasoning_tokens == 2
+
+
+@pytest.mark.parametrize(
+    ("what", "status", "code"),
+    [
+        ("rejected", 400, "provider_rejected"),
+        ("long", 400, "context_length_exceeded"),
+        ("policy", 400, "content_policy_violation"),
+        ("broken", 503, "provider_unavailable"),
+        ("overloaded", 503, "server_is_overloaded"),
+        ("nonsense", 502, "provider_malformed"),
+    ],
+)
+def test_each_class_of_error_has_its_status(running: Mesh, what: str, status: int, code: str) -> None:
+    with pytest.raises(openai.APIStatusError) as caught:
+        ask(running, what)
+    assert (caught.value.status_code, caught.value.code) == (status, code)
+
+
+def test_a_denied_option_is_refused_by_name(running: Mesh, fake: OpenAIServer) -> None:
+    asked = len(fake.asked)
+    with pytest.raises(openai.BadRequestError) as caught:
+        ask(running, "text", extra_body={"chat_template_kwargs": {"x": 1}})
+    assert caught.value.param == "chat_template_kwargs"
+    assert len(fake.asked) == asked
+
+
+def test_a_cut_stream_raises_at_the_client(running: Mesh) -> None:
+    stream = ask(running, "cut", stream=True)
+    with pytest.raises(openai.APIError):
+        list(stream)
+
+
+def test_a_client_that_leaves_ends_the_vendors_work_within_a_second(running: Mesh, fake: OpenAIServer) -> None:
+    stream = ask(running, "endless", stream=True)
+    next(iter(stream))
+    assert fake.busy == 1
+    stream.close()
+    took = wait_until(lambda: not fake.busy, seconds=1)
+    print(f"the vendor's connection closed {took * 1e3:.0f} ms after the client left")
+
+
+def test_a_bad_key_is_asked_once_and_no_key_is_in_any_file_or_metric(running: Mesh, fake: OpenAIServer) -> None:
+    assert [asked.key for asked in fake.asked].count(KEYS[0]) == 1
+    logs = [file for file in running.home.rglob("*") if file.is_file() and file != running.config]
+    assert "vendor-0.log" in {file.name for file in logs}
+    assert "key.failed" in (running.home / "logs/vendor-0.log").read_text(encoding="utf-8")
+    for file in logs:
+        assert b"sk-canary" not in file.read_bytes(), file
+
+
+def test_with_every_key_limited_the_client_is_told_when_to_come_back(running: Mesh, fake: OpenAIServer) -> None:
+    with pytest.raises(openai.RateLimitError) as caught:
+        ask(running, "limited")
+    assert caught.value.response.headers["retry-after"] == "7"
+    asked = len(fake.asked)
+    with pytest.raises(openai.RateLimitError) as caught:
+        ask(running, "text")
+    assert int(caught.value.response.headers["retry-after"]) <= 7
+    assert len(fake.asked) == asked, "asked before the time that was told"

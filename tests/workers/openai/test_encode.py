@@ -1,0 +1,166 @@
+"""A spec as a request body."""
+
+import json
+from typing import Any, get_args
+
+import orjson
+import pytest
+from google.protobuf import json_format
+from hybridinference.inference.v1 import error_reason_pb2 as reasons
+from hybridinference.inference.v1 import generation_pb2 as generation
+from hybridinference.inference.v1 import model_pb2 as model
+
+from services.chassis.failure import Failure
+from services.config.provider import ChatCapability
+from services.gateway.openai.request import parse_chat
+from services.workers.openai import encode
+
+USER = {"role": "user", "content": "hi"}
+ALWAYS = {"stream": True, "stream_options": {"include_usage": True}}
+
+
+def spec(**fields: Any) -> generation.GenerationSpec:
+    given = {"model": "m", "messages": [{"role": "ROLE_USER", "parts": [{"text": "hi"}]}], **fields}
+    return json_format.ParseDict(given, generation.GenerationSpec())
+
+
+def body(asked: generation.GenerationSpec, **names: str) -> dict[str, Any]:
+    read: dict[str, Any] = orjson.loads(orjson.dumps(encode.body(asked, **names)))
+    return read
+
+
+def refused(asked: generation.GenerationSpec) -> Failure:
+    with pytest.raises(Failure) as caught:
+        encode.body(asked)
+    return caught.value
+
+
+CALL = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"a":  1}'}}
+TOOL = {
+    "type": "function",
+    "function": {"name": "f", "description": "does", "parameters": {"z": 1, "a": 2}, "strict": True},
+}
+SCHEMA = {"name": "s", "schema": {"type": "object", "maximum": 9007199254740993}, "strict": True, "description": "d"}
+WIRE: list[dict[str, Any]] = [
+    {},
+    {"temperature": 0.5, "top_p": 0.9, "seed": -3, "frequency_penalty": 1.0, "presence_penalty": -1.0},
+    {"stop": ["a", "b"], "logit_bias": {"1": -100.0, "12": 5.0}, "top_k": 4},
+    {"max_completion_tokens": 9, "n": 2, "logprobs": True, "top_logprobs": 3, "reasoning_effort": "low", "user": "u"},
+    {"logprobs": True, "top_logprobs": 0},
+    {"tools": [TOOL], "tool_choice": "auto", "parallel_tool_calls": False},
+    {"tools": [TOOL], "tool_choice": {"type": "function", "function": {"name": "f"}}},
+    {"tools": [TOOL], "tool_choice": "required"},
+    {"tool_choice": "none"},
+    {"response_format": {"type": "json_schema", "json_schema": SCHEMA}},
+    {"response_format": {"type": "json_object"}},
+    {"response_format": {"type": "text"}},
+    {"min_p": 0.1, "repetition_penalty": 1.5, "structured_outputs": {"regex": "a+"}, "verbosity": "low"},
+    {
+        "messages": [
+            {"role": "system", "content": "be brief", "name": "app"},
+            {"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]},
+            {"role": "assistant", "content": "calling", "tool_calls": [CALL, CALL | {"id": "c2"}]},
+            {"role": "tool", "content": "22", "tool_call_id": "c1"},
+            {"role": "tool", "content": "23", "tool_call_id": "c2"},
+            {"role": "assistant", "content": None, "tool_calls": [CALL]},
+        ]
+    },
+    {
+        "messages": [
+            {
+                "role": "user",
+                "content": [
+                    {"type": "image_url", "image_url": {"url": "data:image/png;base64,AQI=", "detail": "low"}},
+                    {"type": "image_url", "image_url": {"url": "https://x.test/a.png"}},
+                    {"type": "input_audio", "input_audio": {"data": "AQI=", "format": "mp3"}},
+                    {"type": "input_audio", "input_audio": {"data": "AQI=", "format": "wav"}},
+                    {"type": "file", "file": {"filename": "a.pdf", "file_data": "data:application/pdf;base64,AQI="}},
+                    {"type": "file", "file": {"file_id": "file-1"}},
+                ],
+            }
+        ]
+    },
+]
+
+
+@pytest.mark.parametrize("asked", WIRE, ids=lambda asked: ",".join(asked) or "nothing")
+def test_what_a_client_asks_of_the_mesh_is_what_the_server_is_asked(asked: dict[str, Any]) -> None:
+    request = {"model": "m", "messages": [USER], **asked}
+    assert body(parse_chat(json.dumps(request).encode()).spec) == request | ALWAYS
+
+
+def test_a_schema_stays_as_it_was_written() -> None:
+    schema = '{"b": 1,  "a": 36893488147419103232}'
+    asked = spec(responseFormat={"jsonSchema": {"schemaJson": schema}}, tools=[{"name": "f", "parametersJson": schema}])
+    assert orjson.dumps(encode.body(asked)).count(schema.encode()) == 2
+
+
+def test_the_results_of_several_tools_become_messages() -> None:
+    parts = [{"toolResult": {"toolCallId": "a", "text": "1"}}]
+    parts.append({"toolResult": {"toolCallId": "b", "text": "no", "failed": True}})
+    assert body(spec(messages=[{"role": "ROLE_TOOL", "parts": parts}]))["messages"] == [
+        {"role": "tool", "tool_call_id": "a", "content": "1"},
+        {"role": "tool", "tool_call_id": "b", "content": "Error: no"},
+    ]
+
+
+def test_earlier_thinking_goes_back_only_under_a_name_that_is_configured() -> None:
+    parts = [{"reasoning": {"text": "hm"}}, {"text": "yes"}, {"refusal": "no"}]
+    asked = spec(messages=[{"role": "ROLE_ASSISTANT", "parts": parts}])
+    content = [{"type": "text", "text": "yes"}, {"type": "refusal", "refusal": "no"}]
+    assert body(asked)["messages"] == [{"role": "assistant", "content": content}]
+    assert body(asked, reasoning_field="reasoning_content")["messages"][0]["reasoning_content"] == "hm"
+
+
+def test_the_limit_has_the_name_that_is_configured() -> None:
+    assert body(spec(maxOutputTokens=5), max_tokens_field="max_tokens")["max_tokens"] == 5
+
+
+def test_a_thought_signature_goes_back_where_it_came_from() -> None:
+    call = {"id": "a", "name": "f", "argumentsJson": "{}", "signature": "AQI="}
+    asked = spec(messages=[{"role": "ROLE_ASSISTANT", "parts": [{"toolCall": call}]}])
+    sent = body(asked)["messages"][0]["tool_calls"][0]
+    assert sent["extra_content"] == {"google": {"thought_signature": "AQI="}}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("prompt_embeds", "chat_template", "chat_template_kwargs", "cache_salt", "service_tier", "web_search_options"),
+        *("model", "messages", "stream", "n", "max_tokens", "models", "provider", "lora_path", "kv_transfer_params"),
+    ],
+)
+def test_an_option_that_would_do_harm_is_refused_by_name(name: str) -> None:
+    failure = refused(spec(providerOptionsJson=json.dumps({"min_p": 0.1, name: "x"})))
+    assert failure.reason == reasons.ERROR_REASON_UNSUPPORTED
+    assert failure.metadata == {"field": f"provider_options_json.{name}", "provider": "openai"}
+
+
+def test_a_file_by_address_is_refused_by_name() -> None:
+    file = {"file": {"url": "https://x.test/a.pdf"}}
+    failure = refused(spec(messages=[{"role": "ROLE_USER", "parts": [{"text": "a"}, file]}]))
+    assert failure.reason == reasons.ERROR_REASON_UNSUPPORTED
+    assert failure.metadata["field"] == "messages[0].parts[1]"
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"messages": [{"parts": [{"text": "a"}]}]}, "messages[0].role"),
+        ({"messages": [{"role": "ROLE_USER", "parts": [{}]}]}, "messages[0].parts[0]"),
+        ({"messages": [{"role": "ROLE_TOOL", "parts": [{"text": "a"}]}]}, "messages[0].parts[0]"),
+        ({"providerOptionsJson": "[1]"}, "provider_options_json"),
+        ({"providerOptionsJson": "{"}, "provider_options_json"),
+        ({"tools": [{"name": "f", "parametersJson": "[]"}]}, "tools[0].parameters_json"),
+        ({"responseFormat": {"jsonSchema": {"schemaJson": "{"}}}, "response_format.json_schema.schema_json"),
+    ],
+)
+def test_what_cannot_be_said_is_refused_by_name(fields: dict[str, Any], field: str) -> None:
+    failure = refused(spec(**fields))
+    assert failure.reason == reasons.ERROR_REASON_SPEC_INVALID
+    assert failure.metadata["field"] == field
+
+
+def test_every_capability_of_chat_can_be_configured() -> None:
+    known = {name.removeprefix("CAPABILITY_").lower() for name in model.Capability.keys()}  # noqa: SIM118
+    assert set(get_args(ChatCapability)) == known - {"unspecified", "embeddings"}

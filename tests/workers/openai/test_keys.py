@@ -1,0 +1,87 @@
+"""Which key is next."""
+
+import pytest
+from hybridinference.inference.v1 import error_reason_pb2 as reasons
+
+from services.chassis.failure import Failure
+from services.workers.openai import failures
+from services.workers.openai.keys import KeyPool
+
+
+def answered(status: int, retry_after: str = "") -> Failure:
+    return failures.from_response(status, {"retry-after": retry_after}, b"", keys=(), now=0)
+
+
+def turn(pool: KeyPool, now: float) -> list[int]:
+    return list(pool.turn(now=now))
+
+
+def refusal(pool: KeyPool, now: float) -> Failure:
+    with pytest.raises(Failure) as caught:
+        pool.turn(now=now)
+    return caught.value
+
+
+def test_requests_begin_with_one_key_after_the_other_and_try_each_once() -> None:
+    pool = KeyPool(3, pause_seconds=60)
+    assert [turn(pool, 0) for _ in range(4)] == [[0, 1, 2], [1, 2, 0], [2, 0, 1], [0, 1, 2]]
+
+
+def test_a_refused_key_is_left_alone_for_a_while() -> None:
+    pool = KeyPool(2, pause_seconds=60)
+    assert pool.blame(0, answered(401), now=0)
+    assert turn(pool, 59) == [1]
+    assert sorted(turn(pool, 60)) == [0, 1]
+
+
+def test_a_limited_key_is_left_alone_for_as_long_as_it_was_told() -> None:
+    pool = KeyPool(2, pause_seconds=60)
+    assert pool.blame(1, answered(429, "7"), now=10)
+    assert turn(pool, 16.9) == [0]
+    assert sorted(turn(pool, 17)) == [0, 1]
+
+
+def test_with_every_key_limited_the_soonest_is_told() -> None:
+    pool = KeyPool(3, pause_seconds=60)
+    for number, (status, wait) in enumerate([(429, "9"), (429, "7"), (401, "")]):
+        pool.blame(number, answered(status, wait), now=0)
+    failure = refusal(pool, 2)
+    assert failure.reason == reasons.ERROR_REASON_PROVIDER_RATE_LIMITED
+    assert failure.retry_after == 5
+    assert turn(pool, 7) == [1]
+
+
+def test_with_every_key_refused_the_credential_is_to_blame() -> None:
+    pool = KeyPool(2, pause_seconds=60)
+    for number in range(2):
+        pool.blame(number, answered(403), now=0)
+    failure = refusal(pool, 1)
+    assert failure.reason == reasons.ERROR_REASON_PROVIDER_CREDENTIAL
+    assert failure.retry_after == 59
+
+
+@pytest.mark.parametrize(
+    ("failure", "helps"),
+    [
+        (answered(500), True),
+        (answered(503), True),
+        (answered(400), False),
+        (failures.truncated(), False),
+        (failures.unavailable("could not be reached"), False),
+        (failures.late("connect", 1), False),
+        (failures.malformed("nonsense"), False),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_another_key_is_tried_only_where_it_may_help(failure: Failure, helps: bool) -> None:
+    pool = KeyPool(2, pause_seconds=60)
+    assert pool.blame(0, failure, now=0) is helps
+    assert sorted(turn(pool, 0)) == [0, 1]
+
+
+def test_a_key_that_another_request_found_bad_meanwhile_is_passed_over() -> None:
+    pool = KeyPool(3, pause_seconds=60)
+    keys = pool.turn(now=0)
+    assert next(keys) == 0
+    pool.blame(1, answered(401), now=0)
+    assert list(keys) == [2]
