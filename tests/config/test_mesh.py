@@ -114,3 +114,39 @@ def test_the_configuration_cannot_be_changed(tmp_path: pathlib.Path) -> None:
     config = read(_BASE, tmp_path)
     with pytest.raises(ValueError, match="frozen"):
         config.log.level = "debug"
+
+
+VENDOR = """
+providers:
+  vendor: {kind: openai, api_keys: ["${KEY}", none], models: [a, b]}
+models:
+- {name: m, routes: [{provider: vendor, model: b}]}
+"""
+
+
+def test_a_vendors_key_is_shown_nowhere_and_is_no_part_of_the_version(tmp_path: pathlib.Path) -> None:
+    config = read(VENDOR, tmp_path, KEY="sk-canary")
+    assert "canary" not in f"{config!r} {config} {config.model_dump()} {config.model_dump_json()}"
+    assert config.version == read(VENDOR, tmp_path, KEY="sk-another").version
+    assert config.providers["vendor"].models == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"${KEY}", none', ""),
+        ("models: [a, b]", "models: []"),
+        ("models: [a, b]", "models: [a, b], capabilities: [flying]"),
+        ("models: [a, b]", "models: [a, b], base_url: ftp://x"),
+        ("models: [a, b]", "models: [a, b], base_url: 'https://user:sk-canary@x/v1'"),
+        ("models: [a, b]", "models: [a, b], first_token_seconds: 0"),
+        ('"${KEY}"', '"sk-canary with spaces"'),
+        ('"${KEY}"', '"sk-canary\\n"'),
+    ],
+)
+def test_a_bad_vendor_is_told_without_its_keys(old: str, new: str, tmp_path: pathlib.Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read(VENDOR.replace(old, new), tmp_path, KEY="sk-canary")
+    told = str(caught.value)
+    assert "mesh.yaml:3: `providers.vendor" in told
+    assert "canary" not in told

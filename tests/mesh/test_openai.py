@@ -68,7 +68,7 @@ ANSWERS: dict[str, Script] = {
     "long": failing(400, error("too long", code="context_length_exceeded")),
     "policy": failing(400, error("no", code="content_policy_violation")),
     "broken": failing(500),
-    "overloaded": failing(503, retry_after="3"),
+    "overloaded": failing(503, retry_after_ms="10"),
     "nonsense": Script(b"data: {\n\n"),
     "cut": Script(sse(chunk({"content": "half"}), done=False)),
     "limited": failing(429, error("slow down"), retry_after="7"),
@@ -123,6 +123,13 @@ def running(fake: OpenAIServer) -> Iterator[Mesh]:
 def ask(running: Mesh, what: str, **more: Any) -> Any:
     messages = [{"role": "user", "content": what}]
     return running.client.chat.completions.create(**{"model": "chat", "messages": messages, **more})
+
+
+def answers(running: Mesh) -> bool:
+    try:
+        return bool(ask(running, "text").choices)
+    except openai.InternalServerError:
+        return False
 
 
 def test_an_answer_and_a_stream(running: Mesh, fake: OpenAIServer) -> None:
@@ -201,6 +208,7 @@ def test_each_class_of_error_has_its_status(running: Mesh, what: str, status: in
     with pytest.raises(openai.APIStatusError) as caught:
         ask(running, what)
     assert (caught.value.status_code, caught.value.code) == (status, code)
+    wait_until(lambda: answers(running), seconds=5)  # a router leaves a worker that is overloaded alone for a moment
 
 
 def test_a_denied_option_is_refused_by_name(running: Mesh, fake: OpenAIServer) -> None:

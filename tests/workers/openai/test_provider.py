@@ -34,6 +34,7 @@ from tests.vendors.openai_server import (
     OpenAIServer as FakeServer,
 )
 
+Events = list[generation.GenerationEvent]
 KEYS = ("sk-canary-aaaaaaaaaaaa", "sk-canary-bbbbbbbbbbbb", "sk-canary-cccccccccccc")
 
 
@@ -57,11 +58,17 @@ async def serving(
             yield provider, fake
 
 
-async def run(
-    provider: OpenAIServer, asked: generation.GenerationSpec | None = None
-) -> list[generation.GenerationEvent]:
-    async with contextlib.aclosing(provider.generate(asked or spec())) as events:
-        return [event async for event in events]
+async def collect(provider: OpenAIServer, seen: Events) -> None:
+    """What came before a failure counts."""
+    async with contextlib.aclosing(provider.generate(spec())) as events:
+        async for event in events:
+            seen.append(event)
+
+
+async def run(provider: OpenAIServer) -> Events:
+    seen: Events = []
+    await collect(provider, seen)
+    return seen
 
 
 async def failed(provider: OpenAIServer) -> Failure:
@@ -70,7 +77,7 @@ async def failed(provider: OpenAIServer) -> Failure:
     return caught.value
 
 
-def said(events: list[generation.GenerationEvent]) -> str:
+def said(events: Events) -> str:
     return "".join(event.delta.text for event in events)
 
 
@@ -170,11 +177,9 @@ async def test_an_answer_that_is_whole_needs_no_usage_and_no_farewell() -> None:
 async def test_what_came_before_a_failure_is_told_before_it() -> None:
     body = sse(chunk({"content": "a"}), {"error": {"message": "x", "code": 500}})
     async with serving(Script(body), KEYS) as (provider, fake):
-        seen = []
+        seen: Events = []
         with pytest.raises(Failure) as caught:
-            async with contextlib.aclosing(provider.generate(spec())) as events:
-                async for event in events:
-                    seen.append(event)  # noqa: PERF401 (what came before the failure counts)
+            await collect(provider, seen)
         assert caught.value.reason_name == "PROVIDER_UNAVAILABLE"
         assert said(seen) == "a"
         assert len(fake.asked) == 1, "a stream that has begun is not begun again"
@@ -211,26 +216,32 @@ async def test_with_every_key_limited_nobody_asks_before_the_time_that_was_told(
         assert fake.asked[3].at - told >= 0.4
 
 
-async def test_a_client_that_leaves_closes_the_connection_within_a_second() -> None:
-    endless = Script(sse(*[chunk({"content": "a"})] * 10_000), event_delay=0.005)
-    for script, leave in ((endless, "close"), (endless, "cancel"), (Script(delay=60), "cancel")):
-        async with serving(script) as (provider, fake):
-            begun = asyncio.Event()
+ENDLESS = Script(sse(*[chunk({"content": "a"})] * 10_000), event_delay=0.005)
 
-            async def reading(provider: OpenAIServer = provider, begun: asyncio.Event = begun) -> None:
-                async with contextlib.aclosing(provider.generate(spec())) as events:
-                    async for _ in events:
-                        begun.set()
-                        if leave == "close":  # noqa: B023 (awaited below)
-                            return
 
-            task = asyncio.create_task(reading())
-            await eventually(lambda fake=fake, begun=begun: begun.is_set() or (script.delay and fake.busy), seconds=5)
-            if leave == "cancel":
-                task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-            await eventually(lambda fake=fake: not fake.connections, seconds=1)
-            assert provider.load().running == 0
+@pytest.mark.parametrize(
+    ("script", "leave"),
+    [(ENDLESS, "close"), (ENDLESS, "cancel"), (Script(delay=60), "cancel")],
+    ids=["closed in the middle", "cancelled in the middle", "cancelled before"],
+)
+async def test_a_client_that_leaves_closes_the_connection_within_a_second(script: Script, leave: str) -> None:
+    async with serving(script) as (provider, fake):
+        seen: Events = []
+
+        async def reading() -> None:
+            async with contextlib.aclosing(provider.generate(spec())) as events:
+                async for event in events:
+                    seen.append(event)
+                    if leave == "close" and len(seen) == 5:
+                        return
+
+        task = asyncio.create_task(reading())
+        await eventually(lambda: len(seen) >= 5 or bool(script.delay and fake.busy), seconds=5)
+        if leave == "cancel":
+            task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await eventually(lambda: not fake.connections, seconds=1)
+        assert provider.load().running == 0
 
 
 async def test_a_full_worker_says_so() -> None:
@@ -254,11 +265,10 @@ async def test_capabilities_are_those_that_are_configured() -> None:
         assert (served.name, served.context_tokens, list(served.capabilities)) == ("m", 9, [1, 15])
 
 
-@pytest.mark.parametrize("level", [logging.DEBUG])
 async def test_no_key_is_in_a_log_an_error_or_a_configuration_that_is_shown(
-    level: int, caplog: pytest.LogCaptureFixture
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    caplog.set_level(level)
+    caplog.set_level(logging.DEBUG)
     leaky = error(f"bad key {KEYS[0]}", param=KEYS[0], code=KEYS[0])
     with structlog.testing.capture_logs() as logs:
         for status in (400, 401, 404, 429, 500, 200):
@@ -283,7 +293,7 @@ WHOLE = {
 }
 
 
-def content(events: list[generation.GenerationEvent]) -> str:
+def content(events: Events) -> str:
     calls = (call for event in events for call in event.delta.tool_calls)
     words = "".join(event.delta.text + event.delta.reasoning for event in events)
     return words + "".join(sorted(f"{call.index}{call.id}{call.name}{call.arguments_json}" for call in calls))
@@ -299,14 +309,12 @@ async def test_a_stream_that_is_cut_at_any_byte_is_never_taken_for_whole(body: b
         whole = await run(provider)
     async with serving(lambda asked: Script(body, cut_after=next(cuts), reset=reset)) as (provider, _):
         for _ in range(len(body) + 1):
-            seen: list[generation.GenerationEvent] = []
-            try:
-                async with contextlib.aclosing(provider.generate(spec())) as events:
-                    async for event in events:
-                        seen.append(event)  # noqa: PERF401
-            except Failure as failure:
+            seen: Events = []
+            (outcome,) = await asyncio.gather(collect(provider, seen), return_exceptions=True)
+            if outcome is not None:
                 outcomes["failed"] += 1
-                assert failure.reason_name in ("TRUNCATED", "PROVIDER_UNAVAILABLE")
+                assert isinstance(outcome, Failure)
+                assert outcome.reason_name in ("TRUNCATED", "PROVIDER_UNAVAILABLE")
                 assert seen == whole[: len(seen)]
             else:
                 outcomes["ok"] += 1
