@@ -97,7 +97,6 @@ def late(stage: str, seconds: float) -> Failure:
         reasons.ERROR_REASON_DEADLINE_EXCEEDED,
         f"The provider took more than {seconds:g} seconds ({stage}).",
         stage=stage,
-        provider=PROVIDER,
     )
 
 
@@ -166,13 +165,15 @@ def _rejected(problem: Problem, keys: Sequence[str]) -> Failure:
     message = f"The provider rejected the request: {said}" if said else "The provider rejected the request."
     field = redacted(problem.param, keys)
     if "context_length_exceeded" in problem.words or (problem.status in (400, 422) and _TOO_LONG.search(said)):
-        return Failure(reasons.ERROR_REASON_CONTEXT_TOO_LONG, message, field=field or "messages", provider=PROVIDER)
+        return Failure(reasons.ERROR_REASON_CONTEXT_TOO_LONG, message, field=field or "messages")
     metadata = {"field": field} if field else {}
     return Failure(reasons.ERROR_REASON_PROVIDER_REJECTED, message, metadata=metadata, provider=PROVIDER)
 
 
 def _failure(reason: "reasons.ErrorReason", message: str, status: int, wait: float | None = None) -> Failure:
-    return Failure(reason, message, retry_after=wait, provider=PROVIDER, http_status=str(status))
+    # The contract has a place for the status in this one alone.
+    shown = {"http_status": str(status)} if reason == reasons.ERROR_REASON_PROVIDER_UNAVAILABLE else {}
+    return Failure(reason, message, retry_after=wait, metadata=shown, provider=PROVIDER)
 
 
 def _problem(value: object, status: int) -> Problem:

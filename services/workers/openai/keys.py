@@ -10,10 +10,7 @@ from services.workers.openai.failures import PROVIDER
 
 _REFUSED = reasons.ERROR_REASON_PROVIDER_CREDENTIAL
 _LIMITED = reasons.ERROR_REASON_PROVIDER_RATE_LIMITED
-# Answers of the server itself, which another key may not get. Where no server answered, no key helps.
-_ANOTHER_KEY_MAY_HELP = frozenset(
-    {_REFUSED, _LIMITED, reasons.ERROR_REASON_PROVIDER_OVERLOADED, reasons.ERROR_REASON_PROVIDER_UNAVAILABLE}
-)
+_ANOTHER_KEY_MAY_HELP = frozenset({_REFUSED, _LIMITED, reasons.ERROR_REASON_PROVIDER_OVERLOADED})
 
 
 @dataclasses.dataclass(slots=True)
@@ -52,7 +49,8 @@ class KeyPool:
         elif failure.reason == _LIMITED:
             until = max(now + (failure.retry_after or 0.0), self._pauses[number].until)
             self._pauses[number] = _Pause(until, _LIMITED)
-        return failure.reason in _ANOTHER_KEY_MAY_HELP and "http_status" in failure.metadata
+        # With a status the server itself has answered; where none did, no key helps.
+        return failure.reason in _ANOTHER_KEY_MAY_HELP or "http_status" in failure.metadata
 
     def verdict(self, last: Failure, *, now: float) -> Failure:
         """What to say after every key has failed, the last one with `last`."""

@@ -9,6 +9,12 @@ from tests.vendors.openai_server import error
 
 KEY = "sk-canary-0123456789abcdef"
 NOW = 1_700_000_000.0
+# What the register of reasons has a place for, where that is more than the provider.
+METADATA = {
+    "CONTEXT_TOO_LONG": {"field", "model"},
+    "PROVIDER_REJECTED": {"field", "provider"},
+    "PROVIDER_UNAVAILABLE": {"http_status", "provider"},
+}
 TOO_LONG = error("This model's maximum context length is 2048 tokens. You asked for 3000.")
 
 
@@ -50,7 +56,8 @@ def judged(status: int, body: bytes = b"", **headers: str) -> failures.Failure:
 def test_a_status_and_a_body_have_one_reason(status: int, body: bytes, reason: str) -> None:
     failure = judged(status, body)
     assert failure.reason_name == reason
-    assert failure.metadata["provider"] == "openai"
+    assert failure.metadata.get("provider", "openai") == "openai"
+    assert failure.metadata.keys() <= METADATA.get(reason, {"provider"})
 
 
 @pytest.mark.parametrize(
