@@ -7,10 +7,11 @@ from typing import Any
 import orjson
 from hybridinference.inference.v1 import generation_pb2 as generation
 
+from services.inference.text import valid_text
 from services.workers.openai import failures
 from services.workers.openai.calls import Calls
 from services.workers.openai.logprobs import token_logprobs
-from services.workers.openai.text import Joiner, valid
+from services.workers.openai.text import Joiner
 from services.workers.openai.usage import counted, estimated
 
 _FINISH = {
@@ -173,4 +174,4 @@ def _list(value: Mapping[str, Any], name: str) -> list[Any]:
 
 def _text(value: Mapping[str, Any], name: str) -> str:
     found = value.get(name)
-    return valid(found[:256]) if isinstance(found, str) else ""
+    return valid_text(found[:256]) if isinstance(found, str) else ""

@@ -11,7 +11,7 @@ import orjson
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
 
 from services.chassis.failure import Failure
-from services.workers.openai.text import valid
+from services.inference.text import valid_text
 
 PROVIDER = "openai"
 
@@ -130,7 +130,7 @@ def redacted(text: str, keys: Sequence[str]) -> str:
     for key in keys:
         if len(key) >= 8:  # `none` is no secret, and a word
             text = text.replace(key, "[key]")
-    return valid(_KEY.sub("[key]", text)[:_LONGEST_MESSAGE])
+    return valid_text(_KEY.sub("[key]", text)[:_LONGEST_MESSAGE])
 
 
 def _judge(problem: Problem, wait: float | None, keys: Sequence[str]) -> Failure:

@@ -6,8 +6,8 @@ from typing import Any
 
 from hybridinference.inference.v1 import generation_pb2 as generation
 
+from services.inference.text import valid_text
 from services.workers.openai import failures
-from services.workers.openai.text import valid
 
 # OpenAI's own value for what is too unlikely to tell.
 _LEAST = -9999.0
@@ -30,12 +30,12 @@ def token_logprobs(value: object) -> list[generation.TokenLogprob]:
 
 def _position(position: Mapping[str, Any]) -> generation.TokenLogprob:
     return generation.TokenLogprob(
-        token=valid(position["token"]),
+        token=valid_text(position["token"]),
         logprob=_logprob(position["logprob"]),
         token_bytes=_bytes(position),
         top=[
             generation.TopLogprob(
-                token=valid(other["token"]), logprob=_logprob(other["logprob"]), token_bytes=_bytes(other)
+                token=valid_text(other["token"]), logprob=_logprob(other["logprob"]), token_bytes=_bytes(other)
             )
             for other in position.get("top_logprobs") or ()
         ],
@@ -48,4 +48,4 @@ def _logprob(value: float | None) -> float:
 
 def _bytes(position: Mapping[str, Any]) -> bytes:
     given = position.get("bytes")
-    return bytes(given) if isinstance(given, list) else valid(position["token"]).encode()
+    return bytes(given) if isinstance(given, list) else valid_text(position["token"]).encode()

@@ -1,5 +1,7 @@
 """Text that protobuf can carry, out of JSON that may hold half a character."""
 
+from services.inference.text import valid_text
+
 
 class Joiner:
     """Makes the pieces of several texts valid: halves of one character that came apart are put together again.
@@ -18,19 +20,8 @@ class Joiner:
         if text and "\ud800" <= text[-1] <= "\udbff":
             self._halves[key] = text[-1]
             text = text[:-1]
-        return valid(text)
+        return valid_text(text)
 
     def rest(self, key: object) -> str:
         """What is left of a text that has ended."""
-        return valid(self._halves.pop(key, ""))
-
-
-def valid(text: str) -> str:
-    """The text with each lone surrogate replaced by U+FFFD, and each pair by the character that it stands for."""
-    if text.isascii():
-        return text
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return text
+        return valid_text(self._halves.pop(key, ""))

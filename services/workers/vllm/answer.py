@@ -5,6 +5,7 @@ from typing import Protocol
 
 from hybridinference.inference.v1 import generation_pb2 as generation
 
+from services.inference.text import valid_text
 from services.workers.vllm.failures import failed, lost
 
 _REASONS = {
@@ -138,14 +139,3 @@ class Answer:
 def started(model: str) -> generation.GenerationEvent:
     """The first event."""
     return generation.GenerationEvent(started=generation.Started(provider_model=model))
-
-
-def valid_text(text: str) -> str:
-    """The text with each lone surrogate replaced by U+FFFD: protobuf takes none."""
-    if text.isascii():
-        return text
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return text

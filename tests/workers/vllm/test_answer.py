@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.chassis.failure import Failure
-from services.workers.vllm.answer import Answer, started, valid_text
+from services.workers.vllm.answer import Answer, started
 from tests.workers.vllm.fakes import Choice, Logprob, Output
 
 
@@ -94,15 +94,6 @@ def test_impossible_tokens_get_a_number_that_json_can_write() -> None:
     (event,) = answer().deltas(Output([Choice(0, "e", [5], [{5: Logprob(float("-inf"), None, None)}])]))
     assert (event.delta.logprobs[0].logprob, event.delta.logprobs[0].token) == (-9999.0, "")
     assert list(event.delta.logprobs[0].top) == []
-
-
-@given(st.text(st.characters(exclude_categories=[])))
-def test_any_text_becomes_one_that_protobuf_takes(text: str) -> None:
-    made = valid_text(text)
-    assert generation.Delta(text=made).text == made
-    assert len(made) <= len(text)
-    if not any("\ud800" <= character <= "\udfff" for character in text):
-        assert made == text
 
 
 @given(st.lists(st.tuples(st.text(max_size=3), st.lists(st.integers(0, 9), max_size=3)), max_size=8))
