@@ -38,6 +38,7 @@ class Generation:
         self._recorder = recorder
         self._left = left
         self._committed = False
+        self._finished = False
         self._gone = Failure(reasons.ERROR_REASON_CANCELLED, "The caller went away.")
         self._loop = asyncio.get_running_loop()
         self._begun_at = self._loop.time()
@@ -77,11 +78,15 @@ class Generation:
             failure = why
             raise
         except (asyncio.CancelledError, GeneratorExit):
-            failure = self._gone
+            failure = self._left_at(finished=self._finished)
             raise
         finally:
             self._left()
             self._recorder.end(self._entry, failure)
+
+    def _left_at(self, *, finished: bool) -> Failure | None:
+        """Why a reader left. One that hangs up on the last event, before its write is known to be done, had it all."""
+        return None if finished and self._gone.reason == reasons.ERROR_REASON_CANCELLED else self._gone
 
     async def _place(self) -> placement.Placement:
         call = self._entry.call
@@ -105,7 +110,7 @@ class Generation:
             failure = _interrupted(why) if self._committed else why
             raise failure from why
         except BaseException:
-            failure = self._gone
+            failure = self._left_at(finished=run.finished)
             raise
         finally:
             if self._entry.usage is None:
@@ -136,7 +141,7 @@ class Generation:
             self._commit(ready, run)
         run.count(ready)
         if whole:
-            self._finished(ready[-1].finished, run)
+            self._finish(ready[-1].finished, run)
         return ready
 
     def _commit(self, held: Events, run: "_Run") -> None:
@@ -147,8 +152,8 @@ class Generation:
         latency = to_duration(self._loop.time() - run.begun_at)
         self._placements.first_content(placement.FirstContent(attempt_id=run.placed.attempt_id, latency=latency))
 
-    def _finished(self, finished: generation.Finished, run: "_Run") -> None:
-        run.finished = True
+    def _finish(self, finished: generation.Finished, run: "_Run") -> None:
+        run.finished = self._finished = True
         run.usage = self._entry.usage = finished.usage
         self._entry.finish_reasons = tuple(finished.reasons)
 

@@ -154,6 +154,16 @@ async def test_leaving_cancels_the_work_and_is_recorded(two: Scene) -> None:
     assert not two.router.said("outcome")[0].wanted
 
 
+async def test_a_client_that_hangs_up_on_the_last_event_had_the_whole_answer(two: Scene) -> None:
+    batches = two.begin("whole").events()
+    async for events in batches:
+        if events[-1].HasField("finished"):
+            break
+    await batches.aclose()
+    assert two.request.outcome == ledger.OUTCOME_SUCCESS
+    assert [attempt.outcome for attempt in two.attempts] == [ledger.OUTCOME_SUCCESS]
+
+
 async def test_leaving_before_the_first_content_cancels_the_work(two: Scene) -> None:
     running = asyncio.create_task(two.run("hangs_before"))
     await eventually(lambda: two.providers[0].running == 1, seconds=2)
