@@ -78,13 +78,13 @@ class Generation:
             failure = why
             raise
         except (asyncio.CancelledError, GeneratorExit):
-            failure = self._left_at(finished=self._finished)
+            failure = self._why_left(finished=self._finished)
             raise
         finally:
             self._left()
             self._recorder.end(self._entry, failure)
 
-    def _left_at(self, *, finished: bool) -> Failure | None:
+    def _why_left(self, *, finished: bool) -> Failure | None:
         """Why a reader left. One that hangs up on the last event, before its write is known to be done, had it all."""
         return None if finished and self._gone.reason == reasons.ERROR_REASON_CANCELLED else self._gone
 
@@ -103,20 +103,21 @@ class Generation:
     @contextlib.contextmanager
     def _reported(self, run: "_Run") -> Iterator[None]:
         """Record an attempt at its end, and tell the router, unless another is to follow."""
-        failure: Failure | None = None
+        failure: Failure | None = _CRASHED
         try:
             yield
+            failure = None
         except Failure as why:
             failure = _interrupted(why) if self._committed else why
             raise failure from why
-        except BaseException:
-            failure = self._left_at(finished=run.finished)
+        except (asyncio.CancelledError, GeneratorExit):
+            failure = self._why_left(finished=run.finished)
             raise
         finally:
             if self._entry.usage is None:
                 self._entry.usage = run.usage  # counted, where the worker did not get to tell
             self._recorder.attempt_ended(self._entry, failure, run.usage, run.first_content_at)
-            final = failure is None or self._committed or failure.reason in _FINAL
+            final = failure is None or failure is _CRASHED or self._committed or failure.reason in _FINAL
             if final:
                 self._placements.ended(self._outcome(run, failure, wanted=False))
 

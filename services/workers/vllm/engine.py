@@ -12,8 +12,8 @@ from services.config.provider import VllmProvider
 from services.workers.vllm import compat, lifeline
 from services.workers.vllm.load import EngineStats, stat_logger
 
-# Small enough for any machine, and ready in seconds: torch.compile alone would take more than a minute. In bfloat16,
-# which is 2.5 times as fast where the CPU knows it, greedy answers differ from one kind of CPU to the next.
+# Small enough for any machine, and ready in seconds: torch.compile alone would take more than a minute. bfloat16
+# is 2.5 times as fast where the CPU knows it, but on CPUs with AMX vLLM 0.32's attention answers wrongly in it.
 _CPU_DEFAULTS: dict[str, Any] = {
     "dtype": "float32",
     "enforce_eager": True,
