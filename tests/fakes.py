@@ -21,7 +21,7 @@ from services.chassis.deadline import to_duration
 from services.chassis.server import Server, open_server
 from services.workers import service
 from services.workers.execution import Executor
-from services.workers.provider import Load, ServedModel
+from services.workers.provider import AttemptContext, Embedded, Load, ServedModel
 from services.workers.status import StatusBoard
 
 Events = AsyncGenerator[generation.GenerationEvent, None]
@@ -75,7 +75,7 @@ class ScriptedProvider:
 
     @property
     def models(self) -> Sequence[ServedModel]:
-        return [ServedModel("scripted", 1000, (model.CAPABILITY_CHAT,))]
+        return [ServedModel("scripted", 1000, (model.CAPABILITY_CHAT, model.CAPABILITY_EMBEDDINGS))]
 
     def load(self) -> Load:
         return Load(running=self.running)
@@ -83,10 +83,11 @@ class ScriptedProvider:
     async def died(self) -> str:
         return await self.last_words
 
-    async def embed(self, spec: embedding.EmbeddingSpec) -> tuple[Sequence[embedding.Embedding], generation.Usage]:
-        return [embedding.Embedding(values=[1.0]) for _ in spec.inputs], generation.Usage(input_tokens=1)
+    async def embed(self, spec: embedding.EmbeddingSpec, context: AttemptContext) -> Embedded:
+        vectors = [embedding.Embedding(values=[1.0]) for _ in spec.inputs]
+        return Embedded(vectors, generation.Usage(input_tokens=1), "scripted")
 
-    async def generate(self, spec: generation.GenerationSpec) -> Events:
+    async def generate(self, spec: generation.GenerationSpec, context: AttemptContext) -> Events:
         self.running += 1
         try:
             async with contextlib.aclosing(self.scripts[spec.user]()) as events:

@@ -10,7 +10,7 @@ def summary(config: MeshConfig) -> str:
     for name, provider in config.providers.items():
         workers = sum(place.provider == name for place in places)
         count = f"{workers} worker{'s' if workers != 1 else ''}"
-        lines.append(f"provider   {name}: {provider.kind}, {count}, serves {', '.join(provider.models)}")
+        lines.append(f"provider   {name}: {provider.kind}, {count}, serves {', '.join(provider.model_names)}")
     for model in config.models:
         routes = ", ".join(
             f"{route.provider}/{config.provider_model(route)}" + (" (fallback)" if route.role == "fallback" else "")

@@ -84,6 +84,9 @@ class Route(Section):
     provider: str
     model: str = pydantic.Field(default="", description="The provider's name for it. Default: its only model.")
     role: Literal["primary", "fallback"] = "primary"
+    on_unsupported: Literal["refuse", "drop"] = pydantic.Field(
+        default="refuse", description="What becomes of parameters that the provider does not have."
+    )
 
 
 class Model(Section):
@@ -140,10 +143,10 @@ class MeshConfig(Section):
         if provider is None:
             known = ", ".join(sorted(self.providers))
             raise ValueError(f"model `{model.name}`: no provider `{route.provider}`; there are: {known}")
-        if route.model and route.model not in provider.models:
-            served = ", ".join(provider.models)
+        if route.model and route.model not in provider.model_names:
+            served = ", ".join(provider.model_names)
             raise ValueError(f"model `{model.name}`: `{route.provider}` serves {served}, not `{route.model}`")
-        if not route.model and len(provider.models) != 1:
+        if not route.model and len(provider.model_names) != 1:
             raise ValueError(f"model `{model.name}`: say which model of `{route.provider}` to use")
 
     @property
@@ -164,7 +167,7 @@ class MeshConfig(Section):
 
     def provider_model(self, route: Route) -> str:
         """The provider's name for the model of a route."""
-        return route.model or self.providers[route.provider].models[0]
+        return route.model or self.providers[route.provider].model_names[0]
 
     def metrics_address(self, process: str) -> str:
         """Where a process serves its metrics."""

@@ -32,15 +32,15 @@ class VllmProvider(_WorkedProvider):
     threads: int = pydantic.Field(default=1, ge=1, description="OpenMP threads of an engine on the CPU.")
 
     @property
-    def models(self) -> tuple[str, ...]:
+    def model_names(self) -> tuple[str, ...]:
         """Names that routes may ask for."""
         return (self.served_model or self.model.rstrip("/").rpartition("/")[2],)
 
 
-# What a request may need of an OpenAI-compatible server, in the words of the contract's `Capability`. `top_k` is no
-# field of OpenAI's own API, so it has to be asked for.
-ChatCapability = Literal[
+# What a request may need of a model, in the words of the contract's `Capability`.
+CapabilityName = Literal[
     "chat",
+    "embeddings",
     "images",
     "files",
     "tools",
@@ -54,41 +54,64 @@ ChatCapability = Literal[
     "logit_bias",
     "top_k",
     "stop",
+    "provider_options",
+    "dimensions",
+    "token_inputs",
 ]
-_CHAT_CAPABILITIES: tuple[ChatCapability, ...] = tuple(
-    capability for capability in get_args(ChatCapability) if capability != "top_k"
+_OF_EMBEDDINGS = ("embeddings", "dimensions", "token_inputs")
+# `top_k` is no field of OpenAI's own API, so it has to be asked for.
+_OPENAI_CAPABILITIES: tuple[CapabilityName, ...] = tuple(
+    capability for capability in get_args(CapabilityName) if capability not in ("top_k", *_OF_EMBEDDINGS)
+)
+# Gemini has no logit bias, and no fields beyond the contract that would be passed on.
+_GEMINI_CAPABILITIES: tuple[CapabilityName, ...] = tuple(
+    capability
+    for capability in get_args(CapabilityName)
+    if capability not in ("logit_bias", "provider_options", *_OF_EMBEDDINGS)
 )
 
 
-class OpenAIProvider(_WorkedProvider):
-    """The OpenAI API, or any server that speaks it: vLLM, SGLang, Ollama, OpenRouter."""
+class VendorModel(Section):
+    """A model of a vendor. In the file, its name alone is enough."""
 
-    kind: Literal["openai"]
-    base_url: str = pydantic.Field(
-        default="https://api.openai.com/v1", pattern=r"^https?://[^/?#@\s]+(/[^?#\s]*)?$", description="Up to `/v1`."
+    name: str = pydantic.Field(min_length=1, description="The vendor's own name for it.")
+    capabilities: tuple[CapabilityName, ...] | None = pydantic.Field(
+        default=None, description="What it can do. Default: the provider's `capabilities`."
     )
+    context_tokens: int | None = pydantic.Field(
+        default=None, ge=0, lt=1 << 32, description="Default: the provider's `context_tokens`."
+    )
+
+
+def _named(model: object) -> object:
+    return {"name": model} if isinstance(model, str) else model
+
+
+class VendorProvider(_WorkedProvider):
+    """What every vendor over HTTP has: keys, models, and bounds on waiting."""
+
     api_keys: tuple[pydantic.SecretStr, ...] = pydantic.Field(
         min_length=1, description="One or several; `none` for a server that asks for no key."
     )
-    models: tuple[str, ...] = pydantic.Field(min_length=1, description="The server's own names of models to serve.")
-    capabilities: tuple[ChatCapability, ...] = pydantic.Field(
-        default=_CHAT_CAPABILITIES, description="What the models can do. Anything else is refused by name."
+    models: tuple[Annotated[VendorModel, pydantic.BeforeValidator(_named)], ...] = pydantic.Field(
+        min_length=1, description="Models to serve: their names, or objects with `name` and what they can do."
+    )
+    capabilities: tuple[CapabilityName, ...] = pydantic.Field(
+        description="What models can do that do not say so themselves. Anything else is refused by name."
     )
     context_tokens: int = pydantic.Field(default=0, ge=0, lt=1 << 32, description="0: not known.")
     max_concurrent: int = pydantic.Field(default=0, ge=0, description="Most generations of a worker; 0 is no limit.")
     connect_seconds: float = pydantic.Field(default=5.0, gt=0, description="Longest time to connect.")
     first_token_seconds: float = pydantic.Field(default=120.0, gt=0, description="Longest time to the first content.")
     idle_seconds: float = pydantic.Field(default=60.0, gt=0, description="Longest silence after that.")
+    total_seconds: float = pydantic.Field(default=600.0, gt=0, description="Longest answer.")
     key_pause_seconds: float = pydantic.Field(default=60.0, gt=0, description="How long a refused key is left alone.")
-    organization: str = pydantic.Field(default="", description="Sent as OpenAI-Organization.")
-    project: str = pydantic.Field(default="", description="Sent as OpenAI-Project.")
     proxy_from_environment: bool = pydantic.Field(default=False, description="Whether HTTPS_PROXY and such count.")
-    max_tokens_field: Literal["max_completion_tokens", "max_tokens"] = pydantic.Field(
-        default="max_completion_tokens", description="What the server calls the limit; old ones know `max_tokens`."
-    )
-    reasoning_field: Literal["", "reasoning", "reasoning_content"] = pydantic.Field(
-        default="", description="Under which name earlier thinking goes back; OpenAI's own API has none."
-    )
+
+    @property
+    def model_names(self) -> tuple[str, ...]:
+        """Names that routes may ask for."""
+        return tuple(model.name for model in self.models)
 
     @pydantic.field_validator("api_keys")
     @classmethod
@@ -98,6 +121,47 @@ class OpenAIProvider(_WorkedProvider):
             if not text or not text.isascii() or not text.isprintable() or " " in text:
                 raise ValueError("a key is printable characters without spaces, and not empty")
         return keys
+
+    @pydantic.field_validator("models")
+    @classmethod
+    def _once_each(cls, models: tuple[VendorModel, ...]) -> tuple[VendorModel, ...]:
+        names = [model.name for model in models]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"model `{name}` is given twice")
+        return models
+
+
+_BASE_URL = r"^https?://[^/?#@\s]+(/[^?#\s]*)?$"
+
+
+class OpenAIProvider(VendorProvider):
+    """The OpenAI API, or any server that speaks it: vLLM, SGLang, Ollama, OpenRouter."""
+
+    kind: Literal["openai"]
+    base_url: str = pydantic.Field(default="https://api.openai.com/v1", pattern=_BASE_URL, description="Up to `/v1`.")
+    capabilities: tuple[CapabilityName, ...] = _OPENAI_CAPABILITIES
+    organization: str = pydantic.Field(default="", description="Sent as OpenAI-Organization.")
+    project: str = pydantic.Field(default="", description="Sent as OpenAI-Project.")
+    max_tokens_field: Literal["max_completion_tokens", "max_tokens"] = pydantic.Field(
+        default="max_completion_tokens", description="What the server calls the limit; old ones know `max_tokens`."
+    )
+    reasoning_field: Literal["", "reasoning", "reasoning_content"] = pydantic.Field(
+        default="", description="Under which name earlier thinking goes back; OpenAI's own API has none."
+    )
+
+
+class GeminiProvider(VendorProvider):
+    """The Gemini API."""
+
+    kind: Literal["gemini"]
+    base_url: str = pydantic.Field(
+        default="https://generativelanguage.googleapis.com", pattern=_BASE_URL, description="Without the API's version."
+    )
+    api_version: Literal["v1beta", "v1"] = pydantic.Field(
+        default="v1beta", description="`v1` lacks tools and thinking on some models."
+    )
+    capabilities: tuple[CapabilityName, ...] = _GEMINI_CAPABILITIES
 
 
 class EchoProvider(_WorkedProvider):
@@ -112,6 +176,11 @@ class EchoProvider(_WorkedProvider):
     failure_rate: float = pydantic.Field(default=0.0, ge=0, le=1, description="Share of generations that fail at once.")
     cut_rate: float = pydantic.Field(default=0.0, ge=0, le=1, description="Share of streams cut in the middle.")
     hang_rate: float = pydantic.Field(default=0.0, ge=0, le=1, description="Share of generations that never answer.")
+
+    @property
+    def model_names(self) -> tuple[str, ...]:
+        """Names that routes may ask for."""
+        return self.models
 
 
 Provider = Annotated[VllmProvider | OpenAIProvider | EchoProvider, pydantic.Field(discriminator="kind")]

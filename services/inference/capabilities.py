@@ -1,15 +1,34 @@
-"""What a generation needs of whoever serves it."""
+"""What a generation, or an embedding, needs of whoever serves it."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
+import orjson
+from hybridinference.inference.v1 import embedding_pb2 as embedding
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hybridinference.inference.v1 import generation_pb2 as generation
 from hybridinference.inference.v1 import model_pb2 as model
 
 from services.chassis.failure import Failure
 
+Needs = dict[model.Capability, str]
 
-def required(spec: generation.GenerationSpec) -> dict[model.Capability, str]:
+# Parameters that shape an answer but do not make it another one. A route may say that they are left out where the
+# provider does not have them. What the caller's program relies on (tools, the form of the answer, the number of
+# choices, pictures) never is.
+DROPPABLE: frozenset[int] = frozenset(
+    {
+        model.CAPABILITY_LOGPROBS,
+        model.CAPABILITY_REASONING_EFFORT,
+        model.CAPABILITY_SEED,
+        model.CAPABILITY_PENALTIES,
+        model.CAPABILITY_LOGIT_BIAS,
+        model.CAPABILITY_TOP_K,
+        model.CAPABILITY_PROVIDER_OPTIONS,
+    }
+)
+
+
+def required(spec: generation.GenerationSpec) -> Needs:
     """Each capability that the spec needs, with the field that needs it."""
     sampling = spec.sampling
     needs = {
@@ -25,6 +44,7 @@ def required(spec: generation.GenerationSpec) -> dict[model.Capability, str]:
         model.CAPABILITY_LOGIT_BIAS: "sampling.logit_bias" if sampling.logit_bias else "",
         model.CAPABILITY_TOP_K: "sampling.top_k" if sampling.HasField("top_k") else "",
         model.CAPABILITY_STOP: "sampling.stop" if sampling.stop else "",
+        model.CAPABILITY_PROVIDER_OPTIONS: _option(spec.provider_options_json),
     }
     for index, message in enumerate(spec.messages):
         for part in message.parts:
@@ -38,22 +58,67 @@ def required(spec: generation.GenerationSpec) -> dict[model.Capability, str]:
     return {capability: field for capability, field in needs.items() if field}
 
 
-def check(spec: generation.GenerationSpec, offered: Collection[model.Capability], *, provider: str) -> None:
-    """Refuse what a provider cannot do, rather than drop it in silence.
+def required_by_embedding(spec: embedding.EmbeddingSpec) -> Needs:
+    """The same for an embedding."""
+    tokens = next((index for index, item in enumerate(spec.inputs) if item.HasField("token_ids")), None)
+    needs = {
+        model.CAPABILITY_EMBEDDINGS: "model",
+        model.CAPABILITY_DIMENSIONS: "dimensions" if spec.HasField("dimensions") else "",
+        model.CAPABILITY_TOKEN_INPUTS: "" if tokens is None else f"inputs[{tokens}]",
+    }
+    return {capability: field for capability, field in needs.items() if field}
+
+
+def check(needs: Mapping[model.Capability, str], offered: Collection[int], *, name: str, provider: str) -> None:
+    """Refuse what a provider cannot do with the model `name`, rather than drop it in silence.
 
     Raises:
         Failure: UNSUPPORTED, naming the field and the provider.
     """
-    for capability, field in required(spec).items():
+    for capability, field in needs.items():
         if capability not in offered:
             raise Failure(
                 reasons.ERROR_REASON_UNSUPPORTED,
-                f"`{field}` is not supported by {provider} for the model `{spec.model}`; leave it out or choose "
+                f"`{field}` is not supported by {provider} for the model `{name}`; leave it out or choose "
                 "another model.",
                 field=field,
-                model=spec.model,
+                model=name,
                 provider=provider,
             )
+
+
+def without_unsupported(
+    spec: generation.GenerationSpec, offered: Collection[int]
+) -> tuple[generation.GenerationSpec, list[str]]:
+    """The spec without the DROPPABLE parameters that are not offered, as a copy, and the names of their fields."""
+    needs = required(spec)
+    missing = [capability for capability in needs if capability in DROPPABLE and capability not in offered]
+    if not missing:
+        return spec, []
+    rest = generation.GenerationSpec()
+    rest.CopyFrom(spec)
+    fields = [field for capability in missing for field in _FIELDS[capability]]
+    return rest, [field for field in fields if _clear(rest, field)]
+
+
+_FIELDS: dict[int, tuple[str, ...]] = {
+    model.CAPABILITY_LOGPROBS: ("logprobs",),
+    model.CAPABILITY_REASONING_EFFORT: ("reasoning_effort",),
+    model.CAPABILITY_SEED: ("sampling.seed",),
+    model.CAPABILITY_PENALTIES: ("sampling.frequency_penalty", "sampling.presence_penalty"),
+    model.CAPABILITY_LOGIT_BIAS: ("sampling.logit_bias",),
+    model.CAPABILITY_TOP_K: ("sampling.top_k",),
+    model.CAPABILITY_PROVIDER_OPTIONS: ("provider_options_json",),
+}
+
+
+def _clear(spec: generation.GenerationSpec, path: str) -> bool:
+    """Clear a field; whether there was anything in it."""
+    parent, _, name = path.rpartition(".")
+    message = spec.sampling if parent else spec
+    before = message.ByteSize()
+    message.ClearField(name)
+    return message.ByteSize() < before
 
 
 def _penalty(sampling: generation.SamplingParams) -> str:
@@ -61,3 +126,15 @@ def _penalty(sampling: generation.SamplingParams) -> str:
         if sampling.HasField(field):
             return f"sampling.{field}"
     return ""
+
+
+def _option(text: str) -> str:
+    """The first of the provider options, by which the caller knows them."""
+    if not text:
+        return ""
+    try:
+        options = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        options = None
+    first = next(iter(options), "") if isinstance(options, dict) else ""
+    return f"provider_options_json.{first}" if first else "provider_options_json"

@@ -7,7 +7,7 @@ import math
 import random
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 import pydantic
 from hybridinference.inference.v1 import conversation_pb2 as conversation
@@ -18,9 +18,18 @@ from hybridinference.inference.v1 import model_pb2 as model
 
 from services.chassis.failure import Failure
 from services.config.provider import EchoProvider
-from services.workers.provider import Load, ServedModel
+from services.workers.provider import AttemptContext, Embedded, Load, ServedModel
 
-_CAPABILITIES = (model.CAPABILITY_CHAT, model.CAPABILITY_CHOICES, model.CAPABILITY_SEED)
+_CAPABILITIES = (
+    model.CAPABILITY_CHAT,
+    model.CAPABILITY_CHOICES,
+    model.CAPABILITY_SEED,
+    model.CAPABILITY_PROVIDER_OPTIONS,
+    model.CAPABILITY_EMBEDDINGS,
+    model.CAPABILITY_DIMENSIONS,
+    model.CAPABILITY_TOKEN_INPUTS,
+)
+_DIMENSIONS = 8
 _CONTEXT_TOKENS = 1 << 20
 _REASONS: dict[str, Any] = {name.removeprefix("ERROR_REASON_"): value for name, value in reasons.ErrorReason.items()}
 
@@ -79,10 +88,15 @@ class Echo:
         await asyncio.get_running_loop().create_future()  # nothing here can die
         return ""
 
-    async def embed(self, spec: embedding.EmbeddingSpec) -> NoReturn:
-        raise Failure(reasons.ERROR_REASON_UNSUPPORTED, "The echo provider has no embeddings.", field="model")
+    async def embed(self, spec: embedding.EmbeddingSpec, context: AttemptContext) -> Embedded:
+        dimensions = spec.dimensions or _DIMENSIONS
+        vectors = [_vector(item.SerializeToString(deterministic=True), dimensions) for item in spec.inputs]
+        tokens = sum(len(item.token_ids.ids) or len(_split(item.text)) for item in spec.inputs)
+        return Embedded(vectors, generation.Usage(input_tokens=tokens), spec.model)
 
-    async def generate(self, spec: generation.GenerationSpec) -> AsyncGenerator[generation.GenerationEvent, None]:
+    async def generate(
+        self, spec: generation.GenerationSpec, context: AttemptContext
+    ) -> AsyncGenerator[generation.GenerationEvent, None]:
         script = self._drawn(_script(spec))
         if self.config.capacity and self.running >= self.config.capacity:
             raise Failure(reasons.ERROR_REASON_WORKER_SATURATED, "Every place is taken.", retry_after=1.0)
@@ -193,6 +207,14 @@ def _words(spec: generation.GenerationSpec) -> list[str]:
         if message.role == conversation.ROLE_USER:
             return _split("".join(part.text for part in message.parts))
     return []
+
+
+def _vector(content: bytes, dimensions: int) -> embedding.Embedding:
+    """A vector of length 1 that is always the same for the same content, and no other's."""
+    rng = random.Random(content)
+    values = [rng.gauss(0, 1) for _ in range(dimensions)]
+    length = math.hypot(*values) or 1.0
+    return embedding.Embedding(values=[value / length for value in values])
 
 
 def _split(text: str) -> list[str]:

@@ -1,11 +1,13 @@
-"""One attempt at a provider: the core under Session and Execute."""
+"""One attempt at a provider: the core under Session, Execute and Embed."""
 
 import asyncio
 import contextlib
+import dataclasses
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import structlog
+from hybridinference.inference.v1 import embedding_pb2 as embedding
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hybridinference.inference.v1 import generation_pb2 as generation
 from hybridinference.inference.v1 import worker_status_pb2 as worker_status
@@ -16,7 +18,7 @@ from services.chassis.failure import Failure
 from services.inference import capabilities
 from services.workers.attempt_metrics import AttemptMetrics
 from services.workers.grammar import Stream
-from services.workers.provider import Provider, ServedModel
+from services.workers.provider import AttemptContext, Embedded, Provider, ServedModel
 from services.workers.status import StatusBoard
 
 LOG = structlog.get_logger()
@@ -25,8 +27,37 @@ LOG = structlog.get_logger()
 Emit = Callable[[generation.GenerationEvent], Awaitable[None] | None]
 
 
-# Their metadata names the worker, whose name a provider does not know.
+# Their metadata names the worker or the provider, whose names a provider does not know.
 _REASONS_OF_WORKER = (reasons.ERROR_REASON_WORKER_SATURATED, reasons.ERROR_REASON_ENGINE_FAILED)
+_REASONS_OF_PROVIDER = (
+    reasons.ERROR_REASON_TRUNCATED,
+    reasons.ERROR_REASON_PROVIDER_UNAVAILABLE,
+    reasons.ERROR_REASON_PROVIDER_OVERLOADED,
+    reasons.ERROR_REASON_PROVIDER_RATE_LIMITED,
+    reasons.ERROR_REASON_PROVIDER_CREDENTIAL,
+    reasons.ERROR_REASON_PROVIDER_REJECTED,
+    reasons.ERROR_REASON_CONTENT_POLICY,
+    reasons.ERROR_REASON_PROVIDER_MALFORMED,
+)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Order:
+    """What comes with a spec.
+
+    Attributes:
+        deadline: when the attempt ends, whatever it has come to.
+        context: what the provider is told, and reports.
+        attempt_id: for logs; may be empty.
+        generation_id: likewise.
+        drop_unsupported: whether parameters that the model does not have are left out.
+    """
+
+    deadline: Deadline
+    context: AttemptContext = dataclasses.field(default_factory=AttemptContext)
+    attempt_id: str = ""
+    generation_id: str = ""
+    drop_unsupported: bool = False
 
 
 class Executor:
@@ -63,53 +94,82 @@ class Executor:
         finally:
             self._drain_watchers.remove(tell)
 
-    async def run(
-        self,
-        spec: generation.GenerationSpec,
-        emit: Emit,
-        *,
-        deadline: Deadline,
-        attempt_id: str = "",
-        generation_id: str = "",
-    ) -> None:
+    async def run(self, spec: generation.GenerationSpec, emit: Emit, order: Order) -> None:
         """Run one attempt to its end, handing each event to `emit`.
 
         Raises:
             Failure: why the attempt failed; DEADLINE_EXCEEDED when its time is up.
         """
-        begun = time.perf_counter()
         stream = Stream()
+        with self._attempt(spec.model, order) as ending:
+            ending.stream = stream
+            await self._generate(spec, emit, order, stream)
+
+    async def embed(self, spec: embedding.EmbeddingSpec, order: Order) -> Embedded:
+        """Run one embedding to its end.
+
+        Raises:
+            Failure: why it failed; DEADLINE_EXCEEDED when its time is up.
+        """
+        with self._attempt(spec.model, order) as ending:
+            provider = self.admitted()
+            model = self._model(provider, spec.model)
+            needs = capabilities.required_by_embedding(spec)
+            capabilities.check(needs, model.capabilities, name=spec.model, provider=self._board.worker)
+            self._board.touch()
+            async with _deadline(order, "The deadline passed before the vectors were there.", lambda: "total"):
+                embedded = await provider.embed(spec, order.context)
+            if len(embedded.embeddings) != len(spec.inputs):
+                raise Failure(
+                    reasons.ERROR_REASON_PROVIDER_MALFORMED,
+                    f"The provider gave {len(embedded.embeddings)} vectors for {len(spec.inputs)} inputs.",
+                )
+            ending.usage = embedded.usage
+        return embedded
+
+    @contextlib.contextmanager
+    def _attempt(self, model: str, order: Order) -> Iterator["_Ending"]:
+        """Count and log an attempt, and make one failure of whatever ends it."""
+        ending = _Ending(time.perf_counter())
         reason = "CANCELLED"
         self._metrics.running.inc()
         try:
-            await self._generate(spec, emit, deadline, stream)
+            yield ending
             reason = "OK"
         except Failure as failure:
             reason = failure.reason_name
-            if failure.reason in _REASONS_OF_WORKER:
-                failure.metadata.setdefault("worker", self._board.worker)
+            self._sign(failure)
             raise
         except asyncio.CancelledError as error:
             if _is_wanted():  # nobody cancelled us: something inside the provider was cancelled
                 reason = "ENGINE_FAILED"
-                raise self._crashed(error, attempt_id) from error
+                raise self._crashed(error, order.attempt_id) from error
             raise
         except Exception as error:
             reason = "ENGINE_FAILED"
-            raise self._crashed(error, attempt_id) from error
+            raise self._crashed(error, order.attempt_id) from error
         finally:
             self._metrics.running.dec()
             self._metrics.ended.labels(reason).inc()
             self._board.touch()
-            fields = self._finished(stream, begun)
+            fields = self._finished(ending)
+            if order.context.tries:
+                fields["tries"] = len(order.context.tries)
             LOG.info(
                 "attempt.finished",
-                attempt_id=attempt_id,
-                generation_id=generation_id,
-                model=spec.model,
+                attempt_id=order.attempt_id,
+                generation_id=order.generation_id,
+                model=model,
                 reason=reason,
                 **fields,
             )
+
+    def _sign(self, failure: Failure) -> None:
+        """Name who failed, where that is not said yet."""
+        if failure.reason in _REASONS_OF_WORKER:
+            failure.metadata.setdefault("worker", self._board.worker)
+        elif failure.reason in _REASONS_OF_PROVIDER:
+            failure.metadata.setdefault("provider", self._board.kind)
 
     def _crashed(self, error: BaseException, attempt_id: str) -> Failure:
         LOG.error("attempt.crashed", attempt_id=attempt_id, error=type(error).__name__, exc_info=error)
@@ -117,35 +177,32 @@ class Executor:
             reasons.ERROR_REASON_ENGINE_FAILED, "The worker failed to serve this request.", worker=self._board.worker
         )
 
-    async def _generate(self, spec: generation.GenerationSpec, emit: Emit, deadline: Deadline, stream: Stream) -> None:
+    async def _generate(self, spec: generation.GenerationSpec, emit: Emit, order: Order, stream: Stream) -> None:
         provider = self.admitted()
-        model = self._model(provider, spec)
-        capabilities.check(spec, model.capabilities, provider=self._board.worker)
+        model = self._model(provider, spec.model)
+        dropped: list[str] = []
+        if order.drop_unsupported:
+            spec, dropped = capabilities.without_unsupported(spec, model.capabilities)
+        needs = capabilities.required(spec)
+        capabilities.check(needs, model.capabilities, name=spec.model, provider=self._board.worker)
         self._board.touch()
-        scope = asyncio.timeout_at(deadline.at)
-        try:
-            async with scope, contextlib.aclosing(provider.generate(spec)) as events:
-                async for event in events:
-                    stream.see(event, provider=self._board.worker)
-                    if stream.finished is not None:
-                        break
-                    wait = emit(event)
-                    if wait is not None:
-                        await wait
-        except TimeoutError as error:
-            if not scope.expired():
-                raise
-            raise Failure(
-                reasons.ERROR_REASON_DEADLINE_EXCEEDED,
-                "The deadline passed before the answer was whole.",
-                stage="total" if stream.first_at else "first_token",
-            ) from error
+        late = _deadline(
+            order,
+            "The deadline passed before the answer was whole.",
+            lambda: "total" if stream.first_at else "first_token",
+        )
+        async with late, contextlib.aclosing(provider.generate(spec, order.context)) as events:
+            async for event in events:
+                stream.see(event, provider=self._board.worker)
+                if stream.finished is not None:
+                    break
+                if dropped and event.HasField("started"):
+                    event.started.dropped_fields.extend(dropped)
+                wait = emit(event)
+                if wait is not None:
+                    await wait
         if stream.finished is None:
-            raise Failure(
-                reasons.ERROR_REASON_TRUNCATED,
-                "The provider ended without saying how the answer ended.",
-                provider=self._board.worker,
-            )
+            raise Failure(reasons.ERROR_REASON_TRUNCATED, "The provider ended without saying how the answer ended.")
         # Only now that the generator is closed: no failure may follow `finished`.
         wait = emit(event)
         if wait is not None:
@@ -169,27 +226,51 @@ class Executor:
             )
         return self._provider
 
-    def _model(self, provider: Provider, spec: generation.GenerationSpec) -> ServedModel:
+    def _model(self, provider: Provider, name: str) -> ServedModel:
         for model in provider.models:
-            if model.name == spec.model:
+            if model.name == name:
                 return model
         raise Failure(
             reasons.ERROR_REASON_MODEL_NOT_FOUND,
-            f"Worker {self._board.worker} serves no model `{spec.model}`.",
-            model=spec.model,
+            f"Worker {self._board.worker} serves no model `{name}`.",
+            model=name,
         )
 
-    def _finished(self, stream: Stream, begun: float) -> dict[str, object]:
-        fields: dict[str, object] = {"ms": round((time.perf_counter() - begun) * 1e3, 1)}
-        if stream.first_at:
-            self._metrics.first_token.observe(stream.first_at - begun)
-            fields["first_token_ms"] = round((stream.first_at - begun) * 1e3, 1)
-        if stream.finished is not None:
+    def _finished(self, ending: "_Ending") -> dict[str, object]:
+        fields: dict[str, object] = {"ms": round((time.perf_counter() - ending.begun) * 1e3, 1)}
+        stream, usage = ending.stream, ending.usage
+        if stream is not None and stream.first_at:
+            self._metrics.first_token.observe(stream.first_at - ending.begun)
+            fields["first_token_ms"] = round((stream.first_at - ending.begun) * 1e3, 1)
+        if stream is not None and stream.finished is not None:
             usage = stream.finished.usage
+        if usage is not None:
             self._metrics.tokens.labels("input").inc(usage.input_tokens)
             self._metrics.tokens.labels("output").inc(usage.output_tokens)
             fields |= {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}
         return fields
+
+
+@dataclasses.dataclass(slots=True)
+class _Ending:
+    """What an attempt came to: the events of a generation, or the tokens of an embedding."""
+
+    begun: float
+    stream: Stream | None = None
+    usage: generation.Usage | None = None
+
+
+@contextlib.asynccontextmanager
+async def _deadline(order: Order, message: str, stage: Callable[[], str]) -> AsyncIterator[None]:
+    """Fail what runs inside at the deadline."""
+    scope = asyncio.timeout_at(order.deadline.at)
+    try:
+        async with scope:
+            yield
+    except TimeoutError as error:
+        if not scope.expired():
+            raise
+        raise Failure(reasons.ERROR_REASON_DEADLINE_EXCEEDED, message, stage=stage()) from error
 
 
 def _is_wanted() -> bool:

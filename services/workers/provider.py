@@ -3,11 +3,13 @@
 import dataclasses
 from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from hybridinference.inference.v1 import embedding_pb2 as embedding
 from hybridinference.inference.v1 import generation_pb2 as generation
 from hybridinference.inference.v1 import model_pb2 as model
+from hybridinference.inference.v1 import provider_try_pb2 as provider_try
+from hybridinference.inference.v1 import worker_status_pb2 as worker_status
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -31,12 +33,35 @@ class Load:
     queued_tokens: int = 0
     prefix_query_tokens: int = 0
     prefix_hit_tokens: int = 0
+    headroom: Sequence[worker_status.Headroom] = ()
+
+
+@dataclasses.dataclass(slots=True)
+class AttemptContext:
+    """What comes with a spec, and what is reported beside its answer.
+
+    Attributes:
+        tenant: stands for the caller, to keep caches of callers apart and a caller with one key; empty when unknown.
+        tries: what the provider was asked in vain, added to by the provider as it happens.
+    """
+
+    tenant: str = ""
+    tries: list[provider_try.ProviderTry] = dataclasses.field(default_factory=list)
+
+
+class Embedded(NamedTuple):
+    """Vectors, in order of the inputs, the tokens they took, and the model as the provider names it."""
+
+    embeddings: Sequence[embedding.Embedding]
+    usage: generation.Usage
+    provider_model: str
 
 
 class Provider(Protocol):
     """A provider that is ready to generate.
 
-    It never tries again by itself, and it holds nothing back: an event is yielded as soon as it is there.
+    It never tries again by itself, except with another of its keys before anything was emitted; and it holds nothing
+    back: an event is yielded as soon as it is there.
     """
 
     @property
@@ -46,7 +71,9 @@ class Provider(Protocol):
     def load(self) -> Load:
         """How busy it is. Cheap: called many times a second."""
 
-    def generate(self, spec: generation.GenerationSpec) -> AsyncGenerator[generation.GenerationEvent, None]:
+    def generate(
+        self, spec: generation.GenerationSpec, context: AttemptContext
+    ) -> AsyncGenerator[generation.GenerationEvent, None]:
         """Generate, in the grammar of GenerationEvent. Closing the generator, or cancelling its task, ends the work.
 
         The spec has been checked against the model's capabilities.
@@ -55,8 +82,10 @@ class Provider(Protocol):
             Failure: with the reason, once.
         """
 
-    async def embed(self, spec: embedding.EmbeddingSpec) -> tuple[Sequence[embedding.Embedding], generation.Usage]:
-        """Turn inputs into vectors, in order.
+    async def embed(self, spec: embedding.EmbeddingSpec, context: AttemptContext) -> Embedded:
+        """Turn inputs into vectors, in order. Cancelling the task ends the work.
+
+        The spec has been checked against the model's capabilities.
 
         Raises:
             Failure: with the reason.

@@ -6,24 +6,25 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
-from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hybridinference.worker.v1 import worker_service_pb2 as worker
 from hybridinference.worker.v1 import worker_service_pb2_grpc as worker_grpc
 
 from services.chassis.deadline import Deadline, to_seconds
-from services.chassis.failure import Failure
-from services.workers.execution import Executor
+from services.workers.execution import Executor, Order
+from services.workers.provider import AttemptContext
 from services.workers.session import Session
 from services.workers.status import StatusBoard
 
 Context = grpc.aio.ServicerContext[Any, Any]
 NAME = worker.DESCRIPTOR.services_by_name["WorkerService"].full_name
+# Trailing metadata of Embed.
+TRIES = "hybrid-tries-bin"
 # They end only when their caller wants; a drain does not wait for them.
 ENDLESS = (f"/{NAME}/WatchStatus",)
 
 
 class WorkerServicer(worker_grpc.WorkerServiceServicer):
-    """Session and Execute over one executor, and the status board."""
+    """Session, Execute and Embed over one executor, and the status board."""
 
     def __init__(self, executor: Executor, board: StatusBoard) -> None:
         self._executor = executor
@@ -33,28 +34,31 @@ class WorkerServicer(worker_grpc.WorkerServiceServicer):
         await Session(self._executor).serve(request_iterator, context.write)
 
     async def Execute(self, request: worker.ExecuteRequest, context: Context) -> None:  # type: ignore[override]
-        await self._executor.run(
-            request.spec,
-            lambda event: context.write(worker.ExecuteResponse(event=event)),
-            deadline=Deadline.after(context.time_remaining(), now=asyncio.get_running_loop().time()),
+        order = Order(
+            deadline=_deadline(context.time_remaining()),
+            context=AttemptContext(tenant=request.tenant),
             generation_id=request.generation_id,
+            drop_unsupported=request.drop_unsupported,
         )
+        await self._executor.run(request.spec, lambda event: context.write(worker.ExecuteResponse(event=event)), order)
 
     async def Embed(self, request: worker.EmbedRequest, context: Context) -> worker.EmbedResponse:
-        left = to_seconds(request.time_left) if request.HasField("time_left") else None
-        provider = self._executor.admitted()
+        order = Order(
+            deadline=_deadline(to_seconds(request.time_left) if request.HasField("time_left") else None),
+            context=AttemptContext(tenant=request.tenant),
+            attempt_id=request.attempt_id,
+            generation_id=request.generation_id,
+            drop_unsupported=request.drop_unsupported,
+        )
         try:
-            async with asyncio.timeout(left) as scope:
-                embeddings, usage = await provider.embed(request.spec)
-        except TimeoutError as error:
-            if not scope.expired():
-                raise
-            raise Failure(
-                reasons.ERROR_REASON_DEADLINE_EXCEEDED,
-                "The deadline passed before the vectors were there.",
-                stage="total",
-            ) from error
-        return worker.EmbedResponse(embeddings=embeddings, usage=usage)
+            embedded = await self._executor.embed(request.spec, order)
+        finally:
+            # Beside the answer, since a failure has none.
+            tries = worker.EmbedTries(tries=order.context.tries)
+            context.set_trailing_metadata(((TRIES, tries.SerializeToString()),))
+        return worker.EmbedResponse(
+            embeddings=embedded.embeddings, usage=embedded.usage, provider_model=embedded.provider_model
+        )
 
     async def WatchStatus(
         self, request: worker.WatchStatusRequest, context: Context
@@ -62,3 +66,7 @@ class WorkerServicer(worker_grpc.WorkerServiceServicer):
         async with contextlib.aclosing(self._board.watch()) as reports:
             async for status in reports:
                 yield worker.WatchStatusResponse(status=status)
+
+
+def _deadline(left: float | None) -> Deadline:
+    return Deadline.after(left, now=asyncio.get_running_loop().time())

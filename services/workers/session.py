@@ -13,8 +13,9 @@ from hybridinference.worker.v1 import worker_service_pb2 as worker
 from services.chassis import status
 from services.chassis.deadline import Deadline, to_seconds
 from services.chassis.failure import Failure
-from services.workers.execution import Executor
+from services.workers.execution import Executor, Order
 from services.workers.outbox import Outbox
+from services.workers.provider import AttemptContext
 
 LOG = structlog.get_logger()
 
@@ -76,24 +77,25 @@ class Session:
         if start.attempt_id in self._attempts:
             LOG.warning("session.attempt_id_reused", attempt_id=start.attempt_id)
             return
-        attempt = _Attempt(start.attempt_id, start.credit_bytes or _DEFAULT_CREDIT_BYTES, self._send)
+        context = AttemptContext(tenant=start.tenant)
+        attempt = _Attempt(start.attempt_id, context, start.credit_bytes or _DEFAULT_CREDIT_BYTES, self._send)
         self._attempts[start.attempt_id] = attempt
         tasks.create_task(self._run(start, attempt))
 
     async def _run(self, start: session.StartAttempt, attempt: "_Attempt") -> None:
         left = to_seconds(start.time_left) if start.HasField("time_left") else None
-        deadline = Deadline.after(left, now=asyncio.get_running_loop().time())
+        order = Order(
+            deadline=Deadline.after(left, now=asyncio.get_running_loop().time()),
+            context=attempt.context,
+            attempt_id=start.attempt_id,
+            generation_id=start.generation_id,
+            drop_unsupported=start.drop_unsupported,
+        )
         try:
             with attempt.running():
-                await self._executor.run(
-                    start.spec,
-                    attempt.emit,
-                    deadline=deadline,
-                    attempt_id=start.attempt_id,
-                    generation_id=start.generation_id,
-                )
+                await self._executor.run(start.spec, attempt.emit, order)
         except Failure as failure:
-            self._outbox.end(start.attempt_id, status.to_status(failure))
+            self._outbox.end(start.attempt_id, status.to_status(failure), attempt.context.tries)
         finally:
             del self._attempts[start.attempt_id]
             self._wake.set()
@@ -103,22 +105,28 @@ class Session:
         if attempt is not None:
             attempt.cancel()
 
-    def _send(self, attempt_id: str, event: generation.GenerationEvent, size: int) -> None:
-        self._outbox.add(attempt_id, event, size)
+    def _send(self, attempt: "_Attempt", event: generation.GenerationEvent, size: int) -> None:
+        tries = attempt.context.tries if event.HasField("finished") else ()
+        self._outbox.add(attempt.id, event, size, tries)
         self._wake.set()
 
 
 class _Attempt:
     """One attempt's task and its window of credit."""
 
-    __slots__ = ("_cancelled", "_credit", "_id", "_opened", "_send", "_task", "_window")
+    __slots__ = ("_cancelled", "_credit", "_opened", "_send", "_task", "_window", "context", "id")
 
     def __init__(
-        self, attempt_id: str, credit: int, send: Callable[[str, generation.GenerationEvent, int], None]
+        self,
+        attempt_id: str,
+        context: AttemptContext,
+        credit: int,
+        send: "Callable[[_Attempt, generation.GenerationEvent, int], None]",
     ) -> None:
+        self.id = attempt_id
+        self.context = context
         self._task: asyncio.Task[None] | None = None
         self._cancelled = False
-        self._id = attempt_id
         self._credit = self._window = credit
         self._send = send
         self._opened: asyncio.Event | None = None
@@ -146,7 +154,7 @@ class _Attempt:
     def emit(self, event: generation.GenerationEvent) -> Awaitable[None] | None:
         """Send an event. With the window used up, what comes next waits for the reader."""
         size = event.ByteSize()
-        self._send(self._id, event, size)
+        self._send(self, event, size)
         self._credit -= size
         if self._credit > 0 or event.HasField("finished"):  # after the last one there is nothing to wait for
             return None

@@ -21,7 +21,7 @@ class StatusBoard:
         self.worker = worker
         self.state = worker_status.WORKER_STATE_LOADING
         self.provider: Provider | None = None
-        self._kind = kind
+        self.kind = kind
         self._epoch = time.time_ns() // 1_000_000
         self._sequence = 0
         self._changed = asyncio.Event()
@@ -41,7 +41,7 @@ class StatusBoard:
         self._sequence += 1
         status = worker_status.WorkerStatus(
             worker=self.worker,
-            kind=self._kind,
+            kind=self.kind,
             state=self.state,
             epoch=self._epoch,
             sequence=self._sequence,
@@ -75,5 +75,6 @@ def _describe(provider: Provider, status: worker_status.WorkerStatus) -> None:
     status.queued_tokens = load.queued_tokens
     status.prefix_query_tokens = load.prefix_query_tokens
     status.prefix_hit_tokens = load.prefix_hit_tokens
+    status.headroom.extend(load.headroom)
     for model in provider.models:
         status.models.add(name=model.name, context_tokens=model.context_tokens, capabilities=list(model.capabilities))

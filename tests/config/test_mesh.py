@@ -128,7 +128,7 @@ def test_a_vendors_key_is_shown_nowhere_and_is_no_part_of_the_version(tmp_path: 
     config = read(VENDOR, tmp_path, KEY="sk-canary")
     assert "canary" not in f"{config!r} {config} {config.model_dump()} {config.model_dump_json()}"
     assert config.version == read(VENDOR, tmp_path, KEY="sk-another").version
-    assert config.providers["vendor"].models == ("a", "b")
+    assert config.providers["vendor"].model_names == ("a", "b")
 
 
 @pytest.mark.parametrize(

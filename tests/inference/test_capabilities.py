@@ -2,12 +2,13 @@
 
 import pytest
 from google.protobuf import text_format
+from hybridinference.inference.v1 import embedding_pb2 as embedding
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hybridinference.inference.v1 import generation_pb2 as generation
 from hybridinference.inference.v1 import model_pb2 as model
 
 from services.chassis.failure import Failure
-from services.inference.capabilities import check, required
+from services.inference.capabilities import DROPPABLE, check, required, required_by_embedding, without_unsupported
 
 _ALL = tuple(model.Capability.values())
 
@@ -33,6 +34,8 @@ _NEEDS = [
     ("messages {parts {text: 'x'} parts {file {}}}", model.CAPABILITY_FILES, "messages[0]"),
     ("messages {parts {tool_call {}}}", model.CAPABILITY_TOOLS, "messages[0]"),
     ("messages {} messages {parts {tool_result {}}}", model.CAPABILITY_TOOLS, "messages[1]"),
+    ("provider_options_json: '{}'", model.CAPABILITY_PROVIDER_OPTIONS, "provider_options_json"),
+    ("provider_options_json: '{\"a\": 1}'", model.CAPABILITY_PROVIDER_OPTIONS, "provider_options_json.a"),
     ("tools {name: 't'} messages {parts {tool_call {}}}", model.CAPABILITY_TOOLS, "tools"),
 ]
 
@@ -63,9 +66,10 @@ def test_a_refusal_names_field_model_and_provider(
     text: str, capability: "model.Capability.ValueType", field: str
 ) -> None:
     spec = _spec(text)
-    check(spec, _ALL, provider="far")
+    check(required(spec), _ALL, name="m", provider="far")
+    offered = [one for one in _ALL if one != capability]
     with pytest.raises(Failure) as caught:
-        check(spec, [offered for offered in _ALL if offered != capability], provider="far")
+        check(required(spec), offered, name="m", provider="far")
     failure = caught.value
     assert failure.reason == reasons.ERROR_REASON_UNSUPPORTED
     assert failure.metadata == {"field": field, "model": "m", "provider": "far"}
@@ -78,5 +82,32 @@ def test_every_capability_of_a_generation_is_asked_for_by_some_field() -> None:
     assert asked == set(_ALL) - {
         model.CAPABILITY_UNSPECIFIED,
         model.CAPABILITY_CHAT,
-        model.CAPABILITY_EMBEDDINGS,
+        *required_by_embedding(_EMBEDDING),
     }
+
+
+_EMBEDDING = text_format.Parse(
+    "model: 'm' dimensions: 3 inputs {text: 'x'} inputs {token_ids {ids: 1}}", embedding.EmbeddingSpec()
+)
+
+
+def test_what_an_embedding_needs_is_named_by_its_fields() -> None:
+    assert required_by_embedding(embedding.EmbeddingSpec(model="m")) == {model.CAPABILITY_EMBEDDINGS: "model"}
+    assert required_by_embedding(_EMBEDDING) == {
+        model.CAPABILITY_EMBEDDINGS: "model",
+        model.CAPABILITY_DIMENSIONS: "dimensions",
+        model.CAPABILITY_TOKEN_INPUTS: "inputs[1]",
+    }
+
+
+@pytest.mark.parametrize(("text", "capability", "field"), _NEEDS)
+def test_only_parameters_are_ever_left_out(text: str, capability: "model.Capability.ValueType", field: str) -> None:
+    spec = _spec(text)
+    before = spec.SerializeToString()
+    rest, dropped = without_unsupported(spec, [one for one in _ALL if one != capability])
+    assert spec.SerializeToString() == before
+    if capability in DROPPABLE:
+        assert dropped == [field.partition("_json")[0] + "_json" if "options" in field else field]
+        assert capability not in required(rest)
+    else:
+        assert (rest, dropped) == (spec, [])

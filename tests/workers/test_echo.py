@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import math
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from services.chassis.failure import Failure
 from services.config.provider import EchoProvider
 from services.workers import echo
 from services.workers.echo import Echo
+from services.workers.provider import AttemptContext
 
 
 def provider(**settings: Any) -> Echo:
@@ -28,13 +30,13 @@ def spec(text: str = "one two  three\n", **script: Any) -> generation.Generation
 
 
 async def collect(into: list[generation.GenerationEvent], echoing: Echo, asked: generation.GenerationSpec) -> None:
-    async with contextlib.aclosing(echoing.generate(asked)) as events:
+    async with contextlib.aclosing(echoing.generate(asked, AttemptContext())) as events:
         async for event in events:
             into.append(event)  # noqa: PERF401 (what came before a failure counts)
 
 
 async def run(echoing: Echo, asked: generation.GenerationSpec) -> list[generation.GenerationEvent]:
-    async with contextlib.aclosing(echoing.generate(asked)) as events:
+    async with contextlib.aclosing(echoing.generate(asked, AttemptContext())) as events:
         return [event async for event in events]
 
 
@@ -94,7 +96,7 @@ async def test_streams_of_one_pace_step_together() -> None:
 
     async def listen(late: float) -> None:
         await asyncio.sleep(late)
-        async with contextlib.aclosing(echoing.generate(spec(tokens=6))) as events:
+        async with contextlib.aclosing(echoing.generate(spec(tokens=6), AttemptContext())) as events:
             async for event in events:
                 if event.HasField("delta"):
                     moments.append(loop.time())  # noqa: PERF401
@@ -137,7 +139,7 @@ async def test_a_scripted_hang_says_nothing_more_and_can_be_closed() -> None:
 
 async def test_a_full_provider_refuses_until_there_is_room() -> None:
     echoing = provider(capacity=1)
-    first = echoing.generate(spec())
+    first = echoing.generate(spec(), AttemptContext())
     await anext(first)
     assert echoing.load().running == 1
     with pytest.raises(Failure) as caught:
@@ -192,6 +194,14 @@ async def test_it_claims_to_load_and_serves_its_models() -> None:
     config = EchoProvider(kind="echo", loading_ms=1.0, models=("a", "b"))
     async with echo.open_provider(config) as echoing:
         assert [served.name for served in echoing.models] == ["a", "b"]
-        with pytest.raises(Failure) as caught:
-            await echoing.embed(embedding.EmbeddingSpec())
-        assert caught.value.reason == reasons.ERROR_REASON_UNSUPPORTED
+
+
+async def test_its_vectors_are_of_length_one_and_always_the_same() -> None:
+    async with echo.open_provider(EchoProvider(kind="echo")) as echoing:
+        inputs = [embedding.EmbeddingInput(text=text) for text in ("one two", "three", "one two")]
+        spec = embedding.EmbeddingSpec(model="echo", inputs=inputs, dimensions=4)
+        vectors, usage, _ = await echoing.embed(spec, AttemptContext())
+        assert vectors[0] == vectors[2] != vectors[1]
+        assert [len(vector.values) for vector in vectors] == [4, 4, 4]
+        assert math.hypot(*vectors[0].values) == pytest.approx(1)
+        assert usage.input_tokens == 5

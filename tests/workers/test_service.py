@@ -15,6 +15,7 @@ from hybridinference.worker.v1 import worker_service_pb2_grpc as worker_grpc
 from services.chassis import status
 from services.chassis.channel import open_channel
 from services.chassis.deadline import to_duration
+from services.workers.provider import AttemptContext
 from tests.fakes import (
     Events,
     RunningWorker,
@@ -114,12 +115,13 @@ async def test_embed_gives_a_vector_per_input(stub: Any) -> None:
 async def test_embed_ends_at_its_deadline(
     stub: Any, provider: ScriptedProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def never(spec: embedding.EmbeddingSpec) -> None:
+    async def never(spec: embedding.EmbeddingSpec, context: AttemptContext) -> None:
         await asyncio.get_running_loop().create_future()
 
     monkeypatch.setattr(provider, "embed", never)
+    asked = embedding.EmbeddingSpec(model="scripted")
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await stub.Embed(worker.EmbedRequest(time_left=to_duration(0.05)))
+        await stub.Embed(worker.EmbedRequest(spec=asked, time_left=to_duration(0.05)))
     assert status.from_rpc_error(caught.value).reason == reasons.ERROR_REASON_DEADLINE_EXCEEDED
 
 

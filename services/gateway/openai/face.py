@@ -47,6 +47,11 @@ class OpenAIServicer(openai_grpc.OpenAIServiceServicer):
             else:
                 await _whole(chat, running, reply)
 
+    async def CreateEmbedding(self, request: HttpBody, context: Context) -> None:  # type: ignore[override]
+        reply = _Reply(context)
+        async with reply.failing_in_kind():
+            raise Failure(reasons.ERROR_REASON_UNSUPPORTED, "Embeddings are not offered yet.", field="model")
+
     async def ListModels(
         self, request: openai.OpenAIServiceListModelsRequest, context: Context
     ) -> AsyncIterator[HttpBody]:

@@ -7,8 +7,8 @@ from typing import Any
 
 from hybridinference.inference.v1 import generation_pb2 as generation
 
-from services.workers.openai import failures
-from services.workers.openai.text import Joiner
+from services.workers.vendor import failures
+from services.workers.vendor.text import Joiner
 
 # Nobody calls as many tools in a turn; a server that counts on would fill our memory.
 _MOST_CALLS = 1024

@@ -8,11 +8,12 @@ import orjson
 from hybridinference.inference.v1 import generation_pb2 as generation
 
 from services.inference.text import valid_text
-from services.workers.openai import failures
 from services.workers.openai.calls import Calls
+from services.workers.openai.failures import from_event
 from services.workers.openai.logprobs import token_logprobs
-from services.workers.openai.text import Joiner
 from services.workers.openai.usage import counted, estimated
+from services.workers.vendor import failures
+from services.workers.vendor.text import Joiner
 
 _FINISH = {
     "stop": generation.FINISH_REASON_STOP,
@@ -55,7 +56,7 @@ class Answer:
             self.done = True
             return []
         chunk = _loads(data)
-        failure = failures.from_event(chunk, keys=self._keys)
+        failure = from_event(chunk, keys=self._keys)
         if failure is not None:
             raise failure
         if not self.model:

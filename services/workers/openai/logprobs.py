@@ -7,7 +7,7 @@ from typing import Any
 from hybridinference.inference.v1 import generation_pb2 as generation
 
 from services.inference.text import valid_text
-from services.workers.openai import failures
+from services.workers.vendor import failures
 
 # OpenAI's own value for what is too unlikely to tell.
 _LEAST = -9999.0

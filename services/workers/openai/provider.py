@@ -3,31 +3,26 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from typing import Any, NoReturn
 
 import openai
 import orjson
-import structlog
 from hybridinference.inference.v1 import embedding_pb2 as embedding
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hybridinference.inference.v1 import generation_pb2 as generation
-from hybridinference.inference.v1 import model_pb2 as model
 
 from services.chassis.failure import Failure
 from services.config.provider import OpenAIProvider
-from services.workers.openai import encode, failures
+from services.workers.openai import encode
 from services.workers.openai.decode import Answer
-from services.workers.openai.keys import KeyPool
-from services.workers.openai.stream import Events, Stream
-from services.workers.openai.transport import new_client
+from services.workers.openai.failures import PROVIDER
 from services.workers.openai.upstream import clients, opened
-from services.workers.provider import Load, ServedModel
-
-LOG = structlog.get_logger()
-
-_CAPABILITIES: dict[str, Any] = {
-    name.removeprefix("CAPABILITY_").lower(): value for name, value in model.Capability.items()
-}
+from services.workers.provider import AttemptContext, Embedded, Load, ServedModel
+from services.workers.vendor import failures
+from services.workers.vendor.asking import answered
+from services.workers.vendor.keys import KeyPool
+from services.workers.vendor.models import served
+from services.workers.vendor.stream import Events, Stream
+from services.workers.vendor.transport import new_client
 
 
 @contextlib.asynccontextmanager
@@ -44,11 +39,12 @@ class OpenAIServer:
         self._config = config
         self._clients = by_key
         self._keys = [key.get_secret_value() for key in config.api_keys]
-        self._pools = {name: KeyPool(len(by_key), pause_seconds=config.key_pause_seconds) for name in config.models}
+        self._models = served(config)
+        self._pools = {
+            name: KeyPool(len(by_key), pause_seconds=config.key_pause_seconds) for name in config.model_names
+        }
         self._running = 0
         self._loop = asyncio.get_running_loop()
-        capabilities = [_CAPABILITIES[name] for name in config.capabilities]
-        self._models = tuple(ServedModel(name, config.context_tokens, capabilities) for name in config.models)
 
     @property
     def models(self) -> Sequence[ServedModel]:
@@ -64,11 +60,13 @@ class OpenAIServer:
         await self._loop.create_future()
         return ""
 
-    async def embed(self, spec: embedding.EmbeddingSpec) -> NoReturn:
+    async def embed(self, spec: embedding.EmbeddingSpec, context: AttemptContext) -> Embedded:
         """Not offered yet."""
-        raise failures.unsupported("model", "this worker has no embeddings")
+        raise failures.unsupported("model", PROVIDER, "this worker has no embeddings")
 
-    async def generate(self, spec: generation.GenerationSpec) -> AsyncGenerator[generation.GenerationEvent, None]:
+    async def generate(
+        self, spec: generation.GenerationSpec, context: AttemptContext
+    ) -> AsyncGenerator[generation.GenerationEvent, None]:
         """Generate. Closing the generator closes the connection."""
         if self._config.max_concurrent and self._running >= self._config.max_concurrent:
             raise Failure(reasons.ERROR_REASON_WORKER_SATURATED, "This worker is full.", retry_after=1.0)
@@ -77,50 +75,36 @@ class OpenAIServer:
                 spec, max_tokens_field=self._config.max_tokens_field, reasoning_field=self._config.reasoning_field
             )
         )
+        by = self._loop.time() + self._config.first_token_seconds
         self._running += 1
         try:
-            async with contextlib.AsyncExitStack() as stack:
-                stream, events = await self._begun(spec, body, stack)
-                started = generation.Started(provider_model=stream.answer.model or spec.model)
-                yield generation.GenerationEvent(started=started)
+            asked = answered(self._pools[spec.model], context, lambda key: self._begun(key, spec, body, by))
+            async with asked as (stream, answer, first):
+                yield generation.GenerationEvent(started=generation.Started(provider_model=answer.model or spec.model))
+                events = first
                 while events:
                     for event in events:
                         yield event
                     events = await stream.more(idle_seconds=self._config.idle_seconds)
-                finished = stream.answer.finished()
+                finished = answer.finished()
             yield finished
         finally:
             self._running -= 1
 
+    @contextlib.asynccontextmanager
     async def _begun(
-        self, spec: generation.GenerationSpec, body: bytes, stack: contextlib.AsyncExitStack
-    ) -> tuple[Stream, Events]:
-        """A stream and its first content, from the first key that gets as far. Nothing is emitted before that."""
-        pool = self._pools[spec.model]
-        by = self._loop.time() + self._config.first_token_seconds
-        failure: Failure | None = None
-        for number in pool.turn(now=self._loop.time()):
-            answer = Answer(choices=spec.choices or 1, prompt_bytes=len(body), keys=self._keys)
+        self, key: int, spec: generation.GenerationSpec, body: bytes, by: float
+    ) -> AsyncIterator[tuple[Stream, Answer, Events]]:
+        """A stream and its first content, with one of the keys."""
+        answer = Answer(choices=spec.choices or 1, prompt_bytes=len(body), keys=self._keys)
+        client, keys = self._clients[key], self._keys
+        async with contextlib.AsyncExitStack() as stack:
             try:
-                async with contextlib.AsyncExitStack() as attempt:
-                    stream = await attempt.enter_async_context(self._stream(number, body, answer, by))
-                    events = await stream.first(by=by)
-                    stack.push_async_exit(attempt.pop_all())
-                    return stream, events
+                async with asyncio.timeout_at(by):
+                    asked = opened(client, body, keys=keys, connect_seconds=self._config.connect_seconds)
+                    up = await stack.enter_async_context(asked)
+                stream = Stream(up, answer)
+                events = await stream.first(by=by)
             except TimeoutError:
                 raise failures.late("first_token", self._config.first_token_seconds) from None
-            except Failure as caught:
-                failure = caught
-            if not pool.blame(number, failure, now=self._loop.time()):
-                raise failure
-            LOG.warning("key.failed", model=spec.model, key=number, reason=failure.reason_name)
-        assert failure is not None  # a turn has at least one key
-        raise pool.verdict(failure, now=self._loop.time())
-
-    @contextlib.asynccontextmanager
-    async def _stream(self, number: int, body: bytes, answer: Answer, by: float) -> AsyncIterator[Stream]:
-        async with contextlib.AsyncExitStack() as stack:
-            asked = opened(self._clients[number], body, keys=self._keys, connect_seconds=self._config.connect_seconds)
-            async with asyncio.timeout_at(by):
-                up = await stack.enter_async_context(asked)
-            yield Stream(up, answer)
+            yield stream, answer, events

@@ -1,49 +1,18 @@
 """One request at the server: its answer in pieces, and every way in which it fails as a failure."""
 
-import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 
 import httpx2
 import openai
 
 from services.config.provider import OpenAIProvider
-from services.workers.openai import failures
+from services.workers.openai.failures import from_response, from_whole
+from services.workers.vendor import failures
+from services.workers.vendor.upstream import Upstream, beginning, media_type, plain
 
 _ERROR_BYTES = 64 << 10
-# The last chunk of the transport usually comes with the last event. Waiting for it keeps the connection for others.
-_GOODBYE_SECONDS = 0.05
-
-
-class Upstream:
-    """An answer that has begun."""
-
-    def __init__(self, response: httpx2.Response) -> None:
-        self._parts = response.aiter_raw()
-
-    async def read(self, *, by: float) -> bytes:
-        """What arrives next, by a moment on the loop's clock; nothing at the end.
-
-        Raises:
-            TimeoutError: when nothing has come by then.
-            Failure: PROVIDER_UNAVAILABLE, when the connection breaks.
-        """
-        try:
-            async with asyncio.timeout_at(by):
-                return await anext(self._parts)
-        except StopAsyncIteration:
-            return b""
-        except httpx2.HTTPError:
-            failure = failures.unavailable("broke the connection")
-        raise failure  # not chained, as below
-
-    async def part(self) -> None:
-        """Take leave of a server that has said its last."""
-        with contextlib.suppress(TimeoutError, httpx2.HTTPError):
-            async with asyncio.timeout(_GOODBYE_SECONDS):
-                async for _ in self._parts:
-                    pass
 
 
 @contextlib.asynccontextmanager
@@ -104,7 +73,7 @@ async def _asked(
         return answer
     except openai.APIStatusError as error:
         text = error.response.content
-        failure = failures.from_response(error.status_code, error.response.headers, text, keys=keys, now=time.time())
+        failure = from_response(error.status_code, error.response.headers, text, keys=keys, now=time.time())
     except openai.APITimeoutError:
         failure = failures.late("connect", connect_seconds)  # the transport has no other timeout
     except (openai.APIConnectionError, httpx2.HTTPError):
@@ -114,27 +83,8 @@ async def _asked(
 
 
 async def _check_type(response: httpx2.Response, keys: Sequence[str]) -> None:
-    kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
-    packed = response.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity")
-    if kind == "text/event-stream" and not packed:
+    if media_type(response) == "text/event-stream" and plain(response):
         return
-    beginning = b""
-    with _broken_connections():
-        async for part in response.aiter_raw():
-            beginning += part
-            if len(beginning) >= _ERROR_BYTES:
-                break
     # Some proxies say 200 and mean an error.
-    failure = failures.from_whole(beginning, keys=keys)
+    failure = from_whole(await beginning(response, most_bytes=_ERROR_BYTES), keys=keys)
     raise failure or failures.malformed("something other than a stream of events")
-
-
-@contextlib.contextmanager
-def _broken_connections() -> Iterator[None]:
-    try:
-        yield
-    except httpx2.HTTPError:
-        failure = failures.unavailable("broke the connection")
-    else:
-        return
-    raise failure

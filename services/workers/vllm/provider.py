@@ -13,7 +13,7 @@ from hybridinference.inference.v1 import model_pb2 as model
 
 from services.chassis.failure import Failure
 from services.config.provider import VllmProvider
-from services.workers.provider import Load, ServedModel
+from services.workers.provider import AttemptContext, Embedded, Load, ServedModel
 from services.workers.vllm import answer, engine, failures, loading, translation
 from services.workers.vllm.vocabulary import Vocabulary
 
@@ -38,7 +38,7 @@ _HEALTH_SECONDS = 1.0
 async def open_provider(config: VllmProvider, *, drain_seconds: float = 10.0) -> AsyncIterator["VllmEngine"]:
     """Load the model; on leaving, let running generations finish for up to `drain_seconds` and stop the engine."""
     up = await loading.built(lambda: engine.build(config, drain_seconds=drain_seconds))
-    provider = VllmEngine(up, config.models[0])
+    provider = VllmEngine(up, config.model_names[0])
     try:
         await provider.warm_up()
         yield provider
@@ -73,7 +73,9 @@ class VllmEngine:
             kv_capacity_tokens=self._engine.kv_capacity_tokens,
         )
 
-    async def generate(self, spec: generation.GenerationSpec) -> AsyncGenerator[generation.GenerationEvent, None]:
+    async def generate(
+        self, spec: generation.GenerationSpec, context: AttemptContext
+    ) -> AsyncGenerator[generation.GenerationEvent, None]:
         """Generate. Closing the generator aborts the request in the engine."""
         translation.check(spec, admitted=self._engine.admitted)
         with self._failures(spec, "messages"):
@@ -96,7 +98,7 @@ class VllmEngine:
                         yield event
         yield fold.finished()
 
-    async def embed(self, spec: embedding.EmbeddingSpec) -> tuple[Sequence[embedding.Embedding], generation.Usage]:
+    async def embed(self, spec: embedding.EmbeddingSpec, context: AttemptContext) -> Embedded:
         """Not offered: the model generates."""
         raise Failure(
             reasons.ERROR_REASON_UNSUPPORTED,

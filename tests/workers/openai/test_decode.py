@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from services.chassis.failure import Failure
 from services.workers.openai.decode import Answer
-from services.workers.openai.frames import LONGEST_BYTES, Frames
+from services.workers.vendor.frames import LONGEST_BYTES, Frames
 from tests.vendors.openai_server import chunk, sse, text, tool_calls, usage
 
 Events = list[generation.GenerationEvent]

@@ -11,7 +11,7 @@ from hybridinference.inference.v1 import generation_pb2 as generation
 from hybridinference.inference.v1 import model_pb2 as model
 
 from services.chassis.failure import Failure
-from services.config.provider import ChatCapability
+from services.config.provider import CapabilityName
 from services.gateway.openai.request import parse_chat
 from services.workers.openai import encode
 
@@ -161,6 +161,6 @@ def test_what_cannot_be_said_is_refused_by_name(fields: dict[str, Any], field: s
     assert failure.metadata["field"] == field
 
 
-def test_every_capability_of_chat_can_be_configured() -> None:
+def test_every_capability_can_be_configured() -> None:
     known = {name.removeprefix("CAPABILITY_").lower() for name in model.Capability.keys()}  # noqa: SIM118
-    assert set(get_args(ChatCapability)) == known - {"unspecified", "embeddings"}
+    assert set(get_args(CapabilityName)) == known - {"unspecified"}

@@ -16,6 +16,7 @@ from hybridinference.inference.v1 import generation_pb2 as generation
 from services.chassis.failure import Failure
 from services.config.provider import OpenAIProvider as Config
 from services.workers.openai.provider import OpenAIServer, open_provider
+from services.workers.provider import AttemptContext
 from tests.fakes import eventually
 from tests.vendors.openai_server import (
     Asked,
@@ -60,7 +61,7 @@ async def serving(
 
 async def collect(provider: OpenAIServer, seen: Events) -> None:
     """What came before a failure counts."""
-    async with contextlib.aclosing(provider.generate(spec())) as events:
+    async with contextlib.aclosing(provider.generate(spec(), AttemptContext())) as events:
         async for event in events:
             seen.append(event)
 
@@ -229,7 +230,7 @@ async def test_a_client_that_leaves_closes_the_connection_within_a_second(script
         seen: Events = []
 
         async def reading() -> None:
-            async with contextlib.aclosing(provider.generate(spec())) as events:
+            async with contextlib.aclosing(provider.generate(spec(), AttemptContext())) as events:
                 async for event in events:
                     seen.append(event)
                     if leave == "close" and len(seen) == 5:
@@ -256,7 +257,7 @@ async def test_a_full_worker_says_so() -> None:
 async def test_embeddings_are_refused_by_name() -> None:
     async with serving(Script()) as (provider, _):
         with pytest.raises(Failure, match="no embeddings"):
-            await provider.embed(embedding.EmbeddingSpec(model="m"))
+            await provider.embed(embedding.EmbeddingSpec(model="m"), AttemptContext())
 
 
 async def test_capabilities_are_those_that_are_configured() -> None:

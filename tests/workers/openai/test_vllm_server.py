@@ -21,6 +21,7 @@ from services.cli.setup.environment import engine_environment
 from services.cli.setup.models import smollm2_directory
 from services.config.provider import OpenAIProvider as Config
 from services.workers.openai.provider import OpenAIServer, open_provider
+from services.workers.provider import AttemptContext
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
@@ -74,7 +75,7 @@ def spec(text: str, **fields: object) -> generation.GenerationSpec:
 
 
 async def run(provider: OpenAIServer, asked: generation.GenerationSpec) -> list[generation.GenerationEvent]:
-    async with contextlib.aclosing(provider.generate(asked)) as events:
+    async with contextlib.aclosing(provider.generate(asked, AttemptContext())) as events:
         return [event async for event in events]
 
 

@@ -12,6 +12,7 @@ from hybridinference.inference.v1 import generation_pb2 as generation
 
 from services.chassis.failure import Failure
 from services.inference import capabilities
+from services.workers.provider import AttemptContext
 from services.workers.vllm.provider import CAPABILITIES, VllmEngine
 from tests.workers.vllm.fakes import (
     Choice,
@@ -32,7 +33,7 @@ HELLO = [
 
 
 async def events_of(provider: VllmEngine, asked: generation.GenerationSpec) -> list[generation.GenerationEvent]:
-    async with contextlib.aclosing(provider.generate(asked)) as events:
+    async with contextlib.aclosing(provider.generate(asked, AttemptContext())) as events:
         return [event async for event in events]
 
 
@@ -66,7 +67,7 @@ async def test_structured_output_reaches_the_engine_in_its_own_type() -> None:
 async def test_closing_the_stream_rids_the_engine_of_the_request() -> None:
     llm = FakeLlm(list(HELLO[:1]), endless=True)
     provider = VllmEngine(fake_engine(llm), "m")
-    events = provider.generate(spec())
+    events = provider.generate(spec(), AttemptContext())
     assert (await anext(events)).WhichOneof("event") == "started"
     assert provider.load().running == 1
     await events.aclose()
@@ -149,15 +150,16 @@ async def test_a_warm_up_renders_and_generates_nothing() -> None:
 
 async def test_embedding_is_not_offered() -> None:
     with pytest.raises(Failure) as caught:
-        await VllmEngine(fake_engine(FakeLlm([])), "m").embed(embedding.EmbeddingSpec(model="m"))
+        await VllmEngine(fake_engine(FakeLlm([])), "m").embed(embedding.EmbeddingSpec(model="m"), AttemptContext())
     assert caught.value.reason == reasons.ERROR_REASON_UNSUPPORTED
 
 
 def test_what_is_offered_is_what_the_check_lets_through() -> None:
-    capabilities.check(spec(logprobs={}, choices=2, sampling={"seed": 1, "top_k": 1}), CAPABILITIES, provider="vllm")
+    asked = spec(logprobs={}, choices=2, sampling={"seed": 1, "top_k": 1})
+    capabilities.check(capabilities.required(asked), CAPABILITIES, name="m", provider="vllm")
     for asked in (spec(tools=[{"name": "f"}]), spec(reasoning_effort="low")):
         with pytest.raises(Failure):
-            capabilities.check(asked, CAPABILITIES, provider="vllm")
+            capabilities.check(capabilities.required(asked), CAPABILITIES, name="m", provider="vllm")
 
 
 def test_the_model_is_announced_with_its_context() -> None:

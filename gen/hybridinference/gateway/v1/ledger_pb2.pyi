@@ -2,6 +2,7 @@ import datetime
 
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from hybridinference.inference.v1 import generation_pb2 as _generation_pb2
+from hybridinference.inference.v1 import provider_try_pb2 as _provider_try_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -77,7 +78,7 @@ class RequestRecord(_message.Message):
     def __init__(self, generation_id: _Optional[str] = ..., api: _Optional[str] = ..., operation: _Optional[str] = ..., model: _Optional[str] = ..., streamed: _Optional[bool] = ..., received_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., first_content_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ended_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., outcome: _Optional[_Union[Outcome, str]] = ..., error_reason: _Optional[str] = ..., finish_reasons: _Optional[_Iterable[_Union[_generation_pb2.FinishReason, str]]] = ..., usage: _Optional[_Union[_generation_pb2.Usage, _Mapping]] = ..., config_version: _Optional[str] = ..., provider: _Optional[str] = ..., worker: _Optional[str] = ..., provider_model: _Optional[str] = ..., user: _Optional[str] = ..., edge_request_id: _Optional[str] = ..., trace_id: _Optional[str] = ...) -> None: ...
 
 class AttemptRecord(_message.Message):
-    __slots__ = ("attempt_id", "number", "provider", "worker", "provider_model", "strategy", "placed_at", "first_content_at", "ended_at", "outcome", "error_reason", "usage")
+    __slots__ = ("attempt_id", "number", "provider", "worker", "provider_model", "strategy", "placed_at", "first_content_at", "ended_at", "outcome", "error_reason", "usage", "tries")
     ATTEMPT_ID_FIELD_NUMBER: _ClassVar[int]
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     PROVIDER_FIELD_NUMBER: _ClassVar[int]
@@ -90,6 +91,7 @@ class AttemptRecord(_message.Message):
     OUTCOME_FIELD_NUMBER: _ClassVar[int]
     ERROR_REASON_FIELD_NUMBER: _ClassVar[int]
     USAGE_FIELD_NUMBER: _ClassVar[int]
+    TRIES_FIELD_NUMBER: _ClassVar[int]
     attempt_id: str
     number: int
     provider: str
@@ -102,4 +104,5 @@ class AttemptRecord(_message.Message):
     outcome: Outcome
     error_reason: str
     usage: _generation_pb2.Usage
-    def __init__(self, attempt_id: _Optional[str] = ..., number: _Optional[int] = ..., provider: _Optional[str] = ..., worker: _Optional[str] = ..., provider_model: _Optional[str] = ..., strategy: _Optional[str] = ..., placed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., first_content_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ended_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., outcome: _Optional[_Union[Outcome, str]] = ..., error_reason: _Optional[str] = ..., usage: _Optional[_Union[_generation_pb2.Usage, _Mapping]] = ...) -> None: ...
+    tries: _containers.RepeatedCompositeFieldContainer[_provider_try_pb2.ProviderTry]
+    def __init__(self, attempt_id: _Optional[str] = ..., number: _Optional[int] = ..., provider: _Optional[str] = ..., worker: _Optional[str] = ..., provider_model: _Optional[str] = ..., strategy: _Optional[str] = ..., placed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., first_content_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ended_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., outcome: _Optional[_Union[Outcome, str]] = ..., error_reason: _Optional[str] = ..., usage: _Optional[_Union[_generation_pb2.Usage, _Mapping]] = ..., tries: _Optional[_Iterable[_Union[_provider_try_pb2.ProviderTry, _Mapping]]] = ...) -> None: ...

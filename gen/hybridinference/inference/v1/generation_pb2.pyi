@@ -125,10 +125,12 @@ class GenerationEvent(_message.Message):
     def __init__(self, started: _Optional[_Union[Started, _Mapping]] = ..., delta: _Optional[_Union[Delta, _Mapping]] = ..., finished: _Optional[_Union[Finished, _Mapping]] = ...) -> None: ...
 
 class Started(_message.Message):
-    __slots__ = ("provider_model",)
+    __slots__ = ("provider_model", "dropped_fields")
     PROVIDER_MODEL_FIELD_NUMBER: _ClassVar[int]
+    DROPPED_FIELDS_FIELD_NUMBER: _ClassVar[int]
     provider_model: str
-    def __init__(self, provider_model: _Optional[str] = ...) -> None: ...
+    dropped_fields: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, provider_model: _Optional[str] = ..., dropped_fields: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Delta(_message.Message):
     __slots__ = ("choice", "text", "reasoning", "tool_calls", "logprobs", "refusal", "token_ids", "tokens")

@@ -25,6 +25,9 @@ class Capability(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     CAPABILITY_LOGIT_BIAS: _ClassVar[Capability]
     CAPABILITY_TOP_K: _ClassVar[Capability]
     CAPABILITY_STOP: _ClassVar[Capability]
+    CAPABILITY_PROVIDER_OPTIONS: _ClassVar[Capability]
+    CAPABILITY_DIMENSIONS: _ClassVar[Capability]
+    CAPABILITY_TOKEN_INPUTS: _ClassVar[Capability]
 CAPABILITY_UNSPECIFIED: Capability
 CAPABILITY_CHAT: Capability
 CAPABILITY_EMBEDDINGS: Capability
@@ -41,6 +44,9 @@ CAPABILITY_PENALTIES: Capability
 CAPABILITY_LOGIT_BIAS: Capability
 CAPABILITY_TOP_K: Capability
 CAPABILITY_STOP: Capability
+CAPABILITY_PROVIDER_OPTIONS: Capability
+CAPABILITY_DIMENSIONS: Capability
+CAPABILITY_TOKEN_INPUTS: Capability
 
 class Model(_message.Message):
     __slots__ = ("name", "owner", "created_seconds", "context_tokens", "capabilities")

@@ -28,7 +28,7 @@ from hybridinference.inference.v1 import generation_pb2 as hybridinference_dot_i
 from hybridinference.inference.v1 import model_pb2 as hybridinference_dot_inference_dot_v1_dot_model__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)hybridinference/router/v1/placement.proto\x12\x19hybridinference.router.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x17google/rpc/status.proto\x1a-hybridinference/inference/v1/generation.proto\x1a(hybridinference/inference/v1/model.proto\"\xfc\x01\n\x0cPlacementAsk\x12\x15\n\rgeneration_id\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x14\n\x0cinput_tokens\x18\x03 \x01(\r\x12\x19\n\x11max_output_tokens\x18\x04 \x01(\r\x12>\n\x0c\x63\x61pabilities\x18\x05 \x03(\x0e\x32(.hybridinference.inference.v1.Capability\x12,\n\ttime_left\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x15\n\rprefix_hashes\x18\x07 \x03(\x06\x12\x10\n\x08\x61\x66\x66inity\x18\x08 \x01(\x06\"\xcd\x01\n\tPlacement\x12\x15\n\rgeneration_id\x18\x01 \x01(\t\x12\x12\n\nattempt_id\x18\x02 \x01(\t\x12\x0e\n\x06number\x18\x03 \x01(\r\x12\x0e\n\x06worker\x18\x04 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x05 \x01(\t\x12\x10\n\x08provider\x18\x06 \x01(\t\x12\x16\n\x0eprovider_model\x18\x07 \x01(\t\x12\x10\n\x08strategy\x18\x08 \x01(\t\x12(\n\x05\x64\x65lay\x18\t \x01(\x0b\x32\x19.google.protobuf.Duration\"D\n\x07Refusal\x12\x15\n\rgeneration_id\x18\x01 \x01(\t\x12\"\n\x06status\x18\x02 \x01(\x0b\x32\x12.google.rpc.Status\"N\n\x0c\x46irstContent\x12\x12\n\nattempt_id\x18\x01 \x01(\t\x12*\n\x07latency\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xfa\x01\n\x0e\x41ttemptOutcome\x12\x12\n\nattempt_id\x18\x01 \x01(\t\x12\"\n\x06status\x18\x02 \x01(\x0b\x32\x12.google.rpc.Status\x12\x11\n\tcommitted\x18\x03 \x01(\x08\x12\x32\n\x05usage\x18\x04 \x01(\x0b\x32#.hybridinference.inference.v1.Usage\x12+\n\x08\x64uration\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12,\n\ttime_left\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0e\n\x06wanted\x18\x07 \x01(\x08\"k\n\x0cRunningLease\x12\x12\n\nattempt_id\x18\x01 \x01(\t\x12\x15\n\rgeneration_id\x18\x02 \x01(\t\x12\x0e\n\x06worker\x18\x03 \x01(\t\x12\r\n\x05model\x18\x04 \x01(\t\x12\x11\n\tcommitted\x18\x05 \x01(\x08\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)hybridinference/router/v1/placement.proto\x12\x19hybridinference.router.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x17google/rpc/status.proto\x1a-hybridinference/inference/v1/generation.proto\x1a(hybridinference/inference/v1/model.proto\"\xfc\x01\n\x0cPlacementAsk\x12\x15\n\rgeneration_id\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x14\n\x0cinput_tokens\x18\x03 \x01(\r\x12\x19\n\x11max_output_tokens\x18\x04 \x01(\r\x12>\n\x0c\x63\x61pabilities\x18\x05 \x03(\x0e\x32(.hybridinference.inference.v1.Capability\x12,\n\ttime_left\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x15\n\rprefix_hashes\x18\x07 \x03(\x06\x12\x10\n\x08\x61\x66\x66inity\x18\x08 \x01(\x06\"\xe7\x01\n\tPlacement\x12\x15\n\rgeneration_id\x18\x01 \x01(\t\x12\x12\n\nattempt_id\x18\x02 \x01(\t\x12\x0e\n\x06number\x18\x03 \x01(\r\x12\x0e\n\x06worker\x18\x04 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x05 \x01(\t\x12\x10\n\x08provider\x18\x06 \x01(\t\x12\x16\n\x0eprovider_model\x18\x07 \x01(\t\x12\x10\n\x08strategy\x18\x08 \x01(\t\x12(\n\x05\x64\x65lay\x18\t \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x18\n\x10\x64rop_unsupported\x18\n \x01(\x08\"D\n\x07Refusal\x12\x15\n\rgeneration_id\x18\x01 \x01(\t\x12\"\n\x06status\x18\x02 \x01(\x0b\x32\x12.google.rpc.Status\"N\n\x0c\x46irstContent\x12\x12\n\nattempt_id\x18\x01 \x01(\t\x12*\n\x07latency\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xfa\x01\n\x0e\x41ttemptOutcome\x12\x12\n\nattempt_id\x18\x01 \x01(\t\x12\"\n\x06status\x18\x02 \x01(\x0b\x32\x12.google.rpc.Status\x12\x11\n\tcommitted\x18\x03 \x01(\x08\x12\x32\n\x05usage\x18\x04 \x01(\x0b\x32#.hybridinference.inference.v1.Usage\x12+\n\x08\x64uration\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12,\n\ttime_left\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0e\n\x06wanted\x18\x07 \x01(\x08\"k\n\x0cRunningLease\x12\x12\n\nattempt_id\x18\x01 \x01(\t\x12\x15\n\rgeneration_id\x18\x02 \x01(\t\x12\x0e\n\x06worker\x18\x03 \x01(\t\x12\r\n\x05model\x18\x04 \x01(\t\x12\x11\n\tcommitted\x18\x05 \x01(\x08\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,13 +38,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PLACEMENTASK']._serialized_start=219
   _globals['_PLACEMENTASK']._serialized_end=471
   _globals['_PLACEMENT']._serialized_start=474
-  _globals['_PLACEMENT']._serialized_end=679
-  _globals['_REFUSAL']._serialized_start=681
-  _globals['_REFUSAL']._serialized_end=749
-  _globals['_FIRSTCONTENT']._serialized_start=751
-  _globals['_FIRSTCONTENT']._serialized_end=829
-  _globals['_ATTEMPTOUTCOME']._serialized_start=832
-  _globals['_ATTEMPTOUTCOME']._serialized_end=1082
-  _globals['_RUNNINGLEASE']._serialized_start=1084
-  _globals['_RUNNINGLEASE']._serialized_end=1191
+  _globals['_PLACEMENT']._serialized_end=705
+  _globals['_REFUSAL']._serialized_start=707
+  _globals['_REFUSAL']._serialized_end=775
+  _globals['_FIRSTCONTENT']._serialized_start=777
+  _globals['_FIRSTCONTENT']._serialized_end=855
+  _globals['_ATTEMPTOUTCOME']._serialized_start=858
+  _globals['_ATTEMPTOUTCOME']._serialized_end=1108
+  _globals['_RUNNINGLEASE']._serialized_start=1110
+  _globals['_RUNNINGLEASE']._serialized_end=1217
 # @@protoc_insertion_point(module_scope)

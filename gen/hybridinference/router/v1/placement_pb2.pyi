@@ -33,7 +33,7 @@ class PlacementAsk(_message.Message):
     def __init__(self, generation_id: _Optional[str] = ..., model: _Optional[str] = ..., input_tokens: _Optional[int] = ..., max_output_tokens: _Optional[int] = ..., capabilities: _Optional[_Iterable[_Union[_model_pb2.Capability, str]]] = ..., time_left: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., prefix_hashes: _Optional[_Iterable[int]] = ..., affinity: _Optional[int] = ...) -> None: ...
 
 class Placement(_message.Message):
-    __slots__ = ("generation_id", "attempt_id", "number", "worker", "address", "provider", "provider_model", "strategy", "delay")
+    __slots__ = ("generation_id", "attempt_id", "number", "worker", "address", "provider", "provider_model", "strategy", "delay", "drop_unsupported")
     GENERATION_ID_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_ID_FIELD_NUMBER: _ClassVar[int]
     NUMBER_FIELD_NUMBER: _ClassVar[int]
@@ -43,6 +43,7 @@ class Placement(_message.Message):
     PROVIDER_MODEL_FIELD_NUMBER: _ClassVar[int]
     STRATEGY_FIELD_NUMBER: _ClassVar[int]
     DELAY_FIELD_NUMBER: _ClassVar[int]
+    DROP_UNSUPPORTED_FIELD_NUMBER: _ClassVar[int]
     generation_id: str
     attempt_id: str
     number: int
@@ -52,7 +53,8 @@ class Placement(_message.Message):
     provider_model: str
     strategy: str
     delay: _duration_pb2.Duration
-    def __init__(self, generation_id: _Optional[str] = ..., attempt_id: _Optional[str] = ..., number: _Optional[int] = ..., worker: _Optional[str] = ..., address: _Optional[str] = ..., provider: _Optional[str] = ..., provider_model: _Optional[str] = ..., strategy: _Optional[str] = ..., delay: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    drop_unsupported: bool
+    def __init__(self, generation_id: _Optional[str] = ..., attempt_id: _Optional[str] = ..., number: _Optional[int] = ..., worker: _Optional[str] = ..., address: _Optional[str] = ..., provider: _Optional[str] = ..., provider_model: _Optional[str] = ..., strategy: _Optional[str] = ..., delay: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., drop_unsupported: _Optional[bool] = ...) -> None: ...
 
 class Refusal(_message.Message):
     __slots__ = ("generation_id", "status")

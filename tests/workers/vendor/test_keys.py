@@ -4,12 +4,13 @@ import pytest
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
 
 from services.chassis.failure import Failure
-from services.workers.openai import failures
-from services.workers.openai.keys import KeyPool
+from services.workers.openai.failures import from_response
+from services.workers.vendor import failures
+from services.workers.vendor.keys import KeyPool
 
 
 def answered(status: int, retry_after: str = "") -> Failure:
-    return failures.from_response(status, {"retry-after": retry_after}, b"", keys=(), now=0)
+    return from_response(status, {"retry-after": retry_after}, b"", keys=(), now=0)
 
 
 def turn(pool: KeyPool, now: float) -> list[int]:

@@ -4,13 +4,13 @@ from collections.abc import AsyncIterator
 
 import httpx2
 
-from services.config.provider import OpenAIProvider
+from services.config.provider import VendorProvider
 
 # More than any server says in an error; the SDK reads the whole of it.
 _LONGEST_ERROR_BYTES = 64 << 10
 
 
-def new_client(config: OpenAIProvider) -> httpx2.AsyncClient:
+def new_client(config: VendorProvider) -> httpx2.AsyncClient:
     """A client without redirects, and without proxies and certificates from the environment unless configured."""
     limits = httpx2.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=30.0)
     # How long an answer may take is watched by whoever reads it.

@@ -1,6 +1,6 @@
 """Server-sent events, as bytes: what arrives in any pieces, cut into the data of whole events."""
 
-from services.workers.openai import failures
+from services.workers.vendor import failures
 
 # No token needs as much; without a limit a server could fill our memory with a line that never ends.
 LONGEST_BYTES = 1 << 20

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
 
 from services.chassis.failure import Failure
-from services.workers.openai.failures import PROVIDER
+from services.workers.vendor import failures
 
 _REFUSED = reasons.ERROR_REASON_PROVIDER_CREDENTIAL
 _LIMITED = reasons.ERROR_REASON_PROVIDER_RATE_LIMITED
@@ -27,7 +27,7 @@ class KeyPool:
         self._pause_seconds = pause_seconds
         self._next = 0
 
-    def turn(self, *, now: float) -> Iterator[int]:
+    def turn(self, *, tenant: str = "", now: float) -> Iterator[int]:
         """The keys to try for one request, in turn: each once, and none that is left alone by then.
 
         Raises:
@@ -59,8 +59,6 @@ class KeyPool:
     def _none_left(self, now: float) -> Failure:
         limited = [pause.until - now for pause in self._pauses if pause.reason == _LIMITED]
         if limited:
-            return Failure(
-                _LIMITED, "The provider's rate limit is used up.", retry_after=min(limited), provider=PROVIDER
-            )
+            return failures.rate_limited(min(limited))
         soonest = min(pause.until - now for pause in self._pauses)
-        return Failure(_REFUSED, "The provider refused our credential.", retry_after=soonest, provider=PROVIDER)
+        return failures.credential(retry_after=soonest)

@@ -1,14 +1,14 @@
 """An answer as it arrives: bytes to frames to events, and how long each may take."""
 
 import asyncio
+from typing import Protocol
 
 from hybridinference.inference.v1 import generation_pb2 as generation
 
 from services.chassis.failure import Failure
-from services.workers.openai import failures
-from services.workers.openai.decode import Answer
-from services.workers.openai.frames import Frames
-from services.workers.openai.upstream import Upstream
+from services.workers.vendor import failures
+from services.workers.vendor.frames import Frames
+from services.workers.vendor.upstream import Upstream
 
 # How long an answer that is whole waits for its usage.
 _USAGE_SECONDS = 5.0
@@ -16,11 +16,37 @@ _USAGE_SECONDS = 5.0
 Events = list[generation.GenerationEvent]
 
 
+class Answer(Protocol):
+    """What has come of one answer. The data of the vendor's events goes in, events of the contract come out."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether every choice has ended. Usage may still come."""
+
+    @property
+    def done(self) -> bool:
+        """Whether the vendor has said its last."""
+
+    def events(self, data: bytes) -> Events:
+        """The events of one event of the vendor.
+
+        Raises:
+            Failure: what the vendor says of its own failure, or why it cannot be understood.
+        """
+
+    def finished(self) -> generation.GenerationEvent:
+        """The last event.
+
+        Raises:
+            Failure: TRUNCATED, where a choice has not ended.
+        """
+
+
 class Stream:
     """The events of one answer."""
 
     def __init__(self, up: Upstream, answer: Answer) -> None:
-        self.answer = answer
+        self._answer = answer
         self._up = up
         self._frames = Frames()
         self._failure: Failure | None = None
@@ -36,7 +62,7 @@ class Stream:
         """
         events = await self._more(by)
         if not events:
-            self.answer.finished()  # not whole: told before anything is
+            self._answer.finished()  # not whole: told before anything is
         return events
 
     async def more(self, *, idle_seconds: float) -> Events:
@@ -54,18 +80,18 @@ class Stream:
         while not self._ended:
             if self._failure is not None:
                 raise self._failure
-            if self.answer.whole:
+            if self._answer.whole:
                 by = min(by, self._loop.time() + _USAGE_SECONDS)
             try:
                 arrived = await self._up.read(by=by)
             except (Failure, TimeoutError):
-                if not self.answer.whole:
+                if not self._answer.whole:
                     raise
                 arrived = b""  # all of the answer is there; its usage is not worth more
             events = self._events(arrived)
-            if self.answer.done:
+            if self._answer.done:
                 await self._up.part()
-            self._ended = self.answer.done or not arrived
+            self._ended = self._answer.done or not arrived
             if events:
                 return events
         return []
@@ -75,8 +101,8 @@ class Stream:
         events: Events = []
         try:
             for data in self._frames.feed(arrived):
-                events += self.answer.events(data)
-                if self.answer.done:
+                events += self._answer.events(data)
+                if self._answer.done:
                     break
         except Failure as failure:
             if not events:
