@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 import structlog
 from hybridinference.inference.v1 import conversation_pb2 as conversation
-from hybridinference.inference.v1 import embedding_pb2 as embedding
 from hybridinference.inference.v1 import generation_pb2 as generation
 
 from services.chassis.failure import Failure
@@ -349,12 +348,6 @@ async def test_a_full_worker_says_so() -> None:
         assert (await failed(provider)).reason_name == "WORKER_SATURATED"
         assert provider.load().running == provider.load().capacity == 1
         first.cancel()
-
-
-async def test_embeddings_are_refused_by_name() -> None:
-    async with serving(Script()) as (provider, _):
-        with pytest.raises(Failure, match="no embeddings"):
-            await provider.embed(embedding.EmbeddingSpec(model="m"), AttemptContext())
 
 
 async def test_capabilities_are_those_that_are_configured() -> None:
