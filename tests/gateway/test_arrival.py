@@ -1,9 +1,11 @@
 """What comes with a call besides its message."""
 
 import pytest
+from hybridinference.inference.v1 import generation_pb2 as generation
 
 from services.gateway.arrival import Arrival
 from services.gateway.call import Call
+from services.gateway.tenant import Tenants
 from tests.fakes import spec
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -24,10 +26,10 @@ class Context:
 
 
 def arrival(context: Context) -> Arrival:
-    return Arrival(context, now=100.0, longest_seconds=10.0)  # type: ignore[arg-type]
+    return Arrival(context, now=100.0, longest_seconds=10.0, tenants=Tenants(b"k"))  # type: ignore[arg-type]
 
 
-def call(context: Context) -> Call:
+def call(context: Context) -> Call[generation.GenerationSpec]:
     return arrival(context).call(spec(), api="openai", streamed=True)
 
 
