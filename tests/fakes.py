@@ -71,6 +71,7 @@ class ScriptedProvider:
     def __init__(self, scripts: Mapping[str, Script]) -> None:
         self.scripts = scripts
         self.embeds: dict[str, EmbedScript] = {}
+        self.contexts: list[AttemptContext] = []
         self.running = 0
         self.closed: list[str] = []
         self.last_words: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -94,6 +95,7 @@ class ScriptedProvider:
             self.closed.append(spec.user)
 
     async def generate(self, spec: generation.GenerationSpec, context: AttemptContext) -> Events:
+        self.contexts.append(context)
         self.running += 1
         try:
             async with contextlib.aclosing(self.scripts[spec.user]()) as events:

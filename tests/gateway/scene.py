@@ -41,6 +41,7 @@ class ScriptedRouter(router_grpc.RouterServiceServicer):
     def __init__(self, addresses: Sequence[str]) -> None:
         self.addresses = addresses
         self.silent = False
+        self.drop_unsupported = False
         self.commands: list[router.PlaceCommand] = []
         self._asked: dict[str, str] = {}
         self._placed: dict[str, int] = {}
@@ -94,6 +95,7 @@ class ScriptedRouter(router_grpc.RouterServiceServicer):
                 provider="scripted",
                 provider_model=MODEL,
                 strategy="scripted",
+                drop_unsupported=self.drop_unsupported,
             )
         )
 
@@ -144,7 +146,8 @@ class Scene:
     def begin(self, script: str, *, seconds: float | None = None) -> Generation:
         """Begin a generation that is to run `script` wherever it is placed."""
         deadline = Deadline.after(seconds, now=asyncio.get_running_loop().time())
-        return self.relay.begin(Call(spec=spec(script), api="inference", streamed=True, deadline=deadline))
+        call = Call(spec=spec(script), api="inference", streamed=True, deadline=deadline, tenant="t")
+        return self.relay.begin(call)
 
     async def run(self, script: str, *, seconds: float | None = None) -> str:
         """Run a generation to its end; its text."""

@@ -51,6 +51,21 @@ def test_ids_come_along_cut_to_a_length_and_credentials_do_not() -> None:
     assert "key" not in repr(made)
 
 
+def test_a_caller_has_a_mark_by_credential_and_label_and_it_is_not_shown() -> None:
+    marked = call(Context(None, authorization="Bearer key"))
+    assert marked.tenant == call(Context(None, authorization="Bearer key", traceparent="x")).tenant
+    assert marked.tenant not in ("", call(Context(None, authorization="Bearer other")).tenant)
+    assert marked.tenant not in repr(marked)
+    assert call(Context(None)).tenant == ""
+    labelled = generation.GenerationSpec(user="u")
+    assert arrival(Context(None)).call(labelled, api="openai", streamed=False).tenant not in ("", marked.tenant)
+
+
+def test_only_the_edge_says_that_it_made_a_call_of_json() -> None:
+    assert arrival(Context(None, x_envoy_original_path="/api/v1/embed")).transcoded
+    assert not arrival(Context(None)).transcoded
+
+
 @pytest.mark.parametrize("value", ["", "x", f"00-{TRACE}", f"00-{'z' * 32}-00f067aa0ba902b7-01", "a-" * 100])
 def test_what_is_no_trace_context_is_no_trace(value: str) -> None:
     assert call(Context(None, traceparent=value)).trace_id == ""
