@@ -68,7 +68,13 @@ async def serve(config: mesh.MeshConfig, place: mesh.WorkerPlace) -> int:
             LOG.info("worker.stopped_while_loading")
             await stack.aclose()
             os._exit(0)
-        executor.begin_serving(loading.result())
+        fill = None
+        if provider_config.fetch is not None:
+            # Only who fetches needs an HTTP client.
+            from services.workers.fetch import open_fetcher
+
+            fill = (await stack.enter_async_context(open_fetcher(provider_config.fetch))).filled
+        executor.begin_serving(loading.result(), fill=fill)
         await up.mark_serving()
         LOG.info("worker.serving", models=[model.name for model in loading.result().models])
         died = asyncio.create_task(loading.result().died())
