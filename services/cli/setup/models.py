@@ -134,9 +134,7 @@ def _fetched(model: Model, work: Path) -> tuple[float, str]:
     return share, f"{present >> 20} of {model.package_bytes >> 20} MB"
 
 
-def _convert(
-    conversion: Conversion, engine: Environment, source: Path, made: Path, *, step: Step, log: Path
-) -> None:
+def _convert(conversion: Conversion, engine: Environment, source: Path, made: Path, *, step: Step, log: Path) -> None:
     began = time.monotonic()
 
     def measure() -> tuple[float, str]:
