@@ -50,6 +50,12 @@ class _WorkedProvider(Section):
     )
 
 
+class LoraAdapter(Section):
+    """A LoRA adapter, served as a model of its own beside the one it was made for."""
+
+    path: str = pydantic.Field(min_length=1, description="Directory of the adapter, in PEFT's format.")
+
+
 class VllmProvider(_WorkedProvider):
     """A vLLM engine in a worker process of its own."""
 
@@ -61,11 +67,35 @@ class VllmProvider(_WorkedProvider):
     devices: tuple[int, ...] = pydantic.Field(default=(), description="GPUs of each worker (CUDA_VISIBLE_DEVICES).")
     engine_args: dict[str, Any] = pydantic.Field(default_factory=dict, description="Arguments of vLLM's engine.")
     threads: int = pydantic.Field(default=1, ge=1, description="OpenMP threads of an engine on the CPU.")
+    tool_parser: str = pydantic.Field(
+        default="", description="How the model writes tool calls: a name of vLLM's, such as `hermes`. Empty: no tools."
+    )
+    reasoning_parser: str = pydantic.Field(
+        default="",
+        description="How the model marks its thinking: a name of vLLM's, such as `qwen3`. Empty: not at all.",
+    )
+    chat_template: str = pydantic.Field(
+        default="", description="File of a chat template in Jinja. Default: the model's own."
+    )
+    lora_adapters: dict[str, LoraAdapter] = pydantic.Field(
+        default_factory=dict, description="LoRA adapters, by the name under which routes ask for them."
+    )
+
+    @property
+    def base_name(self) -> str:
+        """Name under which routes ask for the model without any adapter."""
+        return self.served_model or self.model.rstrip("/").rpartition("/")[2]
 
     @property
     def model_names(self) -> tuple[str, ...]:
         """Names that routes may ask for."""
-        return (self.served_model or self.model.rstrip("/").rpartition("/")[2],)
+        return (self.base_name, *self.lora_adapters)
+
+    @pydantic.model_validator(mode="after")
+    def _names_differ(self) -> "VllmProvider":
+        if self.base_name in self.lora_adapters:
+            raise ValueError(f"lora_adapters: `{self.base_name}` is the name of the model itself")
+        return self
 
 
 # What a request may need of a model, in the words of the contract's `Capability`.
