@@ -59,7 +59,7 @@ class Client:
             return Seen(spec, events, failure=status.from_rpc_error(error))
         finally:
             call.cancel()  # does nothing to a call that has ended
-        return Seen(spec, events, freed=await self._freed() if leaves else None)
+        return Seen(spec, events, freed=await self.freed() if leaves else None)
 
     async def _embedded(self, spec: embedding.EmbeddingSpec) -> Seen:
         request = worker.EmbedRequest(spec=spec, time_left=to_duration(_CALL_SECONDS))
@@ -70,7 +70,8 @@ class Client:
         vectors = [list(one.values) for one in response.embeddings]
         return Seen(spec, vectors=vectors, counted=response.usage)
 
-    async def _freed(self) -> bool:
+    async def freed(self) -> bool:
+        """Whether nothing runs any more, within the time that takes at most."""
         try:
             async with asyncio.timeout(_FREE_SECONDS):
                 await self._status(lambda found: not found.running and not found.waiting)

@@ -28,7 +28,7 @@ class _Says:
     def __call__(self, seen: Sequence[Seen]) -> str:
         text = seen[-1].text()
         missing = [word for word in self._words if word.lower() not in text.lower()]
-        return f"the answer has no {missing[0]!r}" if missing else well_ended(seen)
+        return f"the answer has no {missing[0]!r}" if missing else well_ended(seen[-1:])
 
 
 def well_ended(seen: Sequence[Seen]) -> str:
@@ -86,7 +86,9 @@ def _freed(seen: Sequence[Seen]) -> str:
 
 
 _REPEAT = f"Repeat exactly, and say nothing else: {_HARD}"
-_COUNT = "Count from 1 to 30, one number after the other, separated by spaces."
+_COUNT = "Count from 1 to 20, like this: " + " ".join(map(str, range(1, 21)))
+# Long enough that nobody has said it a second later.
+_LONG = "Repeat these numbers: " + " ".join(map(str, range(1, 101)))
 _SYSTEM = "Whatever you are asked, answer with the one word BANANA."
 _ADA = ((USER, "My name is Ada."), (ASSISTANT, "Hello Ada!"), (USER, "What is my name? Answer with one word."))
 _LIST = "Repeat exactly, and say nothing else: alpha beta gamma delta"
@@ -105,5 +107,5 @@ FEATURES = (
     Feature(
         "stop", "Stop texts", (*_CHAT, model.CAPABILITY_STOP), (asking(_LIST), asking(_LIST, sampling=_STOP)), _stopped
     ),
-    Feature("cancel", "Free within a second of the caller's leaving", _CHAT, (asking(_COUNT),), _freed, leaves=True),
+    Feature("cancel", "Free within a second of the caller's leaving", _CHAT, (asking(_LONG),), _freed, leaves=True),
 )
