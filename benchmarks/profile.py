@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from benchmarks.child import child
 from benchmarks.measure import Load, measure
@@ -47,7 +47,40 @@ _WRITE = "face: context.write (serialize, HTTP/2 frames)"
 _BODY = "face: building HttpBody, resuming"
 
 
-def layer(stack: Sequence[str]) -> str | None:
+# The same for a worker, whatever its provider.
+_WORKER: Sequence[tuple[str, str | None]] = (
+    ("asyncio/", None),
+    ("h11/", "transport: h11"),
+    ("httpcore", "transport: httpcore"),
+    ("httpx2/", "transport: httpx, anyio"),
+    ("anyio/", "transport: httpx, anyio"),
+    ("vendor/upstream.py", "vendor: reading, bounds on waiting"),
+    ("vendor/stream.py", "vendor: reading, bounds on waiting"),
+    ("vendor/frames.py", "vendor: events out of bytes"),
+    ("workers/openai/", "wire: decoding"),
+    ("workers/gemini/", "wire: decoding"),
+    ("workers/vllm/", "wire: decoding"),
+    ("json/", "wire: decoding"),
+    ("workers/echo.py", "echo: pacing"),
+    ("vllm/", "vLLM: its side of the engine"),
+    ("msgspec", "vLLM: its side of the engine"),
+    ("zmq/", "vLLM: its side of the engine"),
+    ("workers/execution.py", "attempt: grammar, deadline"),
+    ("workers/grammar.py", "attempt: grammar, deadline"),
+    ("workers/session.py", "session: credit, outbox, writing"),
+    ("workers/outbox.py", "session: credit, outbox, writing"),
+    ("workers/service.py", "session: credit, outbox, writing"),
+    ("workers/status.py", "status, metrics, logs"),
+    ("chassis/", "status, metrics, logs"),
+)
+
+
+def worker_layer(stack: Sequence[str]) -> str | None:
+    """What a sample of a worker's main thread was for; None when it was waiting."""
+    return layer(stack, _WORKER)
+
+
+def layer(stack: Sequence[str], marks: Sequence[tuple[str, str | None]] = _PYTHON) -> str | None:
     """What a sample of the main thread was for; None when it was waiting. `stack` begins at the root."""
     in_grpc = False
     for frame in reversed(stack):
@@ -61,7 +94,7 @@ def layer(stack: Sequence[str]) -> str | None:
             break
         in_grpc = in_grpc or _GRPC in frame
         if ".py:" in frame:
-            name = next((name for mark, name in _PYTHON if mark in frame), None)
+            name = next((name for mark, name in marks if mark in frame), None)
             if name == "face":
                 return _WRITE if in_grpc else _BODY
             if name is not None:
@@ -69,13 +102,13 @@ def layer(stack: Sequence[str]) -> str | None:
     return "grpc.aio: completions, tasks" if in_grpc else "event loop: uvloop, asyncio"
 
 
-def fold(lines: Iterable[str]) -> collections.Counter[str]:
+def fold(lines: Iterable[str], of: Callable[[Sequence[str]], str | None] = layer) -> collections.Counter[str]:
     """Samples of the main thread by layer, from py-spy's raw format."""
     layers: collections.Counter[str] = collections.Counter()
     for line in lines:
         path, _, count = line.rpartition(" ")
         stack = path.split(";")
-        if any("<module>" in frame for frame in stack) and (name := layer(stack)) is not None:
+        if any("<module>" in frame for frame in stack) and (name := of(stack)) is not None:
             layers[name] += int(count)
     return layers
 
@@ -99,11 +132,16 @@ _THREADS = {"python": "grpc.aio's poller and Python's own", "event_engine": "gRP
 
 def _samples(system: System, load: Load, *, seconds: float) -> list[str]:
     arguments = (load.kind, "--port", str(system.port), "--connections", str(load.connections))
-    with child("benchmarks.client", *arguments, seconds=60), tempfile.NamedTemporaryFile("r", suffix=".txt") as raw:
+    with child("benchmarks.client", *arguments, seconds=60):
         time.sleep(1.0)
-        pid = str(system.processes["gateway"][0])
+        return samples(system.processes["gateway"][0], seconds=seconds)
+
+
+def samples(pid: int, *, seconds: float) -> list[str]:
+    """Stacks of a process in py-spy's raw format."""
+    with tempfile.NamedTemporaryFile("r", suffix=".txt") as raw:
         spy = str(pathlib.Path(sys.executable).with_name("py-spy"))
-        command = [spy, "record", "--native", "--format", "raw", "-o", raw.name, "-p", pid]
+        command = [spy, "record", "--native", "--format", "raw", "-o", raw.name, "-p", str(pid)]
         command += ["-r", str(_RATE), "-d", str(round(seconds))]
         subprocess.run(command, check=True, capture_output=True, timeout=seconds + 60)
         return pathlib.Path(raw.name).read_text(encoding="utf-8").splitlines()

@@ -71,6 +71,19 @@ _GEMINI_CAPABILITIES: tuple[CapabilityName, ...] = tuple(
 )
 
 
+class AdaptiveLimit(Section):
+    """Bounds of a limit that finds out by itself how many requests a key may have under way."""
+
+    initial: int = pydantic.Field(default=1000, ge=1, le=1_000_000, description="Most requests of a key at first.")
+    maximum: int = pydantic.Field(default=10_000, ge=1, le=1_000_000, description="Most that it ever grows to.")
+
+    @pydantic.model_validator(mode="after")
+    def _begins_below_its_maximum(self) -> "AdaptiveLimit":
+        if self.initial > self.maximum:
+            raise ValueError("`initial` is more than `maximum`")
+        return self
+
+
 class VendorModel(Section):
     """A model of a vendor. In the file, its name alone is enough."""
 
@@ -87,6 +100,10 @@ def _named(model: object) -> object:
     return {"name": model} if isinstance(model, str) else model
 
 
+def _on(value: object) -> object:
+    return None if value is False or value == "off" else value  # YAML takes `off` for false
+
+
 class VendorProvider(_WorkedProvider):
     """What every vendor over HTTP has: keys, models, and bounds on waiting."""
 
@@ -101,6 +118,10 @@ class VendorProvider(_WorkedProvider):
     )
     context_tokens: int = pydantic.Field(default=0, ge=0, lt=1 << 32, description="0: not known.")
     max_concurrent: int = pydantic.Field(default=0, ge=0, description="Most generations of a worker; 0 is no limit.")
+    adaptive_limit: Annotated[AdaptiveLimit | None, pydantic.BeforeValidator(_on)] = pydantic.Field(
+        default=AdaptiveLimit(),
+        description="Requests under way with a key: fewer after a rate limit or overload, then more again. Or `off`.",
+    )
     connect_seconds: float = pydantic.Field(default=5.0, gt=0, description="Longest time to connect.")
     first_token_seconds: float = pydantic.Field(default=120.0, gt=0, description="Longest time to the first content.")
     idle_seconds: float = pydantic.Field(default=60.0, gt=0, description="Longest silence after that.")

@@ -10,7 +10,7 @@ from typing import Literal
 
 import pytest
 
-from benchmarks import cpu, profile
+from benchmarks import cpu, profile, workers
 from benchmarks.client import Requests, Stream, Tally
 from benchmarks.measure import Load, measure
 from benchmarks.quantiles import quantile, spread
@@ -158,3 +158,28 @@ def test_quantiles_of_small_samples() -> None:
     assert quantile([], 0.5) == 0
     assert [quantile([1.0, 2.0, 3.0, 4.0], share) for share in (0.0, 0.5, 0.99)] == [1.0, 3.0, 4.0]
     assert spread([3.0, 1.0, 2.0]) == {"median": 2.0, "min": 1.0, "max": 3.0}
+
+
+@pytest.mark.slow
+def test_a_worker_alone_has_a_cost_and_layers() -> None:
+    with workers.subject("openai", token_ms=10) as one:
+        window = workers.measure(one, streams=4, seconds=0.5)
+    assert 100 < window.tokens / window.seconds < 450  # 400 are offered
+    assert window.cost("worker") > 1.0
+    assert "| openai |" in workers.table({"openai": [window]})
+
+
+_A_BOUND = ("Upstream.read (services/workers/vendor/upstream.py:9)", "timeout_at (asyncio/timeouts.py:3)")
+
+
+@pytest.mark.parametrize(
+    ("leaf", "expected"),
+    [
+        (("Connection.next_event (h11/_connection.py:4)",), "transport: h11"),
+        (("Answer.events (services/workers/gemini/decode.py:9)",), "wire: decoding"),
+        (_A_BOUND, "vendor: reading, bounds on waiting"),
+    ],
+)
+def test_a_workers_sample_belongs_to_the_layer_nearest_to_its_leaf(leaf: tuple[str, ...], expected: str) -> None:
+    root = ("<module> (services/workers/__main__.py:90)", "Runner.run (asyncio/runners.py:118)")
+    assert profile.worker_layer((*root, *leaf)) == expected

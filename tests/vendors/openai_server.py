@@ -1,9 +1,11 @@
 """A server that speaks OpenAI's wire protocol by itself: HTTP/1.1 over asyncio, chunked events, and faults."""
 
 import asyncio
+import binascii
 import contextlib
 import dataclasses
 import json
+import struct
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
@@ -201,6 +203,23 @@ def tool_calls() -> bytes:
         chunk(finish="tool_calls"),
         usage(20, 9),
     )
+
+
+def embeddings(*vectors: Sequence[float], base64: bool = True, tokens: int = 5) -> Script:
+    """Vectors, in order."""
+
+    def said(vector: Sequence[float]) -> Any:
+        packed = struct.pack(f"<{len(vector)}f", *vector)
+        return binascii.b2a_base64(packed, newline=False).decode() if base64 else list(vector)
+
+    items = [{"object": "embedding", "index": n, "embedding": said(vector)} for n, vector in enumerate(vectors)]
+    counted = {"prompt_tokens": tokens, "total_tokens": tokens}
+    return whole({"object": "list", "data": items, "model": "vendor-model-2026", "usage": counted})
+
+
+def whole(body: Any) -> Script:
+    """An answer that is JSON and not a stream."""
+    return Script(json.dumps(body).encode(), headers={"content-type": "application/json"}, chunked=False)
 
 
 def error(message: str, *, kind: str = "invalid_request_error", code: str | None = None, **more: Any) -> bytes:

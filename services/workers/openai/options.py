@@ -16,19 +16,40 @@ _OF_THE_SPEC = frozenset(
 _PRICE = "it changes the price"
 _TAKEOVER = "it reaches into the server"
 _MEDIA = "answers are text"
+_CACHE = "caches are kept apart by the mesh"
+_CHOICE = "the mesh chooses the model and its provider"
+_NAME = "the mesh names requests"
+_KEPT = "nothing of a request is kept"
 _DENIED = {
+    # What usage does not show, so that it cannot be charged: better service, searches, writes to a cache, more answers
+    # than are told.
     "service_tier": _PRICE,
+    "speed": _PRICE,
     "web_search_options": _PRICE,
     "plugins": _PRICE,
-    "models": "the mesh chooses the model",
-    "route": "the mesh chooses the model",
-    "provider": "the mesh chooses the provider",
-    "store": "answers are not stored",
+    "prompt_cache_options": _PRICE,
+    "cache_control": _PRICE,
+    "best_of": _PRICE,
+    "use_beam_search": _PRICE,
+    # OpenRouter's, and those of a LiteLLM proxy, which would take our key elsewhere.
+    "models": _CHOICE,
+    "route": _CHOICE,
+    "provider": _CHOICE,
+    "preset": _CHOICE,
+    "fallbacks": _CHOICE,
+    "api_base": _CHOICE,
+    "base_url": _CHOICE,
+    "api_key": _CHOICE,
+    "user_config": _CHOICE,
+    "custom_llm_provider": _CHOICE,
+    "store": _KEPT,
+    "prompt_cache_retention": _KEPT,
     "audio": _MEDIA,
     "modalities": _MEDIA,
     "prompt_embeds": _TAKEOVER,
     "input_embeds": _TAKEOVER,
-    "cache_salt": "caches are kept apart by the mesh",
+    "cache_salt": _CACHE,
+    "extra_key": _CACHE,  # SGLang's name for it
     "logits_processors": _TAKEOVER,
     "custom_logit_processor": _TAKEOVER,
     "custom_params": _TAKEOVER,
@@ -38,13 +59,16 @@ _DENIED = {
     "media_io_kwargs": _TAKEOVER,
     "vllm_xargs": _TAKEOVER,
     "lora_path": _TAKEOVER,
+    "session_params": _TAKEOVER,
     "bootstrap_host": _TAKEOVER,
     "bootstrap_port": _TAKEOVER,
     "bootstrap_room": _TAKEOVER,
     "data_parallel_rank": _TAKEOVER,
+    "routed_dp_rank": _TAKEOVER,
+    "disagg_prefill_dp_rank": _TAKEOVER,
     "priority": "requests are not put before others",
-    "request_id": "the mesh names requests",
-    "rid": "the mesh names requests",
+    "request_id": _NAME,
+    "rid": _NAME,
 }
 _DENIED_BEGINNINGS = ("chat_template",)
 

@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 
 import openai
 import orjson
@@ -12,24 +13,24 @@ from hybridinference.inference.v1 import generation_pb2 as generation
 
 from services.chassis.failure import Failure
 from services.config.provider import OpenAIProvider
-from services.workers.openai import encode
+from services.workers.openai import embeddings, encode, upstream
 from services.workers.openai.decode import Answer
-from services.workers.openai.failures import PROVIDER
-from services.workers.openai.upstream import clients, opened
 from services.workers.provider import AttemptContext, Embedded, Load, ServedModel
-from services.workers.vendor import failures
 from services.workers.vendor.asking import answered
-from services.workers.vendor.keys import KeyPool
+from services.workers.vendor.headroom import readings
 from services.workers.vendor.models import served
+from services.workers.vendor.patience import Patience
+from services.workers.vendor.pools import Pools
 from services.workers.vendor.stream import Events, Stream
 from services.workers.vendor.transport import new_client
+from services.workers.vendor.upstream import whole
 
 
 @contextlib.asynccontextmanager
 async def open_provider(config: OpenAIProvider) -> AsyncIterator["OpenAIServer"]:
     """Serve at once: whether the server is there, and takes our keys, shows with the first request."""
     async with new_client(config) as http:
-        yield OpenAIServer(config, clients(config, http))
+        yield OpenAIServer(config, upstream.clients(config, http))
 
 
 class OpenAIServer:
@@ -40,9 +41,7 @@ class OpenAIServer:
         self._clients = by_key
         self._keys = [key.get_secret_value() for key in config.api_keys]
         self._models = served(config)
-        self._pools = {
-            name: KeyPool(len(by_key), pause_seconds=config.key_pause_seconds) for name in config.model_names
-        }
+        self._pools = Pools(config)
         self._running = 0
         self._loop = asyncio.get_running_loop()
 
@@ -51,9 +50,15 @@ class OpenAIServer:
         """What the configuration names."""
         return self._models
 
+    @property
+    def leases(self) -> int:
+        """Requests under way with all keys."""
+        return self._pools.leases
+
     def load(self) -> Load:
-        """What runs here; how busy the server is, it does not tell."""
-        return Load(running=self._running, capacity=self._config.max_concurrent)
+        """What runs here, and what rate limits leave; how busy the server is, it does not tell."""
+        headroom = self._pools.headroom(now=self._loop.time())
+        return Load(running=self._running, capacity=self._config.max_concurrent, headroom=headroom)
 
     async def died(self) -> str:
         """Never: there is nothing here that can die."""
@@ -61,50 +66,95 @@ class OpenAIServer:
         return ""
 
     async def embed(self, spec: embedding.EmbeddingSpec, context: AttemptContext) -> Embedded:
-        """Not offered yet."""
-        raise failures.unsupported("model", PROVIDER, "this worker has no embeddings")
+        """Turn inputs into vectors. Cancelling the task closes the connection."""
+        body = orjson.dumps(embeddings.body(spec))
+        patience = Patience(self._config, now=self._loop.time())
+        with self._running_one():
+            asked = answered(self._pools[spec.model], context, lambda key: self._embedded(key, spec, body, patience))
+            async with asked as embedded:
+                return embedded
 
     async def generate(
         self, spec: generation.GenerationSpec, context: AttemptContext
     ) -> AsyncGenerator[generation.GenerationEvent, None]:
         """Generate. Closing the generator closes the connection."""
-        if self._config.max_concurrent and self._running >= self._config.max_concurrent:
-            raise Failure(reasons.ERROR_REASON_WORKER_SATURATED, "This worker is full.", retry_after=1.0)
         body = orjson.dumps(
             encode.body(
                 spec, max_tokens_field=self._config.max_tokens_field, reasoning_field=self._config.reasoning_field
             )
         )
-        by = self._loop.time() + self._config.first_token_seconds
-        self._running += 1
-        try:
-            asked = answered(self._pools[spec.model], context, lambda key: self._begun(key, spec, body, by))
+        patience = Patience(self._config, now=self._loop.time())
+        with self._running_one():
+            asked = answered(self._pools[spec.model], context, lambda key: self._begun(key, spec, body, patience))
             async with asked as (stream, answer, first):
                 yield generation.GenerationEvent(started=generation.Started(provider_model=answer.model or spec.model))
                 events = first
                 while events:
                     for event in events:
                         yield event
-                    events = await stream.more(idle_seconds=self._config.idle_seconds)
+                    events = await stream.more(patience=patience)
                 finished = answer.finished()
             yield finished
+
+    @contextlib.contextmanager
+    def _running_one(self) -> Iterator[None]:
+        """Count what runs.
+
+        Raises:
+            Failure: WORKER_SATURATED, when there is no room for one more.
+        """
+        if self._config.max_concurrent and self._running >= self._config.max_concurrent:
+            raise Failure(reasons.ERROR_REASON_WORKER_SATURATED, "This worker is full.", retry_after=1.0)
+        self._running += 1
+        try:
+            yield
         finally:
             self._running -= 1
 
     @contextlib.asynccontextmanager
     async def _begun(
-        self, key: int, spec: generation.GenerationSpec, body: bytes, by: float
+        self, key: int, spec: generation.GenerationSpec, body: bytes, patience: Patience
     ) -> AsyncIterator[tuple[Stream, Answer, Events]]:
         """A stream and its first content, with one of the keys."""
         answer = Answer(choices=spec.choices or 1, prompt_bytes=len(body), keys=self._keys)
-        client, keys = self._clients[key], self._keys
         async with contextlib.AsyncExitStack() as stack:
             try:
-                async with asyncio.timeout_at(by):
-                    asked = opened(client, body, keys=keys, connect_seconds=self._config.connect_seconds)
+                async with asyncio.timeout_at(patience.first_by):
+                    asked = upstream.opened(
+                        self._clients[key],
+                        body,
+                        keys=self._keys,
+                        connect_seconds=self._config.connect_seconds,
+                        heard=self._listener(spec.model, key),
+                    )
                     up = await stack.enter_async_context(asked)
                 stream = Stream(up, answer)
-                events = await stream.first(by=by)
+                events = await stream.first(by=patience.first_by)
             except TimeoutError:
-                raise failures.late("first_token", self._config.first_token_seconds) from None
+                raise patience.without_first(now=self._loop.time()) from None
             yield stream, answer, events
+
+    @contextlib.asynccontextmanager
+    async def _embedded(
+        self, key: int, spec: embedding.EmbeddingSpec, body: bytes, patience: Patience
+    ) -> AsyncIterator[Embedded]:
+        """All vectors, with one of the keys."""
+        asked = upstream.embedding(
+            self._clients[key],
+            body,
+            keys=self._keys,
+            connect_seconds=self._config.connect_seconds,
+            heard=self._listener(spec.model, key),
+        )
+        try:
+            async with asyncio.timeout_at(patience.first_by), asked as response:
+                data = await whole(response, most_bytes=embeddings.LONGEST_BYTES, by=patience.first_by)
+        except TimeoutError:
+            raise patience.without_first(now=self._loop.time()) from None
+        yield embeddings.embedded(data, spec, keys=self._keys)
+
+    def _listener(self, model: str, key: int) -> upstream.Heard:
+        def heard(headers: Mapping[str, str]) -> None:
+            self._pools[model].hear(key, readings(headers, now=time.time()), now=self._loop.time())
+
+        return heard

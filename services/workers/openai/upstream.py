@@ -2,7 +2,8 @@
 
 import contextlib
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import httpx2
 import openai
@@ -15,21 +16,40 @@ from services.workers.vendor.upstream import Upstream, beginning, media_type, pl
 _ERROR_BYTES = 64 << 10
 
 
+# Hears the headers of every answer.
+Heard = Callable[[Mapping[str, str]], None]
+
+
 @contextlib.asynccontextmanager
 async def opened(
-    client: openai.AsyncOpenAI, body: bytes, *, keys: Sequence[str], connect_seconds: float
+    client: openai.AsyncOpenAI, body: bytes, *, keys: Sequence[str], connect_seconds: float, heard: Heard
 ) -> AsyncIterator[Upstream]:
-    """Ask, and wait for the answer to begin. Leaving closes the connection unless the answer was read to its end.
+    """Ask for a stream, and wait for it to begin. Leaving closes the connection unless it was read to its end.
 
     Raises:
         Failure: what the server answered instead, or why it could not be asked.
     """
-    response = await _asked(client, body, keys, connect_seconds)
-    try:
-        await _check_type(response, keys)
+    asked = _Asked("/chat/completions", "text/event-stream", body)
+    async with _responding(client, asked, keys, connect_seconds, heard) as response:
+        if media_type(response) != asked.accepts or not plain(response):
+            # Some proxies say 200 and mean an error.
+            failure = from_whole(await beginning(response, most_bytes=_ERROR_BYTES), keys=keys)
+            raise failure or failures.malformed("something other than a stream of events")
         yield Upstream(response)
-    finally:
-        await response.aclose()
+
+
+@contextlib.asynccontextmanager
+async def embedding(
+    client: openai.AsyncOpenAI, body: bytes, *, keys: Sequence[str], connect_seconds: float, heard: Heard
+) -> AsyncIterator[httpx2.Response]:
+    """Ask for vectors, and wait for the answer to begin. Leaving closes it as above.
+
+    Raises:
+        Failure: as above.
+    """
+    asked = _Asked("/embeddings", "application/json", body)
+    async with _responding(client, asked, keys, connect_seconds, heard) as response:
+        yield response
 
 
 def clients(config: OpenAIProvider, http: httpx2.AsyncClient) -> list[openai.AsyncOpenAI]:
@@ -54,17 +74,37 @@ def clients(config: OpenAIProvider, http: httpx2.AsyncClient) -> list[openai.Asy
     ]
 
 
-async def _asked(
-    client: openai.AsyncOpenAI, body: bytes, keys: Sequence[str], connect_seconds: float
+class _Asked(NamedTuple):
+    """A request: its path below `base_url`, the media type that it wants, and its body."""
+
+    path: str
+    accepts: str
+    body: bytes
+
+
+@contextlib.asynccontextmanager
+async def _responding(
+    client: openai.AsyncOpenAI, asked: _Asked, keys: Sequence[str], connect_seconds: float, heard: Heard
+) -> AsyncIterator[httpx2.Response]:
+    response = await _response(client, asked, keys, connect_seconds, heard)
+    try:
+        heard(response.headers)
+        yield response
+    finally:
+        await response.aclose()
+
+
+async def _response(
+    client: openai.AsyncOpenAI, asked: _Asked, keys: Sequence[str], connect_seconds: float, heard: Heard
 ) -> httpx2.Response:
-    headers = {"content-type": "application/json", "accept": "text/event-stream", "accept-encoding": "identity"}
+    headers = {"content-type": "application/json", "accept": asked.accepts, "accept-encoding": "identity"}
     try:
         # The raw response. A streamed token costs about 67 µs of CPU here: 40 in httpcore and h11 below, 4.5 in Frames
         # and Answer. Through the SDK's typed chunks it costs 155.
         answer: object = await client.post(
-            "/chat/completions",
+            asked.path,
             cast_to=httpx2.Response,
-            content=body,
+            content=asked.body,
             options={"headers": headers},
             stream=True,
             stream_cls=openai.AsyncStream[object],
@@ -72,6 +112,7 @@ async def _asked(
         assert isinstance(answer, httpx2.Response)  # as `cast_to` says, whatever the types say
         return answer
     except openai.APIStatusError as error:
+        heard(error.response.headers)
         text = error.response.content
         failure = from_response(error.status_code, error.response.headers, text, keys=keys, now=time.time())
     except openai.APITimeoutError:
@@ -80,11 +121,3 @@ async def _asked(
         failure = failures.unavailable("could not be reached, or broke the connection")
     # Not chained: the SDK's exceptions hold the request, and that our key.
     raise failure
-
-
-async def _check_type(response: httpx2.Response, keys: Sequence[str]) -> None:
-    if media_type(response) == "text/event-stream" and plain(response):
-        return
-    # Some proxies say 200 and mean an error.
-    failure = from_whole(await beginning(response, most_bytes=_ERROR_BYTES), keys=keys)
-    raise failure or failures.malformed("something other than a stream of events")

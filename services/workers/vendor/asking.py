@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from typing import TypeVar
 
@@ -12,7 +12,9 @@ from hybridinference.inference.v1 import provider_try_pb2 as provider_try
 from services.chassis.deadline import to_duration
 from services.chassis.failure import Failure
 from services.workers.provider import AttemptContext
-from services.workers.vendor.keys import KeyPool
+from services.workers.vendor.failures import Answered
+from services.workers.vendor.keys import KeyPool, outcome
+from services.workers.vendor.limiter import Outcome
 
 LOG = structlog.get_logger()
 
@@ -25,40 +27,59 @@ async def answered(
 ) -> AsyncIterator[T]:
     """What `asked` gives for the first key whose context can be entered; left again with this context.
 
+    A place with the key is held from before it is asked until the answer is closed.
+
     Args:
         pool: the keys of the model.
-        context: hears of each try.
+        context: says who asks, and hears of each try.
         asked: a context for the number of a key. Entering it asks, and waits for the first content; leaving it closes
             the connection. It must emit nothing while it is being entered.
 
     Raises:
-        Failure: of the last key that was asked, or what is to be said when every key is left alone.
+        Failure: of the last key that was asked, or what is to be said when no key may be.
     """
-    loop = asyncio.get_running_loop()
-    async with contextlib.AsyncExitStack() as stack:
-        failure: Failure | None = None
-        for number in pool.turn(tenant=context.tenant, now=loop.time()):
-            begun = loop.time()
-            try:
-                answer = await stack.enter_async_context(asked(number))
-            except Failure as caught:
-                failure = caught
-            else:
-                break
-            context.tries.append(_try(number, failure, loop.time() - begun))
-            if not pool.blame(number, failure, now=loop.time()):
-                raise failure
-            LOG.warning("key.failed", key=number, reason=failure.reason_name)
-        else:
-            assert failure is not None  # a turn has at least one key
-            raise pool.verdict(failure, now=loop.time())
-        yield answer
+    clock = asyncio.get_running_loop().time
+    failure: Failure | None = None
+    for number in pool.turn(tenant=context.tenant, now=clock()):
+        begun, entered = clock(), False
+        try:
+            with _place(pool, number):
+                async with asked(number) as answer:
+                    entered = True
+                    yield answer
+                    return
+        except Failure as caught:
+            if entered:
+                raise
+            failure = caught
+        context.tries.append(_try(number, failure, clock() - begun))
+        if not pool.blame(number, failure, now=clock()):
+            raise failure
+        LOG.warning("key.failed", key=number, reason=failure.reason_name)
+    assert failure is not None  # a turn has at least one key
+    raise pool.verdict(failure, now=clock())
+
+
+@contextlib.contextmanager
+def _place(pool: KeyPool, number: int) -> Iterator[None]:
+    """Hold a place with a key, and tell its limiter what came of it."""
+    clock = asyncio.get_running_loop().time
+    lease = pool.lease(number, now=clock())
+    came = Outcome.OTHER
+    try:
+        yield
+        came = Outcome.WELL
+    except Failure as failure:
+        came = outcome(failure)
+        raise
+    finally:
+        lease.end(came, now=clock())
 
 
 def _try(key: int, failure: Failure, seconds: float) -> provider_try.ProviderTry:
     return provider_try.ProviderTry(
         key=key,
         reason=failure.reason,
-        http_status=int(failure.metadata.get("http_status", 0)),
+        http_status=failure.http_status if isinstance(failure, Answered) else 0,
         duration=to_duration(seconds),
     )

@@ -21,6 +21,19 @@ _SOON = 1.0
 _KEY = re.compile(r"\b(?:sk|rk|pk|gsk|xai)-[\w*.-]{6,}|\bAIza[\w*.-]{6,}|(?i:bearer)\s+\S{8,}")
 
 
+class Answered(Failure):
+    """A failure that the vendor itself answered, and with which HTTP status: kept with the tries of an attempt."""
+
+    http_status = 0
+
+
+def with_status(failure: Failure, http_status: int) -> Failure:
+    """The same failure, which also knows the HTTP status."""
+    answered = Answered(failure.reason, failure.message, retry_after=failure.retry_after, metadata=failure.metadata)
+    answered.http_status = http_status
+    return answered
+
+
 def malformed(what: str) -> Failure:
     """The answer cannot be understood: `what` came instead."""
     return Failure(reasons.ERROR_REASON_PROVIDER_MALFORMED, f"The provider sent {what}.")
@@ -38,6 +51,15 @@ def overloaded(retry_after: float | None) -> Failure:
     """The server has too much to do."""
     wait = _SOON if retry_after is None else retry_after
     return Failure(reasons.ERROR_REASON_PROVIDER_OVERLOADED, "The provider is overloaded.", retry_after=wait)
+
+
+def saturated() -> Failure:
+    """Each of our keys has as much to do as its vendor bears."""
+    return Failure(
+        reasons.ERROR_REASON_WORKER_SATURATED,
+        "Every key of this worker has as much to do as it bears.",
+        retry_after=_SOON,
+    )
 
 
 def rate_limited(retry_after: float | None) -> Failure:

@@ -8,6 +8,7 @@ from hybridinference.inference.v1 import generation_pb2 as generation
 from services.chassis.failure import Failure
 from services.workers.vendor import failures
 from services.workers.vendor.frames import Frames
+from services.workers.vendor.patience import Patience
 from services.workers.vendor.upstream import Upstream
 
 # How long an answer that is whole waits for its usage.
@@ -65,16 +66,25 @@ class Stream:
             self._answer.finished()  # not whole: told before anything is
         return events
 
-    async def more(self, *, idle_seconds: float) -> Events:
+    async def more(self, *, idle_seconds: float = 0.0, patience: Patience | None = None) -> Events:
         """The events that come next, as soon as there are any; none at the end.
 
         Raises:
-            Failure: as above; DEADLINE_EXCEEDED, when the server says nothing for so long. Comments say nothing.
+            Failure: as above; DEADLINE_EXCEEDED, when the server says nothing for so long, or the whole answer takes
+                too long. Comments say nothing.
         """
+        now = self._loop.time()
+        if patience is None:
+            by = now + idle_seconds
+        elif patience.over(now=now) and not self._answer.whole:  # however fast it comes
+            raise patience.without_next(now=now)
+        else:
+            by = patience.next_by(now=now)
         try:
-            return await self._more(self._loop.time() + idle_seconds)
+            return await self._more(by)
         except TimeoutError:
-            raise failures.late("idle", idle_seconds) from None
+            late = patience.without_next(now=self._loop.time()) if patience else failures.late("idle", idle_seconds)
+        raise late
 
     async def _more(self, by: float) -> Events:
         while not self._ended:

@@ -126,14 +126,58 @@ def test_a_thought_signature_goes_back_where_it_came_from() -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        *("prompt_embeds", "chat_template", "chat_template_kwargs", "cache_salt", "service_tier", "web_search_options"),
-        *("model", "messages", "stream", "n", "max_tokens", "models", "provider", "lora_path", "kv_transfer_params"),
+        # what reaches into the server: the CVEs of vLLM, and what SGLang has of that kind
+        *("prompt_embeds", "input_embeds", "logits_processors", "custom_logit_processor", "custom_params"),
+        *("chat_template", "chat_template_kwargs", "chat_template_content_format", "mm_processor_kwargs"),
+        *("media_io_kwargs", "vllm_xargs", "lora_path", "kv_transfer_params", "ec_transfer_params", "session_params"),
+        *("bootstrap_host", "bootstrap_port", "bootstrap_room", "data_parallel_rank", "routed_dp_rank", "priority"),
+        # what crosses from one caller's cache to another's
+        *("cache_salt", "extra_key"),
+        # what changes the price and does not show in the usage
+        *("service_tier", "speed", "web_search_options", "plugins", "prompt_cache_options", "cache_control", "best_of"),
+        "use_beam_search",
+        # what takes the request, or our key, elsewhere
+        *("models", "route", "provider", "preset", "fallbacks", "api_base", "base_url", "api_key", "user_config"),
+        # what is kept, is no text, or is the mesh's own
+        *("store", "prompt_cache_retention", "audio", "modalities", "request_id", "rid"),
+        # what the spec has a field for
+        *("model", "messages", "stream", "stream_options", "n", "max_tokens", "max_completion_tokens", "user"),
+        *("safety_identifier", "tools", "tool_choice", "parallel_tool_calls", "response_format", "reasoning_effort"),
+        *("stop", "seed", "temperature", "top_p", "top_k", "frequency_penalty", "presence_penalty", "logit_bias"),
+        *("logprobs", "top_logprobs", "functions", "function_call"),
     ],
 )
 def test_an_option_that_would_do_harm_is_refused_by_name(name: str) -> None:
     failure = refused(spec(providerOptionsJson=json.dumps({"min_p": 0.1, name: "x"})))
     assert failure.reason == reasons.ERROR_REASON_UNSUPPORTED
     assert failure.metadata == {"field": f"provider_options_json.{name}", "provider": "openai"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("verbosity", "low"),
+        # Its rejected tokens are paid for, and counted among those of the answer.
+        ("prediction", {"type": "content", "content": "x"}),
+        # Says where to look for a cache, of which each caller finds what all callers of the key find.
+        ("prompt_cache_key", "k"),
+        ("metadata", {"a": "b"}),
+        ("moderation", {"model": "m"}),
+        ("min_p", 0.1),
+        ("repetition_penalty", 1.1),
+        ("min_tokens", 2),
+        ("stop_token_ids", [1, 2]),
+        ("structured_outputs", {"regex": "a+"}),
+        ("guided_choice", ["a", "b"]),
+        ("include_reasoning", False),
+        ("reasoning", {"max_tokens": 9}),
+        ("thinking", {"type": "disabled"}),
+        ("extra_body", {"google": {"thinking_config": {"thinking_budget": 9}}}),
+        ("a_field_of_next_year", [{"large": 9007199254740993}]),
+    ],
+)
+def test_any_other_option_is_passed_on_untouched(name: str, value: object) -> None:
+    assert body(spec(providerOptionsJson=json.dumps({name: value})))[name] == value
 
 
 def test_a_file_by_address_is_refused_by_name() -> None:

@@ -4,13 +4,13 @@ import asyncio
 import contextlib
 import gzip
 import logging
+import socket
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
 import structlog
 from hybridinference.inference.v1 import conversation_pb2 as conversation
-from hybridinference.inference.v1 import embedding_pb2 as embedding
 from hybridinference.inference.v1 import generation_pb2 as generation
 
 from services.chassis.failure import Failure
@@ -166,6 +166,91 @@ async def test_each_wait_is_bounded_and_says_what_it_was_for(script: Script, sta
         await eventually(lambda: not fake.connections, seconds=1)
 
 
+@pytest.mark.parametrize(
+    "script",
+    [
+        Script(delay=30),
+        Script(sse(chunk({"content": "a"}), done=False), hang=True),
+        Script(sse(*[chunk({"content": "a"})] * 1000), event_delay=0.02),
+        Script(sse(*[chunk({"content": "a"})] * 100_000)),
+    ],
+    ids=["no answer", "silence", "slow", "fast"],
+)
+async def test_no_answer_takes_longer_than_an_answer_may(script: Script) -> None:
+    async with serving(script, total_seconds=0.3) as (provider, fake):
+        async with asyncio.timeout(5):
+            failure = await failed(provider)
+        assert failure.reason_name == "DEADLINE_EXCEEDED"
+        assert failure.metadata["stage"] == "total"
+        assert provider.leases == 0
+        await eventually(lambda: not fake.connections, seconds=1)
+
+
+async def test_a_server_that_accepts_nobody_is_given_up_at_the_time_to_connect() -> None:
+    with socket.socket() as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        with contextlib.ExitStack() as waiting:
+            for _ in range(4):  # nobody takes them, so the next ones wait for room to knock
+                knock = waiting.enter_context(socket.socket())
+                knock.setblocking(False)
+                knock.connect_ex(full.getsockname())
+            url = f"http://127.0.0.1:{full.getsockname()[1]}/v1"
+            given = {"kind": "openai", "base_url": url, "api_keys": ["none"], "models": ["m"], "connect_seconds": 0.3}
+            async with open_provider(Config.model_validate(given)) as provider:
+                failure = await failed(provider)
+    assert failure.reason_name == "DEADLINE_EXCEEDED"
+    assert failure.metadata["stage"] == "connect"
+
+
+async def test_rate_limit_headers_become_headroom_whether_the_answer_is_one_or_not() -> None:
+    def limits(remaining: int) -> dict[str, str]:
+        return {
+            "x-ratelimit-limit-requests": "60",
+            "x-ratelimit-remaining-requests": str(remaining),
+            "x-ratelimit-reset-requests": "1m0s",
+        }
+
+    good = Script(text("a"))
+    good.headers |= limits(59)
+    bad = failing(400, error("no"))
+    bad.headers |= limits(58)
+    async with serving(in_turn([good, bad]), KEYS[:2]) as (provider, _):
+        await run(provider)
+        (headroom,) = provider.load().headroom
+        assert (headroom.unit, headroom.remaining, headroom.limit) == ("requests", 59, 60)
+        assert 59 <= headroom.reset_after.seconds <= 60
+        assert (await failed(provider)).reason_name == "PROVIDER_REJECTED"
+        (headroom,) = provider.load().headroom
+        assert (headroom.remaining, headroom.limit) == (117, 120)
+
+
+async def test_a_caller_stays_with_one_key() -> None:
+    async with serving(Script(text("a")), KEYS) as (provider, fake):
+        for tenant in ("a", "b", "c", "d", "e", "f") * 3:
+            events = provider.generate(spec(), AttemptContext(tenant=tenant))
+            async with contextlib.aclosing(events):
+                assert [event async for event in events]
+    keys = [asked.key for asked in fake.asked]
+    assert keys[:6] == keys[6:12] == keys[12:]
+    assert len(set(keys)) > 1
+
+
+async def test_what_a_key_bears_is_learned_and_beyond_it_others_are_to_be_asked() -> None:
+    scripts = [failing(503), Script(text("a"), delay=60)]
+    async with serving(in_turn(scripts), adaptive_limit={"initial": 2, "maximum": 2}) as (provider, fake):
+        assert (await failed(provider)).reason_name == "PROVIDER_OVERLOADED"
+        first = asyncio.create_task(run(provider))
+        await eventually(lambda: len(fake.asked) == 2, seconds=5)
+        failure = await failed(provider)
+        assert failure.reason_name == "WORKER_SATURATED"
+        assert failure.retry_after == 1
+        assert len(fake.asked) == 2
+        first.cancel()
+        await asyncio.gather(first, return_exceptions=True)
+        assert provider.leases == 0
+
+
 async def test_an_answer_that_is_whole_needs_no_usage_and_no_farewell() -> None:
     whole = sse(chunk({"content": "a"}), chunk(finish="stop"), done=False)
     for script in (Script(whole), Script(whole, reset=True)):
@@ -194,6 +279,17 @@ async def test_another_key_answers_unseen_and_the_bad_one_is_left_alone() -> Non
         for _ in range(6):
             assert said(await run(provider)) == "a"
         assert [asked.key for asked in fake.asked].count(KEYS[0]) == 1
+
+
+async def test_seven_seconds_told_by_every_key_are_seven_seconds_in_which_nobody_asks() -> None:
+    async with serving(failing(429, error("slow"), retry_after="7"), KEYS) as (provider, fake):
+        failure = await failed(provider)
+        assert (failure.reason_name, round(failure.retry_after or 0)) == ("PROVIDER_RATE_LIMITED", 7)
+        for _ in range(50):
+            failure = await failed(provider)
+            assert failure.reason_name == "PROVIDER_RATE_LIMITED"
+            assert 5 < (failure.retry_after or 0) <= 7
+        assert [asked.key for asked in fake.asked] == list(KEYS)
 
 
 @pytest.mark.parametrize("first", [failing(403), failing(429), failing(500), failing(503)], ids=lambda one: one.status)
@@ -252,12 +348,6 @@ async def test_a_full_worker_says_so() -> None:
         assert (await failed(provider)).reason_name == "WORKER_SATURATED"
         assert provider.load().running == provider.load().capacity == 1
         first.cancel()
-
-
-async def test_embeddings_are_refused_by_name() -> None:
-    async with serving(Script()) as (provider, _):
-        with pytest.raises(Failure, match="no embeddings"):
-            await provider.embed(embedding.EmbeddingSpec(model="m"), AttemptContext())
 
 
 async def test_capabilities_are_those_that_are_configured() -> None:
