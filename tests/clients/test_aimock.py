@@ -28,6 +28,7 @@ SHOWN = {
     openai: (
         *("text", "stream", "unicode", "usage", "cancel", "json-object", "json-schema", "effort", "option"),
         *("tools", "tools-parallel", "tools-result"),
+        *("embed", "embed-several"),
     ),
 }
 VENDORS = pytest.mark.parametrize("config", SHOWN, ids=lambda config: config.__name__)

@@ -90,7 +90,7 @@ def vendor(**settings: Any) -> Any:
 
 
 OPENAI_CHAT = tuple(name for name in OF_CHAT if name != "top_k")
-OPENAI_EMBEDDINGS: tuple[str, ...] = ()
+OPENAI_EMBEDDINGS = OF_EMBEDDINGS
 
 
 @contextlib.asynccontextmanager

@@ -48,7 +48,7 @@ class Client:
         """One call, to its end or until the caller leaves after the first piece."""
         if isinstance(spec, embedding.EmbeddingSpec):
             return await self._embedded(spec)
-        call = self._stub.Execute(worker.ExecuteRequest(spec=spec), timeout=_CALL_SECONDS)
+        call = self._stub.Execute(worker.ExecuteRequest(spec=spec), timeout=_CALL_SECONDS, wait_for_ready=True)
         events: list[generation.GenerationEvent] = []
         try:
             async for response in call:
@@ -64,7 +64,7 @@ class Client:
     async def _embedded(self, spec: embedding.EmbeddingSpec) -> Seen:
         request = worker.EmbedRequest(spec=spec, time_left=to_duration(_CALL_SECONDS))
         try:
-            response = await self._stub.Embed(request, timeout=_CALL_SECONDS)
+            response = await self._stub.Embed(request, timeout=_CALL_SECONDS, wait_for_ready=True)
         except grpc.aio.AioRpcError as error:
             return Seen(spec, failure=status.from_rpc_error(error))
         vectors = [list(one.values) for one in response.embeddings]
@@ -80,7 +80,7 @@ class Client:
         return True
 
     async def _status(self, fits: Callable[[worker_status.WorkerStatus], bool]) -> worker_status.WorkerStatus:
-        watch = self._stub.WatchStatus(worker.WatchStatusRequest())
+        watch = self._stub.WatchStatus(worker.WatchStatusRequest(), wait_for_ready=True)
         try:
             async for response in watch:
                 if fits(response.status):

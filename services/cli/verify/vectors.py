@@ -40,7 +40,11 @@ def _sound(seen: Sequence[Seen]) -> str:
     for vector in one.vectors:
         if not all(map(math.isfinite, vector)) or not any(vector):
             return "a vector without a direction"
-    return "" if one.usage.input_tokens else "no usage"
+    return ""
+
+
+def _counted(seen: Sequence[Seen]) -> str:
+    return _sound(seen) if seen[0].usage.input_tokens else "no usage"
 
 
 def _in_order(seen: Sequence[Seen]) -> str:
@@ -64,6 +68,7 @@ FEATURES = (
         (_embedding("A cat sleeps.", "Taxes rose in May.", "A cat sleeps."),),
         _in_order,
     ),
+    Feature("embed-usage", "Usage of an embedding", (_EMBED,), (_embedding("A cat sleeps."),), _counted),
     Feature(
         "embed-tokens", "Of token ids", (_EMBED, model.CAPABILITY_TOKEN_INPUTS), (_embedding(tokens=_TOKENS),), _sound
     ),
