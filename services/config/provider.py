@@ -1,6 +1,6 @@
 """Providers: who generates, and where its workers are."""
 
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 import pydantic
 
@@ -63,11 +63,10 @@ _OF_EMBEDDINGS = ("embeddings", "dimensions", "token_inputs")
 _OPENAI_CAPABILITIES: tuple[CapabilityName, ...] = tuple(
     capability for capability in get_args(CapabilityName) if capability not in ("top_k", *_OF_EMBEDDINGS)
 )
-# Gemini has no logit bias, and no fields beyond the contract that would be passed on.
+# No logit bias, no fields beyond the contract that would be passed on, no tokens as inputs.
+_NOT_OF_GEMINI = ("logit_bias", "provider_options", "token_inputs")
 _GEMINI_CAPABILITIES: tuple[CapabilityName, ...] = tuple(
-    capability
-    for capability in get_args(CapabilityName)
-    if capability not in ("logit_bias", "provider_options", *_OF_EMBEDDINGS)
+    capability for capability in get_args(CapabilityName) if capability not in (*_NOT_OF_GEMINI, *_OF_EMBEDDINGS)
 )
 
 
@@ -182,7 +181,17 @@ class GeminiProvider(VendorProvider):
     api_version: Literal["v1beta", "v1"] = pydantic.Field(
         default="v1beta", description="`v1` lacks tools and thinking on some models."
     )
+    stream: bool = pydantic.Field(
+        default=True, description="Whether the API is asked for streams; without, an answer comes in one piece."
+    )
     capabilities: tuple[CapabilityName, ...] = _GEMINI_CAPABILITIES
+
+    @pydantic.model_validator(mode="after")
+    def _offers_what_there_is(self) -> Self:
+        for name in (*self.capabilities, *(name for model in self.models for name in model.capabilities or ())):
+            if name in _NOT_OF_GEMINI:
+                raise ValueError(f"the Gemini API has no `{name}`")
+        return self
 
 
 class EchoProvider(_WorkedProvider):
@@ -204,4 +213,6 @@ class EchoProvider(_WorkedProvider):
         return self.models
 
 
-Provider = Annotated[VllmProvider | OpenAIProvider | EchoProvider, pydantic.Field(discriminator="kind")]
+Provider = Annotated[
+    VllmProvider | OpenAIProvider | GeminiProvider | EchoProvider, pydantic.Field(discriminator="kind")
+]

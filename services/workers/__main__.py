@@ -14,7 +14,7 @@ from hybridinference.worker.v1 import worker_service_pb2_grpc as worker_grpc
 from services.chassis import logs, metrics, server
 from services.chassis.config import ConfigError
 from services.config import mesh
-from services.config.provider import EchoProvider, OpenAIProvider, Provider
+from services.config.provider import EchoProvider, GeminiProvider, OpenAIProvider, Provider
 from services.workers import echo, service
 from services.workers.execution import Executor
 from services.workers.provider import ProviderContext
@@ -27,11 +27,15 @@ def open_provider(config: Provider) -> ProviderContext:
     """The provider that the configuration names."""
     if isinstance(config, EchoProvider):
         return echo.open_provider(config)
+    # The engine's environment need not have what vendors' workers run on.
     if isinstance(config, OpenAIProvider):
-        # The engine's environment need not have the SDK.
         from services.workers.openai.provider import open_provider as open_openai
 
         return open_openai(config)
+    if isinstance(config, GeminiProvider):
+        from services.workers.gemini.provider import open_provider as open_gemini
+
+        return open_gemini(config)
     # Only this worker's environment has the engine.
     from services.workers.vllm.provider import open_provider as open_vllm
 

@@ -1,0 +1,166 @@
+"""The Gemini API as a provider."""
+
+import asyncio
+import contextlib
+import uuid
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+
+import orjson
+from hybridinference.inference.v1 import embedding_pb2 as embedding
+from hybridinference.inference.v1 import error_reason_pb2 as reasons
+from hybridinference.inference.v1 import generation_pb2 as generation
+
+from services.chassis.failure import Failure
+from services.config.provider import GeminiProvider
+from services.workers.gemini import embeddings, encode
+from services.workers.gemini.decode import Answer
+from services.workers.gemini.signatures import Memory, Signatures
+from services.workers.gemini.upstream import Api, resource
+from services.workers.gemini.usage import estimated
+from services.workers.provider import AttemptContext, Embedded, Load, ServedModel
+from services.workers.vendor import failures
+from services.workers.vendor.asking import answered
+from services.workers.vendor.keys import KeyPool
+from services.workers.vendor.models import served
+from services.workers.vendor.stream import Events, Stream
+from services.workers.vendor.transport import new_client
+from services.workers.vendor.upstream import Upstream, whole
+
+# An answer that is not streamed; the longest that models give have some hundred KiB.
+_ANSWER_BYTES = 8 << 20
+# A hundred vectors of 3072 numbers have about 7 MB.
+_VECTORS_BYTES = 32 << 20
+
+
+@contextlib.asynccontextmanager
+async def open_provider(config: GeminiProvider) -> AsyncIterator["Gemini"]:
+    """Serve at once: whether the API is there, and takes our keys, shows with the first request."""
+    async with new_client(config) as http:
+        yield Gemini(config, Api(config, http))
+
+
+class Gemini:
+    """The provider. Implements `services.workers.provider.Provider`."""
+
+    def __init__(self, config: GeminiProvider, api: Api) -> None:
+        self._config = config
+        self._api = api
+        self._models = served(config)
+        self._pools = {
+            name: KeyPool(len(api.keys), pause_seconds=config.key_pause_seconds) for name in config.model_names
+        }
+        self._signatures = Signatures()
+        self._running = 0
+        self._loop = asyncio.get_running_loop()
+
+    @property
+    def models(self) -> Sequence[ServedModel]:
+        """What the configuration names."""
+        return self._models
+
+    def load(self) -> Load:
+        """What runs here; how busy the API is, it does not tell."""
+        return Load(running=self._running, capacity=self._config.max_concurrent)
+
+    async def died(self) -> str:
+        """Never: there is nothing here that can die."""
+        await self._loop.create_future()
+        return ""
+
+    async def embed(self, spec: embedding.EmbeddingSpec, context: AttemptContext) -> Embedded:
+        """Embed. The API says nothing of tokens, so that they are estimated."""
+        model = resource(spec.model)
+        bodies = [orjson.dumps(body) for body in embeddings.bodies(spec, model)]
+        by = self._loop.time() + self._config.first_token_seconds
+        with self._admitted():
+            asked = answered(self._pools[spec.model], context, lambda key: self._embedded(key, spec.model, bodies, by))
+            async with asked as vectors:
+                usage = estimated(prompt_bytes=sum(len(item.text.encode()) for item in spec.inputs))
+                return Embedded(vectors, usage, spec.model)
+
+    async def generate(
+        self, spec: generation.GenerationSpec, context: AttemptContext
+    ) -> AsyncGenerator[generation.GenerationEvent, None]:
+        """Generate. Closing the generator closes the connection."""
+        memory = Memory(self._signatures, context.tenant, spec.model)
+        with self._admitted():
+            body = orjson.dumps(encode.body(spec, memory, files_at=self._api.root))
+            by = self._loop.time() + self._config.first_token_seconds
+            asked = answered(self._pools[spec.model], context, lambda key: self._begun(key, spec, memory, body, by))
+            async with asked as (stream, answer, first):
+                yield generation.GenerationEvent(started=generation.Started(provider_model=answer.model or spec.model))
+                events = first
+                while events:
+                    for event in events:
+                        yield event
+                    events = await stream.more(idle_seconds=self._config.idle_seconds) if stream else []
+                finished = answer.finished()
+            yield finished
+
+    @contextlib.contextmanager
+    def _admitted(self) -> Iterator[None]:
+        if self._config.max_concurrent and self._running >= self._config.max_concurrent:
+            raise Failure(reasons.ERROR_REASON_WORKER_SATURATED, "This worker is full.", retry_after=1.0)
+        self._running += 1
+        try:
+            yield
+        finally:
+            self._running -= 1
+
+    @contextlib.asynccontextmanager
+    async def _begun(
+        self, key: int, spec: generation.GenerationSpec, memory: Memory, body: bytes, by: float
+    ) -> AsyncIterator[tuple[Stream | None, Answer, Events]]:
+        """An answer and its first content, with one of the keys. Without a stream, all of it is there."""
+        answer = Answer(
+            choices=spec.choices or 1,
+            prompt_bytes=len(body),
+            memory=memory,
+            new_id=_call_id,
+            one_call=spec.HasField("parallel_tool_calls") and not spec.parallel_tool_calls,
+            keys=self._api.keys,
+        )
+        stream: Stream | None = None
+        async with contextlib.AsyncExitStack() as stack:
+            with self._in_time():
+                if self._config.stream:
+                    asked = self._api.asked(key, spec.model, "streamGenerateContent?alt=sse", body, "text/event-stream")
+                    async with asyncio.timeout_at(by):
+                        response = await stack.enter_async_context(asked)
+                    stream = Stream(Upstream(response), answer)
+                    events = await stream.first(by=by)
+                else:
+                    said = await self._whole(key, spec.model, "generateContent", body, by, most_bytes=_ANSWER_BYTES)
+                    events = answer.events(said)
+                    answer.finished()  # not whole: told before anything is
+            yield stream, answer, events
+
+    @contextlib.asynccontextmanager
+    async def _embedded(
+        self, key: int, model: str, bodies: Sequence[bytes], by: float
+    ) -> AsyncIterator[list[embedding.Embedding]]:
+        vectors: list[embedding.Embedding] = []
+        with self._in_time():
+            for body in bodies:
+                said = await self._whole(key, model, "batchEmbedContents", body, by, most_bytes=_VECTORS_BYTES)
+                vectors += embeddings.vectors(said, keys=self._api.keys)
+        yield vectors
+
+    async def _whole(self, key: int, model: str, method: str, body: bytes, by: float, *, most_bytes: int) -> bytes:
+        async with contextlib.AsyncExitStack() as stack:
+            async with asyncio.timeout_at(by):
+                response = await stack.enter_async_context(
+                    self._api.asked(key, model, method, body, "application/json")
+                )
+            return await whole(response, most_bytes=most_bytes, by=by)
+
+    @contextlib.contextmanager
+    def _in_time(self) -> Iterator[None]:
+        try:
+            yield
+        except TimeoutError:
+            raise failures.late("first_token", self._config.first_token_seconds) from None
+
+
+def _call_id() -> str:
+    return f"call_{uuid.uuid4().hex[:24]}"
