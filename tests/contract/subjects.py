@@ -16,6 +16,8 @@ from services.cli.verify.checking import EXCUSES
 from services.config.provider import CapabilityName, Provider
 from services.workers.__main__ import open_provider
 from tests import fakes
+from tests.vendors.gemini_model import GeminiModel
+from tests.vendors.gemini_server import gemini_server
 from tests.vendors.openai_model import OpenAIModel
 from tests.vendors.openai_server import openai_server
 
@@ -81,7 +83,7 @@ async def worker(address: str, config: Any) -> AsyncIterator[None]:
 def vendor(**settings: Any) -> Any:
     """The configuration of a vendor with short waits."""
     models = [
-        {"name": "m", "capabilities": settings.pop("chat")},
+        {"name": settings.pop("chat_model", "m"), "capabilities": settings.pop("chat")},
         {"name": "e", "capabilities": settings.pop("embeddings")},
         {"name": "bare", "capabilities": ["chat"]},
     ]
@@ -98,6 +100,19 @@ async def openai(address: str) -> AsyncIterator[None]:
     """A worker before a model that speaks OpenAI's API."""
     async with openai_server(OpenAIModel().answer) as fake:
         config = vendor(kind="openai", base_url=fake.base_url, chat=OPENAI_CHAT, embeddings=OPENAI_EMBEDDINGS)
+        async with worker(address, config):
+            yield
+
+
+GEMINI_CHAT = tuple(name for name in OF_CHAT if name not in ("logit_bias", "provider_options"))
+GEMINI_EMBEDDINGS = ("embeddings", "dimensions")
+
+
+@contextlib.asynccontextmanager
+async def gemini(address: str) -> AsyncIterator[None]:
+    """A worker before a model that speaks the Gemini API."""
+    async with gemini_server(GeminiModel().answer) as fake:
+        config = vendor(kind="gemini", base_url=fake.base_url, chat=GEMINI_CHAT, embeddings=GEMINI_EMBEDDINGS)
         async with worker(address, config):
             yield
 
@@ -135,6 +150,7 @@ _NO_WAITS = "it has nobody to wait for; the caller's own deadline bounds it"
 
 SUBJECTS = (
     Subject("openai", openai, OPENAI_CHAT, OPENAI_EMBEDDINGS, asked_for),
+    Subject("gemini", gemini, GEMINI_CHAT, GEMINI_EMBEDDINGS, asked_for),
     Subject(
         "echo",
         echo,
