@@ -48,7 +48,10 @@ def verify(
         surroundings.require_model(environment)
     config = load(file, environment)
     kinds = {name: config.providers[name].kind for name in _named(config, provider, agreed=agreed)}
-    return asyncio.run(_verify(file, home, kinds, model, environment))
+    try:
+        return asyncio.run(_verify(file, home, kinds, model, environment))
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None  # what being asked to end is for every command
 
 
 def _named(config: MeshConfig, provider: str | None, *, agreed: bool) -> Sequence[str]:

@@ -13,6 +13,7 @@ _EMBED = model.CAPABILITY_EMBEDDINGS
 _DIMENSIONS = 256
 # How far two vectors of the same text may be apart: a batch may be computed in another order.
 _ALIKE = 0.99
+_INPUTS = 3
 _TOKENS = (1012, 1996, 4937)
 
 
@@ -36,7 +37,7 @@ def cosine(one: Sequence[float], other: Sequence[float]) -> float:
 def _sound(seen: Sequence[Seen]) -> str:
     (one,) = seen
     if len({len(vector) for vector in one.vectors}) != 1:
-        return "vectors of different lengths"
+        return "vectors of different lengths" if one.vectors else "no vectors"
     for vector in one.vectors:
         if not all(map(math.isfinite, vector)) or not any(vector):
             return "a vector without a direction"
@@ -48,15 +49,21 @@ def _counted(seen: Sequence[Seen]) -> str:
 
 
 def _in_order(seen: Sequence[Seen]) -> str:
+    wrong = _sound(seen)
+    if wrong or len(seen[0].vectors) != _INPUTS:
+        return wrong or f"{len(seen[0].vectors)} vectors"
     first, other, again = seen[0].vectors
     if cosine(first, again) < _ALIKE:
         return "the same text has different vectors"
-    return "different texts have the same vector" if cosine(first, other) > _ALIKE else _sound(seen)
+    return "different texts have the same vector" if cosine(first, other) > _ALIKE else ""
 
 
 def _short(seen: Sequence[Seen]) -> str:
+    wrong = _sound(seen)
+    if wrong:
+        return wrong
     length = len(seen[0].vectors[0])
-    return _sound(seen) if length == _DIMENSIONS else f"{length} dimensions instead of {_DIMENSIONS}"
+    return "" if length == _DIMENSIONS else f"{length} dimensions instead of {_DIMENSIONS}"
 
 
 FEATURES = (
