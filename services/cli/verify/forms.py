@@ -55,8 +55,10 @@ def _thought(seen: Sequence[Seen]) -> str:
 
 def _apart(seen: Sequence[Seen]) -> str:
     (one,) = seen
-    if "<think" in one.text() or (one.reasoning and one.reasoning in one.text()):
-        return "thinking is part of the answer"
+    if "391" not in one.text():
+        return "the answer is not 391"
+    if len(one.text()) > _SHORT_ANSWER:
+        return "the answer is more than the number: thinking is part of it"
     if one.usage.reasoning_tokens > one.usage.output_tokens:
         return "more tokens of thinking than of output"
     return well_ended(seen)
@@ -77,7 +79,8 @@ def _denied(seen: Sequence[Seen]) -> str:
 
 
 _QUESTION = "What is the weather in Paris? Make it up: 21 degrees, clear. Answer in JSON with city, degrees and sky."
-_HARD = "What is 17 times 23? Answer with the number."
+_HARD = "What is 17 times 23? Answer with the number alone."
+_SHORT_ANSWER = 32
 _OBJECT = generation.ResponseFormat(json_object=generation.JsonObjectFormat())
 _MATCHING = generation.ResponseFormat(
     json_schema=generation.JsonSchemaFormat(name="weather", schema_json=json.dumps(_SCHEMA), strict=True)

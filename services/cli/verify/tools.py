@@ -96,7 +96,7 @@ _NAMED = conversation.TOOL_CHOICE_MODE_NAMED
 FEATURES = (
     Feature("tools", "Tools, called when they help", _NEEDS, (_offering(_ASK),), _called("get_weather")),
     Feature("tools-parallel", "Two calls in one turn", _NEEDS, (_offering(_TWO),), _called("get_weather", least=2)),
-    Feature("tools-none", "`tool_choice` none", _NEEDS, (_offering("Say hello.", _NONE),), _not_called),
+    Feature("tools-none", "`tool_choice` none", _NEEDS, (_offering(_ASK, _NONE),), _not_called),
     Feature("tools-required", "`tool_choice` required", _NEEDS, (_offering("Say hello.", _REQUIRED),), _called()),
     Feature(
         "tools-named",
