@@ -33,6 +33,7 @@ _PYTHON: Sequence[tuple[str, str | None]] = (
     ("Attempt._wake", "session: reading, parsing, handing out"),
     ("gateway/attempt.py", "attempt: waiting for events, credit"),
     ("gateway/generation.py", "generation: commit, counting"),
+    ("gateway/undertaking.py", "generation: commit, counting"),
     ("openai/response.py", "SSE codec"),
     ("skeleton/sse.py", "SSE codec"),
     ("openai/face.py", "face"),

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import grpc
@@ -26,6 +26,7 @@ from services.workers.status import StatusBoard
 
 Events = AsyncGenerator[generation.GenerationEvent, None]
 Script = Callable[[], Events]
+EmbedScript = Callable[[embedding.EmbeddingSpec, AttemptContext], Awaitable[Embedded]]
 
 
 def started() -> generation.GenerationEvent:
@@ -69,6 +70,8 @@ class ScriptedProvider:
 
     def __init__(self, scripts: Mapping[str, Script]) -> None:
         self.scripts = scripts
+        self.embeds: dict[str, EmbedScript] = {}
+        self.contexts: list[AttemptContext] = []
         self.running = 0
         self.closed: list[str] = []
         self.last_words: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -84,10 +87,15 @@ class ScriptedProvider:
         return await self.last_words
 
     async def embed(self, spec: embedding.EmbeddingSpec, context: AttemptContext) -> Embedded:
-        vectors = [embedding.Embedding(values=[1.0]) for _ in spec.inputs]
-        return Embedded(vectors, generation.Usage(input_tokens=1), "scripted")
+        self.running += 1
+        try:
+            return await self.embeds.get(spec.user, _embedded)(spec, context)
+        finally:
+            self.running -= 1
+            self.closed.append(spec.user)
 
     async def generate(self, spec: generation.GenerationSpec, context: AttemptContext) -> Events:
+        self.contexts.append(context)
         self.running += 1
         try:
             async with contextlib.aclosing(self.scripts[spec.user]()) as events:
@@ -96,6 +104,11 @@ class ScriptedProvider:
         finally:
             self.running -= 1
             self.closed.append(spec.user)
+
+
+async def _embedded(spec: embedding.EmbeddingSpec, context: AttemptContext) -> Embedded:
+    vectors = [embedding.Embedding(values=[1.0]) for _ in spec.inputs]
+    return Embedded(vectors, generation.Usage(input_tokens=1), "scripted")
 
 
 class RunningWorker:

@@ -105,7 +105,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                     raise
                 except Exception as error:  # noqa: BLE001 (the one place where a crash becomes a status)
                     observed.failure = _unexpected(method, error)
-            return await context.abort_with_status(status.to_grpc(observed.failure))
+            return await context.abort_with_status(_beside(context, status.to_grpc(observed.failure)))
 
         return call
 
@@ -176,6 +176,11 @@ class _Observed:
 
 
 _CODE_NAMES = {code.value[0]: code.name.title().replace("_", "") for code in grpc.StatusCode} | {0: "OK"}
+
+
+def _beside(context: grpc.aio.ServicerContext[Any, Any], failed: Any) -> Any:
+    """The status with the trailing metadata that the handler has set: aborting would replace it."""
+    return failed._replace(trailing_metadata=(*(context.trailing_metadata() or ()), *failed.trailing_metadata))
 
 
 class _Unreadable:

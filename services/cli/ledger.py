@@ -28,7 +28,7 @@ LIMIT $1
 
 _ATTEMPTS = """
 SELECT generation_id, attempt_id, number, placed_at, provider, worker, provider_model, strategy, outcome, error_reason,
-       input_tokens, output_tokens, cached_tokens, reasoning_tokens, usage_estimated, latency_ms, first_token_ms
+       input_tokens, output_tokens, cached_tokens, reasoning_tokens, usage_estimated, latency_ms, first_token_ms, tries
 FROM attempts
 WHERE generation_id = ANY($1::uuid[])
 ORDER BY number
@@ -53,7 +53,9 @@ async def recent(dsn: str, limit: int) -> list[dict[str, Any]]:
         await connection.close(timeout=_CONNECT_SECONDS)
     of: dict[uuid.UUID, list[dict[str, Any]]] = {request["generation_id"]: [] for request in requests}
     for attempt in attempts:
-        of[attempt["generation_id"]].append({key: _plain(v) for key, v in attempt.items() if key != "generation_id"})
+        plain = {key: _plain(value) for key, value in attempt.items() if key != "generation_id"}
+        plain["tries"] = json.loads(attempt["tries"])  # asyncpg hands out jsonb as text
+        of[attempt["generation_id"]].append(plain)
     return [
         {**{key: _plain(value) for key, value in request.items()}, "attempt_list": of[request["generation_id"]]}
         for request in requests

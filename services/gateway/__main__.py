@@ -16,6 +16,7 @@ from hybridinference.router.v1 import router_service_pb2_grpc as router_grpc
 from services.chassis import channel, ids, logs, metrics, server
 from services.config import mesh
 from services.gateway import inference
+from services.gateway.channels import open_channels
 from services.gateway.fleet import FleetView
 from services.gateway.models import Models
 from services.gateway.openai import face as openai
@@ -25,6 +26,7 @@ from services.gateway.relay import Relay
 from services.gateway.request_metrics import RequestMetrics
 from services.gateway.session import open_sessions
 from services.gateway.spool.spool import open_spool
+from services.gateway.tenant import Tenants
 
 LOG = structlog.get_logger()
 
@@ -49,16 +51,18 @@ async def serve(config: mesh.MeshConfig) -> None:
         sessions = await stack.enter_async_context(
             open_sessions(idle_seconds=settings.idle_seconds, slow_reader_seconds=settings.slow_reader_seconds)
         )
+        channels = await stack.enter_async_context(open_channels())
         recorder = Recorder(
             spool,
             RequestMetrics(registry),
             config_version=config.version,
             models=frozenset(model.name for model in config.models),
         )
-        relay = Relay(placements, sessions, recorder, max_running=settings.max_running)
+        relay = Relay(placements, sessions, channels, recorder, max_running=settings.max_running)
         models = Models(config, fleet, created_seconds=int(time.time()))
-        typed_face = inference.InferenceServicer(relay, models, longest_seconds=settings.timeout_seconds)
-        openai_face = openai.OpenAIServicer(relay, models, longest_seconds=settings.timeout_seconds)
+        tenants, longest = Tenants.random(), settings.timeout_seconds
+        typed_face = inference.InferenceServicer(relay, models, tenants, longest_seconds=longest)
+        openai_face = openai.OpenAIServicer(relay, models, tenants, longest_seconds=longest)
 
         def add(grpc_server: grpc.aio.Server) -> None:
             gateway_grpc.add_InferenceServiceServicer_to_server(typed_face, grpc_server)

@@ -1,10 +1,13 @@
-"""What the router is told of a generation: never its text."""
+"""What the router is told of a request: never its text."""
 
+from collections.abc import Iterable
+
+from hybridinference.inference.v1 import embedding_pb2 as embedding
 from hybridinference.inference.v1 import generation_pb2 as generation
+from hybridinference.inference.v1 import model_pb2 as model
 from hybridinference.router.v1 import placement_pb2 as placement
 
 from services.chassis.deadline import to_duration
-from services.inference import capabilities
 
 # English text and code average about four bytes a token in current tokenizers; a picture costs some hundred tokens.
 _BYTES_PER_TOKEN = 4
@@ -12,24 +15,30 @@ _TOKENS_PER_IMAGE = 768
 _TOKENS_PER_MESSAGE = 4
 
 
+Spec = generation.GenerationSpec | embedding.EmbeddingSpec
+
+
 def placement_ask(
-    generation_id: str, spec: generation.GenerationSpec, time_left: float | None
+    generation_id: str, spec: Spec, needs: Iterable[model.Capability], time_left: float | None
 ) -> placement.PlacementAsk:
     """The question to the router. `time_left` in seconds; None is unbounded."""
     ask = placement.PlacementAsk(
         generation_id=generation_id,
         model=spec.model,
         input_tokens=estimated_tokens(spec),
-        max_output_tokens=spec.max_output_tokens,
-        capabilities=list(capabilities.required(spec)),
+        capabilities=list(needs),
     )
+    if isinstance(spec, generation.GenerationSpec):
+        ask.max_output_tokens = spec.max_output_tokens
     if time_left is not None:
         ask.time_left.CopyFrom(to_duration(time_left))
     return ask
 
 
-def estimated_tokens(spec: generation.GenerationSpec) -> int:
-    """Tokens of the prompt, roughly."""
+def estimated_tokens(spec: Spec) -> int:
+    """Tokens of the prompt, or of the inputs, roughly."""
+    if isinstance(spec, embedding.EmbeddingSpec):
+        return sum(len(item.token_ids.ids) or -(-len(item.text) // _BYTES_PER_TOKEN) for item in spec.inputs)
     size, images = 0, 0
     for message in spec.messages:
         for part in message.parts:

@@ -1,9 +1,10 @@
 """One attempt as its reader sees it: what has come, what may still come, and how it ended."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from hybridinference.inference.v1 import generation_pb2 as generation
+from hybridinference.inference.v1 import provider_try_pb2 as provider_try
 from hybridinference.worker.v1 import session_pb2 as session
 
 from services.chassis import status
@@ -30,6 +31,7 @@ class Attempt:
         "id",
         "over",
         "taken_at",
+        "tries",
     )
 
     def __init__(self, attempt_id: str, command: Command, *, now: float) -> None:
@@ -38,6 +40,7 @@ class Attempt:
         self.heard_at = now
         self.over = False  # whether the worker has said its last, or was told that nobody listens
         self.taken_at: float | None = None  # when the reader took what it is still passing on; None while it waits
+        self.tries: Sequence[provider_try.ProviderTry] = ()  # what the worker asked of its provider in vain
         self._reader = asyncio.current_task()
         self._command = command
         self._inbox: list[generation.GenerationEvent] = []
@@ -51,12 +54,14 @@ class Attempt:
         self.begun = True
         self.heard_at = now
         if item.HasField("status"):
+            self.tries = item.tries
             self.fail(status.from_status(item.status))
             self.over = True
             return
         event = item.generation
         if event.HasField("finished"):
             self.over = True
+            self.tries = item.tries
         if self.failure is None:
             self._inbox.append(event)
             self._wake_reader()

@@ -2,7 +2,9 @@
 
 import dataclasses
 import re
+from typing import Generic, TypeVar
 
+from hybridinference.inference.v1 import embedding_pb2 as embedding
 from hybridinference.inference.v1 import generation_pb2 as generation
 
 from services.chassis.deadline import Deadline
@@ -10,27 +12,35 @@ from services.chassis.deadline import Deadline
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
+Spec = TypeVar("Spec", generation.GenerationSpec, embedding.EmbeddingSpec)
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
-class Call:
-    """One request for a generation.
+class Call(Generic[Spec]):
+    """One request.
 
     Attributes:
-        spec: what to generate.
+        spec: what to generate, or to embed.
         api: the face it came through, `openai` or `inference`.
         streamed: whether the caller gets pieces.
         deadline: when the caller wants to have been answered.
-        operation: `chat` or `embeddings`.
+        tenant: stands for the caller, see services.gateway.tenant; never logged, never recorded.
         edge_request_id: the edge's id of the HTTP request.
         traceparent: W3C trace context.
     """
 
-    spec: generation.GenerationSpec
+    spec: Spec
     api: str
     streamed: bool
     deadline: Deadline
-    operation: str = "chat"
+    tenant: str = dataclasses.field(default="", repr=False)
     edge_request_id: str = ""
     traceparent: str = ""
+
+    @property
+    def operation(self) -> str:
+        """What is asked for: `chat` or `embeddings`."""
+        return "embeddings" if isinstance(self.spec, embedding.EmbeddingSpec) else "chat"
 
     @property
     def trace_id(self) -> str:

@@ -3,11 +3,14 @@
 from collections.abc import Collection, Mapping, Sequence
 
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
-from hybridinference.inference.v1 import model_pb2 as model
 from hybridinference.router.v1 import fleet_pb2 as fleet
 from hybridinference.router.v1 import placement_pb2 as placement
 
 from services.chassis.failure import Failure
+from services.inference.capabilities import DROPPABLE
+from services.inference.refusal import unsupported
+
+Way = tuple[fleet.FleetWorker, fleet.FleetRoute]
 
 STRATEGY = "fallback"
 
@@ -30,7 +33,7 @@ def place(
         attempt_id: the new attempt's id.
 
     Raises:
-        Failure: MODEL_NOT_FOUND or NO_HEALTHY_WORKER.
+        Failure: MODEL_NOT_FOUND, UNSUPPORTED or NO_HEALTHY_WORKER.
     """
     routes = [(worker, route) for worker in workers for route in worker.routes if route.model == ask.model]
     if workers and not routes:
@@ -38,22 +41,18 @@ def place(
     usable = [
         (worker, route)
         for worker, route in routes
-        if worker.health in _PREFERENCE and _offers(worker, route.provider_model, ask.capabilities)
+        if worker.health in _PREFERENCE and not _lacks(worker, route, ask.capabilities)
     ]
     if not usable:
-        raise Failure(
-            reasons.ERROR_REASON_NO_HEALTHY_WORKER,
-            f"No worker for `{ask.model}` is known to be healthy, and no router can be asked.",
-            model=ask.model,
-            retry_after=1.0,
-        )
+        raise _refusal(ask, routes)
     worker, route = min(
         usable,
-        key=lambda pair: (
-            _PREFERENCE[pair[0].health],
-            pair[1].fallback,
-            in_flight.get(pair[0].worker, 0),
-            pair[0].worker,
+        key=lambda way: (
+            _PREFERENCE[way[0].health],
+            way[1].fallback,
+            _drops(way[0], way[1], ask.capabilities),
+            in_flight.get(way[0].worker, 0),
+            way[0].worker,
         ),
     )
     return placement.Placement(
@@ -65,11 +64,34 @@ def place(
         provider=worker.provider,
         provider_model=route.provider_model,
         strategy=STRATEGY,
+        drop_unsupported=route.drop_unsupported,
     )
 
 
-def _offers(worker: fleet.FleetWorker, provider_model: str, wanted: Collection[model.Capability]) -> bool:
-    for served in worker.status.models:
-        if served.name == provider_model:
-            return set(wanted) <= set(served.capabilities)
-    return not worker.status.models  # nothing is known of it: let it refuse by itself
+def _lacks(worker: fleet.FleetWorker, route: fleet.FleetRoute, wanted: Collection[int]) -> Collection[int]:
+    """What rules the route out; nothing where nothing is known of it: let the worker refuse by itself."""
+    if not worker.status.models:
+        return ()
+    served = next((set(one.capabilities) for one in worker.status.models if one.name == route.provider_model), set())
+    return [need for need in wanted if need not in served and not (route.drop_unsupported and need in DROPPABLE)]
+
+
+def _drops(worker: fleet.FleetWorker, route: fleet.FleetRoute, wanted: Collection[int]) -> bool:
+    """Whether something would be left out."""
+    served = (set(one.capabilities) for one in worker.status.models if one.name == route.provider_model)
+    return not next(served, set(wanted)).issuperset(wanted)
+
+
+def _refusal(ask: placement.PlacementAsk, routes: Sequence[Way]) -> Failure:
+    """Why none of the routes can be taken: none can do it, or none is well."""
+    lacking = [_lacks(worker, route, ask.capabilities) for worker, route in routes]
+    if lacking and all(lacking):
+        culprit = max(ask.capabilities, key=lambda need: sum(need in lacks for lacks in lacking))
+        providers = ", ".join(sorted({worker.provider for worker, _ in routes}))
+        return unsupported(culprit, "", name=ask.model, provider=providers)
+    return Failure(
+        reasons.ERROR_REASON_NO_HEALTHY_WORKER,
+        f"No worker for `{ask.model}` is known to be healthy, and no router can be asked.",
+        model=ask.model,
+        retry_after=1.0,
+    )

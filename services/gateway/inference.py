@@ -19,20 +19,24 @@ from services.gateway.fold import Fold
 from services.gateway.generation import Generation
 from services.gateway.models import Models
 from services.gateway.relay import Relay
+from services.gateway.tenant import Tenants
 from services.gateway.validate import invalid
 
 Context = grpc.aio.ServicerContext[Any, Any]
 NAME = gateway.DESCRIPTOR.services_by_name["InferenceService"].full_name
 
 _DEFAULT_PAGE, _LARGEST_PAGE = 100, 1000
+# A float of four bytes is up to 16 characters of JSON, and the edge takes 32 MiB (infrastructure/envoy).
+_LARGEST_TRANSCODED_BYTES = 8 << 20
 
 
 class InferenceServicer(gateway_grpc.InferenceServiceServicer):
     """Generate is the fold of StreamGenerate."""
 
-    def __init__(self, relay: Relay, models: Models, *, longest_seconds: float) -> None:
+    def __init__(self, relay: Relay, models: Models, tenants: Tenants, *, longest_seconds: float) -> None:
         self._relay = relay
         self._models = models
+        self._tenants = tenants
         self._longest_seconds = longest_seconds
 
     async def Generate(self, request: gateway.GenerateRequest, context: Context) -> gateway.GenerateResponse:
@@ -60,12 +64,21 @@ class InferenceServicer(gateway_grpc.InferenceServiceServicer):
                     generation_id = ""
 
     async def Embed(self, request: gateway.EmbedRequest, context: Context) -> gateway.EmbedResponse:
-        self._models.require(request.spec.model)
-        raise Failure(
-            reasons.ERROR_REASON_UNSUPPORTED,
-            f"No provider of `{request.spec.model}` can embed.",
-            field="model",
-            model=request.spec.model,
+        arrival = self._arrival(context)
+        running = self._relay.embed(arrival.call(request.spec, api="inference", streamed=False))
+        answer = await running.vectors()
+        if arrival.transcoded and answer.ByteSize() > _LARGEST_TRANSCODED_BYTES:
+            raise Failure(
+                reasons.ERROR_REASON_REQUEST_TOO_LARGE,
+                "The vectors are too large for JSON; ask for fewer inputs at once, or by gRPC or /v1/embeddings.",
+                field="inputs",
+                limit_bytes=str(_LARGEST_TRANSCODED_BYTES),
+            )
+        return gateway.EmbedResponse(
+            generation_id=running.id,
+            embeddings=answer.embeddings,
+            usage=answer.usage,
+            provider_model=answer.provider_model,
         )
 
     async def ListModels(self, request: gateway.ListModelsRequest, context: Context) -> gateway.ListModelsResponse:
@@ -78,5 +91,8 @@ class InferenceServicer(gateway_grpc.InferenceServiceServicer):
         return gateway.ListModelsResponse(models=rest[:size], next_page_token=more)
 
     def _begin(self, spec: generation.GenerationSpec, context: Context, *, streamed: bool) -> Generation:
-        arrival = Arrival(context, now=asyncio.get_running_loop().time(), longest_seconds=self._longest_seconds)
-        return self._relay.begin(arrival.call(spec, api="inference", streamed=streamed))
+        return self._relay.begin(self._arrival(context).call(spec, api="inference", streamed=streamed))
+
+    def _arrival(self, context: Context) -> Arrival:
+        now = asyncio.get_running_loop().time()
+        return Arrival(context, now=now, longest_seconds=self._longest_seconds, tenants=self._tenants)

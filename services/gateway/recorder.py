@@ -2,12 +2,15 @@
 
 import dataclasses
 import time
+from collections.abc import Sequence
+from typing import Any
 
 import structlog
 from google.protobuf import timestamp_pb2
 from hybridinference.gateway.v1 import ledger_pb2 as ledger
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hybridinference.inference.v1 import generation_pb2 as generation
+from hybridinference.inference.v1 import provider_try_pb2 as provider_try
 from hybridinference.router.v1 import placement_pb2 as placement
 
 from services.chassis.failure import Failure
@@ -30,7 +33,7 @@ class Entry:
     """The record of one request while it runs. Times are seconds since 1970."""
 
     generation_id: str
-    call: Call
+    call: Call[Any]
     received_at: float
     first_content_at: float | None = None
     usage: generation.Usage | None = None
@@ -62,7 +65,7 @@ class Recorder:
         self._config_version = config_version
         self._models = models
 
-    def begin(self, generation_id: str, call: Call) -> Entry:
+    def begin(self, generation_id: str, call: Call[Any]) -> Entry:
         """A request is accepted.
 
         Raises:
@@ -73,7 +76,12 @@ class Recorder:
         return Entry(generation_id, call, received_at=time.time())
 
     def attempt_ended(
-        self, entry: Entry, failure: Failure | None, usage: generation.Usage | None, first_content_at: float | None
+        self,
+        entry: Entry,
+        failure: Failure | None,
+        usage: generation.Usage | None,
+        first_content_at: float | None,
+        tries: Sequence[provider_try.ProviderTry] = (),
     ) -> None:
         """The last attempt of a request has ended."""
         attempt = entry.attempts[-1]
@@ -84,6 +92,7 @@ class Recorder:
         attempt.error_reason = failure.reason_name if failure else ""
         if usage is not None:
             attempt.usage.CopyFrom(usage)
+        attempt.tries.extend(tries)
         self._metrics.attempts.labels(
             attempt.provider, attempt.worker, _name(attempt.outcome), attempt.error_reason
         ).inc()
@@ -134,6 +143,7 @@ class Recorder:
             "request.finished",
             generation_id=entry.generation_id,
             api=request.api,
+            operation=request.operation,
             model=model,
             outcome=_name(request.outcome),
             reason=request.error_reason,

@@ -1,33 +1,52 @@
-"""Where requests of both faces come together: accepted or refused here, then carried as generations."""
+"""Where requests of both faces come together: accepted or refused here, then carried to workers."""
 
+from hybridinference.inference.v1 import embedding_pb2 as embedding
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
+from hybridinference.inference.v1 import generation_pb2 as generation
 
 from services.chassis import ids
 from services.chassis.failure import Failure
-from services.gateway.call import Call
+from services.gateway.call import Call, Spec
+from services.gateway.channels import Channels
+from services.gateway.embedding import Embedding
 from services.gateway.generation import Generation
 from services.gateway.placement import Placements
-from services.gateway.recorder import Recorder
+from services.gateway.recorder import Entry, Recorder
 from services.gateway.session import Sessions
-from services.gateway.validate import validate
+from services.gateway.validate import validate, validate_embedding
 
 
 class Relay:
-    """Accepts generations. Both faces stand on it."""
+    """Accepts requests. Both faces stand on it."""
 
-    def __init__(self, placements: Placements, sessions: Sessions, recorder: Recorder, *, max_running: int) -> None:
+    def __init__(
+        self, placements: Placements, sessions: Sessions, channels: Channels, recorder: Recorder, *, max_running: int
+    ) -> None:
         self._placements = placements
         self._sessions = sessions
+        self._channels = channels
         self._recorder = recorder
         self._room = max_running
 
-    def begin(self, call: Call) -> Generation:
-        """Accept a request.
+    def begin(self, call: Call[generation.GenerationSpec]) -> Generation:
+        """Accept a request for a generation.
 
         Raises:
             Failure: SPEC_INVALID; FLEET_SATURATED when too much is under way here; ACCOUNTING_UNAVAILABLE.
         """
         validate(call.spec)
+        return Generation(self._accepted(call), self._placements, self._sessions, self._recorder, self._left)
+
+    def embed(self, call: Call[embedding.EmbeddingSpec]) -> Embedding:
+        """Accept a request for an embedding.
+
+        Raises:
+            Failure: as `begin`.
+        """
+        validate_embedding(call.spec)
+        return Embedding(self._accepted(call), self._placements, self._channels, self._recorder, self._left)
+
+    def _accepted(self, call: Call[Spec]) -> Entry:
         if self._room <= 0:
             raise Failure(
                 reasons.ERROR_REASON_FLEET_SATURATED,
@@ -36,7 +55,7 @@ class Relay:
             )
         entry = self._recorder.begin(ids.new_id(), call)
         self._room -= 1
-        return Generation(entry, self._placements, self._sessions, self._recorder, self._left)
+        return entry
 
     def _left(self) -> None:
         self._room += 1

@@ -1,10 +1,11 @@
-"""Whether a generation is well-formed: ranges and references that both faces share."""
+"""Whether a request is well-formed: ranges and references that both faces share."""
 
 import json
 import math
 import re
 
 from hybridinference.inference.v1 import conversation_pb2 as conversation
+from hybridinference.inference.v1 import embedding_pb2 as embedding
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hybridinference.inference.v1 import generation_pb2 as generation
 
@@ -17,6 +18,10 @@ MAX_STOPS = 8
 MAX_CHOICES = 16
 MAX_TOP_LOGPROBS = 20
 MAX_USER_CHARACTERS = 512
+MAX_INPUTS = 2048  # OpenAI's own limit
+MAX_INPUT_BYTES = 16 << 20  # ten times what OpenAI takes in all
+MAX_DIMENSIONS = 1 << 16
+MAX_VECTOR_BYTES = 56 << 20  # one message holds them all, and gRPC takes 64 MiB
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 
 _TOOL_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -36,10 +41,7 @@ def validate(spec: generation.GenerationSpec) -> None:
     Raises:
         Failure: SPEC_INVALID, naming the field.
     """
-    if not spec.model:
-        raise invalid("model", "is required; ListModels tells which there are")
-    if len(spec.model) > MAX_MODEL_CHARACTERS:
-        raise invalid("model", f"must be at most {MAX_MODEL_CHARACTERS} characters")
+    _validate_model(spec.model)
     _validate_messages(spec)
     _validate_sampling(spec.sampling)
     if spec.HasField("max_output_tokens"):
@@ -53,15 +55,54 @@ def validate(spec: generation.GenerationSpec) -> None:
     _validate_tools(spec)
     if spec.response_format.HasField("json_schema"):
         _json_object("response_format", spec.response_format.json_schema.schema_json, "a JSON Schema")
-    if len(spec.user) > MAX_USER_CHARACTERS:
-        raise invalid("user", f"must be at most {MAX_USER_CHARACTERS} characters")
+    _validate_user(spec.user)
     if spec.provider_options_json:
         _json_object("provider_options_json", spec.provider_options_json, "provider options")
+
+
+def validate_embedding(spec: embedding.EmbeddingSpec) -> None:
+    """The same for an embedding, and that its answer fits into one message.
+
+    Raises:
+        Failure: SPEC_INVALID, naming the field; REQUEST_TOO_LARGE.
+    """
+    _validate_model(spec.model)
+    _validate_user(spec.user)
+    if not spec.inputs:
+        raise invalid("inputs", "must hold at least one input")
+    if len(spec.inputs) > MAX_INPUTS:
+        raise invalid("inputs", f"must hold at most {MAX_INPUTS} inputs, not {len(spec.inputs)}")
+    for index, item in enumerate(spec.inputs):
+        if not item.text and not item.token_ids.ids:
+            raise invalid(f"inputs[{index}]", "must not be empty")
+    if spec.ByteSize() > MAX_INPUT_BYTES:
+        raise Failure(
+            reasons.ERROR_REASON_REQUEST_TOO_LARGE,
+            f"`inputs` must be at most {MAX_INPUT_BYTES >> 20} MiB in all; send fewer at once.",
+            field="inputs",
+            limit_bytes=str(MAX_INPUT_BYTES),
+        )
+    if spec.HasField("dimensions"):
+        _between("dimensions", spec.dimensions, 1, MAX_DIMENSIONS)
+        if 4 * spec.dimensions * len(spec.inputs) > MAX_VECTOR_BYTES:
+            raise invalid("dimensions", f"is too much for {len(spec.inputs)} inputs at once; send fewer of them")
 
 
 def invalid(field: str, what: str) -> Failure:
     """A SPEC_INVALID failure: `field` and what is expected of it."""
     return Failure(reasons.ERROR_REASON_SPEC_INVALID, f"`{field}` {what}.", field=field)
+
+
+def _validate_model(model: str) -> None:
+    if not model:
+        raise invalid("model", "is required; ListModels tells which there are")
+    if len(model) > MAX_MODEL_CHARACTERS:
+        raise invalid("model", f"must be at most {MAX_MODEL_CHARACTERS} characters")
+
+
+def _validate_user(user: str) -> None:
+    if len(user) > MAX_USER_CHARACTERS:
+        raise invalid("user", f"must be at most {MAX_USER_CHARACTERS} characters")
 
 
 def _validate_messages(spec: generation.GenerationSpec) -> None:

@@ -4,11 +4,10 @@ from collections.abc import Collection, Mapping
 
 import orjson
 from hybridinference.inference.v1 import embedding_pb2 as embedding
-from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hybridinference.inference.v1 import generation_pb2 as generation
 from hybridinference.inference.v1 import model_pb2 as model
 
-from services.chassis.failure import Failure
+from services.inference.refusal import unsupported
 
 Needs = dict[model.Capability, str]
 
@@ -26,6 +25,11 @@ DROPPABLE: frozenset[int] = frozenset(
         model.CAPABILITY_PROVIDER_OPTIONS,
     }
 )
+
+
+def needs_of(spec: generation.GenerationSpec | embedding.EmbeddingSpec) -> Needs:
+    """Each capability that the spec of either kind needs, with the field that needs it."""
+    return required_by_embedding(spec) if isinstance(spec, embedding.EmbeddingSpec) else required(spec)
 
 
 def required(spec: generation.GenerationSpec) -> Needs:
@@ -77,14 +81,7 @@ def check(needs: Mapping[model.Capability, str], offered: Collection[int], *, na
     """
     for capability, field in needs.items():
         if capability not in offered:
-            raise Failure(
-                reasons.ERROR_REASON_UNSUPPORTED,
-                f"`{field}` is not supported by {provider} for the model `{name}`; leave it out or choose "
-                "another model.",
-                field=field,
-                model=name,
-                provider=provider,
-            )
+            raise unsupported(capability, field, name=name, provider=provider)
 
 
 def without_unsupported(

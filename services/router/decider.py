@@ -156,6 +156,7 @@ class Decider:
             provider=worker.place.provider,
             provider_model=target.provider_model,
             strategy=pool.strategy.name,
+            drop_unsupported=target.drops,
         )
 
     def _again(self, failed: Lease, status: status_pb2.Status, verdict: Verdict, now: float) -> Answer:

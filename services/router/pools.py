@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping
 
 from services.config.mesh import MeshConfig, Model
+from services.inference.capabilities import DROPPABLE
 from services.router.budget import RetryBudget
 from services.router.policies.strategy import Candidate
 from services.router.policies.table import new_strategy
@@ -12,12 +13,13 @@ from services.router.worker import Worker
 class Target:
     """One way to serve a model: a worker, and what to ask it for."""
 
-    __slots__ = ("_candidate", "_version", "fallback", "position", "provider_model", "turn", "worker")
+    __slots__ = ("_candidate", "_version", "drops", "fallback", "position", "provider_model", "turn", "worker")
 
-    def __init__(self, worker: Worker, provider_model: str, *, fallback: bool) -> None:
+    def __init__(self, worker: Worker, provider_model: str, *, fallback: bool, drops: bool = False) -> None:
         self.worker = worker
         self.provider_model = provider_model
         self.fallback = fallback
+        self.drops = drops  # whether parameters that the provider does not have are left out
         self.position = 0
         self.turn = 0
         self._candidate: Candidate | None = None
@@ -29,9 +31,20 @@ class Target:
         self._version = -1
 
     def capable(self, needs: Collection[int]) -> bool | None:
-        """Whether the worker can do it; None where it has not said."""
+        """Whether the worker can do it, less what the route leaves out; None where it has not said."""
         served = self.worker.served.get(self.provider_model)
-        return None if served is None else served.issuperset(needs)
+        if served is None:
+            return None
+        return served.issuperset(needs) or (self.drops and not self.lacks(needs))
+
+    def lacks(self, needs: Collection[int]) -> set[int]:
+        """What the worker has not and the route does not leave out."""
+        served = self.worker.served.get(self.provider_model, frozenset())
+        return {need for need in needs if need not in served and not (self.drops and need in DROPPABLE)}
+
+    def has_all(self, needs: Collection[int]) -> bool:
+        """Whether nothing would be left out."""
+        return self.worker.served[self.provider_model].issuperset(needs)
 
     def ready(self, needs: Collection[int], at: float) -> bool:
         """Whether an attempt may be placed here that begins at that time."""
@@ -77,7 +90,7 @@ class Pool:
     def __init__(self, model: Model, targets: Iterable[Target], config: MeshConfig) -> None:
         self.model = model.name
         self.strategy = new_strategy(model.strategy)
-        self.targets = sorted(targets, key=lambda t: (t.worker.name, t.provider_model, t.fallback))
+        self.targets = sorted(targets, key=lambda t: (t.worker.name, t.provider_model, t.fallback, t.drops))
         for position, target in enumerate(self.targets):
             target.position = position
         self.primaries = [target for target in self.targets if not target.fallback]
@@ -89,7 +102,9 @@ class Pool:
     def candidates(
         self, needs: Collection[int], tried: Collection[str], *, now: float, later: float
     ) -> tuple[list[Candidate], float]:
-        """Who may take the next attempt, and when it begins: primary routes first, nobody twice while another is left.
+        """Who may take the next attempt, and when it begins.
+
+        Primary routes first, nobody twice while another is left, and of one kind first those that leave nothing out.
 
         Args:
             needs: capabilities.
@@ -100,9 +115,11 @@ class Pool:
         phases = ((False, now), (False, later), (True, later)) if tried else ((False, now),)
         for again, at in phases:
             for group in (self.primaries, self.fallbacks):
-                ready = [t.candidate() for t in group if (t.worker.name in tried) is again and t.ready(needs, at)]
+                ready = [t for t in group if (t.worker.name in tried) is again and t.ready(needs, at)]
+                if any(t.drops for t in ready):
+                    ready = [t for t in ready if t.has_all(needs)] or ready
                 if ready:
-                    return ready, at
+                    return [t.candidate() for t in ready], at
         return [], now
 
     def place(self, chosen: Candidate) -> Target:
@@ -120,8 +137,11 @@ def build(config: MeshConfig) -> tuple[Mapping[str, Worker], Mapping[str, Pool]]
     pools = {}
     for model in config.models:
         targets = {
-            (worker.name, config.provider_model(route), route.role): Target(
-                worker, config.provider_model(route), fallback=route.role == "fallback"
+            (worker.name, config.provider_model(route), route.role, route.on_unsupported): Target(
+                worker,
+                config.provider_model(route),
+                fallback=route.role == "fallback",
+                drops=route.on_unsupported == "drop",
             )
             for route in model.routes
             for worker in workers.values()

@@ -6,6 +6,7 @@ from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hybridinference.inference.v1 import model_pb2 as model
 
 from services.chassis.failure import Failure
+from services.inference.refusal import unsupported
 from services.router.breaker import State
 from services.router.pools import Pool
 from services.router.worker import Worker
@@ -13,7 +14,8 @@ from services.router.worker import Worker
 _RETRY_SECONDS = 1.0
 _NAMES_TOLD = 20
 
-# The request's field that most likely asked for it: the router never sees the request itself.
+# The request's field that most likely asked for it. The router never sees the request itself, and has the gateway name
+# the very field.
 _FIELDS: dict[int, str] = {
     model.CAPABILITY_CHAT: "messages",
     model.CAPABILITY_EMBEDDINGS: "inputs",
@@ -30,9 +32,9 @@ _FIELDS: dict[int, str] = {
     model.CAPABILITY_LOGIT_BIAS: "sampling.logit_bias",
     model.CAPABILITY_TOP_K: "sampling.top_k",
     model.CAPABILITY_STOP: "sampling.stop",
-}
-_CAPABILITY_NAMES: dict[int, str] = {
-    value: name.removeprefix("CAPABILITY_").lower() for name, value in model.Capability.items()
+    model.CAPABILITY_PROVIDER_OPTIONS: "provider_options_json",
+    model.CAPABILITY_DIMENSIONS: "dimensions",
+    model.CAPABILITY_TOKEN_INPUTS: "inputs",
 }
 
 
@@ -88,20 +90,11 @@ def _missing(pool: Pool, needs: Collection[int]) -> int | None:
     """A capability that rules every target out; None where one can do it all, or has not said what it can do."""
     if any(target.capable(needs) is not False for target in pool.targets):
         return None
-    served = [target.worker.served[target.provider_model] for target in pool.targets]
+    lacking = [target.lacks(needs) for target in pool.targets]
     # The one that most targets lack is the one to tell of: where one rules all out, it is the culprit.
-    return max(sorted(needs), key=lambda need: sum(need not in capabilities for capabilities in served))
+    return max(sorted(needs), key=lambda need: sum(need in lacks for lacks in lacking))
 
 
 def _unsupported(pool: Pool, capability: int) -> Failure:
-    name = _CAPABILITY_NAMES.get(capability, str(capability))
-    field = _FIELDS.get(capability, "")
     providers = ", ".join(sorted({target.worker.place.provider for target in pool.targets}))
-    return Failure(
-        reasons.ERROR_REASON_UNSUPPORTED,
-        f"No provider of `{pool.model}` can do this: {name} is asked for by `{field}`. Leave it out or choose another "
-        "model.",
-        field=field,
-        model=pool.model,
-        provider=providers,
-    )
+    return unsupported(capability, _FIELDS.get(capability, ""), name=pool.model, provider=providers)

@@ -27,7 +27,10 @@ class Roster:
         for pool in self.pools.values():
             for target in pool.targets:
                 route = fleet.FleetRoute(
-                    model=pool.model, provider_model=target.provider_model, fallback=target.fallback
+                    model=pool.model,
+                    provider_model=target.provider_model,
+                    fallback=target.fallback,
+                    drop_unsupported=target.drops,
                 )
                 self._routes_to[target.worker.name].append(route)
 

@@ -90,6 +90,11 @@ class Echo:
 
     async def embed(self, spec: embedding.EmbeddingSpec, context: AttemptContext) -> Embedded:
         dimensions = spec.dimensions or _DIMENSIONS
+        self.running += 1
+        try:
+            await asyncio.sleep(self.config.first_token_ms / 1e3)
+        finally:
+            self.running -= 1
         vectors = [_vector(item.SerializeToString(deterministic=True), dimensions) for item in spec.inputs]
         tokens = sum(len(item.token_ids.ids) or len(_split(item.text)) for item in spec.inputs)
         return Embedded(vectors, generation.Usage(input_tokens=tokens), spec.model)

@@ -9,6 +9,7 @@ from typing import Any
 import asyncpg
 import pytest
 from hybridinference.gateway.v1 import ledger_pb2
+from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from rich.console import Console
 
 from services.cli import ledger
@@ -77,6 +78,15 @@ async def test_a_row_tells_what_a_request_was_and_came_to(dsn: str) -> None:
         (2, "success", None, "local-1"),
     ]
     assert row["attempt_list"][0]["first_token_ms"] is None
+
+
+async def test_an_attempt_tells_what_its_provider_was_asked_in_vain(dsn: str) -> None:
+    made = record(attempts=2)
+    made.attempts[0].tries.add(key=1, reason=reasons.ERROR_REASON_PROVIDER_RATE_LIMITED, http_status=429)
+    await stored(dsn, made)
+    [row] = json.loads(ledger.as_json(await ledger.recent(dsn, 10)))
+    tried = {"key": 1, "reason": "PROVIDER_RATE_LIMITED", "http_status": 429, "ms": 0.0}
+    assert [attempt["tries"] for attempt in row["attempt_list"]] == [[tried], []]
 
 
 async def test_an_empty_ledger_has_no_requests(dsn: str) -> None:

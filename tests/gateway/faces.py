@@ -15,9 +15,11 @@ from services.config.mesh import MeshConfig
 from services.gateway import inference
 from services.gateway.models import Models
 from services.gateway.openai import face as openai
+from services.gateway.tenant import Tenants
 from tests.fakes import Script
 from tests.gateway.scene import MODEL, Scene, scene
 
+TENANTS = Tenants(b"key")
 CONFIG = MeshConfig.model_validate(
     {
         "providers": {"scripted": {"kind": "echo", "models": [MODEL]}},
@@ -42,9 +44,9 @@ async def faces(directory: pathlib.Path, scripts: Mapping[str, Script]) -> Async
         models = Models(CONFIG, behind.fleet, created_seconds=1)
 
         def add(server: grpc.aio.Server) -> None:
-            typed = inference.InferenceServicer(behind.relay, models, longest_seconds=60)
+            typed = inference.InferenceServicer(behind.relay, models, TENANTS, longest_seconds=60)
             gateway_grpc.add_InferenceServiceServicer_to_server(typed, server)
-            compatible = openai.OpenAIServicer(behind.relay, models, longest_seconds=60)
+            compatible = openai.OpenAIServicer(behind.relay, models, TENANTS, longest_seconds=60)
             openai_grpc.add_OpenAIServiceServicer_to_server(compatible, server)
 
         address = f"unix:{directory}/g.sock"

@@ -8,6 +8,7 @@ from typing import Any
 
 import grpc
 from hybridinference.gateway.v1 import ledger_pb2 as ledger
+from hybridinference.inference.v1 import embedding_pb2 as embedding
 from hybridinference.inference.v1 import generation_pb2 as generation
 from hybridinference.router.v1 import fleet_pb2 as fleet
 from hybridinference.router.v1 import placement_pb2 as placement
@@ -20,6 +21,8 @@ from services.chassis.channel import open_channel
 from services.chassis.deadline import Deadline
 from services.chassis.failure import Failure
 from services.gateway.call import Call
+from services.gateway.channels import open_channels
+from services.gateway.embedding import Embedding
 from services.gateway.fleet import FleetView
 from services.gateway.generation import Generation
 from services.gateway.placement import Placements
@@ -38,6 +41,7 @@ class ScriptedRouter(router_grpc.RouterServiceServicer):
     def __init__(self, addresses: Sequence[str]) -> None:
         self.addresses = addresses
         self.silent = False
+        self.drop_unsupported = False
         self.commands: list[router.PlaceCommand] = []
         self._asked: dict[str, str] = {}
         self._placed: dict[str, int] = {}
@@ -91,6 +95,7 @@ class ScriptedRouter(router_grpc.RouterServiceServicer):
                 provider="scripted",
                 provider_model=MODEL,
                 strategy="scripted",
+                drop_unsupported=self.drop_unsupported,
             )
         )
 
@@ -141,7 +146,8 @@ class Scene:
     def begin(self, script: str, *, seconds: float | None = None) -> Generation:
         """Begin a generation that is to run `script` wherever it is placed."""
         deadline = Deadline.after(seconds, now=asyncio.get_running_loop().time())
-        return self.relay.begin(Call(spec=spec(script), api="inference", streamed=True, deadline=deadline))
+        call = Call(spec=spec(script), api="inference", streamed=True, deadline=deadline, tenant="t")
+        return self.relay.begin(call)
 
     async def run(self, script: str, *, seconds: float | None = None) -> str:
         """Run a generation to its end; its text."""
@@ -150,6 +156,13 @@ class Scene:
             async for events in batches:
                 text += text_of(events)
         return text
+
+    def embed(self, script: str = "", *inputs: str, seconds: float | None = None) -> Embedding:
+        """Begin an embedding that is to run `script` wherever it is placed."""
+        made = embedding.EmbeddingSpec(model=MODEL, user=script)
+        made.inputs.extend(embedding.EmbeddingInput(text=text) for text in inputs or ("hello",))
+        deadline = Deadline.after(seconds, now=asyncio.get_running_loop().time())
+        return self.relay.embed(Call(spec=made, api="inference", streamed=False, deadline=deadline, tenant="t"))
 
     async def start_router(self) -> None:
         """Start a router, or start it again."""
@@ -166,6 +179,11 @@ class Scene:
     async def stop_worker(self, index: int) -> None:
         """Stop a worker at once, as if it had been killed."""
         await self.servers[index].aclose()
+
+    async def start_worker(self, index: int) -> None:
+        """Start a worker that was stopped."""
+        address = f"unix:{self.directory}/w{index}.sock"
+        await self.servers[index].enter_async_context(running_worker(address, self.providers[index]))
 
 
 def text_of(events: Sequence[generation.GenerationEvent]) -> str:
@@ -197,13 +215,14 @@ async def scene(
         made.fleet = FleetView(stub)
         made.placements = Placements(stub, made.fleet, registry, gateway="g")
         made.sessions = await stack.enter_async_context(open_sessions(idle_seconds=60, slow_reader_seconds=60))
+        channels = await stack.enter_async_context(open_channels())
         recorder = Recorder(
             made.book,  # type: ignore[arg-type]
             RequestMetrics(registry),
             config_version="v",
             models=frozenset({MODEL}),
         )
-        made.relay = Relay(made.placements, made.sessions, recorder, max_running=max_running)
+        made.relay = Relay(made.placements, made.sessions, channels, recorder, max_running=max_running)
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         following = [tasks.create_task(made.fleet.follow()), tasks.create_task(made.placements.follow())]
         try:

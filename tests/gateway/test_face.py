@@ -14,6 +14,7 @@ import structlog
 from google.api.httpbody_pb2 import HttpBody
 from hybridinference.gateway.v1 import ledger_pb2 as ledger
 from hybridinference.gateway.v1 import openai_service_pb2 as openai
+from hybridinference.inference.v1 import embedding_pb2 as embedding
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hybridinference.inference.v1 import generation_pb2 as generation
 
@@ -21,6 +22,7 @@ from services.chassis import status
 from services.chassis.failure import Failure
 from services.gateway.attempt import CREDIT_BYTES
 from services.gateway.openai import response
+from services.workers.provider import AttemptContext, Embedded
 from tests.fakes import Events, delta, eventually, finished, saying, started
 from tests.gateway.faces import Faces, faces
 
@@ -312,6 +314,81 @@ async def test_a_client_that_never_reads_on_is_ended(served: Faces) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await asyncio.wait_for(rest(call), timeout=5)
     assert status.from_rpc_error(caught.value).reason_name == "SLOW_CONSUMER"
+
+
+async def embed(served: Faces, **fields: Any) -> Reply:
+    asked = {"model": "scripted", "input": SECRET, **fields}
+    call = served.openai.CreateEmbedding(HttpBody(data=json.dumps(asked).encode()))
+    bodies = [one async for one in call]
+    metadata = {str(key): str(value) for key, value in await call.initial_metadata() or ()}
+    return Reply(metadata, bodies, await call.code())
+
+
+async def test_vectors_are_openais_json(served: Faces) -> None:
+    reply = await embed(served, input=["a", "b"], user="u")
+    assert (reply.code, reply.bodies[0].content_type) == (grpc.StatusCode.OK, response.JSON)
+    assert [(one["index"], one["embedding"]) for one in reply.json["data"]] == [(0, [1.0]), (1, [1.0])]
+    assert reply.json["usage"] == {"prompt_tokens": 1, "total_tokens": 1}
+    assert (served.scene.request.operation, served.scene.request.user) == ("embeddings", "u")
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"truncate": 1}, "truncate"),
+        ({"input": ["a"] * 2049}, "input"),
+        ({"input": ["a", ""]}, "input[1]"),
+        ({"input": ["a", []]}, "input[1]"),
+        ({"dimensions": 0}, "dimensions"),
+        ({"dimensions": 1 << 16, "input": ["a"] * 2048}, "dimensions"),
+        ({"input": [[1]]}, "input[0]"),  # the scripted worker takes no token ids
+        ({"input": ["a", [1]]}, "input[1]"),
+    ],
+)
+async def test_a_mistake_in_an_embedding_has_openais_name(served: Faces, fields: dict[str, Any], param: str) -> None:
+    reply = await embed(served, **fields)
+    error = reply.json["error"]
+    assert (reply.metadata["x-http-status"], error["param"], error["type"]) == ("400", param, "invalid_request_error")
+    assert f"`{param}`" in error["message"]
+
+
+async def test_inputs_that_are_too_large_in_all_are_413(served: Faces) -> None:
+    reply = await embed(served, input=["x" * (9 << 20)] * 2)
+    assert (reply.metadata["x-http-status"], reply.json["error"]["param"]) == ("413", "input")
+
+
+async def test_vectors_of_another_kind_are_a_failure_of_the_provider(served: Faces) -> None:
+    async def broken(asked: embedding.EmbeddingSpec, context: AttemptContext) -> Embedded:
+        return Embedded([embedding.Embedding(values=[float("nan")])], generation.Usage(), "m")
+
+    served.scene.providers[0].embeds = {"": broken}
+    reply = await embed(served)
+    assert (reply.metadata["x-http-status"], reply.json["error"]["code"]) == ("502", "provider_malformed")
+
+
+async def test_a_client_that_leaves_ends_the_work_at_the_worker(served: Faces) -> None:
+    async def hangs_for_ever(asked: embedding.EmbeddingSpec, context: AttemptContext) -> Embedded:
+        return await asyncio.get_running_loop().create_future()
+
+    worker = served.scene.providers[0]
+    worker.embeds = {"": hangs_for_ever}
+    call = served.openai.CreateEmbedding(HttpBody(data=b'{"model": "scripted", "input": "a"}'))
+    await eventually(lambda: worker.running == 1, seconds=2)
+    call.cancel()
+    await eventually(lambda: worker.running == 0, seconds=1)
+    await eventually(lambda: bool(served.scene.book.records), seconds=1)
+    assert served.scene.request.outcome == ledger.OUTCOME_CANCELLED
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_what_a_worker_left_out_is_told_in_openais_words_before_the_first_byte(
+    served: Faces, stream: bool
+) -> None:
+    begun = generation.Started(provider_model="m", dropped_fields=["sampling.seed", "logprobs"])
+    served.scene.providers[0].scripts = SCRIPTS | {"drops": saying(Event(started=begun), delta("a"), finished(1))}
+    reply = await post(served, body("drops", stream=stream))
+    assert reply.metadata["x-hybrid-dropped"] == "seed,logprobs"
+    assert "x-hybrid-dropped" not in (await post(served, body("whole", stream=stream))).metadata
 
 
 async def test_models_are_listed_and_found(served: Faces) -> None:

@@ -79,9 +79,29 @@ def test_one_that_has_not_reported_is_left_to_refuse_by_itself() -> None:
 def test_refusals_say_what_is_missing() -> None:
     assert refused([worker("w", serves="other")]).reason == reasons.ERROR_REASON_MODEL_NOT_FOUND
     unable = refused([worker("w", able=(model.CAPABILITY_CHAT,))])
-    assert (unable.reason, unable.retry_after) == (reasons.ERROR_REASON_NO_HEALTHY_WORKER, 1.0)
+    assert (unable.reason, unable.metadata["capability"]) == (reasons.ERROR_REASON_UNSUPPORTED, "tools")
+    away = refused([worker("w", health=fleet.WORKER_HEALTH_LOADING)])
+    assert (away.reason, away.retry_after) == (reasons.ERROR_REASON_NO_HEALTHY_WORKER, 1.0)
     unknown = refused([])
     assert unknown.reason == reasons.ERROR_REASON_NO_HEALTHY_WORKER, "a fleet that is not known yet has every model"
+
+
+WITH_SEED = placement.PlacementAsk(model="m", capabilities=[*ABLE, model.CAPABILITY_SEED])
+
+
+def test_a_route_that_leaves_out_what_is_missing_serves_where_no_other_can() -> None:
+    dropping, whole = worker("a"), worker("b", able=(*ABLE, model.CAPABILITY_SEED))
+    assert place(WITH_SEED, [dropping, whole], {}, "a").worker == "b"
+    dropping.routes[0].drop_unsupported = True
+    assert place(WITH_SEED, [dropping, whole], {"b": 9}, "a").worker == "b", "it leaves nothing out"
+    alone = place(WITH_SEED, [dropping], {}, "a")
+    assert (alone.worker, alone.drop_unsupported) == ("a", True)
+
+
+def test_what_a_program_relies_on_is_never_left_out() -> None:
+    dropping = worker("a", able=(model.CAPABILITY_CHAT,))
+    dropping.routes[0].drop_unsupported = True
+    assert refused([dropping]).metadata["capability"] == "tools"
 
 
 WORKERS = st.lists(

@@ -9,12 +9,14 @@ import grpc
 import pytest
 from hybridinference.gateway.v1 import inference_service_pb2 as gateway
 from hybridinference.gateway.v1 import ledger_pb2 as ledger
+from hybridinference.inference.v1 import embedding_pb2 as embedding
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hybridinference.inference.v1 import generation_pb2 as generation
 
 from services.chassis import status
 from services.chassis.failure import Failure
 from services.gateway.fold import Fold
+from services.workers.provider import AttemptContext, Embedded
 from tests.fakes import Events, delta, eventually, finished, saying, spec, started
 from tests.gateway.faces import Faces, faces
 from tests.gateway.test_face import TWO
@@ -29,6 +31,10 @@ async def hangs() -> Events:
     yield started()
     yield delta("a")
     await asyncio.get_running_loop().create_future()
+
+
+async def large(asked: embedding.EmbeddingSpec, context: AttemptContext) -> Embedded:
+    return Embedded([embedding.Embedding(values=[1.0] * (3 << 20))], generation.Usage(), "large")
 
 
 SCRIPTS = {
@@ -113,13 +119,28 @@ async def test_a_page_that_is_too_large_is_refused(served: Faces) -> None:
     assert status.from_rpc_error(caught.value).metadata["field"] == "page_size"
 
 
-async def test_nobody_embeds_yet(served: Faces) -> None:
-    for model, reason in (("scripted", "UNSUPPORTED"), ("nobody", "MODEL_NOT_FOUND")):
-        request = gateway.EmbedRequest()
-        request.spec.model = model
-        with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await served.inference.Embed(request)
-        assert status.from_rpc_error(caught.value).reason_name == reason
+async def test_vectors_come_with_the_id_of_their_row(served: Faces) -> None:
+    request = gateway.EmbedRequest()
+    request.spec.model = "scripted"
+    request.spec.inputs.add(text="a")
+    request.spec.inputs.add(text="b")
+    response = await served.inference.Embed(request)
+    assert [list(one.values) for one in response.embeddings] == [[1.0], [1.0]]
+    assert response.generation_id == served.scene.request.generation_id
+    assert (response.provider_model, response.usage.input_tokens) == ("scripted", 1)
+    assert (served.scene.request.api, served.scene.request.operation) == ("inference", "embeddings")
+
+
+async def test_vectors_too_large_for_json_are_refused_where_json_was_asked_for(served: Faces) -> None:
+    served.scene.providers[0].embeds = {"": large}
+    request = gateway.EmbedRequest()
+    request.spec.model = "scripted"
+    request.spec.inputs.add(text="a")
+    assert len((await served.inference.Embed(request)).embeddings[0].values) == 3 << 20
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await served.inference.Embed(request, metadata=[("x-envoy-original-path", "/api/v1/embed")])
+    failure = status.from_rpc_error(caught.value)
+    assert (failure.reason_name, failure.metadata["field"]) == ("REQUEST_TOO_LARGE", "inputs")
 
 
 async def test_a_batch_is_joined_for_the_client(served: Faces) -> None:

@@ -10,6 +10,7 @@ import pytest
 from hybridinference.gateway.v1 import ledger_pb2 as ledger
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hybridinference.inference.v1 import generation_pb2 as generation
+from hybridinference.inference.v1 import provider_try_pb2 as provider_try
 
 from services.chassis.failure import Failure
 from services.gateway.attempt import CREDIT_BYTES
@@ -142,6 +143,37 @@ async def test_a_worker_lost_in_mid_stream_interrupts_the_stream(two: Scene) -> 
         await anext(batches)
     assert caught.value.reason == reasons.ERROR_REASON_STREAM_INTERRUPTED
     assert two.request.error_reason == "STREAM_INTERRUPTED"
+
+
+async def test_a_worker_is_told_whom_it_works_for_and_what_it_asked_in_vain_is_recorded(two: Scene) -> None:
+    tried = provider_try.ProviderTry(key=1, reason=reasons.ERROR_REASON_PROVIDER_RATE_LIMITED, http_status=429)
+
+    async def asks_twice() -> Events:
+        two.providers[0].contexts[-1].tries.append(tried)
+        yield started()
+        yield delta("a")
+        yield finished()
+
+    async def asks_in_vain() -> Events:
+        two.providers[0].contexts[-1].tries.append(tried)
+        raise Failure(reasons.ERROR_REASON_PROVIDER_RATE_LIMITED, "no")
+        yield started()
+
+    for script in (asks_twice, asks_in_vain):
+        two.providers[0].scripts = {"whole": script}
+        await two.run("whole")
+    assert {context.tenant for context in two.providers[0].contexts} == {"t"}
+    served, failed = ([list(one.tries) for one in record.attempts] for record in two.book.records)
+    assert (served, failed) == ([[tried]], [[tried], []])
+
+
+async def test_what_was_left_out_is_known_with_the_first_content(two: Scene) -> None:
+    two.router.drop_unsupported = True
+    running = two.begin("whole")
+    running._call.spec.sampling.seed = 1  # the scripted provider has no seeds
+    async with contextlib.aclosing(running.events()) as batches:
+        await anext(batches)
+        assert running.dropped == ("sampling.seed",)
 
 
 async def test_leaving_cancels_the_work_and_is_recorded(two: Scene) -> None:

@@ -72,7 +72,8 @@ def test_a_refusal_names_field_model_and_provider(
         check(required(spec), offered, name="m", provider="far")
     failure = caught.value
     assert failure.reason == reasons.ERROR_REASON_UNSUPPORTED
-    assert failure.metadata == {"field": field, "model": "m", "provider": "far"}
+    name = model.Capability.Name(capability).removeprefix("CAPABILITY_").lower()
+    assert failure.metadata == {"field": field, "model": "m", "provider": "far", "capability": name}
     assert f"`{field}`" in failure.message
     assert "far" in failure.message
 

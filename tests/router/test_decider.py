@@ -181,7 +181,12 @@ def test_an_unknown_model_is_refused_with_those_there_are() -> None:
 def test_what_no_worker_can_do_is_refused_with_the_field_that_asked_for_it() -> None:
     refused = Scene().refusal(capabilities=(model.CAPABILITY_CHAT, model.CAPABILITY_JSON_SCHEMA))
     assert refused.reason_name == "UNSUPPORTED"
-    assert refused.metadata == {"field": "response_format", "model": "m", "provider": "main"}
+    assert refused.metadata == {
+        "field": "response_format",
+        "model": "m",
+        "provider": "main",
+        "capability": "json_schema",
+    }
 
 
 def test_what_a_loading_worker_may_be_able_to_do_is_not_refused_for_good() -> None:

@@ -68,8 +68,19 @@ def refusal(asked: Asked) -> Script | None:
     if streamed != bool(path[2]) or path[1] not in ("generateContent", "streamGenerateContent", "batchEmbedContents"):
         return failing(404, error(404, f"{path[1]} is not found", "NOT_FOUND"))
     schema = _EMBED if path[1] == "batchEmbedContents" else _GENERATE
-    wrong = next(_wrong(asked.body, schema, ""), None) or next(_meaningless(asked.body, asked.path), None)
+    body = camel(asked.body)
+    wrong = next(_wrong(body, schema, ""), None) or next(_meaningless(body, asked.path), None)
     return failing(400, _in_form(error(400, wrong, "INVALID_ARGUMENT"), streamed)) if wrong else None
+
+
+def camel(value: Any, name: str = "") -> Any:
+    """With names as protobuf's JSON writes them; it reads those of the contract, too, and Google's SDK mixes them."""
+    if name in ("args", "response", "parametersJsonSchema", "responseJsonSchema"):
+        return value
+    if isinstance(value, dict):
+        names = {key: re.sub("_([a-z])", lambda found: found[1].upper(), key) for key in value}
+        return {names[key]: camel(inner, names[key]) for key, inner in value.items()}
+    return [camel(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _in_form(body: bytes, streamed: bool) -> bytes:
@@ -140,7 +151,7 @@ def _bad_turns(contents: list[dict[str, Any]]) -> Iterator[str]:
                 "Please ensure that the number of function response parts is equal to the number of function call "
                 "parts of the function call turn."
             )
-        if any("$ref" in json.dumps(one["response"]) for one in answered):
+        if any(re.search(r'(?<!\\)"\$ref":', json.dumps(one["response"])) for one in answered):
             yield "$ref in a function response refers to nothing"
         calls = [part["functionCall"] for part in parts if "functionCall" in part]
 
@@ -158,7 +169,9 @@ def _unsigned(contents: list[dict[str, Any]]) -> Iterator[str]:
         name = first["functionCall"]["name"]
         if not given:
             yield f"Function call is missing a thought_signature in functionCall parts: `{name}`, position {at + 1}."
-        elif given not in DUMMIES and not base64.b64decode(given).endswith(name.encode()):
+        elif given not in DUMMIES and not base64.urlsafe_b64decode(given.translate(str.maketrans("+/", "-_"))).endswith(
+            name.encode()
+        ):
             yield "Corrupted thought signature."
 
 

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import dataclasses
 import json
+import re
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, TypeVar
 
@@ -115,7 +116,7 @@ async def _send(script: Script, writer: asyncio.StreamWriter) -> bool:
 
 def _pieces(script: Script, body: bytes) -> list[bytes]:
     if script.event_delay and not script.write_bytes:
-        return [piece + b"\n\n" for piece in body.split(b"\n\n") if piece]
+        return re.findall(rb".+?(?:\r?\n\r?\n|$)", body, re.DOTALL)
     size = script.write_bytes or len(body) or 1
     return [body[start : start + size] for start in range(0, len(body), size)]
 

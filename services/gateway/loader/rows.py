@@ -2,14 +2,16 @@
 
 import dataclasses
 import datetime
+import json
 import uuid
+from collections.abc import Iterable
 from typing import Any, Literal
 
 from google.protobuf import timestamp_pb2
 from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
 from google.protobuf.message import DecodeError
 from hybridinference.gateway.v1 import ledger_pb2
-from hybridinference.inference.v1 import generation_pb2
+from hybridinference.inference.v1 import error_reason_pb2, generation_pb2, provider_try_pb2
 
 REQUEST_COLUMNS = (
     *("generation_id", "received_at", "first_content_at", "ended_at", "api", "operation", "model", "streamed"),
@@ -21,6 +23,7 @@ ATTEMPT_COLUMNS = (
     *("attempt_id", "generation_id", "number", "placed_at", "first_content_at", "ended_at"),
     *("provider", "worker", "provider_model", "strategy", "outcome", "error_reason"),
     *("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens", "usage_estimated"),
+    "tries",
 )
 
 Row = tuple[Any, ...]
@@ -98,6 +101,22 @@ def _attempt_row(generation_id: uuid.UUID, attempt: ledger_pb2.AttemptRecord) ->
         _word(ledger_pb2.Outcome, attempt.outcome, "OUTCOME_"),
         _text(attempt.error_reason) or None,
         *_usage(attempt.usage),
+        _tries(attempt.tries),
+    )
+
+
+def _tries(tries: Iterable[provider_try_pb2.ProviderTry]) -> str:
+    """What was asked in vain, as JSON."""
+    return json.dumps(
+        [
+            {
+                "key": one.key,
+                "reason": _name(error_reason_pb2.ErrorReason, one.reason, "ERROR_REASON_"),
+                "http_status": one.http_status,
+                "ms": round(one.duration.seconds * 1e3 + one.duration.nanos / 1e6, 3),
+            }
+            for one in tries
+        ]
     )
 
 
@@ -140,5 +159,9 @@ def _text(text: str) -> str:
 
 def _word(enum: EnumTypeWrapper, value: int, prefix: str) -> str:
     """An enum's value as a word; a newer writer's value by its number."""
+    return _name(enum, value, prefix).lower()
+
+
+def _name(enum: EnumTypeWrapper, value: int, prefix: str) -> str:
     known = enum.DESCRIPTOR.values_by_number.get(value)
-    return known.name.removeprefix(prefix).lower() if known else f"unknown_{value}"
+    return known.name.removeprefix(prefix) if known else f"UNKNOWN_{value}"

@@ -55,6 +55,7 @@ _LONGEST_RETRY_AFTER_SECONDS = 86_400
 # The spec's names of what OpenAI calls otherwise.
 _PARAMS = {"choices": "n", "max_output_tokens": "max_completion_tokens", "logprobs.top": "top_logprobs"}
 _NESTED = (
+    (re.compile(r"^inputs\b"), "input"),
     (re.compile(r"^(messages\[\d+\])\.parts\b"), r"\1.content"),
     (re.compile(r"^(tools\[\d+\])\.(name|parameters)(_json)?$"), r"\1.function.\2"),
 )
@@ -95,7 +96,7 @@ def _row(failure: Failure) -> tuple[int, str, str]:
 def _body(failure: Failure) -> bytes:
     _, kind, code = _row(failure)
     field = failure.metadata.get("field", "")
-    param = _param(field)
+    param = param_of(field)
     message = failure.message.replace(f"`{field}`", f"`{param}`") if field else failure.message
     error = {"message": message, "type": kind, "param": param or None, "code": code}
     try:
@@ -105,7 +106,7 @@ def _body(failure: Failure) -> bytes:
         return orjson.dumps({"error": whole})
 
 
-def _param(field: str) -> str:
+def param_of(field: str) -> str:
     """What an OpenAI client calls it: `sampling.seed` is `seed`, `messages[0].parts[1]` is `messages[0].content[1]`."""
     for pattern, theirs in _NESTED:
         field = pattern.sub(theirs, field)

@@ -18,9 +18,11 @@ from services.gateway.arrival import Arrival
 from services.gateway.fold import Fold
 from services.gateway.generation import Generation
 from services.gateway.models import Models
-from services.gateway.openai import errors, response
+from services.gateway.openai import dropped, errors, response
+from services.gateway.openai.embeddings import parse_embedding, pieces
 from services.gateway.openai.request import ChatRequest, parse_chat
 from services.gateway.relay import Relay
+from services.gateway.tenant import Tenants
 
 LOG = structlog.get_logger()
 
@@ -31,15 +33,16 @@ NAME = openai.DESCRIPTOR.services_by_name["OpenAIService"].full_name
 class OpenAIServicer(openai_grpc.OpenAIServiceServicer):
     """OpenAI's wire format: bytes in, bytes out."""
 
-    def __init__(self, relay: Relay, models: Models, *, longest_seconds: float) -> None:
+    def __init__(self, relay: Relay, models: Models, tenants: Tenants, *, longest_seconds: float) -> None:
         self._relay = relay
         self._models = models
+        self._tenants = tenants
         self._longest_seconds = longest_seconds
 
     async def CreateChatCompletion(self, request: HttpBody, context: Context) -> None:  # type: ignore[override]
         reply = _Reply(context)
         async with reply.failing_in_kind():
-            arrival = Arrival(context, now=asyncio.get_running_loop().time(), longest_seconds=self._longest_seconds)
+            arrival = self._arrival(context)
             chat = parse_chat(request.data)
             running = self._relay.begin(arrival.call(chat.spec, api="openai", streamed=chat.stream))
             if chat.stream:
@@ -50,7 +53,12 @@ class OpenAIServicer(openai_grpc.OpenAIServiceServicer):
     async def CreateEmbedding(self, request: HttpBody, context: Context) -> None:  # type: ignore[override]
         reply = _Reply(context)
         async with reply.failing_in_kind():
-            raise Failure(reasons.ERROR_REASON_UNSUPPORTED, "Embeddings are not offered yet.", field="model")
+            arrival = self._arrival(context)
+            asked = parse_embedding(request.data)
+            running = self._relay.embed(arrival.call(asked.spec, api="openai", streamed=False))
+            answer = await running.vectors()
+            for piece in pieces(answer, model=asked.spec.model, in_base64=asked.in_base64):
+                await reply.write(piece, response.JSON)
 
     async def ListModels(
         self, request: openai.OpenAIServiceListModelsRequest, context: Context
@@ -62,6 +70,10 @@ class OpenAIServicer(openai_grpc.OpenAIServiceServicer):
         async with reply.failing_in_kind():
             await reply.write(response.model(self._models.require(request.id)), response.JSON)
 
+    def _arrival(self, context: Context) -> Arrival:
+        now = asyncio.get_running_loop().time()
+        return Arrival(context, now=now, longest_seconds=self._longest_seconds, tenants=self._tenants)
+
 
 async def _stream(chat: ChatRequest, running: Generation, reply: "_Reply") -> None:
     chunks = response.ChatChunks(
@@ -72,6 +84,8 @@ async def _stream(chat: ChatRequest, running: Generation, reply: "_Reply") -> No
     )
     async with contextlib.aclosing(running.events()) as batches:
         async for events in batches:
+            if running.dropped and not reply.headers:
+                reply.headers = dropped.header(running.dropped, chat.spec)
             await reply.write(chunks.write(events), response.EVENTS)
 
 
@@ -80,6 +94,7 @@ async def _whole(chat: ChatRequest, running: Generation, reply: "_Reply") -> Non
     async with contextlib.aclosing(running.events()) as batches:
         async for events in batches:
             fold.take(events)
+    reply.headers = dropped.header(running.dropped, chat.spec)
     body = response.completion(
         fold.whole(), completion_id=_completion_id(running), created=int(time.time()), model=chat.spec.model
     )
@@ -94,6 +109,7 @@ class _Reply:
     """One reply. Before its first byte a failure is an HTTP status; after it, an error event."""
 
     def __init__(self, context: Context) -> None:
+        self.headers: tuple[tuple[str, str], ...] = ()  # go with the first byte
         self._context = context
         self._begun = False
 
@@ -101,9 +117,13 @@ class _Reply:
         """Write a piece. The content type counts in the first one only."""
         if not data:
             return
-        body = HttpBody(data=data) if self._begun else HttpBody(content_type=content_type, data=data)
+        if self._begun:
+            await self._context.write(HttpBody(data=data))
+            return
         self._begun = True
-        await self._context.write(body)
+        if self.headers:
+            await self._context.send_initial_metadata(self.headers)
+        await self._context.write(HttpBody(content_type=content_type, data=data))
 
     @contextlib.asynccontextmanager
     async def failing_in_kind(self) -> AsyncIterator[None]:
@@ -124,5 +144,5 @@ class _Reply:
             return
         answer = errors.render(failure)
         metadata = (("x-http-status", str(answer.http_status)), *answer.headers)
-        await self._context.send_initial_metadata(metadata)
+        self.headers = metadata
         await self.write(answer.body, response.JSON)

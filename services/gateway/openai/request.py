@@ -52,7 +52,7 @@ def parse_chat(body: bytes) -> ChatRequest:
     Raises:
         Failure: SPEC_INVALID, with what is expected and the path of the mistake.
     """
-    fields = Fields(_json(body), "")
+    fields = Fields(json_body(body), "")
     spec = generation.GenerationSpec(model=fields.required_text("model"))
     fields.require("messages")
     spec.messages.extend(message(item, path) for path, item in fields.items("messages"))
@@ -66,7 +66,12 @@ def parse_chat(body: bytes) -> ChatRequest:
     return ChatRequest(spec, stream, stream and _include_usage(fields))
 
 
-def _json(body: bytes) -> object:
+def json_body(body: bytes) -> object:
+    """A body as JSON.
+
+    Raises:
+        Failure: SPEC_INVALID, with line and column.
+    """
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:

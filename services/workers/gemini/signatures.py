@@ -29,9 +29,6 @@ class Signatures:
         self._bytes = 0
         self._most_bytes = most_bytes
 
-    def __len__(self) -> int:
-        return len(self._kept)
-
     def get(self, key: _Key) -> Signed | None:
         """What was kept under the key, if it is still there."""
         signed = self._kept.get(key)

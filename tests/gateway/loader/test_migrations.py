@@ -2,7 +2,9 @@
 
 import asyncpg
 
+from services.gateway.loader.rows import ATTEMPT_COLUMNS, parse
 from tests.gateway.loader.postgres import MIGRATIONS, Postgres
+from tests.gateway.loader.records import record
 
 
 async def test_migrations_applied_twice_change_nothing(postgres: Postgres) -> None:
@@ -12,6 +14,18 @@ async def test_migrations_applied_twice_change_nothing(postgres: Postgres) -> No
         await connection.execute("INSERT INTO spool_progress VALUES (gen_random_uuid(), 's', 1)")
         assert "Applied" not in postgres.migrate("twice")
         assert await connection.fetchval("SELECT count(*) FROM spool_progress") == 1
+    finally:
+        await connection.close()
+
+
+async def test_a_writer_of_the_version_before_still_writes(postgres: Postgres) -> None:
+    rows = parse(record(attempts=2).SerializeToString())
+    connection = await asyncpg.connect(await postgres.copy_of("ledger"))
+    try:
+        before = ATTEMPT_COLUMNS[: ATTEMPT_COLUMNS.index("tries")]
+        attempts = [attempt[: len(before)] for attempt in rows.attempts]
+        await connection.copy_records_to_table("attempts", columns=before, records=attempts)
+        assert [row["tries"] for row in await connection.fetch("SELECT tries FROM attempts")] == ["[]", "[]"]
     finally:
         await connection.close()
 

@@ -1,8 +1,10 @@
 """Rows: what a record becomes, and which can become none."""
 
 import datetime
+import json
 
 import pytest
+from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -47,6 +49,18 @@ def test_values_of_a_newer_writer_are_kept_as_numbers() -> None:
     row = dict(zip(REQUEST_COLUMNS, parse(made.SerializeToString()).request, strict=True))
     assert row["outcome"] == "unknown_99"
     assert row["finish_reasons"] == ["stop", "unknown_77"]
+
+
+def test_what_a_provider_was_asked_in_vain_is_a_list_in_json() -> None:
+    made = record()
+    made.attempts[0].tries.add(key=2, reason=reasons.ERROR_REASON_PROVIDER_CREDENTIAL, http_status=401)
+    made.attempts[0].tries[0].duration.FromMicroseconds(1_012_500)
+    made.attempts[0].tries.add(reason=99)  # type: ignore[arg-type]
+    row = dict(zip(ATTEMPT_COLUMNS, parse(made.SerializeToString()).attempts[0], strict=True))
+    assert json.loads(row["tries"]) == [
+        {"key": 2, "reason": "PROVIDER_CREDENTIAL", "http_status": 401, "ms": 1012.5},
+        {"key": 0, "reason": "UNKNOWN_99", "http_status": 0, "ms": 0.0},
+    ]
 
 
 def test_text_that_postgresql_cannot_hold_is_made_so() -> None:

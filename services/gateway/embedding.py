@@ -1,0 +1,118 @@
+"""An embedding from ask to outcome: its vectors, from whichever worker serves it."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+
+import grpc
+from google.protobuf.message import DecodeError
+from hybridinference.inference.v1 import error_reason_pb2 as reasons
+from hybridinference.inference.v1 import provider_try_pb2 as provider_try
+from hybridinference.worker.v1 import worker_service_pb2 as worker
+from hybridinference.worker.v1 import worker_service_pb2_grpc as worker_grpc
+
+from services.chassis import status
+from services.chassis.deadline import to_duration, to_seconds
+from services.chassis.failure import Failure
+from services.gateway.channels import Channels
+from services.gateway.placement import Placements
+from services.gateway.recorder import Entry, Recorder
+from services.gateway.undertaking import Run, Undertaking, deadline_passed
+
+# Trailing metadata of the worker's Embed, beside an answer or a failure alike.
+_TRIES = "hybrid-tries-bin"
+_DETAILS = "grpc-status-details-bin"
+
+
+class Embedding(Undertaking):
+    """One accepted request. Its `vectors` must be awaited: that is when it is recorded."""
+
+    def __init__(
+        self, entry: Entry, placements: Placements, channels: Channels, recorder: Recorder, left: Callable[[], None]
+    ) -> None:
+        super().__init__(entry, placements, recorder, left)
+        self._channels = channels
+
+    async def vectors(self) -> worker.EmbedResponse:
+        """The vectors, one for each input.
+
+        Raises:
+            Failure: why there are none.
+        """
+        with self._recorded():
+            placed = await self._place()
+            while True:
+                run = self._begin(placed)
+                try:
+                    with self._reported(run):
+                        await self._wait(to_seconds(placed.delay))
+                        answer = await self._ask(run)
+                        self._commit(run)
+                        self._finish(run, answer.usage)
+                        self._entry.provider_model = answer.provider_model
+                    return answer
+                except Failure as failure:
+                    placed = await self._elsewhere(run, failure)
+
+    async def _ask(self, run: Run) -> worker.EmbedResponse:
+        """Ask the worker. Leaving early, for whatever reason, ends the work there."""
+        channel = await self._channels.to(run.placed.address)
+        call = worker_grpc.WorkerServiceStub(channel).Embed(self._request(run))
+        try:
+            async with asyncio.timeout_at(self._call.deadline.at):
+                answer: worker.EmbedResponse = await call
+                run.tries = _tries(await call.trailing_metadata())
+        except TimeoutError as error:
+            raise deadline_passed() from error
+        except grpc.aio.AioRpcError as error:
+            run.tries = _tries(error.trailing_metadata())
+            raise _failure(error, run.placed.address) from error
+        finally:
+            call.cancel()  # grpc.aio never cancels a call that is merely dropped
+        asked = len(self._call.spec.inputs)
+        if len(answer.embeddings) != asked or not all(vector.values for vector in answer.embeddings):
+            raise Failure(
+                reasons.ERROR_REASON_PROVIDER_MALFORMED,
+                f"The worker gave {len(answer.embeddings)} vectors, or empty ones, for {asked} inputs.",
+                provider=run.placed.provider,
+            )
+        return answer
+
+    def _request(self, run: Run) -> worker.EmbedRequest:
+        request = worker.EmbedRequest(
+            spec=self._call.spec,
+            attempt_id=run.placed.attempt_id,
+            generation_id=self.id,
+            tenant=self._call.tenant,
+            drop_unsupported=run.placed.drop_unsupported,
+        )
+        request.spec.model = run.placed.provider_model
+        left = self._time_left()
+        if left is not None:
+            request.time_left.CopyFrom(to_duration(left))
+        return request
+
+
+def _tries(metadata: Iterable[tuple[str, str | bytes]] | None) -> list[provider_try.ProviderTry]:
+    """What the worker says that its provider was asked in vain."""
+    for key, value in metadata or ():
+        if key == _TRIES and isinstance(value, bytes):
+            try:
+                return list(worker.EmbedTries.FromString(value).tries)
+            except DecodeError:
+                return []  # they are told beside the answer: without them it still stands
+    return []
+
+
+def _failure(error: grpc.aio.AioRpcError, address: str) -> Failure:
+    """The worker's own failure; or, where the call ended without its words, what that says of it."""
+    if any(key == _DETAILS for key, _ in error.trailing_metadata() or ()):
+        return status.from_rpc_error(error)
+    if error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:  # gRPC's own: a message over its limit
+        return Failure(
+            reasons.ERROR_REASON_REQUEST_TOO_LARGE,
+            "The vectors are too large for one answer; ask for fewer inputs at once.",
+            field="inputs",
+        )
+    return Failure(
+        reasons.ERROR_REASON_WORKER_LOST, f"The worker at {address} cannot be reached ({error.code().name})."
+    )

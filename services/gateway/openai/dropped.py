@@ -1,0 +1,26 @@
+"""The header that tells which parameters were left out, in the caller's words."""
+
+import urllib.parse
+from collections.abc import Iterable
+
+import orjson
+from hybridinference.inference.v1 import generation_pb2 as generation
+
+from services.gateway.openai.errors import param_of
+
+HEADER = "x-hybrid-dropped"
+_OPTIONS = "provider_options_json"
+_MAX_NAMES = 32
+_MAX_CHARACTERS = 64
+
+
+def header(fields: Iterable[str], spec: generation.GenerationSpec) -> tuple[tuple[str, str], ...]:
+    """The header for fields of a spec that were dropped; none where nothing was."""
+    names: list[str] = []
+    for field in fields:
+        names += orjson.loads(spec.provider_options_json) if field == _OPTIONS else [param_of(field)]
+    if not names:
+        return ()
+    # The names of provider options are whatever the caller wrote, and a header holds only some characters.
+    safe = [urllib.parse.quote(name[:_MAX_CHARACTERS], safe="") for name in names[:_MAX_NAMES]]
+    return ((HEADER, ",".join(safe)),)

@@ -1,0 +1,129 @@
+"""POST /v1/embeddings: the body as a spec, and the vectors as OpenAI's JSON."""
+
+import base64
+import dataclasses
+from collections.abc import Iterator
+from typing import NoReturn
+
+import orjson
+from hybridinference.inference.v1 import embedding_pb2 as embedding
+from hybridinference.inference.v1 import error_reason_pb2 as reasons
+from hybridinference.worker.v1 import worker_service_pb2 as worker
+
+from services.chassis.failure import Failure
+from services.gateway.openai.fields import UINT32, Fields, expected, refuse
+from services.gateway.openai.request import json_body
+
+_KNOWN = frozenset({"model", "input", "encoding_format", "dimensions", "user"})
+# Large answers go out in pieces: none is near a limit of the edge, and nobody else waits for the whole to be written.
+_PIECE_BYTES = 256 << 10
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class EmbeddingRequest:
+    """What a client asks for, and whether it wants the vectors in base64."""
+
+    spec: embedding.EmbeddingSpec
+    in_base64: bool
+
+
+def parse_embedding(body: bytes) -> EmbeddingRequest:
+    """Read the body of an embedding request. Explicit nulls count as absent.
+
+    Raises:
+        Failure: SPEC_INVALID, with what is expected and the path of the mistake.
+    """
+    fields = Fields(json_body(body), "")
+    for name in fields.names():
+        if name not in _KNOWN:
+            refuse(name, "is not a parameter of embeddings.")
+    spec = embedding.EmbeddingSpec(model=fields.required_text("model"))
+    spec.inputs.extend(_inputs(fields.require("input")))
+    dimensions = fields.integer("dimensions")
+    if dimensions is not None:
+        spec.dimensions = dimensions
+    spec.user = fields.text("user") or ""
+    return EmbeddingRequest(spec, fields.choice("encoding_format", ("float", "base64")) == "base64")
+
+
+def _inputs(value: object) -> Iterator[embedding.EmbeddingInput]:
+    """A text, several, the token ids of one, or those of several."""
+    if isinstance(value, str):
+        yield _text(value, "input")
+        return
+    if not isinstance(value, list):
+        refuse("input", expected("a string, an array of strings, or one of token ids", value))
+    if not value:
+        refuse("input", "must not be empty.")
+    if isinstance(value[0], int):
+        yield _tokens(value, "input")
+        return
+    for index, item in enumerate(value):
+        path = f"input[{index}]"
+        if isinstance(item, str):
+            yield _text(item, path)
+        elif isinstance(item, list):
+            yield _tokens(item, path)
+        else:
+            _wrong(path, "a string or an array of token ids", item)
+
+
+def _text(text: str, path: str) -> embedding.EmbeddingInput:
+    if not text:
+        refuse(path, "must not be an empty string.")
+    return embedding.EmbeddingInput(text=text)
+
+
+def _tokens(ids: list[object], path: str) -> embedding.EmbeddingInput:
+    if not ids:
+        refuse(path, "must not be empty.")
+    # Every type and both ends at once, since there may be a million of them; one by one only to find the mistake.
+    sound = set(map(type, ids)) == {int} and UINT32[0] <= min(ids) and max(ids) <= UINT32[1]  # type: ignore[type-var,operator]
+    for index, token in enumerate(() if sound else ids):
+        if type(token) is not int:  # a bool is an int, too, but no token
+            _wrong(f"{path}[{index}]", "a token id, an integer", token)
+        if not UINT32[0] <= token <= UINT32[1]:
+            refuse(f"{path}[{index}]", f"must be between {UINT32[0]} and {UINT32[1]}.")
+    return embedding.EmbeddingInput(token_ids=embedding.TokenIds(ids=ids))  # type: ignore[arg-type]
+
+
+def _wrong(path: str, kind: str, value: object) -> NoReturn:
+    refuse(path, expected(kind, value))
+
+
+def pieces(answer: worker.EmbedResponse, *, model: str, in_base64: bool) -> Iterator[bytes]:
+    """The answer's JSON, in pieces.
+
+    Raises:
+        Failure: PROVIDER_MALFORMED, when a value is no number.
+    """
+    write = _base64 if in_base64 else _numbers
+    ready, size = [b'{"object":"list","data":['], 0
+    for index, vector in enumerate(answer.embeddings):
+        ready.append(b'%s{"object":"embedding","index":%d,"embedding":' % (b"," if index else b"", index))
+        ready.append(write(vector))
+        ready.append(b"}")
+        size += len(ready[-2])
+        if size >= _PIECE_BYTES:
+            yield b"".join(ready)
+            ready, size = [], 0
+    tokens = answer.usage.input_tokens
+    usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+    ready.append(b'],"model":%s,"usage":%s}' % (orjson.dumps(model), orjson.dumps(usage)))
+    yield b"".join(ready)
+
+
+def _numbers(vector: embedding.Embedding) -> bytes:
+    # 32-bit floats as the doubles they are, like OpenAI's own: no shorter text would be read back as the same double.
+    text = orjson.dumps(list(vector.values))
+    if b"null" in text:  # what JSON has for NaN and infinity
+        raise Failure(
+            reasons.ERROR_REASON_PROVIDER_MALFORMED, "The provider gave a vector with a value that is no number."
+        )
+    return text
+
+
+def _base64(vector: embedding.Embedding) -> bytes:
+    # Little-endian 32-bit floats are how protobuf packs them: fifteen times as fast as going through the values.
+    vector.DiscardUnknownFields()
+    return b'"%s"' % base64.b64encode(vector.SerializeToString()[-4 * len(vector.values) :])

@@ -1,0 +1,195 @@
+"""What every accepted request goes through, whatever it asks for: placed, reported, tried elsewhere, recorded."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from hybridinference.inference.v1 import error_reason_pb2 as reasons
+from hybridinference.inference.v1 import generation_pb2 as generation
+from hybridinference.inference.v1 import provider_try_pb2 as provider_try
+from hybridinference.router.v1 import placement_pb2 as placement
+
+from services.chassis import status
+from services.chassis.deadline import to_duration
+from services.chassis.failure import Failure
+from services.gateway.ask import placement_ask
+from services.gateway.call import Call
+from services.gateway.placement import Placements
+from services.gateway.recorder import Entry, Recorder
+from services.inference.capabilities import needs_of
+from services.inference.refusal import name_field
+
+# Failures after which nobody waits for another attempt.
+_FINAL = (
+    reasons.ERROR_REASON_CANCELLED,
+    reasons.ERROR_REASON_DEADLINE_EXCEEDED,
+    reasons.ERROR_REASON_STREAM_INTERRUPTED,
+)
+# What is recorded of a request that a fault of ours ended; never raised.
+_CRASHED = Failure(reasons.ERROR_REASON_INTERNAL, "The gateway failed to handle the request.")
+
+
+class Run:
+    """One attempt's placement, beginning and use, and what its worker asked of the provider in vain."""
+
+    def __init__(self, placed: placement.Placement, begun_at: float) -> None:
+        self.placed = placed
+        self.begun_at = begun_at
+        self.first_content_at: float | None = None
+        self.usage: generation.Usage | None = None
+        self.finished = False
+        self.tries: Sequence[provider_try.ProviderTry] = ()
+
+    def count(self, ready: Sequence[generation.GenerationEvent]) -> None:
+        """Count tokens as they pass, for attempts that end without telling."""
+        tokens = sum([event.delta.tokens for event in ready])  # 0 of an event that is no delta
+        if tokens:
+            if self.usage is None:
+                self.usage = generation.Usage(estimated=True)
+            self.usage.output_tokens += tokens
+
+
+class Undertaking:
+    """One accepted request. What it asks for is done by the class that is made of this one."""
+
+    def __init__(self, entry: Entry, placements: Placements, recorder: Recorder, left: Callable[[], None]) -> None:
+        self.id = entry.generation_id
+        self.provider = ""
+        self.attempts = 0
+        self.queue_seconds = 0.0
+        self._entry = entry
+        self._call: Call[Any] = entry.call
+        self._placements = placements
+        self._recorder = recorder
+        self._left = left
+        self._committed = False
+        self._finished = False
+        self._gone = Failure(reasons.ERROR_REASON_CANCELLED, "The caller went away.")
+        self._loop = asyncio.get_running_loop()
+        self._begun_at = self._loop.time()
+
+    @contextlib.contextmanager
+    def _recorded(self) -> Iterator[None]:
+        """Record the request at its end."""
+        failure: Failure | None = _CRASHED
+        try:
+            yield
+            failure = None
+        except Failure as why:
+            failure = why
+            raise
+        except (asyncio.CancelledError, GeneratorExit):
+            failure = self._why_left(finished=self._finished)
+            raise
+        finally:
+            self._left()
+            self._recorder.end(self._entry, failure)
+
+    def _why_left(self, *, finished: bool) -> Failure | None:
+        """Why a reader left. One that hangs up on the last event, before its write is known to be done, had it all."""
+        return None if finished and self._gone.reason == reasons.ERROR_REASON_CANCELLED else self._gone
+
+    async def _place(self) -> placement.Placement:
+        """Where the first attempt goes."""
+        needs = needs_of(self._call.spec)
+        ask = placement_ask(self.id, self._call.spec, needs, self._time_left())
+        try:
+            return await self._placements.place(ask, self._call.deadline)
+        except Failure as refusal:
+            name_field(refusal, needs)
+            raise
+
+    async def _elsewhere(self, run: Run, failure: Failure) -> placement.Placement:
+        """Where the next attempt goes after one that failed.
+
+        Raises:
+            Failure: why there is none.
+        """
+        if self._committed or failure.reason in _FINAL:
+            raise failure
+        outcome = self._outcome(run, failure, wanted=True)
+        return await self._placements.after_failure(run.placed, outcome, failure, self._call.deadline)
+
+    def _begin(self, placed: placement.Placement) -> Run:
+        run = Run(placed, self._loop.time())
+        self.provider, self.attempts = placed.provider, self.attempts + 1
+        self.queue_seconds = run.begun_at - self._begun_at
+        self._entry.attempt_begins(placed)
+        return run
+
+    @contextlib.contextmanager
+    def _reported(self, run: Run) -> Iterator[None]:
+        """Record an attempt at its end, and tell the router, unless another is to follow."""
+        failure: Failure | None = _CRASHED
+        try:
+            yield
+            failure = None
+        except Failure as why:
+            failure = _interrupted(why) if self._committed else why
+            raise failure from why
+        except (asyncio.CancelledError, GeneratorExit):
+            failure = self._why_left(finished=run.finished)
+            raise
+        finally:
+            if self._entry.usage is None:
+                self._entry.usage = run.usage  # counted, where the worker did not get to tell
+            self._recorder.attempt_ended(self._entry, failure, run.usage, run.first_content_at, run.tries)
+            final = failure is None or failure is _CRASHED or self._committed or failure.reason in _FINAL
+            if final:
+                self._placements.ended(self._outcome(run, failure, wanted=False))
+
+    async def _wait(self, seconds: float) -> None:
+        """Backoff, within the deadline."""
+        if seconds:
+            left = self._time_left()
+            await asyncio.sleep(seconds if left is None else min(seconds, left))
+
+    def _commit(self, run: Run) -> None:
+        """The first content is there: from here on nothing is tried elsewhere."""
+        self._committed = True
+        run.first_content_at = self._entry.first_content_at = time.time()
+        latency = to_duration(self._loop.time() - run.begun_at)
+        self._placements.first_content(placement.FirstContent(attempt_id=run.placed.attempt_id, latency=latency))
+
+    def _finish(self, run: Run, usage: generation.Usage) -> None:
+        """The whole answer is there."""
+        run.finished = self._finished = True
+        run.usage = self._entry.usage = usage
+
+    def _time_left(self) -> float | None:
+        return self._call.deadline.left(now=self._loop.time())
+
+    def _outcome(self, run: Run, failure: Failure | None, *, wanted: bool) -> placement.AttemptOutcome:
+        outcome = placement.AttemptOutcome(
+            attempt_id=run.placed.attempt_id,
+            committed=self._committed,
+            usage=run.usage,
+            duration=to_duration(self._loop.time() - run.begun_at),
+            wanted=wanted,
+        )
+        if failure is not None:
+            outcome.status.CopyFrom(status.to_status(failure))
+        left = self._time_left()
+        if left is not None:
+            outcome.time_left.CopyFrom(to_duration(left))
+        return outcome
+
+
+def deadline_passed() -> Failure:
+    """There was not enough time for the whole answer."""
+    message = "The deadline passed before the answer was whole."
+    return Failure(reasons.ERROR_REASON_DEADLINE_EXCEEDED, message, stage="total")
+
+
+def _interrupted(failure: Failure) -> Failure:
+    """What a lost worker is called once content has been delivered."""
+    if failure.reason != reasons.ERROR_REASON_WORKER_LOST:
+        return failure
+    return Failure(
+        reasons.ERROR_REASON_STREAM_INTERRUPTED,
+        "The worker went away in the middle of the answer.",
+        retry_after=failure.retry_after,
+        metadata=failure.metadata,
+    )

@@ -1,0 +1,179 @@
+"""An embedding from ask to outcome."""
+
+import asyncio
+import pathlib
+import tempfile
+from collections.abc import AsyncIterator
+
+import pytest
+from hybridinference.gateway.v1 import ledger_pb2 as ledger
+from hybridinference.inference.v1 import embedding_pb2 as embedding
+from hybridinference.inference.v1 import error_reason_pb2 as reasons
+from hybridinference.inference.v1 import generation_pb2 as generation
+from hybridinference.inference.v1 import model_pb2 as model
+from hybridinference.inference.v1 import provider_try_pb2 as provider_try
+
+from services.chassis.failure import Failure
+from services.gateway.fallback import STRATEGY
+from services.workers.provider import AttemptContext, Embedded
+from tests.fakes import EmbedScript, eventually
+from tests.gateway.scene import Scene, scene
+
+TRY = provider_try.ProviderTry(key=1, reason=reasons.ERROR_REASON_PROVIDER_CREDENTIAL, http_status=401)
+
+
+async def broken(spec: embedding.EmbeddingSpec, context: AttemptContext) -> Embedded:
+    context.tries.append(TRY)
+    raise Failure(reasons.ERROR_REASON_PROVIDER_UNAVAILABLE, "no", retry_after=3.0)
+
+
+async def hangs(spec: embedding.EmbeddingSpec, context: AttemptContext) -> Embedded:
+    return await asyncio.get_running_loop().create_future()
+
+
+async def large(spec: embedding.EmbeddingSpec, context: AttemptContext) -> Embedded:
+    vectors = [embedding.Embedding(values=[1.0] * 3072) for _ in spec.inputs]
+    return Embedded(vectors, generation.Usage(input_tokens=1), "big")
+
+
+async def huge(spec: embedding.EmbeddingSpec, context: AttemptContext) -> Embedded:
+    vectors = [embedding.Embedding(values=[1.0] * (1 << 24))]
+    return Embedded(vectors, generation.Usage(input_tokens=1), "big")
+
+
+async def empty(spec: embedding.EmbeddingSpec, context: AttemptContext) -> Embedded:
+    return Embedded([embedding.Embedding() for _ in spec.inputs], generation.Usage(), "m")
+
+
+async def served(spec: embedding.EmbeddingSpec, context: AttemptContext) -> Embedded:
+    assert context.tenant == "t"
+    context.tries.append(TRY)
+    return Embedded([embedding.Embedding(values=[0.5, 1.0])], generation.Usage(input_tokens=7), "at-the-provider")
+
+
+SCRIPTS: dict[str, EmbedScript] = {
+    "broken": broken,
+    "broken_both": broken,
+    "hangs": hangs,
+    "large": large,
+    "huge": huge,
+    "empty": empty,
+    "served": served,
+}
+
+
+@pytest.fixture
+async def two() -> AsyncIterator[Scene]:
+    """Two workers: what breaks or hangs on the first one works on the second, unless its name says `both`."""
+    with tempfile.TemporaryDirectory(prefix="g-") as directory:
+        async with scene(pathlib.Path(directory), {}, {}) as made:
+            made.providers[0].embeds = SCRIPTS
+            made.providers[1].embeds = {"broken_both": broken, "broken": served, "hangs": served, "huge": huge}
+            yield made
+
+
+async def refused(running: Scene, script: str, **options: float) -> Failure:
+    with pytest.raises(Failure) as caught:
+        await running.embed(script, **options).vectors()
+    return caught.value
+
+
+async def test_vectors_are_relayed_and_recorded_once(two: Scene) -> None:
+    answer = await two.embed("served").vectors()
+    assert [list(vector.values) for vector in answer.embeddings] == [[0.5, 1.0]]
+    request = two.request
+    assert (request.operation, request.outcome) == ("embeddings", ledger.OUTCOME_SUCCESS)
+    assert (request.usage.input_tokens, request.provider_model) == (7, "at-the-provider")
+    assert request.received_at.ToNanoseconds() <= request.first_content_at.ToNanoseconds()
+    assert [attempt.outcome for attempt in two.attempts] == [ledger.OUTCOME_SUCCESS]
+    await eventually(lambda: len(two.router.said("outcome")) == 1, seconds=2)
+    assert len(two.router.said("first_content")) == 1
+    assert two.router.said("outcome")[0].committed
+
+
+async def test_the_router_is_asked_for_what_the_inputs_need(two: Scene) -> None:
+    await two.embed("", "x" * 400, "y" * 40).vectors()
+    (ask,) = two.router.said("ask")
+    assert list(ask.capabilities) == [model.CAPABILITY_EMBEDDINGS]
+    assert (ask.model, ask.input_tokens, ask.max_output_tokens) == ("scripted", 110, 0)
+
+
+async def test_a_failure_is_tried_elsewhere_unseen_and_its_tries_are_recorded(two: Scene) -> None:
+    assert (await two.embed("broken").vectors()).provider_model == "at-the-provider"
+    assert [attempt.worker for attempt in two.attempts] == ["w0", "w1"]
+    assert [attempt.error_reason for attempt in two.attempts] == ["PROVIDER_UNAVAILABLE", ""]
+    assert [list(attempt.tries) for attempt in two.attempts] == [[TRY], [TRY]]
+    assert two.request.outcome == ledger.OUTCOME_SUCCESS
+
+
+async def test_when_nobody_is_left_the_last_failure_is_told_with_when_to_come_back(two: Scene) -> None:
+    failure = await refused(two, "broken_both")
+    assert (failure.reason_name, failure.retry_after) == ("PROVIDER_UNAVAILABLE", 3.0)
+    assert two.request.outcome == ledger.OUTCOME_ERROR
+
+
+async def test_a_worker_lost_meanwhile_is_replaced(two: Scene) -> None:
+    running = asyncio.create_task(two.embed("hangs").vectors())
+    await eventually(lambda: two.providers[0].running == 1, seconds=2)
+    await two.stop_worker(0)
+    assert (await running).provider_model == "at-the-provider"
+    assert two.attempts[0].error_reason == "WORKER_LOST"
+
+
+async def test_leaving_ends_the_work_at_the_worker(two: Scene) -> None:
+    running = asyncio.create_task(two.embed("hangs").vectors())
+    await eventually(lambda: two.providers[0].running == 1, seconds=2)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    await eventually(lambda: two.providers[0].closed == ["hangs"], seconds=1)
+    assert two.request.outcome == ledger.OUTCOME_CANCELLED
+    await eventually(lambda: not two.placements._leases and len(two.router.said("outcome")) == 1, seconds=1)
+
+
+async def test_a_passed_deadline_is_told_and_ends_the_work(two: Scene) -> None:
+    failure = await refused(two, "hangs", seconds=0.2)
+    assert (failure.reason_name, failure.metadata["stage"]) == ("DEADLINE_EXCEEDED", "total")
+    await eventually(lambda: two.providers[0].closed == ["hangs"], seconds=1)
+    assert two.request.outcome == ledger.OUTCOME_DEADLINE
+    assert len(two.attempts) == 1
+
+
+async def test_an_input_without_a_vector_is_tried_elsewhere(two: Scene) -> None:
+    await two.embed("empty").vectors()
+    assert [attempt.error_reason for attempt in two.attempts] == ["PROVIDER_MALFORMED", ""]
+
+
+async def test_as_many_vectors_as_may_be_asked_for_fit_into_one_answer(two: Scene) -> None:
+    answer = await two.embed("large", *["x"] * 2048).vectors()
+    assert len(answer.embeddings) == 2048
+    assert answer.ByteSize() > 25_000_000
+
+
+async def test_vectors_too_large_for_one_answer_are_refused_by_name(two: Scene) -> None:
+    failure = await refused(two, "huge")
+    assert (failure.reason_name, failure.metadata["field"]) == ("REQUEST_TOO_LARGE", "inputs")
+
+
+async def test_without_a_router_the_gateway_places_by_itself(two: Scene) -> None:
+    await two.stop_router()
+    await eventually(lambda: not two.placements.connected.is_set(), seconds=2)
+    await two.embed().vectors()
+    assert two.attempts[0].strategy == STRATEGY
+
+
+async def test_a_worker_that_comes_back_is_asked_at_once(two: Scene) -> None:
+    await two.embed("served").vectors()
+    await two.stop_worker(0)
+    await two.embed("broken").vectors()
+    assert two.book.records[-1].attempts[0].error_reason == "WORKER_LOST"
+    await two.start_worker(0)
+    await two.embed("served").vectors()
+    assert [attempt.worker for attempt in two.book.records[-1].attempts] == ["w0"]
+
+
+async def test_room_is_given_back(two: Scene) -> None:
+    room = two.relay._room
+    await two.embed().vectors()
+    await refused(two, "broken_both")
+    assert two.relay._room == room
