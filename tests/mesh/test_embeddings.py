@@ -5,6 +5,9 @@ import asyncio
 import base64
 import contextlib
 import json
+import pathlib
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import grpc
@@ -130,6 +133,21 @@ def test_json_of_the_typed_face(running: Mesh) -> None:
     assert (row["input_tokens"], row["output_tokens"], row["provider"], row["attempts"]) == (3, 0, "echo", 1)
     wrong = httpx2.post(url, json={"spec": {"model": "echo"}})
     assert (wrong.status_code, "`inputs`" in wrong.json()["message"]) == (400, True)
+
+
+def test_grpcurl_embeds(running: Mesh) -> None:
+    asked = json.dumps({"spec": {"model": "echo", "inputs": [{"text": "one"}], "dimensions": 3}})
+    address, method = f"127.0.0.1:{running.port}", "hybridinference.gateway.v1.InferenceService/Embed"
+    grpcurl = pathlib.Path(sys.executable).with_name("grpcurl")
+    done = subprocess.run(
+        [str(grpcurl), "-plaintext", "-d", asked, address, method],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(json.loads(done.stdout)["embeddings"][0]["values"]) == 3
 
 
 async def test_grpc_tells_models_that_embed_and_embeds(running: Mesh) -> None:
