@@ -2,6 +2,7 @@
 
 import asyncio
 import pathlib
+import random
 import tempfile
 from collections.abc import AsyncIterator
 
@@ -129,6 +130,24 @@ async def test_leaving_ends_the_work_at_the_worker(two: Scene) -> None:
     await eventually(lambda: two.providers[0].closed == ["hangs"], seconds=1)
     assert two.request.outcome == ledger.OUTCOME_CANCELLED
     await eventually(lambda: not two.placements._leases and len(two.router.said("outcome")) == 1, seconds=1)
+
+
+async def test_whenever_callers_leave_nothing_stays_behind(two: Scene) -> None:
+    moments = random.Random(1)
+    for _ in range(200):
+        running = asyncio.create_task(two.embed("hangs").vectors())
+        await asyncio.sleep(moments.choice((0, 0, moments.uniform(0, 0.004))))
+        running.cancel()
+        await asyncio.wait([running])
+    await eventually(lambda: two.providers[0].running == 0 and not two.placements._leases, seconds=2)
+    assert {record.request.outcome for record in two.book.records} <= {ledger.OUTCOME_CANCELLED}
+    placed = {command.attempt_id for record in two.book.records for command in record.attempts}
+
+    def given_back() -> bool:
+        return placed <= {outcome.attempt_id for outcome in two.router.said("outcome")}
+
+    await eventually(given_back, seconds=2)
+    assert two.relay._room == 100
 
 
 async def test_a_passed_deadline_is_told_and_ends_the_work(two: Scene) -> None:

@@ -136,6 +136,17 @@ def test_json_of_the_typed_face(running: Mesh) -> None:
     assert (wrong.status_code, "`inputs`" in wrong.json()["message"]) == (400, True)
 
 
+def test_json_of_the_typed_face_is_refused_before_the_edge_would_choke_on_it(running: Mesh) -> None:
+    def embed(inputs: int) -> httpx2.Response:
+        asked = {"spec": {"model": "echo", "inputs": [{"text": "x"}] * inputs, "dimensions": 4096}}
+        return httpx2.post(f"http://127.0.0.1:{running.port}/api/v1/embed", json=asked, timeout=30)
+
+    largest = embed(510)
+    assert (largest.status_code, len(largest.json()["embeddings"])) == (200, 510)
+    beyond = embed(520)
+    assert (beyond.status_code, "too many for JSON" in beyond.json()["message"]) == (400, True)
+
+
 def test_grpcurl_embeds(running: Mesh) -> None:
     asked = json.dumps({"spec": {"model": "echo", "inputs": [{"text": "one"}], "dimensions": 3}})
     address, method = f"127.0.0.1:{running.port}", "hybridinference.gateway.v1.InferenceService/Embed"
