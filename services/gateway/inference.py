@@ -64,16 +64,16 @@ class InferenceServicer(gateway_grpc.InferenceServiceServicer):
     async def Embed(self, request: gateway.EmbedRequest, context: Context) -> gateway.EmbedResponse:
         arrival = self._arrival(context)
         running = self._relay.embed(arrival.call(request.spec, api="inference", streamed=False))
-        answer = await running.vectors()
-        if arrival.transcoded and answer.ByteSize() > _LARGEST_TRANSCODED_BYTES:
-            # No reason that clients try again on: the vectors would be made each time.
-            raise invalid("inputs", "are too many for JSON; send fewer at once, or use gRPC or /v1/embeddings")
-        return gateway.EmbedResponse(
-            generation_id=running.id,
-            embeddings=answer.embeddings,
-            usage=answer.usage,
-            provider_model=answer.provider_model,
-        )
+        async with running.vectors() as answer:
+            if arrival.transcoded and answer.ByteSize() > _LARGEST_TRANSCODED_BYTES:
+                # No reason that clients try again on: the vectors would be made each time.
+                raise invalid("inputs", "are too many for JSON; send fewer at once, or use gRPC or /v1/embeddings")
+            return gateway.EmbedResponse(
+                generation_id=running.id,
+                embeddings=answer.embeddings,
+                usage=answer.usage,
+                provider_model=answer.provider_model,
+            )
 
     async def ListModels(self, request: gateway.ListModelsRequest, context: Context) -> gateway.ListModelsResponse:
         size = request.page_size or _DEFAULT_PAGE
