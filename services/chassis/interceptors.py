@@ -105,7 +105,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                     raise
                 except Exception as error:  # noqa: BLE001 (the one place where a crash becomes a status)
                     observed.failure = _unexpected(method, error)
-            return await context.abort_with_status(status.to_grpc(observed.failure))
+            # What the handler tells beside its answer is told beside a failure as well.
+            beside = tuple(context.trailing_metadata() or ())
+            return await context.abort_with_status(status.to_grpc(observed.failure, beside=beside))
 
         return call
 

@@ -1,5 +1,6 @@
 """Failure to and from google.rpc.Status: one table says which code a reason has."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import grpc
@@ -109,9 +110,10 @@ def from_status(status: status_pb2.Status) -> Failure:
     return Failure(reason, status.message, retry_after=retry_after, metadata=metadata)
 
 
-def to_grpc(failure: Failure) -> grpc.Status:
-    """What `context.abort_with_status` takes."""
-    status: grpc.Status = rpc_status.to_status(to_status(failure))
+def to_grpc(failure: Failure, *, beside: Sequence[tuple[str, str | bytes]] = ()) -> grpc.Status:
+    """What `context.abort_with_status` takes; `beside` is other trailing metadata, which that would replace."""
+    told: Any = rpc_status.to_status(to_status(failure))  # a named tuple, though its type does not say so
+    status: grpc.Status = told._replace(trailing_metadata=(*told.trailing_metadata, *beside))
     return status
 
 
