@@ -18,7 +18,8 @@ from hybridinference.inference.v1 import generation_pb2 as generation
 
 from services.chassis.failure import Failure
 from services.config.provider import Fetch
-from services.workers.fetch import Fetcher, Resolve, open_fetcher
+from services.workers.fetch import Fetcher, open_fetcher
+from services.workers.lookups import Resolve
 from tests.fakes import eventually
 
 PNG = b"\x89PNG" + bytes(range(256))
@@ -200,6 +201,8 @@ async def test_another_address_of_the_host_is_tried_where_nobody_answers_at_the_
         "https://a b/",
         "https://a%2eb/",
         "https://good.test:x/",
+        "https://good.test:0/",
+        "https://good.test:99999/",
         "https://①.test/",
         "https://good.test/\n",
         "https://good.test/" + "a" * 9000,
@@ -208,6 +211,23 @@ async def test_another_address_of_the_host_is_tried_where_nobody_answers_at_the_
 )
 async def test_an_address_that_two_readers_may_read_differently_is_refused(address: str) -> None:
     assert "cannot be read" in await refused(spec(address))
+
+
+async def test_names_that_nobody_resolves_are_not_looked_up_in_any_number() -> None:
+    looking: list[str] = []
+
+    async def never(host: str, port: int) -> list[str]:
+        looking.append(host)
+        await asyncio.get_running_loop().create_future()
+        return []
+
+    asked = spec(*[f"https://{number}.test/" for number in range(5)])
+    config = Fetch(seconds=0.05)
+    async with open_fetcher(config, resolving=never) as fetcher:
+        for _ in range(3):
+            with pytest.raises(Failure, match="took more than"):
+                await fetcher.filled(asked)
+        assert len(looking) == 2
 
 
 async def test_only_hosts_that_are_allowed_are_asked_where_some_are_named() -> None:
