@@ -32,7 +32,7 @@ dev-environment:
 NOT_SLOW = not slow and not engine and not edge
 
 test: dev-environment  ## Run all tests: the fast ones, then those with processes, Envoy and the engine.
-	$(SETUP) mesh engine model
+	$(SETUP) mesh engine model embedding-model
 	$(DEV) -m pytest -m "$(NOT_SLOW)" $(ARGS)
 	$(DEV) -m pytest -m "not ($(NOT_SLOW))" $(ARGS)
 

@@ -10,6 +10,34 @@ _Addresses = Annotated[tuple[str, ...], pydantic.Field(min_length=1)]
 _Count = Annotated[int, pydantic.Field(ge=1, le=256)]
 
 
+def _host_pattern(pattern: str) -> str:
+    return pattern.lower().rstrip(".")
+
+
+_Host = Annotated[str, pydantic.Field(pattern=r"^(\*\.)?[^*/:@\s]+$"), pydantic.AfterValidator(_host_pattern)]
+
+
+class Fetch(Section):
+    """What a worker fetches by itself where a request names a picture or a file by address."""
+
+    allow_hosts: tuple[_Host, ...] = pydantic.Field(
+        default=(), description="The only hosts to fetch from; `*.example.com` is all below it. Empty: any public host."
+    )
+    leave_hosts: tuple[_Host, ...] = pydantic.Field(
+        default=(), description="Hosts whose addresses go to the provider as they are, such as its own storage."
+    )
+    allow_http: bool = pydantic.Field(default=False, description="Whether addresses without TLS are fetched.")
+    allow_private: bool = pydantic.Field(
+        default=False, description="Whether private addresses are. Every caller can then reach what the worker can."
+    )
+    file_types: tuple[str, ...] = pydantic.Field(
+        default=("application/pdf",), description="Media types of files. Of pictures, all of image/* are taken."
+    )
+    max_bytes: int = pydantic.Field(default=10 << 20, ge=1, le=1 << 28, description="Largest picture or file.")
+    max_parts: int = pydantic.Field(default=8, ge=1, le=1000, description="Most of them in a request.")
+    seconds: float = pydantic.Field(default=10.0, gt=0, description="Longest time for one.")
+
+
 class _WorkedProvider(Section):
     """What every kind of provider has: worker processes."""
 
@@ -17,6 +45,15 @@ class _WorkedProvider(Section):
         default=1, description="Number of workers on this host, or their addresses."
     )
     drain_seconds: float = pydantic.Field(default=30.0, ge=0, description="How long running work may finish on stop.")
+    fetch: Fetch | None = pydantic.Field(
+        default=None, description="Fetch pictures and files that are named by address. Default: the provider may."
+    )
+
+
+class LoraAdapter(Section):
+    """A LoRA adapter, served as a model of its own beside the one it was made for."""
+
+    path: str = pydantic.Field(min_length=1, description="Directory of the adapter, in PEFT's format.")
 
 
 class VllmProvider(_WorkedProvider):
@@ -30,11 +67,35 @@ class VllmProvider(_WorkedProvider):
     devices: tuple[int, ...] = pydantic.Field(default=(), description="GPUs of each worker (CUDA_VISIBLE_DEVICES).")
     engine_args: dict[str, Any] = pydantic.Field(default_factory=dict, description="Arguments of vLLM's engine.")
     threads: int = pydantic.Field(default=1, ge=1, description="OpenMP threads of an engine on the CPU.")
+    tool_parser: str = pydantic.Field(
+        default="", description="How the model writes tool calls: a name of vLLM's, such as `hermes`. Empty: no tools."
+    )
+    reasoning_parser: str = pydantic.Field(
+        default="",
+        description="How the model marks its thinking: a name of vLLM's, such as `qwen3`. Empty: not at all.",
+    )
+    chat_template: str = pydantic.Field(
+        default="", description="File of a chat template in Jinja. Default: the model's own."
+    )
+    lora_adapters: dict[str, LoraAdapter] = pydantic.Field(
+        default_factory=dict, description="LoRA adapters, by the name under which routes ask for them."
+    )
+
+    @property
+    def base_name(self) -> str:
+        """Name under which routes ask for the model without any adapter."""
+        return self.served_model or self.model.rstrip("/").rpartition("/")[2]
 
     @property
     def model_names(self) -> tuple[str, ...]:
         """Names that routes may ask for."""
-        return (self.served_model or self.model.rstrip("/").rpartition("/")[2],)
+        return (self.base_name, *self.lora_adapters)
+
+    @pydantic.model_validator(mode="after")
+    def _names_differ(self) -> "VllmProvider":
+        if self.base_name in self.lora_adapters:
+            raise ValueError(f"lora_adapters: `{self.base_name}` is the name of the model itself")
+        return self
 
 
 # What a request may need of a model, in the words of the contract's `Capability`.

@@ -6,6 +6,7 @@ import contextlib
 import os
 import pathlib
 import sys
+from collections.abc import Callable
 
 import structlog
 import uvloop
@@ -23,8 +24,8 @@ from services.workers.status import StatusBoard
 LOG = structlog.get_logger()
 
 
-def open_provider(config: Provider) -> ProviderContext:
-    """The provider that the configuration names."""
+def open_provider(config: Provider, report: Callable[[float], None]) -> ProviderContext:
+    """The provider that the configuration names; `report` hears how far it has come, where it takes long to load."""
     if isinstance(config, EchoProvider):
         return echo.open_provider(config)
     # The engine's environment need not have what vendors' workers run on.
@@ -39,7 +40,7 @@ def open_provider(config: Provider) -> ProviderContext:
     # Only this worker's environment has the engine.
     from services.workers.vllm.provider import open_provider as open_vllm
 
-    return open_vllm(config)
+    return open_vllm(config, report)
 
 
 async def serve(config: mesh.MeshConfig, place: mesh.WorkerPlace) -> int:
@@ -61,14 +62,20 @@ async def serve(config: mesh.MeshConfig, place: mesh.WorkerPlace) -> int:
             )
         )
         stopping = asyncio.create_task(server.stop_requested())
-        loading = asyncio.create_task(stack.enter_async_context(open_provider(provider_config)))
+        loading = asyncio.create_task(stack.enter_async_context(open_provider(provider_config, board.loading)))
         await asyncio.wait([stopping, loading], return_when=asyncio.FIRST_COMPLETED)
         if not loading.done():
             # An engine that is being built runs in a thread that nothing can interrupt; its children die with us.
             LOG.info("worker.stopped_while_loading")
             await stack.aclose()
             os._exit(0)
-        executor.begin_serving(loading.result())
+        fill = None
+        if provider_config.fetch is not None:
+            # Only who fetches needs an HTTP client.
+            from services.workers.fetch import open_fetcher
+
+            fill = (await stack.enter_async_context(open_fetcher(provider_config.fetch))).filled
+        executor.begin_serving(loading.result(), fill=fill)
         await up.mark_serving()
         LOG.info("worker.serving", models=[model.name for model in loading.result().models])
         died = asyncio.create_task(loading.result().died())

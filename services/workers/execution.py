@@ -26,6 +26,8 @@ LOG = structlog.get_logger()
 # Takes an event; returns something to wait for when the reader must catch up first.
 Emit = Callable[[generation.GenerationEvent], Awaitable[None] | None]
 
+# Puts bytes where a spec has addresses.
+Fill = Callable[[generation.GenerationSpec], Awaitable[generation.GenerationSpec]]
 
 # Their metadata names the worker or the provider, whose names a provider does not know.
 _REASONS_OF_WORKER = (reasons.ERROR_REASON_WORKER_SATURATED, reasons.ERROR_REASON_ENGINE_FAILED)
@@ -67,6 +69,7 @@ class Executor:
         self._board = board
         self._metrics = AttemptMetrics(registry)
         self._provider: Provider | None = None
+        self._fill: Fill | None = None
         self._drain_watchers: list[Callable[[], None]] = []
 
     @property
@@ -74,9 +77,10 @@ class Executor:
         """Whether no attempt may begin any more."""
         return self._board.state in (worker_status.WORKER_STATE_DRAINING, worker_status.WORKER_STATE_FAILED)
 
-    def begin_serving(self, provider: Provider) -> None:
-        """The provider is ready."""
+    def begin_serving(self, provider: Provider, *, fill: Fill | None = None) -> None:
+        """The provider is ready; `fill` is what a spec goes through before the provider sees it."""
         self._provider = self._board.provider = provider
+        self._fill = fill
         self._board.set_state(worker_status.WORKER_STATE_SERVING)
 
     def begin_draining(self, *, failed: bool = False) -> None:
@@ -191,16 +195,19 @@ class Executor:
             "The deadline passed before the answer was whole.",
             lambda: "total" if stream.first_at else "first_token",
         )
-        async with late, contextlib.aclosing(provider.generate(spec, order.context)) as events:
-            async for event in events:
-                stream.see(event, provider=self._board.worker)
-                if stream.finished is not None:
-                    break
-                if dropped and event.HasField("started"):
-                    event.started.dropped_fields.extend(dropped)
-                wait = emit(event)
-                if wait is not None:
-                    await wait
+        async with late:
+            if self._fill is not None:
+                spec = await self._fill(spec)
+            async with contextlib.aclosing(provider.generate(spec, order.context)) as events:
+                async for event in events:
+                    stream.see(event, provider=self._board.worker)
+                    if stream.finished is not None:
+                        break
+                    if dropped and event.HasField("started"):
+                        event.started.dropped_fields.extend(dropped)
+                    wait = emit(event)
+                    if wait is not None:
+                        await wait
         if stream.finished is None:
             raise Failure(reasons.ERROR_REASON_TRUNCATED, "The provider ended without saying how the answer ended.")
         # Only now that the generator is closed: no failure may follow `finished`.

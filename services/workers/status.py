@@ -22,6 +22,7 @@ class StatusBoard:
         self.state = worker_status.WORKER_STATE_LOADING
         self.provider: Provider | None = None
         self.kind = kind
+        self._loaded: float | None = None
         self._epoch = time.time_ns() // 1_000_000
         self._sequence = 0
         self._changed = asyncio.Event()
@@ -29,6 +30,11 @@ class StatusBoard:
     def set_state(self, state: worker_status.WorkerState) -> None:
         """Change the state and tell the watchers."""
         self.state = state
+        self.touch()
+
+    def loading(self, progress: float) -> None:
+        """Take note of how far the provider has come with loading, from 0 to 1."""
+        self._loaded = progress
         self.touch()
 
     def touch(self) -> None:
@@ -47,6 +53,8 @@ class StatusBoard:
             sequence=self._sequence,
             pid=os.getpid(),
         )
+        if self._loaded is not None and self.state == worker_status.WORKER_STATE_LOADING:
+            status.loading_progress = self._loaded
         if self.provider is not None:
             _describe(self.provider, status)
         return status

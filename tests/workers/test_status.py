@@ -30,6 +30,15 @@ async def test_the_first_report_comes_at_once_and_then_one_a_second() -> None:
     assert (first.sequence, second.sequence) == (1, 2)
 
 
+def test_progress_is_reported_while_it_is_known_and_only_while_loading() -> None:
+    board = StatusBoard("local-0", "vllm")
+    assert not board.report().HasField("loading_progress")
+    board.loading(0.4)
+    assert board.report().loading_progress == 0.4
+    board.set_state(worker_status.WORKER_STATE_SERVING)
+    assert not board.report().HasField("loading_progress")
+
+
 async def test_changes_are_told_soon_and_many_together(monkeypatch: pytest.MonkeyPatch) -> None:
     board = StatusBoard("local-0", "vllm")
     loop = asyncio.get_running_loop()

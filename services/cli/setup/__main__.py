@@ -1,4 +1,4 @@
-"""python3.11 -m services.cli.setup {mesh,dev,engine,model,all} ...  or  python NAME."""
+"""python3.11 -m services.cli.setup {mesh,dev,engine,model,embedding-model,all} ...  or  python NAME."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from services.cli.setup.environment import Environment, dev_environment, engine_environment, mesh_environment
 from services.cli.setup.failure import SetupError, explain
-from services.cli.setup.models import SMOLLM2, ensure_model
+from services.cli.setup.models import MINILM, SMOLLM2, Model, ensure_model
 from services.cli.setup.progress import Progress
 
 ENVIRONMENTS: dict[str, Callable[[], Environment]] = {
@@ -17,12 +17,13 @@ ENVIRONMENTS: dict[str, Callable[[], Environment]] = {
     "dev": dev_environment,
     "engine": engine_environment,
 }
+MODELS: dict[str, Model] = {"model": SMOLLM2, "embedding-model": MINILM}
 
 
 def make(part: str, progress: Progress) -> Path:
     """Make one part ready and return where it lies."""
-    if part == "model":
-        return ensure_model(SMOLLM2, progress)
+    if part in MODELS:
+        return ensure_model(MODELS[part], progress)
     environment = ENVIRONMENTS[part]()
     environment.ensure(progress)
     return environment.path
@@ -31,8 +32,8 @@ def make(part: str, progress: Progress) -> Path:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python3.11 -m services.cli.setup", description="Set up this clone.")
     commands = parser.add_subparsers(dest="command", required=True)
-    parts = (*ENVIRONMENTS, "model")
-    setup = commands.add_parser("ready", help="make parts ready: mesh, dev, engine, model or all")
+    parts = (*ENVIRONMENTS, *MODELS)
+    setup = commands.add_parser("ready", help=f"make parts ready: {', '.join(parts)} or all")
     setup.add_argument("parts", nargs="+", choices=(*parts, "all"))
     python = commands.add_parser("python", help="print the path of an environment's python")
     python.add_argument("name", choices=ENVIRONMENTS)

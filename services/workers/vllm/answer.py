@@ -53,13 +53,33 @@ class TokenBytes(Protocol):
         """The token's own bytes."""
 
 
+class Parser(Protocol):
+    """Tells tool calls and thinking of one choice apart from its text."""
+
+    @property
+    def called(self) -> bool:
+        """Whether a tool was called."""
+
+    @property
+    def reasoning_tokens(self) -> int:
+        """Tokens of thinking so far."""
+
+    def fill(
+        self, delta: generation.Delta, text: str, ids: Sequence[int], prompt_ids: Sequence[int], *, last: bool
+    ) -> None:
+        """Put what is new into a delta."""
+
+
 class Answer:
     """Folds the outputs of one generation: events come out, usage and finish reasons stay."""
 
-    def __init__(self, *, choices: int, top_logprobs: int, vocabulary: TokenBytes) -> None:
+    def __init__(
+        self, *, choices: int, top_logprobs: int, vocabulary: TokenBytes, parsers: Sequence[Parser] = ()
+    ) -> None:
         self._reasons = [generation.FINISH_REASON_UNSPECIFIED] * choices
         self._top = top_logprobs
         self._vocabulary = vocabulary
+        self._parsers = parsers  # one for each choice, or none where everything is text
         self._input_tokens = 0
         self._cached_tokens: int | None = None
         self._output_tokens = 0
@@ -76,7 +96,13 @@ class Answer:
             self._cached_tokens = output.num_cached_tokens or 0
         for choice in output.outputs:
             ids = choice.token_ids
-            if ids or choice.text:
+            if self._parsers:
+                self._output_tokens += len(ids)
+                event = self._parsed(choice, output.prompt_token_ids or ())
+                if event.delta.ByteSize():
+                    event.delta.choice = choice.index
+                    yield event
+            elif ids or choice.text:
                 self._output_tokens += len(ids)
                 yield self._delta(choice)
             if choice.finish_reason is not None:
@@ -94,6 +120,7 @@ class Answer:
             input_tokens=self._input_tokens,
             output_tokens=self._output_tokens,
             cached_tokens=self._cached_tokens or 0,
+            reasoning_tokens=sum(parser.reasoning_tokens for parser in self._parsers),
         )
         return generation.GenerationEvent(finished=generation.Finished(reasons=self._reasons, usage=usage))
 
@@ -104,6 +131,19 @@ class Answer:
         delta = event.delta
         delta.choice = choice.index
         delta.text = valid_text(choice.text)
+        delta.token_ids.extend(ids)
+        delta.tokens = len(ids)
+        if choice.logprobs:
+            delta.logprobs.extend(map(self._token_logprob, ids, choice.logprobs))
+        return event
+
+    def _parsed(self, choice: ChoiceOutput, prompt_ids: Sequence[int]) -> generation.GenerationEvent:
+        """What a parser makes of an output. Text that it holds back comes later; the tokens do not wait for it."""
+        event = generation.GenerationEvent()
+        delta = event.delta
+        ids = choice.token_ids
+        last = choice.finish_reason is not None
+        self._parsers[choice.index].fill(delta, choice.text, ids, prompt_ids, last=last)
         delta.token_ids.extend(ids)
         delta.tokens = len(ids)
         if choice.logprobs:
@@ -133,7 +173,10 @@ class Answer:
             raise lost()
         if reason not in _REASONS:
             raise failed()
-        self._reasons[index] = _REASONS[reason]
+        found = _REASONS[reason]
+        if found == generation.FINISH_REASON_STOP and self._parsers and self._parsers[index].called:
+            found = generation.FINISH_REASON_TOOL_CALLS
+        self._reasons[index] = found
 
 
 def started(model: str) -> generation.GenerationEvent:

@@ -5,7 +5,10 @@ vLLM moves things between releases, so each is looked for in every place it has 
 
 import dataclasses
 import importlib
+from collections.abc import Callable, Iterator
 from typing import Any
+
+_WEIGHTS = "vllm.model_executor.model_loader.weight_utils"
 
 
 class NeverRaised(Exception):
@@ -38,7 +41,11 @@ class Api:
     platform: Any
     AsyncEngineArgs: Any
     AsyncLLM: Any
+    ChatCompletionRequest: Any
     ChatParams: Any
+    LoRARequest: Any
+    ParserManager: Any
+    PoolingParams: Any
     RequestOutputKind: Any
     SamplingParams: Any
     StatLoggerBase: Any
@@ -56,7 +63,15 @@ def load() -> Api:
         platform=_find("current_platform", "vllm.platforms"),
         AsyncEngineArgs=_find("AsyncEngineArgs", "vllm.engine.arg_utils"),
         AsyncLLM=_find("AsyncLLM", "vllm.v1.engine.async_llm"),
+        ChatCompletionRequest=_find(
+            "ChatCompletionRequest",
+            "vllm.entrypoints.openai.chat_completion.protocol",
+            "vllm.entrypoints.openai.protocol",
+        ),
         ChatParams=_find("ChatParams", "vllm.renderers.params", "vllm.renderers"),
+        LoRARequest=_find("LoRARequest", "vllm.lora.request"),
+        ParserManager=_find("ParserManager", "vllm.parser", "vllm.parser.parser_manager"),
+        PoolingParams=_find("PoolingParams", "vllm.pooling_params", "vllm"),
         RequestOutputKind=_find("RequestOutputKind", "vllm.sampling_params"),
         SamplingParams=_find("SamplingParams", "vllm.sampling_params", "vllm"),
         StatLoggerBase=_find("StatLoggerBase", "vllm.v1.metrics.loggers"),
@@ -72,6 +87,32 @@ def load() -> Api:
             invalid=_error("VLLMClientError", _error("VLLMValidationError", ValueError)),
         ),
     )
+
+
+def sees_images(renderer: Any) -> bool:
+    """Whether the model of that renderer takes pictures, and at least one of them."""
+    processor = getattr(renderer, "mm_processor", None)
+    return processor is not None and processor.info.allowed_mm_limits.get("image", 0) > 0
+
+
+def follow_weights(told: Callable[[float], None]) -> None:
+    """Have vLLM tell which share of the files of weights is read, in whatever process reads them.
+
+    It shows a bar on a terminal and tells nobody else, so the bar is made to tell. Where there is none, nothing is.
+    """
+    try:
+        bar = _find("tqdm", _WEIGHTS)
+    except ImportError:
+        return
+
+    class TellingBar(bar):  # type: ignore[misc, valid-type]
+        def __iter__(self) -> Iterator[Any]:
+            for number, file in enumerate(super().__iter__()):
+                told(number / max(self.total or 1, 1))
+                yield file
+            told(1.0)
+
+    importlib.import_module(_WEIGHTS).tqdm = TellingBar  # type: ignore[attr-defined]
 
 
 def _error(name: str, otherwise: type[Exception]) -> type[Exception]:

@@ -19,7 +19,12 @@ _FIELDS = {
     "frequency_penalty": "sampling.frequency_penalty",
     "presence_penalty": "sampling.presence_penalty",
     "structured_outputs": "response_format",
+    "tools": "tools",
+    "tool_choice": "tool_choice",
+    "reasoning_effort": "reasoning_effort",
+    "dimensions": "dimensions",
 }
+_OPTIONS = ("min_p", "repetition_penalty", "min_tokens", "stop_token_ids", "bad_words", "allowed_token_ids")
 _TOO_LONG = ("input_tokens", "input_text")
 
 
@@ -43,13 +48,26 @@ def invalid(field: str, message: str) -> Failure:
     return Failure(reasons.ERROR_REASON_SPEC_INVALID, message, field=field)
 
 
+def unsupported(field: str, message: str, *, model: str) -> Failure:
+    """A field of the spec is none that a vllm worker takes."""
+    return Failure(reasons.ERROR_REASON_UNSUPPORTED, message, field=field, model=model, provider="vllm")
+
+
 def too_long(field: str, message: str, *, model: str) -> Failure:
     """Prompt and answer do not fit the model."""
     return Failure(reasons.ERROR_REASON_CONTEXT_TOO_LONG, message, field=field, model=model)
 
 
-def from_engine(error: Exception, errors: Errors, *, model: str, field: str) -> Failure:
-    """The failure behind an exception of the engine; `field` is what is at fault where the engine does not tell."""
+def from_engine(error: Exception, errors: Errors, *, model: str, field: str, prompt: str = "messages") -> Failure:
+    """The failure behind an exception of the engine.
+
+    Args:
+        error: the exception.
+        errors: the engine's.
+        model: what was asked for.
+        field: what is at fault where the engine does not tell.
+        prompt: which field the prompt was made of.
+    """
     if isinstance(error, errors.dead):
         return lost()
     if isinstance(error, errors.full):
@@ -60,5 +78,7 @@ def from_engine(error: Exception, errors: Errors, *, model: str, field: str) -> 
     message = str(error.args[0]) if error.args else "The request cannot be served."
     parameter = getattr(error, "parameter", None) or message.partition(" ")[0]
     if parameter in _TOO_LONG:
-        return too_long("messages", message, model=model)
+        return too_long(prompt, message, model=model)
+    if parameter in _OPTIONS:
+        return invalid(f"provider_options_json.{parameter}", message)
     return invalid(_FIELDS.get(parameter, field), message)

@@ -5,17 +5,25 @@ import multiprocessing
 from collections.abc import Callable
 
 from services.workers.vllm.engine import Engine
+from services.workers.vllm.progress import Progress
 
 # A thread cannot be interrupted. Importing vLLM takes 5 s; the rest fails once the engine's process is gone.
 _ABANDON_SECONDS = 15.0
 _LOOK_SECONDS = 0.1
+_REPORT_SECONDS = 0.25
 
 
-async def built(build: Callable[[], Engine]) -> Engine:
+async def built(build: Callable[[], Engine], progress: Progress, report: Callable[[float], None]) -> Engine:
     """The engine that `build` makes, in a thread. Cancelling ends the engine's process, even a half-built one."""
     building = asyncio.create_task(asyncio.to_thread(build))
+    told = -1.0
     try:
-        return await asyncio.shield(building)
+        while not building.done():
+            if progress.share > told:
+                told = progress.share
+                report(told)
+            await asyncio.wait({building}, timeout=_REPORT_SECONDS)
+        return building.result()
     except asyncio.CancelledError:
         await _abandon(building)
         raise

@@ -1,79 +1,27 @@
-"""A spec in the engine's terms: chat messages and sampling arguments."""
+"""How to draw tokens, in the engine's terms."""
 
 import json
 from collections.abc import Mapping
 from typing import Any
 
-from hybridinference.inference.v1 import conversation_pb2 as conversation
-from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hybridinference.inference.v1 import generation_pb2 as generation
 
-from services.chassis.failure import Failure
 from services.workers.vllm.failures import invalid, too_long
-
-_ROLES = {
-    conversation.ROLE_SYSTEM: "system",
-    conversation.ROLE_USER: "user",
-    conversation.ROLE_ASSISTANT: "assistant",
-    conversation.ROLE_TOOL: "tool",
-}
+from services.workers.vllm.options import sampling_options
 
 
 def check(spec: generation.GenerationSpec, *, admitted: int) -> None:
     """Refuse what can be refused before the prompt is rendered; `admitted` choices fit at once (0: any number).
 
     Raises:
-        Failure: UNSUPPORTED or SPEC_INVALID, naming the field.
+        Failure: SPEC_INVALID, naming the field.
     """
-    if spec.provider_options_json:
-        raise Failure(
-            reasons.ERROR_REASON_UNSUPPORTED,
-            "`provider_options_json` is not supported by vllm; leave it out.",
-            field="provider_options_json",
-            model=spec.model,
-            provider="vllm",
-        )
     if spec.HasField("max_output_tokens") and not spec.max_output_tokens:
         raise invalid("max_output_tokens", "`max_output_tokens` must be at least 1.")
     if spec.HasField("choices") and not spec.choices:
         raise invalid("choices", "`choices` must be at least 1.")
     if admitted and spec.choices > admitted:
         raise invalid("choices", f"`choices` must be at most {admitted} with this model.")
-
-
-def chat_messages(spec: generation.GenerationSpec) -> list[dict[str, Any]]:
-    """The conversation as the engine's chat templates take it.
-
-    Raises:
-        Failure: SPEC_INVALID, naming the message.
-    """
-    return [_chat_message(message, f"messages[{index}]") for index, message in enumerate(spec.messages)]
-
-
-def _chat_message(message: conversation.Message, field: str) -> dict[str, Any]:
-    role = _ROLES.get(message.role)
-    if role is None:
-        raise invalid(f"{field}.role", f"`{field}.role` must be set.")
-    parts: list[dict[str, str]] = []
-    reasoning = ""
-    for part in message.parts:
-        kind = part.WhichOneof("content")
-        if kind == "text":
-            parts.append({"type": "text", "text": part.text})
-        elif kind == "refusal":
-            parts.append({"type": "refusal", "refusal": part.refusal})
-        elif kind == "reasoning":
-            reasoning += part.reasoning.text
-        else:
-            raise invalid(field, f"`{field}` has a part that a vllm worker cannot read.")
-    # Templates for plain text take a single text as it is; the engine itself knows how to join several.
-    single = len(parts) == 1 and parts[0]["type"] == "text"
-    chat: dict[str, Any] = {"role": role, "content": parts[0]["text"] if single else parts}
-    if reasoning:
-        chat["reasoning"] = reasoning
-    if message.name:
-        chat["name"] = message.name
-    return chat
 
 
 def sampling_arguments(
@@ -88,10 +36,10 @@ def sampling_arguments(
         context_tokens: most tokens of prompt and answer together.
 
     Raises:
-        Failure: CONTEXT_TOO_LONG or SPEC_INVALID, naming the field.
+        Failure: CONTEXT_TOO_LONG, UNSUPPORTED or SPEC_INVALID, naming the field.
     """
     sampling = spec.sampling
-    arguments = dict(defaults)
+    arguments = dict(defaults) | sampling_options(spec.provider_options_json, model=spec.model)
     for name in ("temperature", "top_p", "top_k", "frequency_penalty", "presence_penalty"):
         if sampling.HasField(name):
             arguments[name] = getattr(sampling, name)
@@ -111,6 +59,8 @@ def sampling_arguments(
             arguments |= {"temperature": 1.0, "top_k": 1}
     arguments["max_tokens"] = _max_tokens(spec, defaults, prompt_tokens, context_tokens)
     form = structured_outputs(spec.response_format)
+    if form and "structured_outputs" in arguments:
+        raise invalid("response_format", "Give `response_format` or `structured_outputs`, not both.")
     if form:
         arguments["structured_outputs"] = form
     return arguments

@@ -2,7 +2,7 @@
 
 import asyncio
 import dataclasses
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -77,6 +77,65 @@ ERRORS = Errors(dead=DeadError, failed=FailedError, full=(FullError, NeverRaised
 Script = list[Output | Exception]
 
 
+class FakeRequest:
+    """vLLM's ChatCompletionRequest."""
+
+    tools: Any = None
+    structured_outputs: Any = None
+    skip_special_tokens = True
+    spaces_between_special_tokens = True
+
+    def __init__(self, **fields: Any) -> None:
+        self.__dict__.update(fields)
+
+    def extract_structured_outputs(self) -> Any:
+        return self.structured_outputs
+
+    def resolve_reasoning_ended(self, parser: Any, prompt_ids: list[int]) -> bool:
+        return False
+
+
+class FakeParser:
+    """vLLM's Parser: `?` begins a call, whose arguments are what follows; `~` before a text makes it a thought."""
+
+    reasoning_parser_cls: Any = None
+    tool_parser_cls: Any = object
+
+    def __init__(self, tokenizer: Any, tools: Any, *, chat_template_kwargs: Any, model_config: Any) -> None:
+        self.reasoning_parser = self.reasoning_parser_cls
+        self._calls = -1
+
+    def adjust_request(self, request: FakeRequest) -> FakeRequest:
+        request.skip_special_tokens = False
+        return request
+
+    def count_reasoning_tokens(self, ids: Sequence[int]) -> int:
+        return 0
+
+    def parse_delta(self, text: str, ids: list[int], request: Any, prompt_ids: Any, *, finished: bool) -> Any:
+        message = SimpleNamespace(content=None, reasoning=None, tool_calls=[])
+        if text.startswith("?"):
+            self._calls += 1
+            function = SimpleNamespace(name=text[1:], arguments="")
+            message.tool_calls.append(SimpleNamespace(index=self._calls, id=None, function=function))
+        elif self._calls >= 0 and text:
+            function = SimpleNamespace(name=None, arguments=text)
+            message.tool_calls.append(SimpleNamespace(index=self._calls, id=None, function=function))
+        elif text.startswith("~"):
+            message.reasoning = text[1:]
+        elif text:
+            message.content = text
+        else:
+            return None
+        return message
+
+
+class ThinkingParser(FakeParser):
+    """One that knows of thinking, too."""
+
+    reasoning_parser_cls: Any = object
+
+
 class FakeLlm:
     """An AsyncLLM that plays a script, and then waits to be told that it may end."""
 
@@ -91,17 +150,54 @@ class FakeLlm:
         self.unfinished: set[str] = set()
         self.stopped_after: float | None = None
         self.render_error: Exception | None = None
+        self.template: dict[str, Any] = {}
+        self.extras: list[dict[str, Any]] = []
+        self.more: dict[str, Any] = {}
+        self.adapters: list[Any] = []
+        self.mm_processor = None
+        self.most_at_once = 0
         self._script = script
         self._endless = endless
 
-    async def render_chat_async(self, conversations: Any, params: Any, tok_params: Any) -> Any:
+    async def render_chat_async(
+        self, conversations: Any, params: Any, tok_params: Any, *, prompt_extras: dict[str, Any]
+    ) -> Any:
         if self.render_error is not None:
             raise self.render_error
         self.rendered += conversations
+        self.template = params.chat_template_kwargs
+        self.extras.append(prompt_extras)
         return conversations, [{"type": "token", "prompt_token_ids": list(range(self.prompt_tokens))}]
 
-    async def generate(self, prompt: Any, params: Any, request_id: str) -> AsyncGenerator[Output, None]:
+    async def render_cmpl_async(self, prompts: Any, *, prompt_extras: dict[str, Any]) -> Any:
+        """Each character is a token; more than ten are too long."""
+        self.extras.append(prompt_extras)
+        (prompt,) = prompts
+        ids = prompt.get("prompt_token_ids") or [ord(character) for character in prompt["prompt"]]
+        if len(ids) > 10:
+            raise InvalidError("Too long.", parameter="input_tokens")
+        return [{"prompt_token_ids": ids}]
+
+    async def encode(self, prompt: Any, params: Any, request_id: str) -> AsyncGenerator[Any, None]:
+        """The vector of a prompt is its first token; with an endless script it never comes."""
         self.params = params
+        self.unfinished.add(request_id)
+        self.most_at_once = max(self.most_at_once, len(self.unfinished))
+        self.begun.set()
+        await (asyncio.Event().wait() if self._endless else asyncio.sleep(0))
+        for step in self._script:
+            if isinstance(step, Exception):
+                raise step
+        self.unfinished.remove(request_id)
+        data = SimpleNamespace(tolist=lambda: [float(prompt["prompt_token_ids"][0])])
+        yield SimpleNamespace(outputs=SimpleNamespace(data=data), finished=True)
+
+    async def add_lora(self, adapter: Any) -> None:
+        self.adapters.append(adapter)
+
+    async def generate(self, prompt: Any, params: Any, request_id: str, **more: Any) -> AsyncGenerator[Output, None]:
+        self.params = params
+        self.more = more
         self.unfinished.add(request_id)
         self.begun.set()
         for step in self._script:
@@ -128,14 +224,18 @@ class FakeLlm:
         self.stopped_after = timeout
 
 
-def fake_engine(llm: FakeLlm, *, admitted: int = 8) -> Engine:
+def fake_engine(llm: FakeLlm, *, admitted: int = 8, parser_class: Any = None, **fields: Any) -> Engine:
     """An engine of that AsyncLLM, with a context of 20 tokens."""
     same: Callable[..., Any] = SimpleNamespace
     api = Api(
         platform=None,
         AsyncEngineArgs=None,
         AsyncLLM=None,
+        ChatCompletionRequest=FakeRequest,
         ChatParams=same,
+        LoRARequest=same,
+        ParserManager=None,
+        PoolingParams=same,
         RequestOutputKind=SimpleNamespace(DELTA="delta"),
         SamplingParams=same,
         StatLoggerBase=object,
@@ -151,4 +251,7 @@ def fake_engine(llm: FakeLlm, *, admitted: int = 8) -> Engine:
         admitted=admitted,
         kv_capacity_tokens=100,
         sampling_defaults={},
+        model_config=SimpleNamespace(is_matryoshka=False),
+        parser_class=parser_class,
+        **fields,
     )

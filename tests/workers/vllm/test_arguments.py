@@ -7,9 +7,17 @@ from typing import Any
 import pytest
 
 from services.config.provider import VllmProvider
-from services.workers.vllm import engine
+from services.workers.vllm import arguments as engine
 
-KNOWN = {*engine._CPU_DEFAULTS, "model", "shutdown_timeout", "tensor_parallel_size", "seed"}
+KNOWN = {
+    *engine.CPU_DEFAULTS,
+    "model",
+    "shutdown_timeout",
+    "tensor_parallel_size",
+    "seed",
+    "pipeline_parallel_size",
+    "reasoning_parser",
+}
 
 
 def provider(**fields: Any) -> VllmProvider:
@@ -22,7 +30,7 @@ def arguments(config: VllmProvider, *, on_cpu: bool, known: set[str] = KNOWN) ->
 
 def test_without_a_gpu_the_engine_is_small_and_eager() -> None:
     made = arguments(provider(), on_cpu=True)
-    assert made == engine._CPU_DEFAULTS | {"shutdown_timeout": 10}
+    assert made == engine.CPU_DEFAULTS | {"shutdown_timeout": 10}
 
 
 def test_with_a_gpu_the_engine_decides_for_itself() -> None:
@@ -45,12 +53,40 @@ def test_defaults_that_an_older_engine_does_not_know_are_left_out() -> None:
 
 @pytest.mark.parametrize(
     ("name", "words"),
-    [("max_model_length", "did you mean `max_model_len`"), ("zzz", "not an argument"), ("model", "provider's `model`")],
+    [
+        ("max_model_length", "did you mean `max_model_len`"),
+        ("zzz", "not an argument"),
+        ("model", "provider's `model`"),
+        ("reasoning_parser", "provider's"),
+    ],
 )
 def test_an_argument_that_is_none_is_named(name: str, words: str) -> None:
     with pytest.raises(ValueError, match=words) as caught:
         arguments(provider(engine_args={name: 1}), on_cpu=True)
     assert f"engine_args.{name}" in str(caught.value)
+
+
+def test_who_splits_the_model_otherwise_is_let_be() -> None:
+    config = provider(devices=(0, 1), engine_args={"pipeline_parallel_size": 2})
+    assert "tensor_parallel_size" not in arguments(config, on_cpu=False)
+
+
+def test_the_engine_is_told_of_the_reasoning_parser_so_that_forms_apply_after_the_thinking() -> None:
+    assert arguments(provider(reasoning_parser="qwen3"), on_cpu=False)["reasoning_parser"] == "qwen3"
+
+
+def test_an_engine_that_could_fetch_pictures_is_given_no_domain_to_fetch_from() -> None:
+    made = arguments(provider(), on_cpu=False, known=KNOWN | {"allowed_media_domains"})
+    assert made["allowed_media_domains"], "an empty list would allow them all"
+    assert all(domain.endswith(".invalid") for domain in made["allowed_media_domains"])
+
+
+def test_a_chat_template_is_read_when_the_worker_starts(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "t.jinja").write_text("{{ messages }}", encoding="utf-8")
+    assert engine.chat_template(provider(chat_template=str(tmp_path / "t.jinja"))) == "{{ messages }}"
+    assert engine.chat_template(provider()) is None
+    with pytest.raises(ValueError, match=r"chat_template: .*none\.jinja cannot be read"):
+        engine.chat_template(provider(chat_template=str(tmp_path / "none.jinja")))
 
 
 def test_devices_and_threads_are_set_through_the_environment() -> None:

@@ -4,24 +4,29 @@ import asyncio
 import contextlib
 import subprocess
 import sys
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
-from hybridinference.inference.v1 import embedding_pb2 as embedding
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hybridinference.inference.v1 import generation_pb2 as generation
+from hybridinference.inference.v1 import model_pb2 as model
 
 from services.chassis.failure import Failure
 from services.inference import capabilities
 from services.workers.provider import AttemptContext
-from services.workers.vllm.provider import CAPABILITIES, VllmEngine
+from services.workers.vllm import engine
+from services.workers.vllm.provider import VllmEngine
 from tests.workers.vllm.fakes import (
     Choice,
     DeadError,
     FailedError,
     FakeLlm,
+    FakeParser,
     FullError,
     InvalidError,
     Output,
+    ThinkingParser,
     fake_engine,
     spec,
 )
@@ -32,6 +37,10 @@ HELLO = [
 ]
 
 
+def provider_of(llm: FakeLlm, *, tasks: Sequence[str] = ("generate",), **fields: Any) -> VllmEngine:
+    return VllmEngine(fake_engine(llm, **fields), "m", tasks)
+
+
 async def events_of(provider: VllmEngine, asked: generation.GenerationSpec) -> list[generation.GenerationEvent]:
     async with contextlib.aclosing(provider.generate(asked, AttemptContext())) as events:
         return [event async for event in events]
@@ -39,7 +48,7 @@ async def events_of(provider: VllmEngine, asked: generation.GenerationSpec) -> l
 
 async def failure_of(llm: FakeLlm, asked: generation.GenerationSpec) -> Failure:
     with pytest.raises(Failure) as caught:
-        await events_of(VllmEngine(fake_engine(llm), "m"), asked)
+        await events_of(provider_of(llm), asked)
     return caught.value
 
 
@@ -50,7 +59,7 @@ def test_importing_the_provider_does_not_import_the_engine() -> None:
 
 async def test_an_answer_keeps_to_the_grammar() -> None:
     llm = FakeLlm(list(HELLO))
-    events = await events_of(VllmEngine(fake_engine(llm), "m"), spec("Hi"))
+    events = await events_of(provider_of(llm), spec("Hi"))
     assert [event.WhichOneof("event") for event in events] == ["started", "delta", "delta", "finished"]
     assert events[0].started.provider_model == "m"
     assert events[-1].finished.usage == generation.Usage(input_tokens=3, output_tokens=2, cached_tokens=2)
@@ -60,13 +69,13 @@ async def test_an_answer_keeps_to_the_grammar() -> None:
 
 async def test_structured_output_reaches_the_engine_in_its_own_type() -> None:
     llm = FakeLlm(list(HELLO))
-    await events_of(VllmEngine(fake_engine(llm), "m"), spec(response_format={"json_object": {}}))
+    await events_of(provider_of(llm), spec(response_format={"json_object": {}}))
     assert llm.params.structured_outputs.json_object is True
 
 
 async def test_closing_the_stream_rids_the_engine_of_the_request() -> None:
     llm = FakeLlm(list(HELLO[:1]), endless=True)
-    provider = VllmEngine(fake_engine(llm), "m")
+    provider = provider_of(llm)
     events = provider.generate(spec(), AttemptContext())
     assert (await anext(events)).WhichOneof("event") == "started"
     assert provider.load().running == 1
@@ -76,7 +85,7 @@ async def test_closing_the_stream_rids_the_engine_of_the_request() -> None:
 
 async def test_cancelling_the_task_rids_the_engine_of_the_request() -> None:
     llm = FakeLlm([], endless=True)
-    provider = VllmEngine(fake_engine(llm), "m")
+    provider = provider_of(llm)
     task = asyncio.create_task(events_of(provider, spec()))
     await asyncio.wait_for(llm.begun.wait(), 5)
     task.cancel()
@@ -123,7 +132,7 @@ async def test_a_schema_that_the_engine_rejects_names_the_format() -> None:
 
 async def test_the_death_of_the_engine_is_told_by_the_generation_that_meets_it() -> None:
     llm = FakeLlm([DeadError()])
-    provider = VllmEngine(fake_engine(llm), "m")
+    provider = provider_of(llm)
     died = asyncio.create_task(provider.died())
     await asyncio.sleep(0)
     assert not died.done()
@@ -134,7 +143,7 @@ async def test_the_death_of_the_engine_is_told_by_the_generation_that_meets_it()
 
 async def test_the_death_of_a_resting_engine_is_noticed() -> None:
     llm = FakeLlm([])
-    provider = VllmEngine(fake_engine(llm), "m")
+    provider = provider_of(llm)
     died = asyncio.create_task(provider.died())
     await asyncio.sleep(0)
     llm.errored = True
@@ -143,25 +152,117 @@ async def test_the_death_of_a_resting_engine_is_noticed() -> None:
 
 async def test_a_warm_up_renders_and_generates_nothing() -> None:
     llm = FakeLlm([])
-    await VllmEngine(fake_engine(llm), "m").warm_up()
+    await provider_of(llm).warm_up()
     assert len(llm.rendered) == 1
     assert llm.params is None
 
 
-async def test_embedding_is_not_offered() -> None:
+async def test_the_model_and_each_adapter_are_announced_with_their_context_and_what_they_can_do() -> None:
+    llm = FakeLlm(list(HELLO))
+    provider = provider_of(llm, parser_class=FakeParser, adapters={"law": "the adapter"})
+    assert [(served.name, served.context_tokens) for served in provider.models] == [("m", 20), ("law", 20)]
+    assert all(model.CAPABILITY_TOOLS in served.capabilities for served in provider.models)
+    asked = spec()
+    asked.model = "law"
+    await provider.warm_up()
+    events = await events_of(provider, asked)
+    assert (llm.adapters, llm.more) == (["the adapter"], {"lora_request": "the adapter"})
+    assert events[0].started.provider_model == "law"
+
+
+def test_without_a_parser_tools_are_not_offered() -> None:
+    (served,) = provider_of(FakeLlm([])).models
+    needs = capabilities.required(spec(tools=[{"name": "f"}]))
     with pytest.raises(Failure) as caught:
-        await VllmEngine(fake_engine(FakeLlm([])), "m").embed(embedding.EmbeddingSpec(model="m"), AttemptContext())
-    assert caught.value.reason == reasons.ERROR_REASON_UNSUPPORTED
+        capabilities.check(needs, served.capabilities, name="m", provider="vllm")
+    assert caught.value.metadata["field"] == "tools"
 
 
-def test_what_is_offered_is_what_the_check_lets_through() -> None:
-    asked = spec(logprobs={}, choices=2, sampling={"seed": 1, "top_k": 1})
-    capabilities.check(capabilities.required(asked), CAPABILITIES, name="m", provider="vllm")
-    for asked in (spec(tools=[{"name": "f"}]), spec(reasoning_effort="low")):
-        with pytest.raises(Failure):
-            capabilities.check(capabilities.required(asked), CAPABILITIES, name="m", provider="vllm")
+def test_a_model_that_can_do_nothing_of_use_is_refused() -> None:
+    with pytest.raises(ValueError, match="neither generates nor embeds; vLLM offers classify"):
+        provider_of(FakeLlm([]), tasks=["classify"])
 
 
-def test_the_model_is_announced_with_its_context() -> None:
-    (served,) = VllmEngine(fake_engine(FakeLlm([])), "m").models
-    assert (served.name, served.context_tokens, served.capabilities) == ("m", 20, CAPABILITIES)
+async def test_tool_calls_come_apart_from_text_and_the_finish_says_so() -> None:
+    pieces = ("Well", "?weather", '{"city": ', '"Paris"}', "?clock", "{}", "")
+    last = len(pieces) - 1
+    outputs = [
+        Output([Choice(text=text, token_ids=[n], finish_reason="stop" if n == last else None)])
+        for n, text in enumerate(pieces)
+    ]
+    llm = FakeLlm(list(outputs))
+    asked = spec(tools=[{"name": "weather"}, {"name": "clock"}])
+    events = await events_of(provider_of(llm, parser_class=FakeParser), asked)
+    deltas = [event.delta for event in events[1:-1]]
+    assert "".join(delta.text for delta in deltas) == "Well"
+    calls = [call for delta in deltas for call in delta.tool_calls]
+    assert [(call.index, call.name, call.arguments_json) for call in calls] == [
+        (0, "weather", ""),
+        (0, "", '{"city": '),
+        (0, "", '"Paris"}'),
+        (1, "clock", ""),
+        (1, "", "{}"),
+    ]
+    assert calls[0].id != calls[3].id
+    assert [bool(call.id) for call in calls] == [True, False, False, True, False]
+    assert sum(delta.tokens for delta in deltas) == 7
+    assert list(events[-1].finished.reasons) == [generation.FINISH_REASON_TOOL_CALLS]
+    assert [tool["function"]["name"] for tool in llm.template["tools"]] == ["weather", "clock"]
+    assert llm.params.skip_special_tokens is False, "what the parser asks of the engine is passed on"
+
+
+async def test_where_one_call_is_allowed_no_second_gets_out() -> None:
+    outputs = [Output([Choice(text=text, token_ids=[1])]) for text in ("?a", "{}", "?b", "{}")]
+    llm = FakeLlm([*outputs, Output([Choice(finish_reason="stop")])])
+    asked = spec(tools=[{"name": "a"}, {"name": "b"}], parallel_tool_calls=False)
+    events = await events_of(provider_of(llm, parser_class=FakeParser), asked)
+    assert {call.index for event in events for call in event.delta.tool_calls} == {0}
+
+
+async def test_a_call_that_was_cut_by_the_limit_is_not_called_whole() -> None:
+    llm = FakeLlm([Output([Choice(text="?a", token_ids=[1])]), Output([Choice(text="{", finish_reason="length")])])
+    events = await events_of(provider_of(llm, parser_class=FakeParser), spec(tools=[{"name": "a"}]))
+    assert list(events[-1].finished.reasons) == [generation.FINISH_REASON_LENGTH]
+
+
+async def test_without_tools_in_the_request_an_answer_is_text_and_never_parsed() -> None:
+    llm = FakeLlm([Output([Choice(text="?no call", token_ids=[1], finish_reason="stop")])])
+    events = await events_of(provider_of(llm, parser_class=FakeParser), spec())
+    assert events[1].delta.text == "?no call"
+    assert "tools" not in llm.template
+
+
+async def test_thinking_is_kept_apart_and_counted() -> None:
+    outputs = [Output([Choice(text=text, token_ids=[1, 2])]) for text in ("~hm", "~so", "yes")]
+    llm = FakeLlm([*outputs, Output([Choice(finish_reason="stop")])])
+    events = await events_of(provider_of(llm, parser_class=ThinkingParser), spec())
+    assert [(event.delta.reasoning, event.delta.text) for event in events[1:-1]] == [
+        ("hm", ""),
+        ("so", ""),
+        ("", "yes"),
+    ]
+    usage = events[-1].finished.usage
+    assert (usage.output_tokens, usage.reasoning_tokens) == (6, 4)
+    assert llm.more["reasoning_ended"] is False
+
+
+async def test_effort_is_offered_where_the_template_knows_it_and_reaches_it() -> None:
+    llm = FakeLlm(list(HELLO))
+    provider = provider_of(llm, parser_class=ThinkingParser, chat_template="{% if enable_thinking %}")
+    assert model.CAPABILITY_REASONING_EFFORT in provider.models[0].capabilities
+    await events_of(provider, spec(reasoning_effort="none"))
+    assert llm.template["enable_thinking"] is False
+    without = provider_of(FakeLlm([]), parser_class=ThinkingParser, chat_template="{{ messages }}")
+    assert model.CAPABILITY_REASONING_EFFORT not in without.models[0].capabilities
+
+
+async def test_callers_share_no_cache_of_prompts() -> None:
+    llm = FakeLlm(list(HELLO))
+    provider = provider_of(llm)
+    for tenant in ("a/1", "a/1", "b", ""):
+        async for _ in provider.generate(spec(), AttemptContext(tenant=tenant)):
+            pass
+    first, again, other, nobody = [extras.get("cache_salt") for extras in llm.extras]
+    assert first == again != other
+    assert nobody is None
+    assert engine.salted("a/1")["cache_salt"].isalnum(), "the engine refuses slashes in a salt"

@@ -4,7 +4,6 @@ import json
 from typing import Any
 
 import pytest
-from hybridinference.inference.v1 import conversation_pb2 as conversation
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hybridinference.inference.v1 import generation_pb2 as generation
 from hypothesis import given
@@ -117,7 +116,6 @@ def test_a_schema_that_is_no_json_object_is_named(schema: str) -> None:
 @pytest.mark.parametrize(
     ("asked", "reason", "field"),
     [
-        (spec(provider_options_json='{"min_p": 0.1}'), reasons.ERROR_REASON_UNSUPPORTED, "provider_options_json"),
         (spec(max_output_tokens=0), reasons.ERROR_REASON_SPEC_INVALID, "max_output_tokens"),
         (spec(choices=0), reasons.ERROR_REASON_SPEC_INVALID, "choices"),
         (spec(choices=9), reasons.ERROR_REASON_SPEC_INVALID, "choices"),
@@ -131,43 +129,16 @@ def test_what_can_never_run_is_refused_before_rendering(
     assert (caught.value.reason, caught.value.metadata["field"]) == (reason, field)
 
 
+def test_provider_options_reach_the_engine_beside_the_rest_and_one_form_is_enough() -> None:
+    asked = spec(provider_options_json='{"min_p": 0.1, "ignore_eos": true}', sampling={"top_k": 4})
+    assert arguments(asked, min_p=0.5) == {"min_p": 0.1, "ignore_eos": True, "top_k": 4, "max_tokens": 15}
+    twice = spec(provider_options_json='{"structured_outputs": {"choice": ["a"]}}', response_format={"json_object": {}})
+    assert failure_of(twice).metadata["field"] == "response_format"
+
+
 def test_as_many_choices_as_the_engine_takes_in_are_allowed() -> None:
     translation.check(spec(choices=8), admitted=8)
     translation.check(spec(choices=1000), admitted=0)
-
-
-def test_a_conversation_keeps_its_roles_names_and_parts() -> None:
-    asked = generation.GenerationSpec(
-        messages=[
-            {"role": conversation.ROLE_SYSTEM, "parts": [{"text": "Be brief."}]},
-            {"role": conversation.ROLE_USER, "name": "ada", "parts": [{"text": "One"}, {"text": "two"}]},
-            {"role": conversation.ROLE_ASSISTANT, "parts": [{"reasoning": {"text": "Hm."}}, {"text": "Three"}]},
-            {"role": conversation.ROLE_ASSISTANT, "parts": [{"refusal": "No."}]},
-            {"role": conversation.ROLE_ASSISTANT},
-        ]
-    )
-    assert translation.chat_messages(asked) == [
-        {"role": "system", "content": "Be brief."},
-        {"role": "user", "content": [{"type": "text", "text": "One"}, {"type": "text", "text": "two"}], "name": "ada"},
-        {"role": "assistant", "content": "Three", "reasoning": "Hm."},
-        {"role": "assistant", "content": [{"type": "refusal", "refusal": "No."}]},
-        {"role": "assistant", "content": []},
-    ]
-
-
-@pytest.mark.parametrize(
-    ("message", "field"),
-    [
-        ({"parts": [{"text": "x"}]}, "messages[0].role"),
-        ({"role": conversation.ROLE_USER, "parts": [{"image": {"url": "u"}}]}, "messages[0]"),
-        ({"role": conversation.ROLE_USER, "parts": [{}]}, "messages[0]"),
-    ],
-)
-def test_a_message_that_cannot_be_read_is_named(message: dict[str, Any], field: str) -> None:
-    with pytest.raises(Failure) as caught:
-        translation.chat_messages(generation.GenerationSpec(messages=[message]))
-    assert caught.value.reason == reasons.ERROR_REASON_SPEC_INVALID
-    assert caught.value.metadata["field"] == field
 
 
 @given(st.dictionaries(st.text(), st.integers() | st.text()))
