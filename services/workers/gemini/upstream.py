@@ -11,7 +11,7 @@ import httpx2
 from services.config.provider import GeminiProvider
 from services.workers.gemini.failures import from_response, from_whole
 from services.workers.vendor import failures
-from services.workers.vendor.upstream import beginning, media_type, plain
+from services.workers.vendor.upstream import beginning, close, media_type, plain
 
 _ERROR_BYTES = 64 << 10
 
@@ -41,7 +41,7 @@ class Api:
             await self._check(response, expected)
             yield response
         finally:
-            await response.aclose()
+            await close(response)
 
     async def _sent(self, key: int, url: str, body: bytes, expected: MediaType) -> httpx2.Response:
         headers = {
