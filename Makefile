@@ -8,7 +8,7 @@ BIN = $$(dirname $(DEV))
 export PYTHONPATH := .:gen
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up demo down dev-environment test test-fast protos check-protos googleapis buf protos-release lint types imports lock clean
+.PHONY: help setup up demo down dev-environment test test-fast test-clients providers protos check-protos googleapis buf protos-release lint types imports lock clean
 
 help:  ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -29,15 +29,22 @@ down:  ## Stop what `make up` left running.
 dev-environment:
 	@$(SETUP) dev >/dev/null
 
-NOT_SLOW = not slow and not engine and not edge
+NOT_SLOW = not slow and not engine and not edge and not clients
 
 test: dev-environment  ## Run all tests: the fast ones, then those with processes, Envoy and the engine.
 	$(SETUP) mesh engine model embedding-model
 	$(DEV) -m pytest -m "$(NOT_SLOW)" $(ARGS)
-	$(DEV) -m pytest -m "not ($(NOT_SLOW))" $(ARGS)
+	$(DEV) -m pytest -m "not ($(NOT_SLOW)) and not clients" $(ARGS)
 
 test-fast: dev-environment  ## Run the tests that need no engine, no Envoy and little time.
 	$(DEV) -m pytest -m "$(NOT_SLOW)" $(ARGS)
+
+test-clients: dev-environment  ## Run the tests against programs by others, which npm installs from a lock.
+	cd tests/clients && npm ci --no-progress
+	$(DEV) -m pytest -m clients $(ARGS)
+
+providers: dev-environment  ## Write docs/providers.md out of the contract suite.
+	$(DEV) -m tests.contract.matrix
 
 GEN ?= gen
 

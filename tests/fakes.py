@@ -123,10 +123,10 @@ class RunningWorker:
 
 
 @contextlib.asynccontextmanager
-async def running_worker(address: str, provider: Any) -> AsyncIterator[RunningWorker]:
+async def running_worker(address: str, provider: Any, *, kind: str = "scripted") -> AsyncIterator[RunningWorker]:
     """The real worker service around a provider; None leaves it loading."""
     registry = CollectorRegistry()
-    board = StatusBoard("scripted-0", "scripted")
+    board = StatusBoard(f"{kind}-0", kind)
     executor = Executor(board, registry)
     servicer = service.WorkerServicer(executor, board)
     async with open_server(

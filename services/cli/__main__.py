@@ -141,6 +141,31 @@ def check_config(
 
 
 @app.command()
+def verify(
+    home: HomeOption = _HOME,
+    config: ConfigOption = None,
+    provider: Annotated[str | None, typer.Option("--provider", help="Default: every one of the configuration.")] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", help="Default: the first for text, the first for vectors.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Calls that cost money may be made.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Ask providers, with your keys, for everything that they claim. Exit code 1: a claim does not hold."""
+    from services.cli.verify import command, report
+
+    place = _home(home)
+    file = surroundings.chosen_config(config, place)
+    results = command.verify(file, place, provider=provider, model=model, agreed=yes)
+    if as_json:
+        print(json.dumps(report.to_json(results), indent=2))
+    else:
+        _console().print(report.table(results))
+    if any(one.verdict.outcome == "failed" for one in results):
+        raise typer.Exit(1)
+
+
+@app.command()
 def version(home: HomeOption = _HOME) -> None:  # noqa: ARG001  # every subcommand takes it
     """Show the version."""
     from services.cli import version as module

@@ -41,7 +41,7 @@ def specs(
     store = embedded.specs(environment) if embedded else ()
     dsn = embedded.dsn if embedded else config.ledger.dsn.get_secret_value() if config.ledger.dsn else ""
     tables = migrations.spec(dsn, sources.migrations, environment, after=(postgres.NAME,) if embedded else ())
-    workers = tuple(_worker(config, place, sources, environment) for place in config.workers())
+    workers = tuple(worker(config, place, sources, environment) for place in config.workers())
     return (
         *store,
         tables,
@@ -49,7 +49,7 @@ def specs(
         _router(config, sources, environment),
         _loader(sources, environment, embedded),
         _gateway(config, sources, environment),
-        _edge(config, port, sources, environment, after=tuple(worker.name for worker in workers)),
+        _edge(config, port, sources, environment, after=tuple(each.name for each in workers)),
     )
 
 
@@ -62,7 +62,8 @@ def _python(service: str, sources: Sources, *arguments: str, python: str = sys.e
     return (python, "-m", service, "--config", str(sources.config), *arguments)
 
 
-def _worker(config: MeshConfig, place: WorkerPlace, sources: Sources, environment: Mapping[str, str]) -> Spec:
+def worker(config: MeshConfig, place: WorkerPlace, sources: Sources, environment: Mapping[str, str]) -> Spec:
+    """One worker."""
     provider = config.providers[place.provider]
     python = sources.engine_python() if isinstance(provider, VllmProvider) else sys.executable
     return Spec(

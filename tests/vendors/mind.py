@@ -1,0 +1,123 @@
+"""What a model would say: reads a request, whichever API it came by, and answers as asked."""
+
+import dataclasses
+import itertools
+import json
+import re
+import zlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+_COLOURS = ("Blue", "Green", "Red", "Yellow", "Violet")
+_CITIES = ("Paris", "Oslo")
+_THOUGHT = "Seventeen times twenty is 340, and seventeen times three is 51."
+
+
+@dataclasses.dataclass(slots=True)
+class Wish:
+    """What is asked. `choice` is auto, none, required or a tool's name; `form` is text, object or schema."""
+
+    question: str
+    system: str = ""
+    history: str = ""
+    results: Sequence[str] = ()
+    tools: Sequence[str] = ()
+    choice: str = "auto"
+    parallel: bool = True
+    form: str = "text"
+    schema: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    pictures: Sequence[bytes] = ()
+    files: Sequence[bytes] = ()
+    temperature: float | None = None
+    seed: int | None = None
+    stop: Sequence[str] = ()
+    most: int | None = None
+    effort: str = ""
+
+
+@dataclasses.dataclass(slots=True)
+class Answer:
+    """What is said, token by token, and which tools are called."""
+
+    tokens: list[str]
+    calls: list[tuple[str, dict[str, Any]]]
+    thought: list[str]
+    finish: str
+
+
+class Mind:
+    """Answers. Without a seed and at any temperature but 0, no two answers to an open question are alike."""
+
+    def __init__(self) -> None:
+        self._turns = itertools.count()
+
+    def answer(self, wish: Wish) -> Answer:
+        calls = _calls(wish)
+        text = "" if calls else self._text(wish)
+        stopped = min((text.find(stop) for stop in wish.stop if stop in text), default=len(text))
+        thought = _split(_THOUGHT) if wish.effort not in ("", "none") else []
+        tokens = _split(text[:stopped])
+        left = len(tokens) if wish.most is None else max(0, wish.most - len(thought))
+        finish = "tool_calls" if calls else "length" if left < len(tokens) else "stop"
+        return Answer(tokens[:left], calls, thought, finish)
+
+    def _text(self, wish: Wish) -> str:
+        if wish.results:
+            return f"It is {json.loads(wish.results[-1])['degrees']} degrees."
+        if wish.form != "text":
+            return json.dumps(_instance(wish.schema) if wish.form == "schema" else {"city": "Paris"})
+        if told := re.search(r"the one word (\w+)", wish.system):
+            return told[1]
+        if "my name" in wish.question and (told := re.search(r"My name is (\w+)", wish.history)):
+            return told[1]
+        if told := re.search(r"(?:Repeat|Count)[^:]*: (.*)", wish.question):
+            return told[1]
+        if wish.pictures:
+            return _colour(wish.pictures[0])
+        if wish.files and (found := re.search(rb"\((.*)\) Tj", wish.files[0])):
+            return found[1].decode()
+        if "colour" in wish.question:
+            return self._drawn(wish)
+        return "391" if "17 times 23" in wish.question else "Hello there, how are you?"
+
+    def _drawn(self, wish: Wish) -> str:
+        number = next(self._turns) if wish.seed is None else wish.seed
+        return _COLOURS[0 if wish.temperature == 0 else number % len(_COLOURS)]
+
+
+def _calls(wish: Wish) -> list[tuple[str, dict[str, Any]]]:
+    if not wish.tools or wish.choice == "none" or wish.results:
+        return []
+    cities = [city for city in _CITIES if city in wish.question] or [_CITIES[0]]
+    if wish.choice not in ("auto", "required"):
+        return [(wish.choice, {"city": cities[0]})]
+    if wish.choice == "auto" and "weather" not in wish.question:
+        return []
+    return [(wish.tools[0], {"city": city}) for city in (cities if wish.parallel else cities[:1])]
+
+
+def _instance(schema: Mapping[str, Any]) -> Any:
+    """Something that fits a schema."""
+    if "enum" in schema:
+        return schema["enum"][0]
+    if schema.get("type") == "object":
+        return {name: _instance(member) for name, member in schema.get("properties", {}).items()}
+    return {"integer": 21, "number": 21.5, "boolean": True, "array": []}.get(schema.get("type", ""), "Paris")
+
+
+def _colour(picture: bytes) -> str:
+    """The strongest of the first pixel's colours; the picture is a PNG with one piece of data."""
+    assert picture.startswith(b"\x89PNG\r\n\x1a\n"), "not the picture that was sent"
+    start = picture.index(b"IDAT") + 4
+    red, green, blue = zlib.decompress(picture[start:-16])[1:4]
+    return max((red, "Red"), (green, "Green"), (blue, "Blue"))[1]
+
+
+def _split(text: str) -> list[str]:
+    return re.findall(r"\s*\S+", text)
+
+
+def vector(content: str, dimensions: int) -> list[float]:
+    """Always the same for the same content."""
+    seeds = itertools.count(zlib.crc32(content.encode()))
+    return [zlib.crc32(str(next(seeds)).encode()) / (1 << 31) - 1 for _ in range(dimensions)]

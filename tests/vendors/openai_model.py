@@ -1,0 +1,162 @@
+"""A model behind OpenAI's API: reads requests as OpenAI's servers do, and refuses what they would."""
+
+import array
+import base64
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from tests.vendors.mind import Answer, Mind, Wish, vector
+from tests.vendors.openai_server import Asked, Script, chunk, error, failing, sse, text, usage
+
+DIMENSIONS = 1536
+_FIELDS = frozenset(
+    {"model", "messages", "stream", "stream_options", "n", "max_completion_tokens", "max_tokens", "user", "stop"}
+    | {"tools", "tool_choice", "parallel_tool_calls", "response_format", "reasoning_effort", "seed", "temperature"}
+    | {"top_p", "frequency_penalty", "presence_penalty", "logit_bias", "logprobs", "top_logprobs", "prompt_cache_key"}
+)
+_EMBEDDING_FIELDS = frozenset(("model", "input", "dimensions", "encoding_format", "user"))
+# An answer that somebody may want to leave takes its time.
+_SLOW = 40
+_SECONDS = 0.03
+FAULTS: dict[str, Script] = {
+    "rejected": failing(400, error("Invalid value", param="messages")),
+    "credential": failing(401, error("Incorrect API key", code="invalid_api_key")),
+    "limited": failing(429, error("Rate limit", code="rate_limit_exceeded"), retry_after="7"),
+    "overloaded": failing(503, error("Overloaded", code="server_is_overloaded"), retry_after="7"),
+    "unavailable": failing(500),
+    "policy": failing(400, error("Not allowed", code="content_policy_violation")),
+    "malformed": Script(sse(chunk({"content": "Hello"}), done=False) + b"data: {\n\n"),
+    "wrong-type": failing(200, b"<html>", content_type="text/html"),
+    "cut": Script(text("Hello", " there"), cut_after=len(text("Hello", " there")) // 2, reset=True),
+    "unfinished": Script(sse(chunk({"content": "Hello"}))),
+    "silent": Script(delay=60),
+    "idle": Script(sse(chunk({"content": "Hello"}), done=False), hang=True),
+}
+
+
+class OpenAIModel:
+    """Give its `answer` to `openai_server`."""
+
+    def __init__(self) -> None:
+        self._mind = Mind()
+
+    def answer(self, asked: Asked) -> Script:
+        if asked.path == "/v1/embeddings":
+            return _embedded(asked.body)
+        assert asked.path == "/v1/chat/completions"
+        unknown = set(asked.body) - _FIELDS
+        if unknown:
+            return failing(400, error(f"Unrecognized request argument supplied: {min(unknown)}", param=min(unknown)))
+        wish = _wish(asked.body)
+        if wish.question.startswith("fault: "):
+            return FAULTS[wish.question.removeprefix("fault: ")]
+        body = sse(*self._chunks(asked.body, wish))
+        tokens = body.count(b"\n\n")
+        # The smallest writes where characters are of several bytes, so that they come apart.
+        small = 0 if wish.question.isascii() else 3
+        return Script(body, write_bytes=small, event_delay=_SECONDS if tokens > _SLOW else 0)
+
+    def _chunks(self, body: Mapping[str, Any], wish: Wish) -> list[dict[str, Any]]:
+        said = [chunk({"role": "assistant", "content": ""})]
+        spent = thought = 0
+        for index in range(body.get("n", 1)):
+            answer = self._mind.answer(wish)
+            said += _pieces(index, answer, alternatives=body.get("top_logprobs") if body.get("logprobs") else None)
+            thought += len(answer.thought)
+            spent += len(answer.tokens) + len(answer.thought) + 5 * len(answer.calls)
+        counted = usage(sum(len(str(message)) for message in body["messages"]) // 4, spent, reasoning=thought)
+        return [*said, *([counted] if body.get("stream_options", {}).get("include_usage") else [])]
+
+
+def _pieces(index: int, answer: Answer, *, alternatives: int | None) -> list[dict[str, Any]]:
+    said = [chunk({"reasoning_content": piece}, index=index) for piece in answer.thought]
+    for token in answer.tokens:
+        more = {} if alternatives is None else {"logprobs": {"content": [_logprob(token, alternatives)]}}
+        said.append(chunk({"content": token}, index=index, **more))
+    for number, (name, _) in enumerate(answer.calls):
+        first = {"index": number, "id": f"call_{number}", "type": "function"}
+        said.append(chunk({"tool_calls": [{**first, "function": {"name": name, "arguments": ""}}]}, index=index))
+    written = [json.dumps(arguments) for _, arguments in answer.calls]
+    for start in range(0, max(map(len, written), default=0), 6):  # all of them at once, in turn
+        parts = [
+            {"index": number, "function": {"arguments": part}}
+            for number, whole in enumerate(written)
+            if (part := whole[start : start + 6])
+        ]
+        said.append(chunk({"tool_calls": parts}, index=index))
+    return [*said, chunk(index=index, finish=answer.finish)]
+
+
+def _logprob(token: str, alternatives: int) -> dict[str, Any]:
+    def one(word: str, logprob: float) -> dict[str, Any]:
+        return {"token": word, "logprob": logprob, "bytes": list(word.encode())}
+
+    top = [one(token if not number else f"{token}{number}", -0.1 - number) for number in range(alternatives)]
+    return {**one(token, -0.1), "top_logprobs": top}
+
+
+def _wish(body: Mapping[str, Any]) -> Wish:
+    messages = body["messages"]
+    asked = max(index for index, message in enumerate(messages) if message["role"] == "user")
+    parts = _parts(messages[asked])
+    form = body.get("response_format", {"type": "text"})
+    choice = body.get("tool_choice", "auto")
+    stop = body.get("stop") or []
+    return Wish(
+        question="".join(part["text"] for part in parts if part["type"] == "text"),
+        system=" ".join(_text(message) for message in messages if message["role"] in ("system", "developer")),
+        history=" ".join(map(_text, messages[:asked])),
+        results=[_text(message) for message in messages[asked:] if message["role"] == "tool"],
+        tools=[tool["function"]["name"] for tool in body.get("tools", [])],
+        choice=choice if isinstance(choice, str) else choice["function"]["name"],
+        parallel=body.get("parallel_tool_calls", True),
+        form={"json_object": "object", "json_schema": "schema"}.get(form["type"], "text"),
+        schema=form.get("json_schema", {}).get("schema", {}),
+        pictures=[_data(part["image_url"]["url"]) for part in parts if part["type"] == "image_url"],
+        files=[_data(part["file"]["file_data"]) for part in parts if part["type"] == "file"],
+        temperature=body.get("temperature"),
+        seed=body.get("seed"),
+        stop=[stop] if isinstance(stop, str) else stop,
+        most=body.get("max_completion_tokens", body.get("max_tokens")),
+        effort=body.get("reasoning_effort", ""),
+    )
+
+
+def _parts(message: Mapping[str, Any]) -> list[dict[str, Any]]:
+    content = message.get("content") or ""
+    return [{"type": "text", "text": content}] if isinstance(content, str) else content
+
+
+def _text(message: Mapping[str, Any]) -> str:
+    return "".join(part["text"] for part in _parts(message) if part["type"] == "text")
+
+
+def _data(url: str) -> bytes:
+    kind, _, data = url.partition(";base64,")
+    assert kind.startswith("data:"), "an address, which nobody fetches"
+    return base64.b64decode(data, validate=True)
+
+
+def _embedded(body: Mapping[str, Any]) -> Script:
+    unknown = set(body) - _EMBEDDING_FIELDS
+    if unknown:
+        return failing(400, error(f"Unrecognized request argument supplied: {min(unknown)}", param=min(unknown)))
+    given = body["input"]
+    inputs = [given] if isinstance(given, str) or (given and isinstance(given[0], int)) else given
+    if str(inputs[0]).startswith("fault: "):
+        return FAULTS[inputs[0].removeprefix("fault: ")]
+    vectors = [vector(json.dumps(one), body.get("dimensions", DIMENSIONS)) for one in inputs]
+    as_text = body.get("encoding_format") == "base64"
+    data = [
+        {"object": "embedding", "index": index, "embedding": _packed(values) if as_text else values}
+        for index, values in enumerate(vectors)
+    ]
+    tokens = sum(len(one.split()) if isinstance(one, str) else len(one) for one in inputs)
+    counted = {"prompt_tokens": tokens, "total_tokens": tokens}
+    answer = {"object": "list", "data": data, "model": "vendor-embedding-2026", "usage": counted}
+    return Script(json.dumps(answer).encode(), headers={"content-type": "application/json"}, chunked=False)
+
+
+def _packed(values: list[float]) -> str:
+    return base64.b64encode(array.array("f", values).tobytes()).decode()
