@@ -76,7 +76,10 @@ def asked_for(fault: str) -> generation.GenerationSpec:
 @contextlib.asynccontextmanager
 async def worker(address: str, config: Any) -> AsyncIterator[None]:
     """The real worker service around the real provider, in this process."""
-    async with open_provider(config) as provider, fakes.running_worker(address, provider, kind=config.kind):
+    async with (
+        open_provider(config, lambda _: None) as provider,
+        fakes.running_worker(address, provider, kind=config.kind),
+    ):
         yield
 
 
