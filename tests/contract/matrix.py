@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from services.cli.verify.feature import Feature
 from services.cli.verify.features import FEATURES
 from tests.contract.faults import FAULTS, Fault
-from tests.contract.subjects import COLUMNS, Subject
+from tests.contract.subject import Subject
+from tests.contract.subjects import COLUMNS
 
 FILE = pathlib.Path(__file__).parents[2] / "docs" / "providers.md"
 _HEAD = """# Providers

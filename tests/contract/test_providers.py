@@ -18,7 +18,8 @@ from services.cli.verify.feature import Feature, unnamed_refusal, verdict
 from services.cli.verify.features import FEATURES
 from tests import fakes
 from tests.contract.faults import FAULTS, Fault, judge
-from tests.contract.subjects import SUBJECTS, Subject, told
+from tests.contract.subject import Subject, told
+from tests.contract.subjects import SUBJECTS
 
 EACH = pytest.mark.parametrize("subject", SUBJECTS, ids=lambda subject: subject.kind)
 
@@ -49,7 +50,7 @@ async def client(subject: Subject, address: str) -> AsyncIterator[Client]:
 async def test_what_is_claimed_holds_and_the_rest_is_refused_by_name(
     subject: Subject, feature: Feature, address: str
 ) -> None:
-    name = subject.embedding_model if feature.embeds else subject.chat_model
+    name = "e" if feature.embeds else "m"
     async with client(subject, address) as asked:
         seen = await asked.seen(feature, name)
     claims = subject.claims(embeds=feature.embeds)
@@ -68,8 +69,8 @@ async def test_what_goes_wrong_has_its_reason(subject: Subject, fault: Fault, ad
 async def test_the_matrix_claims_what_the_worker_claims(subject: Subject, address: str) -> None:
     async with client(subject, address) as asked:
         found = {one.name: set(one.capabilities) for one in await asked.models()}
-    assert found[subject.chat_model] == subject.claims(embeds=False)
-    assert found[subject.embedding_model] == subject.claims(embeds=True)
+    assert found["m"] == subject.claims(embeds=False)
+    assert found["e"] == subject.claims(embeds=True)
 
 
 @EACH
