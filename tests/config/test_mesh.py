@@ -64,11 +64,11 @@ def test_the_version_is_stable_and_follows_the_content(tmp_path: pathlib.Path) -
 
 def test_the_version_does_not_depend_on_a_secret(tmp_path: pathlib.Path) -> None:
     text = _BASE + "ledger: {dsn: '${DSN}'}\n"
-    first, second = (read(text, tmp_path, DSN=dsn) for dsn in ("postgres://a:one@h/d", "postgres://a:two@h/d"))
+    first, second = (read(text, tmp_path, DSN=dsn) for dsn in ("postgres://a:canary1@h/d", "postgres://a:canary2@h/d"))
     assert first.version == second.version
     assert first.ledger.dsn is not None
-    assert first.ledger.dsn.get_secret_value() == "postgres://a:one@h/d"
-    assert "one" not in repr(first) + first.model_dump_json() + repr(first.model_dump())
+    assert first.ledger.dsn.get_secret_value() == "postgres://a:canary1@h/d"
+    assert "canary" not in repr(first) + first.model_dump_json() + repr(first.model_dump())
 
 
 @pytest.mark.parametrize(

@@ -158,7 +158,7 @@ async def test_a_server_that_is_not_there_is_unavailable() -> None:
     ids=["no answer", "no content", "silence", "only comments"],
 )
 async def test_each_wait_is_bounded_and_says_what_it_was_for(script: Script, stage: str) -> None:
-    async with serving(script, first_token_seconds=0.3, idle_seconds=0.3) as (provider, fake):
+    async with serving(script, **{f"{stage}_seconds": 0.3}) as (provider, fake):
         async with asyncio.timeout(5):
             failure = await failed(provider)
         assert failure.reason_name == "DEADLINE_EXCEEDED"
