@@ -15,7 +15,9 @@ from services.config.provider import Provider
 from services.workers.__main__ import open_provider
 from tests import fakes
 
-Serving = Callable[[str], AbstractAsyncContextManager[None]]
+# Runs a worker at an address, in a hurry where waiting is what is tested.
+Serving = Callable[[str, bool], AbstractAsyncContextManager[None]]
+_IN_A_HURRY = {"first_token_seconds": 1, "idle_seconds": 1, "total_seconds": 2}
 
 CAPABILITIES: dict[str, Any] = {
     name.removeprefix("CAPABILITY_").lower(): value for name, value in model.Capability.items()
@@ -28,7 +30,7 @@ class Subject:
 
     Attributes:
         kind: in the configuration; the column's name.
-        serving: runs its worker at an address.
+        serving: runs its worker.
         chat: what its model `m` claims, which is asked for text. There is a third model, `bare`, for text alone.
         embeddings: what its model `e` claims, which is asked for vectors.
         fault: the spec that makes what stands behind it fail in the way of that name.
@@ -71,17 +73,18 @@ def none(fault: str) -> generation.GenerationSpec:
 
 def alone(**settings: Any) -> Serving:
     """A worker with nothing behind it."""
-    return lambda address: worker(address, configured(**settings))
+    return lambda address, hurry: worker(address, configured(**settings))
 
 
 def behind(server: Callable[[Any], Any], model: Callable[[], Any], **settings: Any) -> Serving:
     """A worker with a fake vendor behind it, and behind that a model."""
 
     @contextlib.asynccontextmanager
-    async def serving(address: str) -> AsyncIterator[None]:
+    async def serving(address: str, hurry: bool) -> AsyncIterator[None]:
+        waits = _IN_A_HURRY if hurry else {}
         async with (
             server(model().answer) as fake,
-            worker(address, vendor(base_url=fake.base_url, **settings)),
+            worker(address, vendor(base_url=fake.base_url, **settings, **waits)),
         ):
             yield
 
@@ -99,11 +102,10 @@ async def worker(address: str, config: Any) -> AsyncIterator[None]:
 
 
 def vendor(**settings: Any) -> Any:
-    """The configuration of a vendor with short waits."""
+    """The configuration of a vendor."""
     models = [
         {"name": settings.pop("chat_model", "m"), "capabilities": settings.pop("chat")},
         {"name": "e", "capabilities": settings.pop("embeddings")},
         {"name": "bare", "capabilities": ["chat"]},
     ]
-    waits = {"first_token_seconds": 1, "idle_seconds": 1}
-    return configured(api_keys=["sk-canary-aaaaaaaaaaaa"], models=models, **waits, **settings)
+    return configured(api_keys=["sk-canary-aaaaaaaaaaaa"], models=models, **settings)

@@ -43,17 +43,27 @@ def echo_fault(name: str) -> generation.GenerationSpec:
     return told("one two", provider_options_json=json.dumps({"echo": ECHO_FAULTS[name]}))
 
 
-_NO_WAITS = "it has nobody to wait for; the caller's own deadline bounds it"
+_NO_WAITS = (
+    "it has nobody to wait for; the caller's own deadline bounds it "
+    "(`test_a_callers_deadline_has_its_stage_and_frees_the_provider`)"
+)
 ECHO_REASONS = {
     **{feature: why for (kind, feature), why in EXCUSES.items() if kind == "echo"},
     "silent": _NO_WAITS,
     "idle": _NO_WAITS,
+    "endless": _NO_WAITS,
 }
 
 # A new provider is one more line.
 SUBJECTS = (
     Subject("openai", behind(openai_server, OpenAIModel, kind="openai", **OPENAI), **OPENAI, fault=asked_for),
-    Subject("gemini", behind(gemini_server, GeminiModel, kind="gemini", **GEMINI), **GEMINI, fault=asked_for),
+    Subject(
+        "gemini",
+        behind(gemini_server, GeminiModel, kind="gemini", **GEMINI),
+        **GEMINI,
+        fault=asked_for,
+        reasons={"endless": "not bounded yet"},
+    ),
     Subject(
         "echo", alone(kind="echo", models=["m", "e", "bare"], token_ms=15), ECHO, ECHO, echo_fault, reasons=ECHO_REASONS
     ),

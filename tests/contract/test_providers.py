@@ -41,8 +41,8 @@ def address() -> Iterator[str]:
 
 
 @contextlib.asynccontextmanager
-async def client(subject: Subject, address: str) -> AsyncIterator[Client]:
-    async with subject.serving(address), open_channel(address) as channel:
+async def client(subject: Subject, address: str, *, hurry: bool = False) -> AsyncIterator[Client]:
+    async with subject.serving(address, hurry), open_channel(address) as channel:
         yield Client(channel)
 
 
@@ -60,7 +60,7 @@ async def test_what_is_claimed_holds_and_the_rest_is_refused_by_name(
 
 @pytest.mark.parametrize(("subject", "fault"), cells(FAULTS))
 async def test_what_goes_wrong_has_its_reason(subject: Subject, fault: Fault, address: str) -> None:
-    async with client(subject, address) as asked:
+    async with client(subject, address, hurry=bool(fault.stage)) as asked:
         seen = await asked.call(subject.fault(fault.name))
     assert judge(fault, seen, subject.kind) == ""
 
@@ -84,11 +84,13 @@ async def test_a_parameter_that_a_model_does_not_have_is_refused_by_name(subject
 
 
 @EACH
-async def test_the_callers_deadline_is_told_with_its_stage_and_frees_the_provider(
-    subject: Subject, address: str
-) -> None:
+async def test_a_callers_deadline_has_its_stage_and_frees_the_provider(subject: Subject, address: str) -> None:
     spec = subject.fault("silent")
-    async with subject.serving(address), fakes.gateway_session(address) as gateway, open_channel(address) as channel:
+    async with (
+        subject.serving(address, False),
+        fakes.gateway_session(address) as gateway,
+        open_channel(address) as channel,
+    ):
         start = session.StartAttempt(attempt_id="a", spec=spec, time_left=to_duration(0.2))
         await gateway.say(session.SessionCommand(start=start))
         ended = await gateway.outcome("a")

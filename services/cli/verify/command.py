@@ -47,17 +47,23 @@ def verify(
     if file == surroundings.LOCAL:
         surroundings.require_model(environment)
     config = load(file, environment)
-    kinds = {name: config.providers[name].kind for name in _named(config, provider, agreed=agreed)}
+    kinds = {name: config.providers[name].kind for name in _named(config, provider, model, agreed=agreed)}
     try:
         return asyncio.run(_verify(file, home, kinds, model, environment))
     except asyncio.CancelledError:
         raise KeyboardInterrupt from None  # what being asked to end is for every command
 
 
-def _named(config: MeshConfig, provider: str | None, *, agreed: bool) -> Sequence[str]:
+def _named(config: MeshConfig, provider: str | None, model: str | None, *, agreed: bool) -> Sequence[str]:
+    """The providers to ask."""
     if provider is not None and provider not in config.providers:
         raise Problem(f"no provider `{provider}`; there are: {', '.join(config.providers)}", code=2)
     names = [provider] if provider else list(config.providers)
+    if model is not None:
+        names = [name for name in names if model in config.providers[name].model_names]
+        if not names:
+            who = provider or "any provider"
+            raise Problem(f"no model `{model}` at {who}; `hybrid check-config` shows what each one serves", code=2)
     dear = [name for name in names if costs(config.providers[name])]
     if dear and not agreed:
         raise Problem(
