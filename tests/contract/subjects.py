@@ -54,6 +54,8 @@ ECHO_REASONS = {
     "endless": _NO_WAITS,
 }
 
+NOT_YET = {"endless": "not bounded yet"}
+
 # A new provider is one more line.
 SUBJECTS = (
     Subject("openai", behind(openai_server, OpenAIModel, kind="openai", **OPENAI), **OPENAI, fault=asked_for),

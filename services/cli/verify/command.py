@@ -29,6 +29,7 @@ def verify(
     *,
     provider: str | None,
     model: str | None,
+    most_tokens: int | None,
     agreed: bool,
 ) -> list[Result]:
     """Ask every provider of the configuration, or the one that is named, for every feature.
@@ -38,6 +39,7 @@ def verify(
         home: what relative directories in it are meant from.
         provider: the one to ask; None is all of them.
         model: the one to ask for; None is the first that claims text and the first that claims vectors.
+        most_tokens: of an answer; None leaves it to each feature.
         agreed: whether calls that cost money may be made.
 
     Raises:
@@ -49,7 +51,7 @@ def verify(
     config = load(file, environment)
     kinds = {name: config.providers[name].kind for name in _named(config, provider, model, agreed=agreed)}
     try:
-        return asyncio.run(_verify(file, home, kinds, model, environment))
+        return asyncio.run(_verify(file, home, kinds, model, most_tokens, environment))
     except asyncio.CancelledError:
         raise KeyboardInterrupt from None  # what being asked to end is for every command
 
@@ -87,6 +89,7 @@ async def _verify(
     home: Home,
     kinds: Mapping[str, str],
     model: str | None,
+    most_tokens: int | None,
     environment: Mapping[str, str],
 ) -> list[Result]:
     results: list[Result] = []
@@ -97,7 +100,7 @@ async def _verify(
                 lone_worker(file, name, environment, base=home.path) as address,
                 open_channel(address) as channel,
             ):
-                client = Client(channel)
+                client = Client(channel, most_tokens=most_tokens)
                 subject = chosen(await client.models(), model)
                 async with contextlib.aclosing(checked(client, name, kind, subject)) as found:
                     async for result in found:
