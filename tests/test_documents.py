@@ -18,12 +18,18 @@ from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hybridinference.worker.v1 import session_pb2
 
 from services.chassis import config, status
+from services.chassis.channel import open_channel
 from services.chassis.failure import Failure
 from services.cli.__main__ import app
+from services.cli.verify.client import Client
+from services.cli.verify.feature import verdict
+from services.cli.verify.features import FEATURES
 from services.config import mesh, provider
 from services.gateway.openai import errors
 from services.workers import echo
 from tests import fakes
+from tests.contract import subject
+from tests.contract.faults import FAULTS
 
 ROOT = pathlib.Path(__file__).parents[1]
 DOCUMENTS = [
@@ -247,13 +253,17 @@ def test_decisions_are_numbered_short_and_of_one_form() -> None:
 
 
 async def test_the_example_of_a_provider_works() -> None:
-    settings, module, line = blocks(ROOT / "CONTRIBUTING.md", "python")
+    settings, module, line, joined = blocks(ROOT / "CONTRIBUTING.md", "python")
     assert "reverse.open_provider(config)" in line
     names: dict[str, Any] = {**vars(provider), "Literal": Literal, "pydantic": pydantic}
     exec(compile(settings, "CONTRIBUTING.md", "exec"), names)
     found = yaml.safe_load("{kind: reverse, workers: 2}")
     configured = pydantic.TypeAdapter(names["Provider"]).validate_python(found)
     # The imports that it leaves out are said to be those of `echo.py`.
+    excused = re.search(r"`NO_MODEL` excuses (.*?) and every fault", text_of(ROOT / "CONTRIBUTING.md"))
+    assert excused
+    excuses = dict.fromkeys([*re.findall(r"`([\w-]+)`", excused[1]), *(fault.name for fault in FAULTS)], "no model")
+    column = eval(joined, {**vars(subject), "NO_MODEL": excuses})
     names = {**vars(echo), "ReverseProvider": names["ReverseProvider"], "asyncio": asyncio}
     exec(compile(module, "CONTRIBUTING.md", "exec"), names)
     with tempfile.TemporaryDirectory(prefix="doc") as directory:
@@ -268,3 +278,9 @@ async def test_the_example_of_a_provider_works() -> None:
             await session.say(session_pb2.SessionCommand(start=start))
             assert await session.outcome("a") is None
             assert session.text("a") == "desserts"
+            async with open_channel(address) as channel:
+                for feature in FEATURES:
+                    if feature.name not in column.reasons:
+                        seen = await Client(channel).seen(feature, "reverse")
+                        found = verdict(feature, seen, column.claims(embeds=feature.embeds))
+                        assert found.outcome != "failed", f"{feature.name}: {found.why}"

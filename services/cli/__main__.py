@@ -148,6 +148,9 @@ def verify(
     model: Annotated[
         str | None, typer.Option("--model", help="Default: the first for text, the first for vectors.")
     ] = None,
+    max_tokens: Annotated[
+        int | None, typer.Option("--max-tokens", min=1, help="Of one answer, for small models that talk much.")
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Calls that cost money may be made.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -156,7 +159,7 @@ def verify(
 
     place = _home(home)
     file = surroundings.chosen_config(config, place)
-    results = command.verify(file, place, provider=provider, model=model, agreed=yes)
+    results = command.verify(file, place, provider=provider, model=model, most_tokens=max_tokens, agreed=yes)
     if as_json:
         print(json.dumps(report.to_json(results), indent=2))
     else:

@@ -15,7 +15,8 @@ from services.cli.verify.feature import Feature, verdict
 from services.cli.verify.features import FEATURES
 from services.cli.verify.seen import Seen
 from tests.clients.aimock import Aimock, aimock
-from tests.contract.subjects import CAPABILITIES, GEMINI_CHAT, OPENAI_CHAT, told, vendor, worker
+from tests.contract.subject import CAPABILITIES, told, vendor, worker
+from tests.contract.subjects import GEMINI, OPENAI
 
 pytestmark = [pytest.mark.clients, pytest.mark.slow]
 
@@ -40,9 +41,11 @@ class Vendor:
 
 COMMON = ("text", "stream", "unicode", "cancel", "json-object", "json-schema", "effort", "tools", "tools-parallel")
 VENDORS = (
-    Vendor("openai", "m", "/v1", OPENAI_CHAT, (*COMMON, "tools-result", "usage", "option", "embed", "embed-several")),
+    Vendor(
+        "openai", "m", "/v1", OPENAI["chat"], (*COMMON, "tools-result", "usage", "option", "embed", "embed-several")
+    ),
     # A name whose calls aimock ends with STOP, as the API does; FUNCTION_CALL, its default, is none of the API's words.
-    Vendor("gemini", "gemini-3-flash", "", GEMINI_CHAT, (*COMMON, "tools-result", "reasoning")),
+    Vendor("gemini", "gemini-3-flash", "", GEMINI["chat"], (*COMMON, "tools-result", "reasoning")),
 )
 EACH = pytest.mark.parametrize("counterpart", VENDORS, ids=lambda one: one.kind)
 BY_NAME = {feature.name: feature for feature in FEATURES}

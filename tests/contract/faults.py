@@ -39,6 +39,7 @@ FAULTS = (
     Fault("unfinished", "A stream without a finish reason", ("TRUNCATED",), begun=True),
     Fault("silent", "No first content in time", ("DEADLINE_EXCEEDED",), stage="first_token"),
     Fault("idle", "Silence in the middle", ("DEADLINE_EXCEEDED",), stage="idle", begun=True),
+    Fault("endless", "An answer without end", ("DEADLINE_EXCEEDED",), stage="total", begun=True),
 )
 
 

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from services.cli.verify.feature import Feature
 from services.cli.verify.features import FEATURES
 from tests.contract.faults import FAULTS, Fault
-from tests.contract.subjects import COLUMNS, Subject
+from tests.contract.subject import Subject
+from tests.contract.subjects import COLUMNS
 
 FILE = pathlib.Path(__file__).parents[2] / "docs" / "providers.md"
 _HEAD = """# Providers
@@ -38,6 +39,14 @@ _FAULTS = """
 The test of a cell is `{test}[<provider>-<row>]`.
 """
 
+_EVERYWHERE = """
+## In every column
+
+- `test_the_matrix_claims_what_the_worker_claims`: the first table is what workers announce.
+- `test_a_parameter_that_a_model_does_not_have_is_refused_by_name`, whatever else its provider can do.
+- `test_a_callers_deadline_has_its_stage_and_frees_the_provider`.
+"""
+
 
 def page() -> str:
     """The whole of the page."""
@@ -52,6 +61,7 @@ def page() -> str:
             claimed,
             _FAULTS.format(test="test_what_goes_wrong_has_its_reason"),
             failing,
+            _EVERYWHERE,
             f"\n## Why not\n\n{listed}",
         )
     )

@@ -18,7 +18,8 @@ from services.cli.verify.feature import Feature, unnamed_refusal, verdict
 from services.cli.verify.features import FEATURES
 from tests import fakes
 from tests.contract.faults import FAULTS, Fault, judge
-from tests.contract.subjects import SUBJECTS, Subject, told
+from tests.contract.subject import Subject, told
+from tests.contract.subjects import SUBJECTS
 
 EACH = pytest.mark.parametrize("subject", SUBJECTS, ids=lambda subject: subject.kind)
 
@@ -40,8 +41,8 @@ def address() -> Iterator[str]:
 
 
 @contextlib.asynccontextmanager
-async def client(subject: Subject, address: str) -> AsyncIterator[Client]:
-    async with subject.serving(address), open_channel(address) as channel:
+async def client(subject: Subject, address: str, *, hurry: bool = False) -> AsyncIterator[Client]:
+    async with subject.serving(address, hurry), open_channel(address) as channel:
         yield Client(channel)
 
 
@@ -49,7 +50,7 @@ async def client(subject: Subject, address: str) -> AsyncIterator[Client]:
 async def test_what_is_claimed_holds_and_the_rest_is_refused_by_name(
     subject: Subject, feature: Feature, address: str
 ) -> None:
-    name = subject.embedding_model if feature.embeds else subject.chat_model
+    name = "e" if feature.embeds else "m"
     async with client(subject, address) as asked:
         seen = await asked.seen(feature, name)
     claims = subject.claims(embeds=feature.embeds)
@@ -59,7 +60,7 @@ async def test_what_is_claimed_holds_and_the_rest_is_refused_by_name(
 
 @pytest.mark.parametrize(("subject", "fault"), cells(FAULTS))
 async def test_what_goes_wrong_has_its_reason(subject: Subject, fault: Fault, address: str) -> None:
-    async with client(subject, address) as asked:
+    async with client(subject, address, hurry=bool(fault.stage)) as asked:
         seen = await asked.call(subject.fault(fault.name))
     assert judge(fault, seen, subject.kind) == ""
 
@@ -68,8 +69,8 @@ async def test_what_goes_wrong_has_its_reason(subject: Subject, fault: Fault, ad
 async def test_the_matrix_claims_what_the_worker_claims(subject: Subject, address: str) -> None:
     async with client(subject, address) as asked:
         found = {one.name: set(one.capabilities) for one in await asked.models()}
-    assert found[subject.chat_model] == subject.claims(embeds=False)
-    assert found[subject.embedding_model] == subject.claims(embeds=True)
+    assert found["m"] == subject.claims(embeds=False)
+    assert found["e"] == subject.claims(embeds=True)
 
 
 @EACH
@@ -83,11 +84,13 @@ async def test_a_parameter_that_a_model_does_not_have_is_refused_by_name(subject
 
 
 @EACH
-async def test_the_callers_deadline_is_told_with_its_stage_and_frees_the_provider(
-    subject: Subject, address: str
-) -> None:
+async def test_a_callers_deadline_has_its_stage_and_frees_the_provider(subject: Subject, address: str) -> None:
     spec = subject.fault("silent")
-    async with subject.serving(address), fakes.gateway_session(address) as gateway, open_channel(address) as channel:
+    async with (
+        subject.serving(address, False),
+        fakes.gateway_session(address) as gateway,
+        open_channel(address) as channel,
+    ):
         start = session.StartAttempt(attempt_id="a", spec=spec, time_left=to_duration(0.2))
         await gateway.say(session.SessionCommand(start=start))
         ended = await gateway.outcome("a")

@@ -40,6 +40,7 @@ FAULTS: dict[str, Script] = {
     "unfinished": Script(_HELLO),
     "silent": Script(delay=60),
     "idle": Script(_HELLO, hang=True),
+    "endless": Script(_HELLO * 1000, event_delay=_SECONDS),
 }
 
 

@@ -32,6 +32,7 @@ FAULTS: dict[str, Script] = {
     "unfinished": Script(sse(chunk({"content": "Hello"}))),
     "silent": Script(delay=60),
     "idle": Script(sse(chunk({"content": "Hello"}), done=False), hang=True),
+    "endless": Script(sse(*[chunk({"content": "Hello"})] * 1000), event_delay=_SECONDS),
 }
 
 

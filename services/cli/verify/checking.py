@@ -8,7 +8,6 @@ from hybridinference.inference.v1 import generation_pb2 as generation
 from hybridinference.inference.v1 import model_pb2 as model
 from hybridinference.inference.v1 import worker_status_pb2 as worker_status
 
-from services.cli.problem import Problem
 from services.cli.verify.asking import MOST_TOKENS
 from services.cli.verify.client import Client
 from services.cli.verify.feature import Feature, Verdict, verdict
@@ -45,15 +44,9 @@ class Subject:
 
 
 def chosen(models: Sequence[worker_status.WorkerModel], name: str | None) -> Subject:
-    """The model of that name, else the first that claims text and the first that claims vectors.
-
-    Raises:
-        Problem: there is none of that name.
-    """
+    """The model of that name, else the first that claims text and the first that claims vectors."""
     if name is not None:
         models = [one for one in models if one.name == name]
-        if not models:
-            raise Problem(f"no model `{name}`; `hybrid check-config` shows what each provider serves", code=2)
     chat = next((one for one in models if model.CAPABILITY_CHAT in one.capabilities), None)
     vectors = next((one for one in models if model.CAPABILITY_EMBEDDINGS in one.capabilities), None)
     return Subject(chat, vectors)

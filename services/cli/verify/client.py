@@ -21,10 +21,11 @@ _FREE_SECONDS = 1.0
 
 
 class Client:
-    """Calls of one worker."""
+    """Calls of one worker. With `most_tokens` no answer is longer, whatever a feature allows."""
 
-    def __init__(self, channel: grpc.aio.Channel) -> None:
+    def __init__(self, channel: grpc.aio.Channel, *, most_tokens: int | None = None) -> None:
         self._stub = worker_grpc.WorkerServiceStub(channel)
+        self._most_tokens = most_tokens
 
     async def models(self) -> Sequence[worker_status.WorkerModel]:
         """What it serves, and claims of it.
@@ -39,7 +40,10 @@ class Client:
         """Make the calls of a feature, up to the first that fails."""
         seen: list[Seen] = []
         for build in feature.turns:
-            seen.append(await self.call(build(model, seen), leaves=feature.leaves))
+            spec = build(model, seen)
+            if self._most_tokens is not None and isinstance(spec, generation.GenerationSpec):
+                spec.max_output_tokens = min(spec.max_output_tokens, self._most_tokens)
+            seen.append(await self.call(spec, leaves=feature.leaves))
             if seen[-1].failure is not None:
                 break
         return seen

@@ -29,6 +29,7 @@ def verify(
     *,
     provider: str | None,
     model: str | None,
+    most_tokens: int | None,
     agreed: bool,
 ) -> list[Result]:
     """Ask every provider of the configuration, or the one that is named, for every feature.
@@ -38,6 +39,7 @@ def verify(
         home: what relative directories in it are meant from.
         provider: the one to ask; None is all of them.
         model: the one to ask for; None is the first that claims text and the first that claims vectors.
+        most_tokens: of an answer; None leaves it to each feature.
         agreed: whether calls that cost money may be made.
 
     Raises:
@@ -47,17 +49,23 @@ def verify(
     if file == surroundings.LOCAL:
         surroundings.require_model(environment)
     config = load(file, environment)
-    kinds = {name: config.providers[name].kind for name in _named(config, provider, agreed=agreed)}
+    kinds = {name: config.providers[name].kind for name in _named(config, provider, model, agreed=agreed)}
     try:
-        return asyncio.run(_verify(file, home, kinds, model, environment))
+        return asyncio.run(_verify(file, home, kinds, model, most_tokens, environment))
     except asyncio.CancelledError:
         raise KeyboardInterrupt from None  # what being asked to end is for every command
 
 
-def _named(config: MeshConfig, provider: str | None, *, agreed: bool) -> Sequence[str]:
+def _named(config: MeshConfig, provider: str | None, model: str | None, *, agreed: bool) -> Sequence[str]:
+    """The providers to ask."""
     if provider is not None and provider not in config.providers:
         raise Problem(f"no provider `{provider}`; there are: {', '.join(config.providers)}", code=2)
     names = [provider] if provider else list(config.providers)
+    if model is not None:
+        names = [name for name in names if model in config.providers[name].model_names]
+        if not names:
+            who = provider or "any provider"
+            raise Problem(f"no model `{model}` at {who}; `hybrid check-config` shows what each one serves", code=2)
     dear = [name for name in names if costs(config.providers[name])]
     if dear and not agreed:
         raise Problem(
@@ -81,6 +89,7 @@ async def _verify(
     home: Home,
     kinds: Mapping[str, str],
     model: str | None,
+    most_tokens: int | None,
     environment: Mapping[str, str],
 ) -> list[Result]:
     results: list[Result] = []
@@ -91,7 +100,7 @@ async def _verify(
                 lone_worker(file, name, environment, base=home.path) as address,
                 open_channel(address) as channel,
             ):
-                client = Client(channel)
+                client = Client(channel, most_tokens=most_tokens)
                 subject = chosen(await client.models(), model)
                 async with contextlib.aclosing(checked(client, name, kind, subject)) as found:
                     async for result in found:

@@ -18,6 +18,9 @@ from services.cli.problem import Problem
 from services.cli.process import Process, StartFailed
 from services.cli.up import load
 
+# What is a path where it exists; a model may be a name on a hub as well.
+_PATHS = ("model", "chat_template", "path")
+
 
 @contextlib.asynccontextmanager
 async def lone_worker(
@@ -91,14 +94,22 @@ def alone(text: str, provider: str, address: str, *, model: str, base: pathlib.P
     settings = _member(_member(top, "providers"), provider)
     settings.value = [(name, value) for name, value in settings.value if name.value != "workers"]
     settings.value.append((_scalar("workers"), _sequence(_scalar(address))))
-    for name, value in settings.value:
-        if name.value == "model" and (base / value.value).exists():
-            value.value = str(base / value.value)
+    _root(settings, base)
     route = _mapping(provider=_scalar(provider), model=_scalar(model))
     models = _sequence(_mapping(name=_scalar("verified"), routes=_sequence(route)))
     providers = yaml.MappingNode("tag:yaml.org,2002:map", [(_scalar(provider), settings)])
     alone: str = yaml.serialize(_mapping(providers=providers, models=models), Dumper=yaml.SafeDumper)
     return alone
+
+
+def _root(node: yaml.Node, base: pathlib.Path) -> None:
+    """Make the relative paths of models, templates and adapters absolute."""
+    if not isinstance(node, yaml.MappingNode):
+        return
+    for name, value in node.value:
+        if isinstance(value, yaml.ScalarNode) and name.value in _PATHS and (base / value.value).exists():
+            value.value = str(base / value.value)
+        _root(value, base)
 
 
 def _member(node: yaml.Node, name: str) -> yaml.MappingNode:
