@@ -15,7 +15,6 @@ from services.workers.vendor.upstream import Upstream, beginning, close, media_t
 
 _ERROR_BYTES = 64 << 10
 
-
 # Hears the headers of every answer.
 Heard = Callable[[Mapping[str, str]], None]
 
