@@ -112,6 +112,29 @@ def test_a_required_call_streams_through_the_mesh(running: Mesh) -> None:
     assert finish == "tool_calls"
 
 
+async def test_a_client_that_leaves_a_stream_of_calls_frees_the_engine_within_a_second(running: Mesh) -> None:
+    async with worker_of(running, "chat-0") as stub, running.async_client() as client:
+
+        async def busy(expected: bool) -> bool:
+            report = await report_of(stub)
+            return bool(report.running + report.waiting) is expected
+
+        stream = await client.chat.completions.create(
+            model="chat",
+            messages=QUESTION,
+            tools=TOOLS,
+            tool_choice="required",
+            max_tokens=1500,
+            stream=True,
+            extra_body={"min_tokens": 1400},
+        )
+        await anext(aiter(stream))
+        await until(lambda: busy(True), seconds=5)
+        await stream.close()
+        took = await until(lambda: busy(False), seconds=1)
+    print(f"engine free {took * 1e3:.0f} ms after the client left")
+
+
 def test_the_tool_that_is_named_is_called_and_its_result_is_read(running: Mesh) -> None:
     choice = {"type": "function", "function": {"name": "find_hotel"}}
     answer = running.client.chat.completions.create(
