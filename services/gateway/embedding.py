@@ -1,7 +1,8 @@
 """An embedding from ask to outcome: its vectors, from whichever worker serves it."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterable
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -24,7 +25,7 @@ _DETAILS = "grpc-status-details-bin"
 
 
 class Embedding(Undertaking):
-    """One accepted request. Its `vectors` must be awaited: that is when it is recorded."""
+    """One accepted request. Its `vectors` must be entered: it is recorded when they are left."""
 
     def __init__(
         self, entry: Entry, placements: Placements, channels: Channels, recorder: Recorder, left: Callable[[], None]
@@ -32,26 +33,30 @@ class Embedding(Undertaking):
         super().__init__(entry, placements, recorder, left)
         self._channels = channels
 
-    async def vectors(self) -> worker.EmbedResponse:
-        """The vectors, one for each input.
+    @contextlib.asynccontextmanager
+    async def vectors(self) -> AsyncIterator[worker.EmbedResponse]:
+        """The vectors, one for each input. Until the context ends, with their passing on, the request is under way.
 
         Raises:
             Failure: why there are none.
         """
         with self._recorded():
-            placed = await self._place()
-            while True:
-                run = self._begin(placed)
-                try:
-                    with self._reported(run):
-                        await self._wait(to_seconds(placed.delay))
-                        answer = await self._ask(run)
-                        self._commit(run)
-                        self._finish(run, answer.usage)
-                        self._entry.provider_model = answer.provider_model
-                    return answer
-                except Failure as failure:
-                    placed = await self._elsewhere(run, failure)
+            yield await self._served()
+
+    async def _served(self) -> worker.EmbedResponse:
+        placed = await self._place()
+        while True:
+            run = self._begin(placed)
+            try:
+                with self._reported(run):
+                    await self._wait(to_seconds(placed.delay))
+                    answer = await self._ask(run)
+                    self._commit(run)
+                    self._finish(run, answer.usage)
+                    self._entry.provider_model = answer.provider_model
+                return answer
+            except Failure as failure:
+                placed = await self._elsewhere(run, failure)
 
     async def _ask(self, run: Run) -> worker.EmbedResponse:
         """Ask the worker. Leaving early, for whatever reason, ends the work there."""

@@ -68,24 +68,30 @@ def place(
     )
 
 
+def _served(worker: fleet.FleetWorker, route: fleet.FleetRoute) -> Collection[int] | None:
+    """What the worker can do with the route's model; None where it has not said."""
+    return next((one.capabilities for one in worker.status.models if one.name == route.provider_model), None)
+
+
 def _lacks(worker: fleet.FleetWorker, route: fleet.FleetRoute, wanted: Collection[int]) -> Collection[int]:
-    """What rules the route out; nothing where nothing is known of it: let the worker refuse by itself."""
+    """What rules the route out; nothing where nothing is known of the worker: let it refuse by itself."""
     if not worker.status.models:
         return ()
-    served = next((set(one.capabilities) for one in worker.status.models if one.name == route.provider_model), set())
+    served = _served(worker, route) or ()
     return [need for need in wanted if need not in served and not (route.drop_unsupported and need in DROPPABLE)]
 
 
 def _drops(worker: fleet.FleetWorker, route: fleet.FleetRoute, wanted: Collection[int]) -> bool:
     """Whether something would be left out."""
-    served = (set(one.capabilities) for one in worker.status.models if one.name == route.provider_model)
-    return not next(served, set(wanted)).issuperset(wanted)
+    served = _served(worker, route)
+    return served is not None and not set(wanted).issubset(served)
 
 
 def _refusal(ask: placement.PlacementAsk, routes: Sequence[Way]) -> Failure:
     """Why none of the routes can be taken: none can do it, or none is well."""
     lacking = [_lacks(worker, route, ask.capabilities) for worker, route in routes]
-    if lacking and all(lacking):
+    known = all(_served(worker, route) is not None for worker, route in routes)
+    if lacking and known and all(lacking):
         culprit = max(ask.capabilities, key=lambda need: sum(need in lacks for lacks in lacking))
         providers = ", ".join(sorted({worker.provider for worker, _ in routes}))
         return unsupported(culprit, "", name=ask.model, provider=providers)

@@ -10,7 +10,7 @@ class Fold:
     """Takes events in order; `whole` is what they amount to."""
 
     def __init__(self) -> None:
-        self._provider_model = ""
+        self._started = generation.Started()
         self._finished = generation.Finished()
         self._choices: dict[int, _Choice] = {}
 
@@ -22,14 +22,15 @@ class Fold:
                 choice = self._choices.setdefault(event.delta.choice, _Choice())
                 choice.take(event.delta)
             elif kind == "started":
-                self._provider_model = event.started.provider_model
+                self._started = event.started
             elif kind == "finished":
                 self._finished = event.finished
 
     def whole(self) -> gateway.GenerateResponse:
         """The generation so far."""
         response = gateway.GenerateResponse(
-            provider_model=self._provider_model,
+            provider_model=self._started.provider_model,
+            dropped_fields=self._started.dropped_fields,
             usage=self._finished.usage,
             fingerprint=self._finished.fingerprint,
         )

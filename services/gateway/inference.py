@@ -8,11 +8,9 @@ from typing import Any
 import grpc
 from hybridinference.gateway.v1 import inference_service_pb2 as gateway
 from hybridinference.gateway.v1 import inference_service_pb2_grpc as gateway_grpc
-from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hybridinference.inference.v1 import generation_pb2 as generation
 
 from services.chassis.deadline import to_duration
-from services.chassis.failure import Failure
 from services.gateway.arrival import Arrival
 from services.gateway.coalesce import coalesce
 from services.gateway.fold import Fold
@@ -66,20 +64,16 @@ class InferenceServicer(gateway_grpc.InferenceServiceServicer):
     async def Embed(self, request: gateway.EmbedRequest, context: Context) -> gateway.EmbedResponse:
         arrival = self._arrival(context)
         running = self._relay.embed(arrival.call(request.spec, api="inference", streamed=False))
-        answer = await running.vectors()
-        if arrival.transcoded and answer.ByteSize() > _LARGEST_TRANSCODED_BYTES:
-            raise Failure(
-                reasons.ERROR_REASON_REQUEST_TOO_LARGE,
-                "The vectors are too large for JSON; ask for fewer inputs at once, or by gRPC or /v1/embeddings.",
-                field="inputs",
-                limit_bytes=str(_LARGEST_TRANSCODED_BYTES),
+        async with running.vectors() as answer:
+            if arrival.transcoded and answer.ByteSize() > _LARGEST_TRANSCODED_BYTES:
+                # No reason that clients try again on: the vectors would be made each time.
+                raise invalid("inputs", "are too many for JSON; send fewer at once, or use gRPC or /v1/embeddings")
+            return gateway.EmbedResponse(
+                generation_id=running.id,
+                embeddings=answer.embeddings,
+                usage=answer.usage,
+                provider_model=answer.provider_model,
             )
-        return gateway.EmbedResponse(
-            generation_id=running.id,
-            embeddings=answer.embeddings,
-            usage=answer.usage,
-            provider_model=answer.provider_model,
-        )
 
     async def ListModels(self, request: gateway.ListModelsRequest, context: Context) -> gateway.ListModelsResponse:
         size = request.page_size or _DEFAULT_PAGE

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import grpc
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hybridinference.inference.v1 import generation_pb2 as generation
 from hybridinference.inference.v1 import provider_try_pb2 as provider_try
@@ -27,6 +28,8 @@ _FINAL = (
     reasons.ERROR_REASON_DEADLINE_EXCEEDED,
     reasons.ERROR_REASON_STREAM_INTERRUPTED,
 )
+# How a reader leaves: the last is a write that nobody takes, ahead of the cancellation.
+_LEFT = (asyncio.CancelledError, GeneratorExit, grpc.aio.InternalError)
 # What is recorded of a request that a fault of ours ended; never raised.
 _CRASHED = Failure(reasons.ERROR_REASON_INTERNAL, "The gateway failed to handle the request.")
 
@@ -80,7 +83,7 @@ class Undertaking:
         except Failure as why:
             failure = why
             raise
-        except (asyncio.CancelledError, GeneratorExit):
+        except _LEFT:
             failure = self._why_left(finished=self._finished)
             raise
         finally:
@@ -129,7 +132,7 @@ class Undertaking:
         except Failure as why:
             failure = _interrupted(why) if self._committed else why
             raise failure from why
-        except (asyncio.CancelledError, GeneratorExit):
+        except _LEFT:
             failure = self._why_left(finished=run.finished)
             raise
         finally:

@@ -2,10 +2,8 @@
 
 import asyncio
 import contextlib
-import re
-import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import httpx2
@@ -16,14 +14,8 @@ from hybridinference.inference.v1 import generation_pb2 as generation
 from services.chassis.failure import Failure
 from services.config.provider import Fetch
 from services.workers.addresses import is_public
-
-# The addresses of a host, given with a port.
-Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
-
-_LONGEST_URL = 8192
-# Only what a name may consist of: a reader that sees another host in it than we do has nothing to go by.
-_HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:]*:[0-9a-f:.]*")
-_PORTS = {"http": 80, "https": 443}
+from services.workers.lookups import Lookups, Resolve, open_lookups, resolve
+from services.workers.urls import PORTS, host_of, matches, read
 
 
 class _Wanted(NamedTuple):
@@ -42,12 +34,6 @@ class _Fetched(NamedTuple):
     media_type: str
 
 
-async def resolve(host: str, port: int) -> list[str]:
-    """What the system knows of a host."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(address[0]) for *_, address in found))
-
-
 @contextlib.asynccontextmanager
 async def open_fetcher(
     config: Fetch, *, resolving: Resolve = resolve, trust: ssl.SSLContext | None = None
@@ -56,8 +42,11 @@ async def open_fetcher(
     # The transport alone: a client would follow redirects, keep cookies, and ask the environment for proxies. No
     # connection is kept either, since it might serve another host of the same address.
     limits = httpx2.Limits(max_connections=None, max_keepalive_connections=0)
-    async with httpx2.AsyncHTTPTransport(verify=trust or True, trust_env=False, limits=limits) as transport:
-        yield Fetcher(config, transport, resolving)
+    async with (
+        httpx2.AsyncHTTPTransport(verify=trust or True, trust_env=False, limits=limits) as transport,
+        open_lookups(resolving) as lookups,
+    ):
+        yield Fetcher(config, transport, lookups)
 
 
 class Fetcher:
@@ -67,10 +56,10 @@ class Fetcher:
     might give another answer. The certificate is checked for the host, not for the address.
     """
 
-    def __init__(self, config: Fetch, transport: httpx2.AsyncHTTPTransport, resolving: Resolve) -> None:
+    def __init__(self, config: Fetch, transport: httpx2.AsyncHTTPTransport, lookups: Lookups) -> None:
         self._config = config
         self._transport = transport
-        self._resolve = resolving
+        self._lookups = lookups
 
     async def filled(self, spec: generation.GenerationSpec) -> generation.GenerationSpec:
         """The spec with bytes in place of addresses; itself where it has none.
@@ -101,7 +90,7 @@ class Fetcher:
                 if content is None or not content.url[:8].lower().startswith(("http://", "https://")):
                     continue
                 path = f"messages[{number}].parts[{place}]"
-                if not _matches(_host(_parsed(content.url, path)), self._config.leave_hosts):
+                if not matches(host_of(_parsed(content.url, path)), self._config.leave_hosts):
                     yield _Wanted(path, content)
 
     async def _all(self, wanted: Sequence[_Wanted]) -> list[_Fetched]:
@@ -136,7 +125,7 @@ class Fetcher:
         url = _parsed(text, path)
         if url.scheme != "https" and not self._config.allow_http:
             raise _refusal(path, "only https addresses are")
-        if self._config.allow_hosts and not _matches(_host(url), self._config.allow_hosts):
+        if self._config.allow_hosts and not matches(host_of(url), self._config.allow_hosts):
             raise _refusal(path, "its host is not among those that are allowed")
         return url
 
@@ -146,10 +135,7 @@ class Fetcher:
         Raises:
             Failure: in the same words for a host that is not there and one that is not public, lest they be told apart.
         """
-        try:
-            addresses = await self._resolve(_host(url), url.port or _PORTS[url.scheme])
-        except (OSError, UnicodeError):
-            addresses = ()
+        addresses = await self._lookups.addresses(host_of(url), url.port or PORTS[url.scheme])
         if addresses and (self._config.allow_private or all(map(is_public, addresses))):
             return addresses
         raise _refusal(path, "its host has no public address")
@@ -191,32 +177,17 @@ class Fetcher:
 
 
 def _parsed(text: str, path: str) -> httpx2.URL:
-    """An address, read once: what is checked is what is asked.
-
-    Raises:
-        Failure: SPEC_INVALID, where two readers might see different hosts in it.
-    """
-    plain = len(text) <= _LONGEST_URL and text.isprintable() and not set(text) & set("\\ ")
     try:
-        url = httpx2.URL(text) if plain else None
-    except (httpx2.InvalidURL, ValueError):
-        url = None
-    if url is None or url.userinfo or url.scheme not in _PORTS or not _HOST.fullmatch(_host(url)):
-        raise _refusal(path, "its address cannot be read")
-    return url
-
-
-def _host(url: httpx2.URL) -> str:
-    return url.raw_host.decode("ascii").lower().rstrip(".")
+        return read(text)
+    except ValueError:
+        raise _refusal(path, "its address cannot be read") from None
 
 
 def _request(url: httpx2.URL, address: str, headers: Mapping[str, str]) -> httpx2.Request:
     """To an address, but for the host: by name in the header, and in the certificate."""
-    return httpx2.Request("GET", url.copy_with(host=address), headers=headers, extensions={"sni_hostname": _host(url)})
-
-
-def _matches(host: str, patterns: Sequence[str]) -> bool:
-    return any(host.endswith(one[1:]) if one.startswith("*.") else host == one for one in patterns)
+    return httpx2.Request(
+        "GET", url.copy_with(host=address), headers=headers, extensions={"sni_hostname": host_of(url)}
+    )
 
 
 def _refusal(path: str, why: str) -> Failure:

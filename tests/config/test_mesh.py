@@ -150,3 +150,19 @@ def test_a_bad_vendor_is_told_without_its_keys(old: str, new: str, tmp_path: pat
     told = str(caught.value)
     assert "mesh.yaml:3: `providers.vendor" in told
     assert "canary" not in told
+
+
+@pytest.mark.parametrize(
+    ("settings", "missing"),
+    [
+        ("models: [a], capabilities: [chat, logit_bias]", "logit_bias"),
+        ("models: [{name: a, capabilities: [embeddings, token_inputs]}]", "token_inputs"),
+        ("models: [a], capabilities: [provider_options]", "provider_options"),
+    ],
+)
+def test_gemini_cannot_be_said_to_have_what_its_api_has_not(
+    settings: str, missing: str, tmp_path: pathlib.Path
+) -> None:
+    config = VENDOR.replace("openai", "gemini").replace("models: [a, b]", settings).replace("model: b", "model: a")
+    with pytest.raises(ConfigError, match=f"the Gemini API has no `{missing}`"):
+        read(config, tmp_path, KEY="k")

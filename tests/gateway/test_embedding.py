@@ -2,9 +2,11 @@
 
 import asyncio
 import pathlib
+import random
 import tempfile
 from collections.abc import AsyncIterator
 
+import grpc
 import pytest
 from hybridinference.gateway.v1 import ledger_pb2 as ledger
 from hybridinference.inference.v1 import embedding_pb2 as embedding
@@ -12,8 +14,10 @@ from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hybridinference.inference.v1 import generation_pb2 as generation
 from hybridinference.inference.v1 import model_pb2 as model
 from hybridinference.inference.v1 import provider_try_pb2 as provider_try
+from hybridinference.worker.v1 import worker_service_pb2 as worker
 
 from services.chassis.failure import Failure
+from services.gateway.embedding import Embedding
 from services.gateway.fallback import STRATEGY
 from services.workers.provider import AttemptContext, Embedded
 from tests.fakes import EmbedScript, eventually
@@ -72,14 +76,19 @@ async def two() -> AsyncIterator[Scene]:
             yield made
 
 
+async def vectors(running: Embedding) -> worker.EmbedResponse:
+    async with running.vectors() as answer:
+        return answer
+
+
 async def refused(running: Scene, script: str, **options: float) -> Failure:
     with pytest.raises(Failure) as caught:
-        await running.embed(script, **options).vectors()
+        await vectors(running.embed(script, **options))
     return caught.value
 
 
 async def test_vectors_are_relayed_and_recorded_once(two: Scene) -> None:
-    answer = await two.embed("served").vectors()
+    answer = await vectors(two.embed("served"))
     assert [list(vector.values) for vector in answer.embeddings] == [[0.5, 1.0]]
     request = two.request
     assert (request.operation, request.outcome) == ("embeddings", ledger.OUTCOME_SUCCESS)
@@ -92,14 +101,14 @@ async def test_vectors_are_relayed_and_recorded_once(two: Scene) -> None:
 
 
 async def test_the_router_is_asked_for_what_the_inputs_need(two: Scene) -> None:
-    await two.embed("", "x" * 400, "y" * 40).vectors()
+    await vectors(two.embed("", "x" * 400, "y" * 40))
     (ask,) = two.router.said("ask")
     assert list(ask.capabilities) == [model.CAPABILITY_EMBEDDINGS]
     assert (ask.model, ask.input_tokens, ask.max_output_tokens) == ("scripted", 110, 0)
 
 
 async def test_a_failure_is_tried_elsewhere_unseen_and_its_tries_are_recorded(two: Scene) -> None:
-    assert (await two.embed("broken").vectors()).provider_model == "at-the-provider"
+    assert (await vectors(two.embed("broken"))).provider_model == "at-the-provider"
     assert [attempt.worker for attempt in two.attempts] == ["w0", "w1"]
     assert [attempt.error_reason for attempt in two.attempts] == ["PROVIDER_UNAVAILABLE", ""]
     assert [list(attempt.tries) for attempt in two.attempts] == [[TRY], [TRY]]
@@ -113,7 +122,7 @@ async def test_when_nobody_is_left_the_last_failure_is_told_with_when_to_come_ba
 
 
 async def test_a_worker_lost_meanwhile_is_replaced(two: Scene) -> None:
-    running = asyncio.create_task(two.embed("hangs").vectors())
+    running = asyncio.create_task(vectors(two.embed("hangs")))
     await eventually(lambda: two.providers[0].running == 1, seconds=2)
     await two.stop_worker(0)
     assert (await running).provider_model == "at-the-provider"
@@ -121,7 +130,7 @@ async def test_a_worker_lost_meanwhile_is_replaced(two: Scene) -> None:
 
 
 async def test_leaving_ends_the_work_at_the_worker(two: Scene) -> None:
-    running = asyncio.create_task(two.embed("hangs").vectors())
+    running = asyncio.create_task(vectors(two.embed("hangs")))
     await eventually(lambda: two.providers[0].running == 1, seconds=2)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -129,6 +138,24 @@ async def test_leaving_ends_the_work_at_the_worker(two: Scene) -> None:
     await eventually(lambda: two.providers[0].closed == ["hangs"], seconds=1)
     assert two.request.outcome == ledger.OUTCOME_CANCELLED
     await eventually(lambda: not two.placements._leases and len(two.router.said("outcome")) == 1, seconds=1)
+
+
+async def test_whenever_callers_leave_nothing_stays_behind(two: Scene) -> None:
+    moments = random.Random(1)
+    for _ in range(200):
+        running = asyncio.create_task(vectors(two.embed("hangs")))
+        await asyncio.sleep(moments.choice((0, 0, moments.uniform(0, 0.004))))
+        running.cancel()
+        await asyncio.wait([running])
+    await eventually(lambda: two.providers[0].running == 0 and not two.placements._leases, seconds=2)
+    assert {record.request.outcome for record in two.book.records} <= {ledger.OUTCOME_CANCELLED}
+    placed = {command.attempt_id for record in two.book.records for command in record.attempts}
+
+    def given_back() -> bool:
+        return placed <= {outcome.attempt_id for outcome in two.router.said("outcome")}
+
+    await eventually(given_back, seconds=2)
+    assert two.relay._room == 100
 
 
 async def test_a_passed_deadline_is_told_and_ends_the_work(two: Scene) -> None:
@@ -140,12 +167,12 @@ async def test_a_passed_deadline_is_told_and_ends_the_work(two: Scene) -> None:
 
 
 async def test_an_input_without_a_vector_is_tried_elsewhere(two: Scene) -> None:
-    await two.embed("empty").vectors()
+    await vectors(two.embed("empty"))
     assert [attempt.error_reason for attempt in two.attempts] == ["PROVIDER_MALFORMED", ""]
 
 
 async def test_as_many_vectors_as_may_be_asked_for_fit_into_one_answer(two: Scene) -> None:
-    answer = await two.embed("large", *["x"] * 2048).vectors()
+    answer = await vectors(two.embed("large", *["x"] * 2048))
     assert len(answer.embeddings) == 2048
     assert answer.ByteSize() > 25_000_000
 
@@ -158,22 +185,44 @@ async def test_vectors_too_large_for_one_answer_are_refused_by_name(two: Scene) 
 async def test_without_a_router_the_gateway_places_by_itself(two: Scene) -> None:
     await two.stop_router()
     await eventually(lambda: not two.placements.connected.is_set(), seconds=2)
-    await two.embed().vectors()
+    await vectors(two.embed())
     assert two.attempts[0].strategy == STRATEGY
 
 
 async def test_a_worker_that_comes_back_is_asked_at_once(two: Scene) -> None:
-    await two.embed("served").vectors()
+    await vectors(two.embed("served"))
     await two.stop_worker(0)
-    await two.embed("broken").vectors()
+    await vectors(two.embed("broken"))
     assert two.book.records[-1].attempts[0].error_reason == "WORKER_LOST"
     await two.start_worker(0)
-    await two.embed("served").vectors()
+    await vectors(two.embed("served"))
     assert [attempt.worker for attempt in two.book.records[-1].attempts] == ["w0"]
+
+
+async def test_a_request_is_under_way_until_its_vectors_are_passed_on(two: Scene) -> None:
+    room = two.relay._room
+    async with two.embed().vectors():
+        assert two.relay._room == room - 1
+        assert not two.book.records
+    assert (two.relay._room, two.request.outcome) == (room, ledger.OUTCOME_SUCCESS)
+
+
+async def test_a_caller_that_leaves_with_the_vectors_at_hand_was_served(two: Scene) -> None:
+    with pytest.raises(grpc.aio.InternalError):
+        async with two.embed().vectors():
+            raise grpc.aio.InternalError("a write that nobody takes")
+    assert two.request.outcome == ledger.OUTCOME_SUCCESS
+
+
+async def test_vectors_that_cannot_be_passed_on_are_recorded_as_the_failure_they_are(two: Scene) -> None:
+    with pytest.raises(Failure):
+        async with two.embed().vectors():
+            raise Failure(reasons.ERROR_REASON_PROVIDER_MALFORMED, "not all numbers")
+    assert two.request.error_reason == "PROVIDER_MALFORMED"
 
 
 async def test_room_is_given_back(two: Scene) -> None:
     room = two.relay._room
-    await two.embed().vectors()
+    await vectors(two.embed())
     await refused(two, "broken_both")
     assert two.relay._room == room

@@ -18,7 +18,7 @@ from services.chassis.failure import Failure
 from services.gateway.fold import Fold
 from services.workers.provider import AttemptContext, Embedded
 from tests.fakes import Events, delta, eventually, finished, saying, spec, started
-from tests.gateway.faces import Faces, faces
+from tests.gateway.faces import TENANTS, Faces, faces
 from tests.gateway.test_face import TWO
 
 
@@ -119,6 +119,21 @@ async def test_a_page_that_is_too_large_is_refused(served: Faces) -> None:
     assert status.from_rpc_error(caught.value).metadata["field"] == "page_size"
 
 
+async def test_a_worker_is_told_a_mark_of_the_caller_and_not_the_credential(served: Faces) -> None:
+    request = gateway.GenerateRequest(spec=spec("whole"))
+    await served.inference.Generate(request, metadata=[("authorization", "Bearer x")])
+    (context,) = served.scene.providers[0].contexts
+    assert context.tenant == TENANTS.mark("Bearer x", "whole")
+    assert "Bearer" not in context.tenant
+
+
+async def test_a_whole_answer_says_what_was_left_out(served: Faces) -> None:
+    served.scene.router.drop_unsupported = True
+    request = gateway.GenerateRequest(spec=spec("whole"))
+    request.spec.sampling.seed = 1
+    assert list((await served.inference.Generate(request)).dropped_fields) == ["sampling.seed"]
+
+
 async def test_vectors_come_with_the_id_of_their_row(served: Faces) -> None:
     request = gateway.EmbedRequest()
     request.spec.model = "scripted"
@@ -140,7 +155,7 @@ async def test_vectors_too_large_for_json_are_refused_where_json_was_asked_for(s
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await served.inference.Embed(request, metadata=[("x-envoy-original-path", "/api/v1/embed")])
     failure = status.from_rpc_error(caught.value)
-    assert (failure.reason_name, failure.metadata["field"]) == ("REQUEST_TOO_LARGE", "inputs")
+    assert (failure.reason_name, failure.metadata["field"]) == ("SPEC_INVALID", "inputs")
 
 
 async def test_a_batch_is_joined_for_the_client(served: Faces) -> None:

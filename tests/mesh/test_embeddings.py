@@ -5,6 +5,9 @@ import asyncio
 import base64
 import contextlib
 import json
+import pathlib
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import grpc
@@ -72,13 +75,14 @@ def test_token_ids_and_dimensions_are_passed_on(running: Mesh) -> None:
 
 
 def test_as_much_as_may_be_asked_for_comes_whole(running: Mesh) -> None:
-    many = running.client.embeddings.create(model="echo", input=["x"] * 2048, dimensions=1024)
-    assert len(many.data) == 2048
-    assert {len(item.embedding) for item in many.data} == {1024}
-    floats = running.client.embeddings.create(
-        model="echo", input=["x"] * 1024, dimensions=2048, encoding_format="float"
-    )
-    assert sum(len(item.embedding) for item in floats.data) == 1 << 21
+    many = {"model": "echo", "input": ["x"] * 2048, "dimensions": 3072, "encoding_format": "base64"}
+    answer = httpx2.post(f"{running.base_url}/embeddings", json=many, timeout=30).json()
+    assert [item["index"] for item in answer["data"]] == list(range(2048))
+    assert {len(base64.b64decode(item["embedding"])) for item in answer["data"]} == {4 * 3072}
+    half = {"model": "echo", "input": ["x"] * 1024, "dimensions": 2048, "encoding_format": "float"}
+    floats = httpx2.post(f"{running.base_url}/embeddings", json=half, timeout=30)
+    assert len(floats.content) > 32 << 20, "no limit of the edge was met"
+    assert {len(item["embedding"]) for item in floats.json()["data"]} == {2048}
 
 
 @pytest.mark.parametrize(
@@ -130,6 +134,32 @@ def test_json_of_the_typed_face(running: Mesh) -> None:
     assert (row["input_tokens"], row["output_tokens"], row["provider"], row["attempts"]) == (3, 0, "echo", 1)
     wrong = httpx2.post(url, json={"spec": {"model": "echo"}})
     assert (wrong.status_code, "`inputs`" in wrong.json()["message"]) == (400, True)
+
+
+def test_json_of_the_typed_face_is_refused_before_the_edge_would_choke_on_it(running: Mesh) -> None:
+    def embed(inputs: int) -> httpx2.Response:
+        asked = {"spec": {"model": "echo", "inputs": [{"text": "x"}] * inputs, "dimensions": 4096}}
+        return httpx2.post(f"http://127.0.0.1:{running.port}/api/v1/embed", json=asked, timeout=30)
+
+    largest = embed(510)
+    assert (largest.status_code, len(largest.json()["embeddings"])) == (200, 510)
+    beyond = embed(520)
+    assert (beyond.status_code, "too many for JSON" in beyond.json()["message"]) == (400, True)
+
+
+def test_grpcurl_embeds(running: Mesh) -> None:
+    asked = json.dumps({"spec": {"model": "echo", "inputs": [{"text": "one"}], "dimensions": 3}})
+    address, method = f"127.0.0.1:{running.port}", "hybridinference.gateway.v1.InferenceService/Embed"
+    grpcurl = pathlib.Path(sys.executable).with_name("grpcurl")
+    done = subprocess.run(
+        [str(grpcurl), "-plaintext", "-d", asked, address, method],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(json.loads(done.stdout)["embeddings"][0]["values"]) == 3
 
 
 async def test_grpc_tells_models_that_embed_and_embeds(running: Mesh) -> None:

@@ -295,7 +295,7 @@ def test_each_class_of_error_raises_its_own(
     ("more", "param"),
     [
         ({"logit_bias": {"1": 1}}, "logit_bias"),
-        ({"extra_body": {"min_p": 0.1}}, ""),
+        ({"extra_body": {"min_p": 0.1}}, "min_p"),
         ({"seed": 1 << 40}, "seed"),
     ],
 )

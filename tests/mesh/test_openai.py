@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -27,17 +28,18 @@ from tests.vendors.openai_server import (
 
 pytestmark = [pytest.mark.slow, pytest.mark.edge]
 
-KEYS = ("sk-canary-bad-aaaaaaaa", "sk-canary-good-bbbbbbb")
+KEYS = ("sk-canary-bad-aaaaaaaa", "sk-canary-good-bbbbbbb", "sk-canary-good-ccccccc")
 CONFIG = """
 gateway: {{drain_seconds: 2}}
 log: {{level: debug}}
-router: {{retry: {{max_attempts: 1}}, breaker: {{consecutive_failures: 1000}}}}
+router: {{breaker: {{consecutive_failures: 1000}}}}
 providers:
   vendor:
     kind: openai
     base_url: {url}
     api_keys: [{keys}]
     models: [big]
+    fetch: {{allow_http: true, allow_private: true}}
     drain_seconds: 2
 models:
   - name: chat
@@ -77,8 +79,12 @@ ANSWERS: dict[str, Script] = {
 
 
 def answer(asked: Asked) -> Script:
+    if asked.path == "/v1/picture.png":
+        return Script(b"\x01\x02", headers={"content-type": "image/png"}, chunked=False)
     if asked.key == KEYS[0]:
         return failing(401, error(f"Incorrect API key provided: {KEYS[0]}"))
+    if asked.path == "/v1/page.html":
+        return Script(b"<html>", headers={"content-type": "text/html"}, chunked=False)
     content = asked.body["messages"][-1]["content"]
     return ANSWERS[content if isinstance(content, str) else content[0]["text"]]
 
@@ -182,6 +188,18 @@ def test_a_schema_a_picture_and_a_history_with_tools_reach_the_vendor_as_they_we
     assert fake.asked[-1].body["messages"] == messages
 
 
+def test_a_picture_by_address_is_fetched_and_reaches_the_vendor_as_bytes(running: Mesh, fake: OpenAIServer) -> None:
+    parts = [{"type": "text", "text": "image"}]
+    parts.append({"type": "image_url", "image_url": {"url": f"{fake.base_url}/picture.png"}})
+    assert ask(running, "", messages=[{"role": "user", "content": parts}]).choices[0].message.content == "a cat"
+    sent = fake.asked[-1].body["messages"][0]["content"][1]
+    assert sent == {"type": "image_url", "image_url": {"url": "data:image/png;base64,AQI="}}
+    parts[1]["image_url"]["url"] = f"{fake.base_url}/page.html"
+    with pytest.raises(openai.BadRequestError, match="media type") as caught:
+        ask(running, "", messages=[{"role": "user", "content": parts}])
+    assert caught.value.param == "messages[0].content[1]"
+
+
 def test_logprobs_choices_and_thinking(running: Mesh) -> None:
     (position,) = ask(running, "logprobs", logprobs=True).choices[0].logprobs.content
     assert (position.token, position.logprob) == ("a", -0.5)
@@ -243,12 +261,19 @@ def test_a_bad_key_is_asked_once_and_no_key_is_in_any_file_or_metric(running: Me
         assert b"sk-canary" not in file.read_bytes(), file
 
 
-def test_with_every_key_limited_the_client_is_told_when_to_come_back(running: Mesh, fake: OpenAIServer) -> None:
+def test_with_every_key_limited_the_client_is_told_when_to_come_back_and_nobody_asks_before(
+    running: Mesh, fake: OpenAIServer
+) -> None:
+    before = len(fake.asked)
     with pytest.raises(openai.RateLimitError) as caught:
         ask(running, "limited")
     assert caught.value.response.headers["retry-after"] == "7"
-    asked = len(fake.asked)
-    with pytest.raises(openai.RateLimitError) as caught:
-        ask(running, "text")
-    assert int(caught.value.response.headers["retry-after"]) <= 7
-    assert len(fake.asked) == asked, "asked before the time that was told"
+    begun = time.monotonic()
+    keys = [asked.key for asked in fake.asked[before:]]
+    assert sorted(keys) == sorted(KEYS[1:]), "each key that is left once; the router does not retry into it"
+    for _ in range(10):
+        with pytest.raises(openai.RateLimitError) as caught:
+            ask(running, "text")
+        assert 1 <= int(caught.value.response.headers["retry-after"]) <= 7
+    assert time.monotonic() - begun < 6
+    assert len(fake.asked) == before + 2, "asked before the time that was told"

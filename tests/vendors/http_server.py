@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import dataclasses
+import itertools
 import json
 import re
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -116,7 +117,8 @@ async def _send(script: Script, writer: asyncio.StreamWriter) -> bool:
 
 def _pieces(script: Script, body: bytes) -> list[bytes]:
     if script.event_delay and not script.write_bytes:
-        return re.findall(rb".+?(?:\r?\n\r?\n|$)", body, re.DOTALL)
+        ends = [found.end() for found in re.finditer(rb"\n\r?\n", body)]
+        return [body[start:end] for start, end in itertools.pairwise([0, *ends, len(body)]) if start < end]
     size = script.write_bytes or len(body) or 1
     return [body[start : start + size] for start in range(0, len(body), size)]
 

@@ -15,11 +15,18 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from hybridinference.inference.v1 import conversation_pb2 as conversation
 from hybridinference.inference.v1 import generation_pb2 as generation
+from hybridinference.inference.v1 import model_pb2 as model
+from prometheus_client import CollectorRegistry
 
+from services.chassis.deadline import Deadline
 from services.chassis.failure import Failure
 from services.config.provider import Fetch
-from services.workers.fetch import Fetcher, Resolve, open_fetcher
-from tests.fakes import eventually
+from services.workers.execution import Executor, Order
+from services.workers.fetch import Fetcher, open_fetcher
+from services.workers.lookups import Resolve
+from services.workers.provider import AttemptContext, ServedModel
+from services.workers.status import StatusBoard
+from tests.fakes import Events, ScriptedProvider, delta, eventually, finished, saying, started
 
 PNG = b"\x89PNG" + bytes(range(256))
 SECRET = "secret-canary"
@@ -200,6 +207,8 @@ async def test_another_address_of_the_host_is_tried_where_nobody_answers_at_the_
         "https://a b/",
         "https://a%2eb/",
         "https://good.test:x/",
+        "https://good.test:0/",
+        "https://good.test:99999/",
         "https://①.test/",
         "https://good.test/\n",
         "https://good.test/" + "a" * 9000,
@@ -208,6 +217,23 @@ async def test_another_address_of_the_host_is_tried_where_nobody_answers_at_the_
 )
 async def test_an_address_that_two_readers_may_read_differently_is_refused(address: str) -> None:
     assert "cannot be read" in await refused(spec(address))
+
+
+async def test_names_that_nobody_resolves_are_not_looked_up_in_any_number() -> None:
+    looking: list[str] = []
+
+    async def never(host: str, port: int) -> list[str]:
+        looking.append(host)
+        await asyncio.get_running_loop().create_future()
+        return []
+
+    asked = spec(*[f"https://{number}.test/" for number in range(5)])
+    config = Fetch(seconds=0.05)
+    async with open_fetcher(config, resolving=never) as fetcher:
+        for _ in range(3):
+            with pytest.raises(Failure, match="took more than"):
+                await fetcher.filled(asked)
+        assert len(looking) == 2
 
 
 async def test_only_hosts_that_are_allowed_are_asked_where_some_are_named() -> None:
@@ -317,3 +343,54 @@ async def test_the_certificate_is_checked_for_the_name_though_the_address_is_con
 async def picture(fetcher: Fetcher, address: str) -> bytes:
     got = await fetcher.filled(spec(address))
     return got.messages[0].parts[1].image.data
+
+
+class Looking(ScriptedProvider):
+    """Sees pictures, and keeps the last request."""
+
+    last: generation.GenerationSpec | None = None
+
+    @property
+    def models(self) -> Sequence[ServedModel]:
+        return [ServedModel("m", 1000, (model.CAPABILITY_CHAT, model.CAPABILITY_IMAGES))]
+
+    async def generate(self, spec: generation.GenerationSpec, context: AttemptContext) -> Events:
+        self.last = spec
+        async with contextlib.aclosing(super().generate(spec, context)) as events:
+            async for event in events:
+                yield event
+
+
+@contextlib.asynccontextmanager
+async def executing(**settings: Any) -> AsyncIterator[tuple[Executor, Looking]]:
+    registry = CollectorRegistry()
+    executor = Executor(StatusBoard("scripted-0", "scripted"), registry)
+    provider = Looking({"": saying(started(), delta("a cat"), finished())})
+    async with open_fetcher(Fetch.model_validate({**OPEN, **settings})) as fetcher:
+        executor.begin_serving(provider, fill=fetcher.filled)
+        yield executor, provider
+
+
+async def test_a_worker_fetches_before_its_provider_sees_the_request() -> None:
+    async with serving(Server(answer())) as server, executing() as (executor, provider):
+        await executor.run(spec(url(server)), lambda event: None, Order(Deadline(None)))
+        assert provider.last is not None
+        assert provider.last.messages[0].parts[1].image.data == PNG
+
+
+async def test_the_deadline_of_an_attempt_ends_its_fetching() -> None:
+    async with serving(Server(b"", pause=0.05)) as server, executing(seconds=30) as (executor, provider):
+        soon = Deadline.after(0.2, now=asyncio.get_running_loop().time())
+        with pytest.raises(Failure) as caught:
+            await executor.run(spec(url(server)), lambda event: None, Order(soon))
+        assert caught.value.reason_name == "DEADLINE_EXCEEDED"
+        assert provider.last is None
+        await eventually(lambda: not server.open, seconds=1)
+
+
+async def test_nothing_is_fetched_for_a_model_that_cannot_take_it() -> None:
+    async with serving(Server(answer(b"%PDF", media_type="application/pdf"))) as server, executing() as (executor, _):
+        with pytest.raises(Failure) as caught:
+            await executor.run(spec(url(server), file=True), lambda event: None, Order(Deadline(None)))
+        assert caught.value.reason_name == "UNSUPPORTED"
+        assert not server.asked

@@ -56,9 +56,9 @@ class OpenAIServicer(openai_grpc.OpenAIServiceServicer):
             arrival = self._arrival(context)
             asked = parse_embedding(request.data)
             running = self._relay.embed(arrival.call(asked.spec, api="openai", streamed=False))
-            answer = await running.vectors()
-            for piece in pieces(answer, model=asked.spec.model, in_base64=asked.in_base64):
-                await reply.write(piece, response.JSON)
+            async with running.vectors() as answer:
+                for piece in pieces(answer, model=asked.spec.model, in_base64=asked.in_base64):
+                    await reply.write(piece, response.JSON)
 
     async def ListModels(
         self, request: openai.OpenAIServiceListModelsRequest, context: Context

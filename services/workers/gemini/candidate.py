@@ -19,6 +19,8 @@ from services.workers.vendor.text import Joiner
 
 # Nobody calls as many tools in a turn; a server that counts on would fill our memory.
 _MOST_CALLS = 1024
+# Protobuf's word for a field that is not set; some servers write it out.
+_NOT_ENDED = "FINISH_REASON_UNSPECIFIED"
 # What says something about a part, and is none.
 _ABOUT = frozenset({"thought", "thoughtSignature", "partMetadata"})
 
@@ -59,7 +61,7 @@ class Candidate:
         if logprobs:
             delta.logprobs.extend(token_logprobs(logprobs))
         reason = value.get("finishReason")
-        if reason:
+        if reason and reason != _NOT_ENDED:
             self._say(delta, self._joiner.rest("text"))
             delta.reasoning += self._joiner.rest("thought")
             self.reason = ending(reason, called=self._calls > 0)
@@ -121,6 +123,8 @@ class Candidate:
         if self._calls >= _MOST_CALLS:
             raise failures.malformed(f"more than {_MOST_CALLS} tool calls")
         self._calls += 1
+        if self.reason == generation.FINISH_REASON_STOP:
+            self.reason = generation.FINISH_REASON_TOOL_CALLS  # some servers say with each piece that it is the last
         if self._one_call and self._calls > 1:
             return  # the caller said that it takes one at a time; the API cannot be told
         identifier = valid_text(words(call.get("id"))) or self._new_id()

@@ -68,7 +68,8 @@ class Problem:
 
 def from_response(status: int, headers: Mapping[str, str], body: bytes, *, keys: Sequence[str], now: float) -> Failure:
     """The failure behind an answer that is not 200; `now` is the time of day, for dates in headers."""
-    return _judge(_problem(loads(body), status), failures.retry_after(headers, now=now), keys)
+    failure = _judge(_problem(loads(body), status), failures.retry_after(headers, now=now), keys)
+    return failures.with_status(failure, status)
 
 
 def from_event(value: Mapping[str, Any], *, keys: Sequence[str]) -> Failure | None:

@@ -4,7 +4,9 @@ import asyncio
 import contextlib
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager
 
+import httpx2
 import orjson
 from hybridinference.inference.v1 import embedding_pb2 as embedding
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
@@ -18,10 +20,10 @@ from services.workers.gemini.signatures import Memory, Signatures
 from services.workers.gemini.upstream import Api, resource
 from services.workers.gemini.usage import estimated
 from services.workers.provider import AttemptContext, Embedded, Load, ServedModel
-from services.workers.vendor import failures
 from services.workers.vendor.asking import answered
-from services.workers.vendor.keys import KeyPool
 from services.workers.vendor.models import served
+from services.workers.vendor.patience import Patience
+from services.workers.vendor.pools import Pools
 from services.workers.vendor.stream import Events, Stream
 from services.workers.vendor.transport import new_client
 from services.workers.vendor.upstream import Upstream, whole
@@ -46,9 +48,7 @@ class Gemini:
         self._config = config
         self._api = api
         self._models = served(config)
-        self._pools = {
-            name: KeyPool(len(api.keys), pause_seconds=config.key_pause_seconds) for name in config.model_names
-        }
+        self._pools = Pools(config)
         self._signatures = Signatures()
         self._running = 0
         self._loop = asyncio.get_running_loop()
@@ -58,8 +58,13 @@ class Gemini:
         """What the configuration names."""
         return self._models
 
+    @property
+    def leases(self) -> int:
+        """Requests under way with all keys."""
+        return self._pools.leases
+
     def load(self) -> Load:
-        """What runs here; how busy the API is, it does not tell."""
+        """What runs here; how busy the API is it does not tell, and of its limits only that one is used up."""
         return Load(running=self._running, capacity=self._config.max_concurrent)
 
     async def died(self) -> str:
@@ -71,9 +76,11 @@ class Gemini:
         """Embed. The API says nothing of tokens, so that they are estimated."""
         model = resource(spec.model)
         bodies = [orjson.dumps(body) for body in embeddings.bodies(spec, model)]
-        by = self._loop.time() + self._config.first_token_seconds
-        with self._admitted():
-            asked = answered(self._pools[spec.model], context, lambda key: self._embedded(key, spec.model, bodies, by))
+        patience = Patience(self._config, now=self._loop.time())
+        with self._running_one():
+            asked = answered(
+                self._pools[spec.model], context, lambda key: self._embedded(key, spec.model, bodies, patience)
+            )
             async with asked as vectors:
                 usage = estimated(prompt_bytes=sum(len(item.text.encode()) for item in spec.inputs))
                 return Embedded(vectors, usage, spec.model)
@@ -83,22 +90,29 @@ class Gemini:
     ) -> AsyncGenerator[generation.GenerationEvent, None]:
         """Generate. Closing the generator closes the connection."""
         memory = Memory(self._signatures, context.tenant, spec.model)
-        with self._admitted():
-            body = orjson.dumps(encode.body(spec, memory, files_at=self._api.root))
-            by = self._loop.time() + self._config.first_token_seconds
-            asked = answered(self._pools[spec.model], context, lambda key: self._begun(key, spec, memory, body, by))
+        body = orjson.dumps(encode.body(spec, memory, files_at=self._api.root))
+        patience = Patience(self._config, now=self._loop.time())
+        with self._running_one():
+            asked = answered(
+                self._pools[spec.model], context, lambda key: self._begun(key, spec, memory, body, patience)
+            )
             async with asked as (stream, answer, first):
                 yield generation.GenerationEvent(started=generation.Started(provider_model=answer.model or spec.model))
                 events = first
                 while events:
                     for event in events:
                         yield event
-                    events = await stream.more(idle_seconds=self._config.idle_seconds) if stream else []
+                    events = await stream.more(patience=patience) if stream else []
                 finished = answer.finished()
             yield finished
 
     @contextlib.contextmanager
-    def _admitted(self) -> Iterator[None]:
+    def _running_one(self) -> Iterator[None]:
+        """Count what runs.
+
+        Raises:
+            Failure: WORKER_SATURATED, when there is no room for one more.
+        """
         if self._config.max_concurrent and self._running >= self._config.max_concurrent:
             raise Failure(reasons.ERROR_REASON_WORKER_SATURATED, "This worker is full.", retry_after=1.0)
         self._running += 1
@@ -109,7 +123,7 @@ class Gemini:
 
     @contextlib.asynccontextmanager
     async def _begun(
-        self, key: int, spec: generation.GenerationSpec, memory: Memory, body: bytes, by: float
+        self, key: int, spec: generation.GenerationSpec, memory: Memory, body: bytes, patience: Patience
     ) -> AsyncIterator[tuple[Stream | None, Answer, Events]]:
         """An answer and its first content, with one of the keys. Without a stream, all of it is there."""
         answer = Answer(
@@ -122,44 +136,49 @@ class Gemini:
         )
         stream: Stream | None = None
         async with contextlib.AsyncExitStack() as stack:
-            with self._in_time():
+            with self._in_time(patience):
                 if self._config.stream:
                     asked = self._api.asked(key, spec.model, "streamGenerateContent?alt=sse", body, "text/event-stream")
-                    async with asyncio.timeout_at(by):
+                    async with asyncio.timeout_at(patience.first_by):
                         response = await stack.enter_async_context(asked)
                     stream = Stream(Upstream(response), answer)
-                    events = await stream.first(by=by)
+                    events = await stream.first(by=patience.first_by)
                 else:
-                    said = await self._whole(key, spec.model, "generateContent", body, by, most_bytes=_ANSWER_BYTES)
+                    asked = self._api.asked(key, spec.model, "generateContent", body, "application/json")
+                    said = await _whole(asked, most_bytes=_ANSWER_BYTES, by=patience.first_by)
                     events = answer.events(said)
                     answer.finished()  # not whole: told before anything is
             yield stream, answer, events
 
     @contextlib.asynccontextmanager
     async def _embedded(
-        self, key: int, model: str, bodies: Sequence[bytes], by: float
+        self, key: int, model: str, bodies: Sequence[bytes], patience: Patience
     ) -> AsyncIterator[list[embedding.Embedding]]:
         vectors: list[embedding.Embedding] = []
-        with self._in_time():
+        with self._in_time(patience):
             for body in bodies:
-                said = await self._whole(key, model, "batchEmbedContents", body, by, most_bytes=_VECTORS_BYTES)
+                asked = self._api.asked(key, model, "batchEmbedContents", body, "application/json")
+                said = await _whole(asked, most_bytes=_VECTORS_BYTES, by=patience.first_by)
                 vectors += embeddings.vectors(said, keys=self._api.keys)
         yield vectors
 
-    async def _whole(self, key: int, model: str, method: str, body: bytes, by: float, *, most_bytes: int) -> bytes:
-        async with contextlib.AsyncExitStack() as stack:
-            async with asyncio.timeout_at(by):
-                response = await stack.enter_async_context(
-                    self._api.asked(key, model, method, body, "application/json")
-                )
-            return await whole(response, most_bytes=most_bytes, by=by)
-
     @contextlib.contextmanager
-    def _in_time(self) -> Iterator[None]:
+    def _in_time(self, patience: Patience) -> Iterator[None]:
         try:
             yield
         except TimeoutError:
-            raise failures.late("first_token", self._config.first_token_seconds) from None
+            raise patience.without_first(now=self._loop.time()) from None
+
+
+async def _whole(asked: AbstractAsyncContextManager[httpx2.Response], *, most_bytes: int, by: float) -> bytes:
+    """All of an answer that is not streamed.
+
+    Raises:
+        TimeoutError: when it is not there by that moment.
+        Failure: as of `asked`, and of whatever is no whole answer.
+    """
+    async with asyncio.timeout_at(by), asked as response:
+        return await whole(response, most_bytes=most_bytes, by=by)
 
 
 def _call_id() -> str:

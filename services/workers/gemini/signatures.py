@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 # Enough for some thousands of conversations: a signature has a few hundred bytes to some tens of thousands.
 _MOST_BYTES = 32 << 20
-# What an entry takes beside its signature.
+# What an entry takes beside its signature and the id of its call.
 _OVERHEAD_BYTES = 300
 
 
@@ -40,14 +40,14 @@ class Signatures:
         """Keep, and forget what there is no more room for."""
         self._drop(key)
         self._kept[key] = signed
-        self._bytes += _size(signed)
+        self._bytes += _size(key, signed)
         while self._bytes > self._most_bytes:
             self._drop(next(iter(self._kept)))
 
     def _drop(self, key: _Key) -> None:
         signed = self._kept.pop(key, None)
         if signed is not None:
-            self._bytes -= _size(signed)
+            self._bytes -= _size(key, signed)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -76,5 +76,5 @@ class Memory:
         self.kept.keep((self.tenant, self.model, digest), signed)
 
 
-def _size(signed: Signed) -> int:
-    return len(signed.signature) + _OVERHEAD_BYTES
+def _size(key: _Key, signed: Signed) -> int:
+    return len(key[2]) + len(signed.signature) + _OVERHEAD_BYTES

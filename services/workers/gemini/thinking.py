@@ -63,7 +63,7 @@ _FAMILIES: tuple[tuple[str, Family], ...] = (
     (r"gemini-2\.5-pro", Family(budget=(128, 32768))),
     (r"gemini-2\.5-flash-lite", Family(budget=(512, 24576), off=True)),
     (r"gemini-2\.5", Family(budget=(1, 24576), off=True)),
-    (r"gemini-[12]|gemini-(pro|ultra)|gemma|learnlm", _THOUGHTLESS),
+    (r"gemini-[12]|gemini-(pro|ultra)(-vision)?$|gemma|learnlm", _THOUGHTLESS),
     (r"gemini-3-pro(?!.*image)", Family(("LOW", "HIGH"), signed=True)),
     (r"gemini-3.*image", Family(validated=False)),
     (r"gemini-3(\.[56])?-flash|gemini-3.*flash-lite", Family(_ALL_LEVELS, signed=True)),

@@ -25,6 +25,9 @@ from services.workers.vendor.stream import Events, Stream
 from services.workers.vendor.transport import new_client
 from services.workers.vendor.upstream import whole
 
+# 2048 vectors of 1536 numbers, 16 MiB, take 0.4 s, in which streams beside them should not stand still.
+_LARGE_BYTES = 256 << 10
+
 
 @contextlib.asynccontextmanager
 async def open_provider(config: OpenAIProvider) -> AsyncIterator["OpenAIServer"]:
@@ -151,7 +154,10 @@ class OpenAIServer:
                 data = await whole(response, most_bytes=embeddings.LONGEST_BYTES, by=patience.first_by)
         except TimeoutError:
             raise patience.without_first(now=self._loop.time()) from None
-        yield embeddings.embedded(data, spec, keys=self._keys)
+        if len(data) > _LARGE_BYTES:
+            yield await asyncio.to_thread(embeddings.embedded, data, spec, keys=self._keys)
+        else:
+            yield embeddings.embedded(data, spec, keys=self._keys)
 
     def _listener(self, model: str, key: int) -> upstream.Heard:
         def heard(headers: Mapping[str, str]) -> None:

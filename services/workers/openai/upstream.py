@@ -11,10 +11,9 @@ import openai
 from services.config.provider import OpenAIProvider
 from services.workers.openai.failures import from_response, from_whole
 from services.workers.vendor import failures
-from services.workers.vendor.upstream import Upstream, beginning, media_type, plain
+from services.workers.vendor.upstream import Upstream, beginning, close, media_type, plain
 
 _ERROR_BYTES = 64 << 10
-
 
 # Hears the headers of every answer.
 Heard = Callable[[Mapping[str, str]], None]
@@ -91,7 +90,7 @@ async def _responding(
         heard(response.headers)
         yield response
     finally:
-        await response.aclose()
+        await close(response)
 
 
 async def _response(

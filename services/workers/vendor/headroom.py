@@ -109,10 +109,12 @@ def total(rates: Sequence[Rate], *, now: float) -> Reading | None:
     """What several keys have together, but for the unit; whole once the last is."""
     if not rates:
         return None
-    limit, remaining = (
-        min(sum(numbers), _MOST) for numbers in zip(*((r.limit, r.remaining) for r in rates), strict=True)
+    return Reading(
+        unit="",
+        limit=min(sum(rate.limit for rate in rates), _MOST),
+        remaining=min(sum(rate.remaining for rate in rates), _MOST),
+        reset_after=max(rate.whole_at for rate in rates) - now,
     )
-    return Reading("", limit, remaining, max(rate.whole_at for rate in rates) - now)
 
 
 def _count(text: str) -> int | None:
@@ -127,5 +129,5 @@ def _count(text: str) -> int | None:
 def _date(text: str) -> float:
     try:
         return datetime.datetime.fromisoformat(text).timestamp()
-    except ValueError:
+    except (ValueError, OverflowError):
         return math.nan

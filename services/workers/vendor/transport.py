@@ -1,6 +1,7 @@
 """The HTTP client below the SDK: reaches the configured server alone, and reads little of what it says of errors."""
 
 from collections.abc import AsyncIterator
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import httpx2
 
@@ -16,7 +17,12 @@ def new_client(config: VendorProvider) -> httpx2.AsyncClient:
     # How long an answer may take is watched by whoever reads it.
     timeout = httpx2.Timeout(None, connect=config.connect_seconds)
     client = httpx2.AsyncClient(
-        timeout=timeout, limits=limits, trust_env=config.proxy_from_environment, follow_redirects=False
+        timeout=timeout,
+        limits=limits,
+        trust_env=config.proxy_from_environment,
+        follow_redirects=False,
+        # What a vendor hands out with one key, and to one caller, does not come back with another.
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
     )
     client.event_hooks = {"response": [_short_errors]}
     return client

@@ -140,6 +140,15 @@ def test_a_call_that_was_cut_short_or_blocked_is_not_waited_for(reason: str, exp
     assert events[-1].finished.reasons == [generation.FinishReason.Value(f"FINISH_REASON_{expected}")]
 
 
+def test_a_reason_that_is_not_set_or_comes_with_each_piece_ends_nothing_early() -> None:
+    unset = piece({"text": "a"}, finish="FINISH_REASON_UNSPECIFIED")
+    assert failed(sse(unset)).reason_name == "TRUNCATED"
+    pieces = [piece({"text": "a"}, finish="STOP"), piece({"text": "b"}, finish="STOP"), piece(call("f"))]
+    events = run(sse(unset, *pieces))
+    assert content(events) == [(0, "0:call_0f{}"), (0, "text:aab")]
+    assert events[-1].finished.reasons == [generation.FINISH_REASON_TOOL_CALLS]
+
+
 FAILURES = (
     *("MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL", "TOO_MANY_TOOL_CALLS", "MISSING_THOUGHT_SIGNATURE"),
     *("MALFORMED_RESPONSE", "NO_IMAGE", "OTHER", "PUP_LIMITED_DISABLED"),

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import socket
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -216,6 +217,42 @@ async def test_each_wait_is_bounded_and_says_what_it_was_for(script: Script, sta
         await eventually(lambda: not fake.connections, seconds=1)
 
 
+@pytest.mark.parametrize(
+    ("script", "stream"),
+    [
+        (Script(delay=30), True),
+        (Script(sse(piece({"text": "a"})), hang=True), True),
+        (Script(sse(*[piece({"text": "a"})] * 1000), event_delay=0.02), True),
+        (Script(sse(*[piece({"text": "a"})] * 50_000)), True),
+        (Script(delay=30), False),
+    ],
+    ids=["no answer", "silence", "slow", "fast", "not streamed"],
+)
+async def test_no_answer_takes_longer_than_an_answer_may(script: Script, *, stream: bool) -> None:
+    async with serving(script, total_seconds=0.3, stream=stream) as (provider, fake):
+        async with asyncio.timeout(5):
+            failure = await failed(provider)
+        assert (failure.reason_name, failure.metadata["stage"]) == ("DEADLINE_EXCEEDED", "total")
+        assert provider.leases == 0
+        await eventually(lambda: not fake.connections, seconds=1)
+
+
+async def test_an_api_that_accepts_nobody_is_given_up_at_the_time_to_connect() -> None:
+    with socket.socket() as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        with contextlib.ExitStack() as waiting:
+            for _ in range(4):  # nobody takes them, so the next ones wait for room to knock
+                knock = waiting.enter_context(socket.socket())
+                knock.setblocking(False)
+                knock.connect_ex(full.getsockname())
+            url = f"http://127.0.0.1:{full.getsockname()[1]}"
+            given = {"kind": "gemini", "base_url": url, "api_keys": ["none"], "models": [MODEL], "connect_seconds": 0.3}
+            async with open_provider(Config.model_validate(given)) as provider:
+                failure = await failed(provider)
+    assert (failure.reason_name, failure.metadata["stage"]) == ("DEADLINE_EXCEEDED", "connect")
+
+
 async def test_waiting_for_a_whole_answer_is_bounded_before_it_begins_and_within_it() -> None:
     half = Script(b'{"candi', headers={"content-type": "application/json"}, hang=True)
     for script in (Script(delay=30), half):
@@ -258,7 +295,7 @@ async def test_another_key_answers_unseen_and_the_bad_one_is_left_alone() -> Non
         context = AttemptContext()
         async with contextlib.aclosing(provider.generate(spec(), context)) as events:
             assert said([event async for event in events]) == "a"
-        assert [one.key for one in context.tries] == [0]
+        assert [(one.key, one.http_status) for one in context.tries] == [(0, 400)]
         for _ in range(5):
             assert said(await run(provider)) == "a"
         assert [asked.key for asked in fake.asked].count(KEYS[0]) == 1

@@ -18,6 +18,7 @@ TABLE: dict[str, tuple[str | int, ...]] = {
     "models/gemini-3-flash-preview": ("MINIMAL", "MINIMAL", "LOW", "MEDIUM", "HIGH", "HIGH", "HIGH"),
     "gemini-3.1-pro-preview": ("LOW", "LOW", "LOW", "MEDIUM", "HIGH", "HIGH", "HIGH"),
     "gemini-3-pro-preview": ("LOW", "LOW", "LOW", "HIGH", "HIGH", "HIGH", "HIGH"),
+    "gemini-pro-latest": ("LOW", "LOW", "LOW", "MEDIUM", "HIGH", "HIGH", "HIGH"),
     "nobody-knows-5": ("LOW", "LOW", "LOW", "MEDIUM", "HIGH", "HIGH", "HIGH"),
     "gemini-2.5-pro": (128, 1024, 1024, 8192, 24576, 32768, 32768),
     "gemini-2.5-flash": (0, 1024, 1024, 8192, 24576, 24576, 24576),
@@ -39,7 +40,9 @@ def test_without_an_effort_thoughts_are_asked_for_and_nothing_else(model: str) -
     assert thinking_config(model, "") == {"includeThoughts": True}
 
 
-@pytest.mark.parametrize("model", ["gemini-2.0-flash", "gemini-1.5-pro", "gemma-3-27b-it", "gemini-2.5-flash-image"])
+@pytest.mark.parametrize(
+    "model", ["gemini-2.0-flash", "gemini-1.5-pro", "gemini-pro", "gemma-3-27b-it", "gemini-2.5-flash-image"]
+)
 def test_a_model_that_does_not_think_is_told_nothing_and_an_effort_is_refused(model: str) -> None:
     assert thinking_config(model, "") == thinking_config(model, "none") == {}
     with pytest.raises(Failure) as caught:

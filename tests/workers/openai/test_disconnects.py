@@ -5,7 +5,7 @@ import random
 import pytest
 
 from tests.vendors.openai_server import Asked, Script, chunk, sse, text
-from tests.workers.disconnects import leave_at_random
+from tests.workers.disconnects import MOST_BYTES, leave_at_random
 from tests.workers.openai.test_provider import KEYS, serving, spec
 
 _LONG = sse(*[chunk({"content": "word "})] * 1000)
@@ -17,7 +17,7 @@ async def test_a_thousand_callers_who_leave_leave_nothing_behind() -> None:
 
     def answer(asked: Asked) -> Script:
         """Silent for a while or not, then slow; some answer before anybody can leave."""
-        if rng.random() < 0.1:
+        if rng.random() < 0.2:
             return Script(text("a"))
         return Script(_LONG, delay=rng.choice([0, 0, 0.02, 60]), event_delay=0.002)
 
@@ -31,8 +31,7 @@ async def test_a_thousand_callers_who_leave_leave_nothing_behind() -> None:
         )
         print(report)
         assert report.left > 700
-        assert report.ended > 10
         assert report.slowest_seconds < 1
-        assert report.python_growth < 1 << 20
-        assert report.process_growth < 1 << 20
-    assert fake.connections == 0
+        assert report.grown_bytes < MOST_BYTES
+        assert report.grown_objects < 500
+        assert provider.leases == provider.load().running == 0

@@ -158,6 +158,14 @@ async def test_vectors_come_over_a_connection_that_is_kept(*, in_base64: bool) -
         assert (provider.load().running, provider.leases) == (0, 0)
 
 
+async def test_many_large_vectors_come_whole() -> None:
+    many = [[float(number)] * 1536 for number in range(256)]
+    async with serving(openai_server.embeddings(*many)) as (provider, _):
+        embedded = await embed(provider, spec(*map(str, range(256))))
+        assert [list(one.values) for one in embedded.embeddings] == many
+        assert (provider.load().running, provider.leases) == (0, 0)
+
+
 async def test_another_key_embeds_unseen_and_the_try_is_told() -> None:
     def answer(asked: Asked) -> Script:
         return failing(401) if asked.key == KEYS[0] else openai_server.embeddings([1.0], [2.0])

@@ -109,6 +109,15 @@ async def test_the_server_is_told_the_key_and_nothing_of_the_environment(monkeyp
     assert fake.asked[0].headers["openai-project"] == "proj"
 
 
+async def test_what_a_server_hands_out_as_a_cookie_is_not_kept() -> None:
+    script = Script(text("a"))
+    script.headers |= {"set-cookie": "__cf_bm=x; path=/"}
+    async with serving(script) as (provider, fake):
+        await run(provider)
+        await run(provider)
+    assert not any("cookie" in asked.headers for asked in fake.asked)
+
+
 @pytest.mark.parametrize(
     ("script", "reason"),
     [

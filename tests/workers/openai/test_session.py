@@ -2,15 +2,22 @@
 
 import contextlib
 import pathlib
+from typing import Any
 
+import grpc
 import pytest
+from hybridinference.inference.v1 import embedding_pb2 as embedding
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hybridinference.inference.v1 import provider_try_pb2 as provider_try
 from hybridinference.worker.v1 import session_pb2 as session
+from hybridinference.worker.v1 import worker_service_pb2 as worker
+from hybridinference.worker.v1 import worker_service_pb2_grpc as worker_grpc
 
 from services.chassis import status
+from services.chassis.channel import open_channel
+from services.workers.service import TRIES
 from tests.fakes import GatewaySession, gateway_session, running_worker
-from tests.vendors.openai_server import Asked, Script, failing, text
+from tests.vendors.openai_server import Asked, Script, embeddings, failing, in_turn, text
 from tests.workers.openai.test_provider import KEYS, serving, spec
 
 
@@ -75,3 +82,27 @@ async def wait(gateway: GatewaySession, attempt_id: str) -> float | None:
     failure = status.from_status(why)
     assert failure.reason == reasons.ERROR_REASON_PROVIDER_RATE_LIMITED
     return failure.retry_after
+
+
+async def test_embed_tells_its_tries_beside_the_answer_and_beside_a_failure(tmp_path: pathlib.Path) -> None:
+    scripts = [failing(401), embeddings([1.0, 2.0]), failing(400)]
+    address = f"unix:{tmp_path}/worker.sock"
+    asked = embedding.EmbeddingSpec(model="m", inputs=[embedding.EmbeddingInput(text="a")])
+    async with contextlib.AsyncExitStack() as stack:
+        able = {"capabilities": ["embeddings"]}
+        provider, _ = await stack.enter_async_context(serving(in_turn(scripts), KEYS, **able))
+        await stack.enter_async_context(running_worker(address, provider))
+        stub = worker_grpc.WorkerServiceStub(await stack.enter_async_context(open_channel(address)))
+        call = stub.Embed(worker.EmbedRequest(spec=asked))
+        assert list((await call).embeddings[0].values) == [1.0, 2.0]
+        assert [(one.key, one.http_status) for one in await told_beside(call)] == [(0, 401)]
+        call = stub.Embed(worker.EmbedRequest(spec=asked))
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await call
+        assert status.from_rpc_error(caught.value).reason == reasons.ERROR_REASON_PROVIDER_REJECTED
+        assert [one.http_status for one in await told_beside(call)] == [400]
+
+
+async def told_beside(call: Any) -> list[provider_try.ProviderTry]:
+    metadata = dict(await call.trailing_metadata())
+    return list(worker.EmbedTries.FromString(metadata[TRIES]).tries)

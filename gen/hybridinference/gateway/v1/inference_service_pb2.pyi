@@ -20,20 +20,22 @@ class GenerateRequest(_message.Message):
     def __init__(self, spec: _Optional[_Union[_generation_pb2.GenerationSpec, _Mapping]] = ...) -> None: ...
 
 class GenerateResponse(_message.Message):
-    __slots__ = ("generation_id", "provider_model", "choices", "usage", "route", "fingerprint")
+    __slots__ = ("generation_id", "provider_model", "choices", "usage", "route", "fingerprint", "dropped_fields")
     GENERATION_ID_FIELD_NUMBER: _ClassVar[int]
     PROVIDER_MODEL_FIELD_NUMBER: _ClassVar[int]
     CHOICES_FIELD_NUMBER: _ClassVar[int]
     USAGE_FIELD_NUMBER: _ClassVar[int]
     ROUTE_FIELD_NUMBER: _ClassVar[int]
     FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
+    DROPPED_FIELDS_FIELD_NUMBER: _ClassVar[int]
     generation_id: str
     provider_model: str
     choices: _containers.RepeatedCompositeFieldContainer[Choice]
     usage: _generation_pb2.Usage
     route: Route
     fingerprint: str
-    def __init__(self, generation_id: _Optional[str] = ..., provider_model: _Optional[str] = ..., choices: _Optional[_Iterable[_Union[Choice, _Mapping]]] = ..., usage: _Optional[_Union[_generation_pb2.Usage, _Mapping]] = ..., route: _Optional[_Union[Route, _Mapping]] = ..., fingerprint: _Optional[str] = ...) -> None: ...
+    dropped_fields: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, generation_id: _Optional[str] = ..., provider_model: _Optional[str] = ..., choices: _Optional[_Iterable[_Union[Choice, _Mapping]]] = ..., usage: _Optional[_Union[_generation_pb2.Usage, _Mapping]] = ..., route: _Optional[_Union[Route, _Mapping]] = ..., fingerprint: _Optional[str] = ..., dropped_fields: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Choice(_message.Message):
     __slots__ = ("index", "content", "finish_reason")
