@@ -41,6 +41,7 @@ class Candidate:
         self._joiner = Joiner()
         self._digest = hashlib.sha256()
         self._signed: Signed | None = None
+        self._spoke = False
 
     def event(self, value: Mapping[str, Any]) -> generation.GenerationEvent | None:
         """The event of one piece, if it says anything.
@@ -72,7 +73,7 @@ class Candidate:
 
     def remember(self) -> None:
         """Keep the signature of the whole text, now that it is whole."""
-        if self._signed is not None:
+        if self._signed is not None and self._spoke:  # no words are those of any other answer
             self._memory.keep_text(self._digest.digest(), self._signed)
 
     def _part(self, part: object, delta: generation.Delta) -> None:
@@ -101,6 +102,7 @@ class Candidate:
     def _say(self, delta: generation.Delta, said: str) -> str:
         if said:
             delta.text += said
+            self._spoke = True
             self._digest.update(said.encode())
         return said
 

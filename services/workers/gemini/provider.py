@@ -32,6 +32,8 @@ from services.workers.vendor.upstream import Upstream, whole
 _ANSWER_BYTES = 8 << 20
 # A hundred vectors of 3072 numbers have about 7 MB.
 _VECTORS_BYTES = 32 << 20
+# Reading those takes a tenth of a second, in which streams beside them should not stand still.
+_LARGE_BYTES = 256 << 10
 
 
 @contextlib.asynccontextmanager
@@ -159,7 +161,10 @@ class Gemini:
             for body in bodies:
                 asked = self._api.asked(key, model, "batchEmbedContents", body, "application/json")
                 said = await _whole(asked, most_bytes=_VECTORS_BYTES, by=patience.first_by)
-                vectors += embeddings.vectors(said, keys=self._api.keys)
+                if len(said) > _LARGE_BYTES:
+                    vectors += await asyncio.to_thread(embeddings.vectors, said, keys=self._api.keys)
+                else:
+                    vectors += embeddings.vectors(said, keys=self._api.keys)
         yield vectors
 
     @contextlib.contextmanager

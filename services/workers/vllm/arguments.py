@@ -20,6 +20,8 @@ CPU_DEFAULTS: dict[str, Any] = {
 
 # The engine takes every domain for allowed where none is. The worker refuses addresses; this is for what it overlooks.
 _NO_DOMAIN = ["nothing-is-fetched.invalid"]
+# Who says how the devices are used knows better than to give all of them to each layer.
+_SPLITS = {"tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size"}
 _ELSEWHERE = {"model": "model", "reasoning_parser": "reasoning_parser"}
 
 
@@ -99,7 +101,7 @@ def arguments(
         defaults["reasoning_parser"] = config.reasoning_parser
     if on_cpu:
         defaults |= CPU_DEFAULTS
-    elif len(config.devices) > 1 and not {"tensor_parallel_size", "pipeline_parallel_size"} & set(config.engine_args):
+    elif len(config.devices) > 1 and not _SPLITS & set(config.engine_args):
         defaults["tensor_parallel_size"] = len(config.devices)
     defaults |= adapters or {}
     return {name: value for name, value in defaults.items() if name in known} | config.engine_args

@@ -3,7 +3,7 @@
 import contextlib
 import copy
 import itertools
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from typing import Any
 
 from hybridinference.inference.v1 import generation_pb2 as generation
@@ -12,7 +12,8 @@ from services.workers.provider import AttemptContext
 from services.workers.vllm import answer, translation
 from services.workers.vllm.abilities import Effort
 from services.workers.vllm.engine import Engine, salted
-from services.workers.vllm.messages import chat_messages
+from services.workers.vllm.failures import invalid
+from services.workers.vllm.messages import chat_messages, has_pictures
 from services.workers.vllm.parsing import Parsing, Reading
 from services.workers.vllm.tools import Offer, offer
 from services.workers.vllm.vocabulary import Vocabulary
@@ -48,7 +49,7 @@ class Generator:
         translation.check(spec, admitted=self._engine.admitted)
         messages, offered = chat_messages(spec), offer(spec)
         told = self.effort.template_kwargs(spec.reasoning_effort)
-        with self._engine.failures(model=spec.model, field="messages"):
+        with self._engine.failures(model=spec.model, field="messages"), _readable_pictures(spec):
             # A copy, since the renderer makes objects of the arguments of tool calls.
             prompt = await self._rendered(copy.deepcopy(messages), offered, told, salted(context.tenant))
         arguments = translation.sampling_arguments(
@@ -132,6 +133,17 @@ class Generator:
         finally:
             # The engine aborts by itself what is cancelled, unless that happens while the request is being handed over.
             await self._llm.abort(request_id)
+
+
+@contextlib.contextmanager
+def _readable_pictures(spec: generation.GenerationSpec) -> Iterator[None]:
+    """What the renderer raises of pictures that it cannot read is no exception of vLLM's own."""
+    try:
+        yield
+    except ValueError as error:
+        if not has_pictures(spec):
+            raise
+        raise invalid("messages", "A picture cannot be read.") from error
 
 
 def _form_of(spec: generation.GenerationSpec, arguments: Mapping[str, Any]) -> str:

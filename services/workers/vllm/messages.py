@@ -31,6 +31,11 @@ def chat_messages(spec: generation.GenerationSpec) -> list[dict[str, Any]]:
     ]
 
 
+def has_pictures(spec: generation.GenerationSpec) -> bool:
+    """Whether there is anything to look at."""
+    return any(part.HasField("image") for message in spec.messages for part in message.parts)
+
+
 def _chat_messages(message: conversation.Message, field: str, model: str) -> Iterator[dict[str, Any]]:
     """One message; several where it holds the results of several tools."""
     role = _ROLES.get(message.role)
@@ -97,7 +102,7 @@ def _tool_result(part: conversation.Part, field: str) -> dict[str, Any]:
 def _image(image: conversation.Image, field: str, model: str) -> dict[str, Any]:
     if image.WhichOneof("source") == "data":
         url = f"data:{image.media_type or 'image/png'};base64,{base64.b64encode(image.data).decode()}"
-    elif image.url[:5].lower() == "data:":
+    elif image.url.startswith("data:") and ";base64," in image.url:
         url = image.url
     else:
         raise unsupported(

@@ -99,8 +99,11 @@ class VllmEngine:
 
     async def warm_up(self) -> None:
         """Load the adapters, and do once what takes longer the first time."""
-        for adapter in self._engine.adapters.values():
-            await self._llm.add_lora(adapter)
+        for name, adapter in self._engine.adapters.items():
+            try:
+                await self._llm.add_lora(adapter)
+            except Exception as error:  # the engine passes on whatever its process says of an adapter
+                raise ValueError(f"lora_adapters.{name}: the engine cannot load it: {error}") from error
         if self._generator is not None:
             await self._generator.warm_up()
         if self._embedder is not None:

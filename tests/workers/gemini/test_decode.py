@@ -226,6 +226,7 @@ def test_the_signature_of_a_text_is_kept_with_its_place_once_the_text_is_whole()
     assert kept(a, piece({"text": "b", **signed}), piece({"text": "c"}, finish="STOP")) == {digest: Signed(given, 2)}
     assert kept(a, b, piece(signed, finish="STOP")) == {digest: Signed(given, 0)}
     assert kept(a, b, piece(finish="STOP")) == {}
+    assert kept(piece(call("f"), {"text": "", **signed}, finish="STOP")) == {}, "no words are those of any other answer"
 
 
 @pytest.mark.parametrize(

@@ -385,6 +385,14 @@ async def test_vectors_come_in_order_of_any_number_of_inputs() -> None:
         assert provider.load().running == 0
 
 
+async def test_many_large_vectors_are_read_beside_the_loop() -> None:
+    values = [0.123456789] * 3072
+    async with serving(vectors(*[values] * 50)) as (provider, _):
+        asked = embedding.EmbeddingSpec(model=MODEL, inputs=[embedding.EmbeddingInput(text="a")] * 50)
+        embedded = await provider.embed(asked, AttemptContext())
+        assert [len(vector.values) for vector in embedded.embeddings] == [3072] * 50
+
+
 async def test_embeddings_fail_as_answers_do() -> None:
     asked = embedding.EmbeddingSpec(model=MODEL, inputs=[embedding.EmbeddingInput(text="a")])
     for script, reason in (

@@ -154,7 +154,7 @@ class FakeLlm:
         self.extras: list[dict[str, Any]] = []
         self.more: dict[str, Any] = {}
         self.adapters: list[Any] = []
-        self.mm_processor = None
+        self.mm_processor: Any = None
         self.most_at_once = 0
         self._script = script
         self._endless = endless

@@ -17,14 +17,27 @@ from hybridinference.worker.v1 import worker_service_pb2_grpc as worker_grpc
 
 from services.cli.setup.environment import engine_environment
 from services.cli.setup.models import smollm2_directory
+from tests.workers.vllm.adapter import write_adapter
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[3]
 _CONFIG = """\
 providers:
-  local: {{kind: vllm, model: {model}, served_model: smollm2, drain_seconds: 5, engine_args: {{max_num_seqs: 4}}}}
+  local:
+    kind: vllm
+    model: {model}
+    served_model: smollm2
+    drain_seconds: 5
+    engine_args: {{max_num_seqs: 4, block_size: 32}}
+{features}
 models:
-  - {{name: smollm2, routes: [{{provider: local}}]}}
+  - {{name: smollm2, routes: [{{provider: local, model: smollm2}}]}}
 """
+_FEATURES = """\
+    tool_parser: hermes
+    chat_template: {template}
+    lora_adapters: {{small: {{path: small}}, large: {{path: large}}}}
+"""
+TEMPLATE = pathlib.Path(__file__).with_name("tools.jinja")
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -39,17 +52,21 @@ class WorkerProcess:
 
     def wait_until_serving(self, seconds: float) -> None:
         """Wait for the model; meanwhile the worker must say that it is loading."""
-        seen = []
+        seen, progress = [], []
         with grpc.insecure_channel(self.address) as channel:
             reports = worker_grpc.WorkerServiceStub(channel).WatchStatus(
                 worker.WatchStatusRequest(), timeout=seconds, wait_for_ready=True
             )
             for report in reports:
                 seen.append(report.status.state)
+                if report.status.HasField("loading_progress"):
+                    progress.append(report.status.loading_progress)
                 if report.status.state == worker_status.WORKER_STATE_SERVING:
                     break
             reports.cancel()
         assert seen[0] == worker_status.WORKER_STATE_LOADING, seen
+        assert progress == sorted(progress)
+        assert len(set(progress)) >= 3, progress
         (self.engine_pid,) = children(self.popen.pid)
 
     def engine_cpu_seconds(self) -> float:
@@ -86,14 +103,18 @@ def gone_within(pid: int, seconds: float) -> bool:
 
 
 @contextlib.contextmanager
-def running_worker() -> Iterator[WorkerProcess]:
-    """A worker process whose model is loaded; nothing of it is left afterwards."""
+def running_worker(*, features: bool = False) -> Iterator[WorkerProcess]:
+    """A worker process whose model is loaded, with tools and adapters if wanted; nothing of it is left afterwards."""
     engine, model = engine_environment(), smollm2_directory()
     assert engine.ready, "no engine environment: run python3.11 -m services.cli.setup engine"
     assert model.is_dir(), "no model: run python3.11 -m services.cli.setup model"
     home = pathlib.Path(tempfile.mkdtemp(prefix="hybrid-"))  # pytest's own paths are too long for a socket
     (home / "run").mkdir()
-    (home / "mesh.yaml").write_text(_CONFIG.format(model=model))
+    if features:
+        write_adapter(home / "small", scale=1e-6)
+        write_adapter(home / "large", scale=0.5)
+    more = _FEATURES.format(template=TEMPLATE) if features else ""
+    (home / "mesh.yaml").write_text(_CONFIG.format(model=model, features=more))
     path = os.pathsep.join([str(REPOSITORY), str(REPOSITORY / "gen")])
     with open(home / "log", "wb") as log:
         popen = subprocess.Popen(

@@ -16,6 +16,7 @@ KNOWN = {
     "tensor_parallel_size",
     "seed",
     "pipeline_parallel_size",
+    "data_parallel_size",
     "reasoning_parser",
 }
 
@@ -66,8 +67,9 @@ def test_an_argument_that_is_none_is_named(name: str, words: str) -> None:
     assert f"engine_args.{name}" in str(caught.value)
 
 
-def test_who_splits_the_model_otherwise_is_let_be() -> None:
-    config = provider(devices=(0, 1), engine_args={"pipeline_parallel_size": 2})
+@pytest.mark.parametrize("name", ["pipeline_parallel_size", "data_parallel_size"])
+def test_who_uses_the_gpus_otherwise_is_let_be(name: str) -> None:
+    config = provider(devices=(0, 1), engine_args={name: 2})
     assert "tensor_parallel_size" not in arguments(config, on_cpu=False)
 
 

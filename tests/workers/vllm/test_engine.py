@@ -33,9 +33,21 @@ SCHEMA = {
 }
 
 
+WEATHER = {
+    "name": "get_weather",
+    "parameters_json": '{"type": "object", "properties": {"city": {"enum": ["Paris", "Rome"]}}, "required": ["city"]'
+    ', "additionalProperties": false}',
+}
+CLOCK = {
+    "name": "get_time",
+    "parameters_json": '{"type": "object", "properties": {"zone": {"enum": ["CET", "UTC"]}}, "required": ["zone"]'
+    ', "additionalProperties": false}',
+}
+
+
 @pytest.fixture(scope="module")
 def process() -> Iterator[WorkerProcess]:
-    with running_worker() as running:
+    with running_worker(features=True) as running:
         yield running
 
 
@@ -212,7 +224,22 @@ async def test_the_bytes_of_the_tokens_are_the_bytes_of_the_text(stub: worker_gr
             reasons.ERROR_REASON_SPEC_INVALID,
             "response_format",
         ),
-        (spec("Hi", tools=[{"name": "f"}]), reasons.ERROR_REASON_UNSUPPORTED, "tools"),
+        (
+            spec("Hi", tools=[{"name": "f", "strict": True, "parameters_json": '{"type": "banana"}'}]),
+            reasons.ERROR_REASON_SPEC_INVALID,
+            "tools",
+        ),
+        (
+            spec("Hi", provider_options_json='{"min_tokens": 9}', max_output_tokens=3),
+            reasons.ERROR_REASON_SPEC_INVALID,
+            "provider_options_json.min_tokens",
+        ),
+        (
+            spec("Hi", provider_options_json='{"stop_token_ids": [99999]}'),
+            reasons.ERROR_REASON_SPEC_INVALID,
+            "provider_options_json.stop_token_ids",
+        ),
+        (spec("Hi", reasoning_effort="low"), reasons.ERROR_REASON_UNSUPPORTED, "reasoning_effort"),
     ],
 )
 async def test_what_cannot_be_served_names_its_field(
@@ -239,8 +266,109 @@ async def test_a_full_engine_refuses_at_once(stub: worker_grpc.WorkerServiceStub
     assert await seconds_until_resting(stub) < 1
 
 
+async def test_required_calls_stream_two_at_once_and_keep_to_their_schemas(stub: worker_grpc.WorkerServiceStub) -> None:
+    # Until that many tokens are out it may not end, so after the first call there is nothing but another.
+    asked = spec(
+        "What is the weather in Paris, and what time is it?",
+        tools=[WEATHER, CLOCK],
+        tool_choice={"mode": conversation.TOOL_CHOICE_MODE_REQUIRED},
+        provider_options_json='{"min_tokens": 50}',
+        max_output_tokens=120,
+        sampling={"temperature": 0},
+    )
+    events = await events_of(stub, asked)
+    pieces = [call for event in events for call in event.delta.tool_calls]
+    calls: dict[int, str] = {}
+    for piece in pieces:
+        calls[piece.index] = calls.get(piece.index, "") + piece.arguments_json
+    assert len(calls) >= 2
+    assert len(pieces) > 4 * len(calls), "arguments come in pieces"
+    assert text_of(events) == ""
+    names = {piece.index: piece.name for piece in pieces if piece.id}
+    for index, arguments in calls.items():
+        allowed = {"get_weather": {"city": ["Paris", "Rome"]}, "get_time": {"zone": ["CET", "UTC"]}}[names[index]]
+        ((parameter, value),) = json.loads(arguments).items()
+        assert value in allowed[parameter]
+    assert list(events[-1].finished.reasons) == [generation.FINISH_REASON_TOOL_CALLS]
+
+
+async def test_the_tool_that_is_named_is_called_even_where_another_fits(stub: worker_grpc.WorkerServiceStub) -> None:
+    asked = spec(
+        "What is the weather in Paris?",
+        tools=[WEATHER, CLOCK],
+        tool_choice={"mode": conversation.TOOL_CHOICE_MODE_NAMED, "name": "get_time"},
+        parallel_tool_calls=False,
+        max_output_tokens=60,
+        sampling={"temperature": 0},
+    )
+    pieces = [call for event in await events_of(stub, asked) for call in event.delta.tool_calls]
+    assert [piece.name for piece in pieces if piece.name] == ["get_time"]
+    assert json.loads("".join(piece.arguments_json for piece in pieces))["zone"] in ("CET", "UTC")
+
+
+async def test_a_model_that_may_choose_and_one_that_may_not_answer_in_text(stub: worker_grpc.WorkerServiceStub) -> None:
+    for mode, prompt in ((conversation.TOOL_CHOICE_MODE_AUTO, True), (conversation.TOOL_CHOICE_MODE_NONE, False)):
+        asked = spec(
+            "Hi", tools=[WEATHER], tool_choice={"mode": mode}, max_output_tokens=4, sampling={"temperature": 0}
+        )
+        events = await events_of(stub, asked)
+        assert text_of(events)
+        assert (events[-1].finished.usage.input_tokens > 90) is prompt, "tools are told only where they may be called"
+
+
+async def test_the_result_of_a_tool_is_read(stub: worker_grpc.WorkerServiceStub) -> None:
+    asked = spec("What is the weather in Paris?", tools=[WEATHER], max_output_tokens=20, sampling={"temperature": 0})
+    call = conversation.ToolCall(id="c", name="get_weather", arguments_json='{"city": "Paris"}')
+    asked.messages.add(role=conversation.ROLE_ASSISTANT).parts.add(tool_call=call)
+    result = conversation.ToolResult(tool_call_id="c", text="22 degrees, sunny")
+    asked.messages.add(role=conversation.ROLE_TOOL).parts.add(tool_result=result)
+    assert "22 degrees" in text_of(await events_of(stub, asked))
+
+
+async def test_a_cancelled_stream_of_calls_frees_the_engine(
+    stub: worker_grpc.WorkerServiceStub, process: WorkerProcess
+) -> None:
+    asked = spec(
+        "Weather?",
+        tools=[WEATHER],
+        tool_choice={"mode": conversation.TOOL_CHOICE_MODE_REQUIRED},
+        provider_options_json='{"min_tokens": 1500}',
+        max_output_tokens=1600,
+    )
+    call = stub.Execute(worker.ExecuteRequest(spec=asked))
+    async for response in call:
+        if response.event.delta.tool_calls:
+            break
+    call.cancel()
+    assert await seconds_until_resting(stub) < 1
+    assert await engine_is_idle(process)
+
+
+async def test_an_adapter_is_a_model_of_its_own(stub: worker_grpc.WorkerServiceStub) -> None:
+    answers = {}
+    for name in ("smollm2", "small", "large"):
+        asked = spec("What is the capital of France?", max_output_tokens=12, sampling={"temperature": 0})
+        asked.model = name
+        events = await events_of(stub, asked)
+        assert events[0].started.provider_model == name
+        answers[name] = text_of(events)
+    assert answers["smollm2"] == answers["small"] == "The capital of France is Paris."
+    assert "Paris" not in answers["large"]
+
+
+async def test_a_caller_finds_its_own_prompts_in_the_cache_and_no_others(stub: worker_grpc.WorkerServiceStub) -> None:
+    asked = spec("Once upon a time there was a ship. " * 10, max_output_tokens=1)
+
+    async def cached(tenant: str) -> int:
+        call = stub.Execute(worker.ExecuteRequest(spec=asked, tenant=tenant), timeout=60)
+        events = [response.event async for response in call]
+        return events[-1].finished.usage.cached_tokens
+
+    assert [await cached("a"), await cached("a") > 64, await cached("b")] == [0, True, 0]
+
+
 async def test_a_terminated_worker_lets_the_answer_finish_and_leaves_nothing() -> None:
-    with running_worker() as process:
+    with running_worker(features=True) as process:
         async with grpc.aio.insecure_channel(process.address) as channel:
             stub = worker_grpc.WorkerServiceStub(channel)
             call = stub.Execute(worker.ExecuteRequest(spec=endless(max_output_tokens=24)), timeout=30)

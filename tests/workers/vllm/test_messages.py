@@ -106,7 +106,9 @@ def test_a_picture_travels_by_value() -> None:
     ]
 
 
-@pytest.mark.parametrize("url", ["http://10.0.0.1/a.png", "https://example.org/a.png", "file:///etc/passwd", "u", ""])
+@pytest.mark.parametrize(
+    "url", ["http://10.0.0.1/a.png", "https://example.org/a.png", "file:///etc/passwd", "data:,x", "u", ""]
+)
 def test_a_picture_by_address_is_never_handed_to_the_engine(url: str) -> None:
     with pytest.raises(Failure) as caught:
         chat_messages(of_user({"image": {"url": url}}))

@@ -5,6 +5,7 @@ import contextlib
 import subprocess
 import sys
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -114,6 +115,24 @@ async def test_a_prompt_that_the_template_rejects_names_the_messages() -> None:
     llm.render_error = InvalidError("Roles must alternate.")
     failure = await failure_of(llm, spec())
     assert (failure.reason, failure.metadata["field"]) == (reasons.ERROR_REASON_SPEC_INVALID, "messages")
+
+
+async def test_a_picture_that_cannot_be_read_is_the_callers_fault() -> None:
+    llm = FakeLlm([])
+    llm.render_error = ValueError("cannot identify image file")
+    asked = spec()
+    asked.messages[0].parts.add(image={"data": b"no picture"})
+    failure = await failure_of(llm, asked)
+    assert (failure.reason, failure.metadata["field"]) == (reasons.ERROR_REASON_SPEC_INVALID, "messages")
+
+
+async def test_pictures_are_offered_where_the_model_takes_them() -> None:
+    llm = FakeLlm(list(HELLO))
+    llm.mm_processor = SimpleNamespace(info=SimpleNamespace(allowed_mm_limits={"image": 2}))
+    assert model.CAPABILITY_IMAGES in provider_of(llm).models[0].capabilities
+    llm.mm_processor.info.allowed_mm_limits = {"image": 0, "audio": 1}
+    assert model.CAPABILITY_IMAGES not in provider_of(llm).models[0].capabilities
+    assert model.CAPABILITY_IMAGES not in provider_of(FakeLlm([])).models[0].capabilities
 
 
 async def test_a_prompt_that_fills_the_context_never_reaches_the_engine() -> None:
