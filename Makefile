@@ -41,7 +41,7 @@ test-fast: dev-environment  ## Run the tests that need no engine, no Envoy and l
 
 test-clients: dev-environment  ## Run the tests against programs by others, which npm installs from a lock.
 	cd tests/clients && npm ci --no-progress
-	$(DEV) -m pytest -m clients $(ARGS)
+	$(DEV) -m pytest tests/clients -m clients $(ARGS)
 
 providers: dev-environment  ## Write docs/providers.md out of the contract suite.
 	$(DEV) -m tests.contract.matrix

@@ -32,6 +32,9 @@ _FEATURES = """
 
 The test of a cell is `{test}[<provider>-<row>]`:
 `make test-fast ARGS="tests/contract -k openai-tools-parallel"` runs one.
+For `vllm` they are in `tests/contract/test_engine.py`: the real engine with SmolLM2-135M-Instruct, at temperature 0,
+and with all-MiniLM-L6-v2 for vectors, asked by `hybrid verify`. Pictures, efforts of reasoning and shorter vectors are
+up to the model there, and neither of these has them.
 """
 _FAULTS = """
 ## What may go wrong

@@ -71,6 +71,11 @@ def none(fault: str) -> generation.GenerationSpec:
     raise AssertionError(fault)
 
 
+def unserved(address: str, hurry: bool) -> AbstractAsyncContextManager[None]:
+    """For a provider that takes too long to start for each test: its tests are elsewhere."""
+    raise AssertionError(address)
+
+
 def alone(**settings: Any) -> Serving:
     """A worker with nothing behind it."""
     return lambda address, hurry: worker(address, configured(**settings))

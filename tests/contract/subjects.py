@@ -7,7 +7,7 @@ from hybridinference.inference.v1 import generation_pb2 as generation
 
 from services.cli.verify.checking import EXCUSES
 from services.config.provider import CapabilityName
-from tests.contract.subject import Subject, alone, asked_for, behind, told
+from tests.contract.subject import Subject, alone, asked_for, behind, none, told, unserved
 from tests.vendors.gemini_model import GeminiModel
 from tests.vendors.gemini_server import gemini_server
 from tests.vendors.openai_model import OpenAIModel
@@ -54,20 +54,41 @@ ECHO_REASONS = {
     "endless": _NO_WAITS,
 }
 
-NOT_YET = {"endless": "not bounded yet"}
+_APART = (
+    "SmolLM2-135M calls tools only when it is told to; a scripted engine shows it, "
+    "`test_tool_calls_come_apart_from_text_and_the_finish_says_so`"
+)
+_NO_VENDOR = "there is no vendor: no key, no rate limit, no policy"
+_DEATH = (
+    "the engine is in the worker's own process: no wire to be cut or to carry nonsense; its death is told, "
+    "`test_the_death_of_the_engine_is_told_by_the_generation_that_meets_it`"
+)
+_CALLERS = "only the caller's own deadline bounds an engine, `test_a_deadline_ends_the_generation_and_frees_the_engine`"
+ENGINE_REASONS = {
+    **dict.fromkeys(("tools", "tools-parallel"), _APART),
+    "rejected": "what an engine cannot serve names its field instead: `test_what_cannot_be_served_names_its_field`",
+    **dict.fromkeys(("credential", "limited", "policy"), _NO_VENDOR),
+    "overloaded": "an engine that is full says when to come back: `test_a_full_engine_refuses_at_once`",
+    **dict.fromkeys(("unavailable", "malformed", "wrong-type", "cut"), _DEATH),
+    "unfinished": "no engine can be made to; a scripted one can, `test_an_answer_without_an_end_is_never_finished`",
+    **dict.fromkeys(("silent", "idle", "endless"), _CALLERS),
+}
 
 # A new provider is one more line.
 SUBJECTS = (
     Subject("openai", behind(openai_server, OpenAIModel, kind="openai", **OPENAI), **OPENAI, fault=asked_for),
-    Subject(
-        "gemini",
-        behind(gemini_server, GeminiModel, kind="gemini", **GEMINI),
-        **GEMINI,
-        fault=asked_for,
-        reasons={"endless": "not bounded yet"},
-    ),
+    Subject("gemini", behind(gemini_server, GeminiModel, kind="gemini", **GEMINI), **GEMINI, fault=asked_for),
     Subject(
         "echo", alone(kind="echo", models=["m", "e", "bare"], token_ms=15), ECHO, ECHO, echo_fault, reasons=ECHO_REASONS
     ),
 )
-COLUMNS = SUBJECTS
+# Its tests are those of `test_engine.py`, since an engine takes long to start.
+ENGINE = Subject(
+    "vllm",
+    unserved,
+    [*(name for name in OF_CHAT if name not in ("images", "files", "reasoning_effort"))],
+    ["embeddings", "token_inputs"],
+    none,
+    reasons=ENGINE_REASONS,
+)
+COLUMNS = (*SUBJECTS[:-1], ENGINE, SUBJECTS[-1])

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 import grpc
 from hybridinference.inference.v1 import embedding_pb2 as embedding
+from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hybridinference.inference.v1 import generation_pb2 as generation
 from hybridinference.inference.v1 import worker_status_pb2 as worker_status
 from hybridinference.worker.v1 import worker_service_pb2 as worker
@@ -18,6 +19,10 @@ from services.cli.verify.seen import Seen, Spec
 _CALL_SECONDS = 120.0
 # How soon a provider is to be free when its caller has left.
 _FREE_SECONDS = 1.0
+_TOO_SOON = (reasons.ERROR_REASON_PROVIDER_RATE_LIMITED, reasons.ERROR_REASON_PROVIDER_OVERLOADED)
+# Limits of a minute are waited for, limits of a day are not.
+_LONGEST_WAIT_SECONDS = 70.0
+_MOST_WAITS = 3
 
 
 class Client:
@@ -43,10 +48,21 @@ class Client:
             spec = build(model, seen)
             if self._most_tokens is not None and isinstance(spec, generation.GenerationSpec):
                 spec.max_output_tokens = min(spec.max_output_tokens, self._most_tokens)
-            seen.append(await self.call(spec, leaves=feature.leaves))
+            seen.append(await self._patiently(spec, leaves=feature.leaves))
             if seen[-1].failure is not None:
                 break
         return seen
+
+    async def _patiently(self, spec: Spec, *, leaves: bool) -> Seen:
+        """One call, made again when it came too soon: small accounts may ask a few times a minute."""
+        for _ in range(_MOST_WAITS):
+            seen = await self.call(spec, leaves=leaves)
+            failure = seen.failure
+            wait = failure.retry_after if failure and failure.reason in _TOO_SOON else None
+            if wait is None or wait > _LONGEST_WAIT_SECONDS:
+                return seen
+            await asyncio.sleep(wait)
+        return await self.call(spec, leaves=leaves)
 
     async def call(self, spec: Spec, *, leaves: bool = False) -> Seen:
         """One call, to its end or until the caller leaves after the first piece."""
