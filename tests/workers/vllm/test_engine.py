@@ -297,7 +297,6 @@ async def test_the_tool_that_is_named_is_called_even_where_another_fits(stub: wo
         "What is the weather in Paris?",
         tools=[WEATHER, CLOCK],
         tool_choice={"mode": conversation.TOOL_CHOICE_MODE_NAMED, "name": "get_time"},
-        parallel_tool_calls=False,
         max_output_tokens=60,
         sampling={"temperature": 0},
     )
