@@ -13,7 +13,7 @@ from services.gateway.attempt import Attempt
 from services.gateway.placement import Placements
 from services.gateway.recorder import Entry, Recorder
 from services.gateway.session import Sessions
-from services.gateway.undertaking import Run, Undertaking, deadline_passed
+from services.gateway.undertaking import LEFT, Run, Undertaking, deadline_passed
 
 Events = list[generation.GenerationEvent]
 
@@ -54,9 +54,11 @@ class Generation(Undertaking):
         with self._sessions.to(run.placed.address).attempt(self._start(run)) as attempt, self._bounded(attempt):
             try:
                 yield attempt
-            finally:
+            except LEFT:
                 # A reader that does not read is made to go away; the reason is the attempt's.
                 self._gone = attempt.failure or self._gone
+                raise
+            finally:
                 run.tries = attempt.tries
 
     async def _next(self, attempt: Attempt, run: Run) -> Events:

@@ -29,7 +29,7 @@ _FINAL = (
     reasons.ERROR_REASON_STREAM_INTERRUPTED,
 )
 # How a reader leaves: the last is a write that nobody takes, ahead of the cancellation.
-_LEFT = (asyncio.CancelledError, GeneratorExit, grpc.aio.InternalError)
+LEFT = (asyncio.CancelledError, GeneratorExit, grpc.aio.InternalError)
 # What is recorded of a request that a fault of ours ended; never raised.
 _CRASHED = Failure(reasons.ERROR_REASON_INTERNAL, "The gateway failed to handle the request.")
 
@@ -83,7 +83,7 @@ class Undertaking:
         except Failure as why:
             failure = why
             raise
-        except _LEFT:
+        except LEFT:
             failure = self._why_left(finished=self._finished)
             raise
         finally:
@@ -126,21 +126,21 @@ class Undertaking:
     def _reported(self, run: Run) -> Iterator[None]:
         """Record an attempt at its end, and tell the router, unless another is to follow."""
         failure: Failure | None = _CRASHED
+        left = False
         try:
             yield
             failure = None
         except Failure as why:
             failure = _interrupted(why) if self._committed else why
             raise failure from why
-        except _LEFT:
-            failure = self._why_left(finished=run.finished)
+        except LEFT:
+            failure, left = self._why_left(finished=run.finished), True
             raise
         finally:
             if self._entry.usage is None:
                 self._entry.usage = run.usage  # counted, where the worker did not get to tell
             self._recorder.attempt_ended(self._entry, failure, run.usage, run.first_content_at, run.tries)
-            final = failure is None or failure is _CRASHED or self._committed or failure.reason in _FINAL
-            if final:
+            if left or failure is None or failure is _CRASHED or self._committed or failure.reason in _FINAL:
                 self._placements.ended(self._outcome(run, failure, wanted=False))
 
     async def _wait(self, seconds: float) -> None:

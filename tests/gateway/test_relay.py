@@ -433,3 +433,15 @@ async def test_a_fault_of_the_gateway_is_no_cancellation(two: Scene) -> None:
         async for _ in running.events():
             pass
     assert (two.request.outcome, two.request.error_reason) == (ledger.OUTCOME_ERROR, "INTERNAL")
+
+
+async def test_a_caller_that_leaves_a_later_attempt_is_no_failure_of_its_worker(two: Scene) -> None:
+    two.providers[1].scripts = {"broken_before": hanging_before_content}
+    running = asyncio.create_task(two.run("broken_before"))
+    await eventually(lambda: two.providers[1].running == 1, seconds=2)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert [attempt.error_reason for attempt in two.attempts] == ["PROVIDER_UNAVAILABLE", "CANCELLED"]
+    assert two.request.outcome == ledger.OUTCOME_CANCELLED
+    await eventually(lambda: not two.placements._leases and len(two.router.said("outcome")) == 2, seconds=1)
