@@ -60,19 +60,19 @@ class Embedding(Undertaking):
 
     async def _ask(self, run: Run) -> worker.EmbedResponse:
         """Ask the worker. Leaving early, for whatever reason, ends the work there."""
-        channel = await self._channels.to(run.placed.address)
-        call = worker_grpc.WorkerServiceStub(channel).Embed(self._request(run))
-        try:
-            async with asyncio.timeout_at(self._call.deadline.at):
-                answer: worker.EmbedResponse = await call
-                run.tries = _tries(await call.trailing_metadata())
-        except TimeoutError as error:
-            raise deadline_passed() from error
-        except grpc.aio.AioRpcError as error:
-            run.tries = _tries(error.trailing_metadata())
-            raise _failure(error, run.placed.address) from error
-        finally:
-            call.cancel()  # grpc.aio never cancels a call that is merely dropped
+        async with self._channels.to(run.placed.address) as channel:
+            call = worker_grpc.WorkerServiceStub(channel).Embed(self._request(run))
+            try:
+                async with asyncio.timeout_at(self._call.deadline.at):
+                    answer: worker.EmbedResponse = await call
+                    run.tries = _tries(await call.trailing_metadata())
+            except TimeoutError as error:
+                raise deadline_passed() from error
+            except grpc.aio.AioRpcError as error:
+                run.tries = _tries(error.trailing_metadata())
+                raise _failure(error, run.placed.address) from error
+            finally:
+                call.cancel()  # grpc.aio never cancels a call that is merely dropped
         asked = len(self._call.spec.inputs)
         if len(answer.embeddings) != asked or not all(vector.values for vector in answer.embeddings):
             raise Failure(
