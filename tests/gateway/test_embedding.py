@@ -35,6 +35,11 @@ async def hangs(spec: embedding.EmbeddingSpec, context: AttemptContext) -> Embed
     return await asyncio.get_running_loop().create_future()
 
 
+async def hangs_with_its_next_key(spec: embedding.EmbeddingSpec, context: AttemptContext) -> Embedded:
+    context.tries.append(TRY)
+    return await hangs(spec, context)
+
+
 async def large(spec: embedding.EmbeddingSpec, context: AttemptContext) -> Embedded:
     vectors = [embedding.Embedding(values=[1.0] * 3072) for _ in spec.inputs]
     return Embedded(vectors, generation.Usage(input_tokens=1), "big")
@@ -59,6 +64,7 @@ SCRIPTS: dict[str, EmbedScript] = {
     "broken": broken,
     "broken_both": broken,
     "hangs": hangs,
+    "hangs_with_its_next_key": hangs_with_its_next_key,
     "large": large,
     "huge": huge,
     "empty": empty,
@@ -164,6 +170,16 @@ async def test_a_passed_deadline_is_told_and_ends_the_work(two: Scene) -> None:
     await eventually(lambda: two.providers[0].closed == ["hangs"], seconds=1)
     assert two.request.outcome == ledger.OUTCOME_DEADLINE
     assert len(two.attempts) == 1
+
+
+async def test_what_was_asked_in_vain_until_the_deadline_is_recorded(two: Scene) -> None:
+    for _ in range(5):  # on a busy machine the worker's last word may be late
+        two.book.records.clear()
+        await refused(two, "hangs_with_its_next_key", seconds=0.2)
+        assert two.request.outcome == ledger.OUTCOME_DEADLINE
+        if two.attempts[0].tries:
+            break
+    assert list(two.attempts[0].tries) == [TRY]
 
 
 async def test_an_input_without_a_vector_is_tried_elsewhere(two: Scene) -> None:
