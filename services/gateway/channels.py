@@ -1,5 +1,6 @@
 """Channels to workers for calls of their own: beside a session, whose stream a large answer would hold up."""
 
+import asyncio
 import contextlib
 import dataclasses
 from collections.abc import AsyncIterator
@@ -7,14 +8,15 @@ from collections.abc import AsyncIterator
 import grpc
 
 from services.chassis.channel import open_channel
+from services.gateway.session import stopping
 
 
 @dataclasses.dataclass(slots=True)
 class _Line:
-    """A channel, and how many calls are under way on it."""
+    """A channel, and the scopes of the calls that are under way on it."""
 
     channel: grpc.aio.Channel
-    calls: int = 0
+    calls: set[asyncio.Timeout] = dataclasses.field(default_factory=set)
 
 
 class Channels:
@@ -22,6 +24,7 @@ class Channels:
 
     def __init__(self) -> None:
         self._lines: dict[str, _Line] = {}
+        self._interrupted = False
 
     @contextlib.asynccontextmanager
     async def to(self, address: str) -> AsyncIterator[grpc.aio.Channel]:
@@ -29,7 +32,12 @@ class Channels:
 
         One that could not connect is replaced: it would wait before it looks for a worker that may be back by now. But
         not under a call: a worker that stops listens no more while it finishes what it has begun.
+
+        Raises:
+            Failure: the gateway stops.
         """
+        if self._interrupted:
+            raise stopping()
         line = self._lines.get(address)
         if line and not line.calls and line.channel.get_state() is grpc.ChannelConnectivity.TRANSIENT_FAILURE:
             del self._lines[address]
@@ -37,11 +45,25 @@ class Channels:
             line = self._lines.get(address)  # somebody else may have opened another meanwhile
         if line is None:
             line = self._lines[address] = _Line(open_channel(address))
-        line.calls += 1
+        call = asyncio.timeout(None)
+        line.calls.add(call)
         try:
-            yield line.channel
+            async with call:
+                yield line.channel
+        except TimeoutError as error:
+            if not call.expired():
+                raise
+            raise stopping() from error
         finally:
-            line.calls -= 1
+            line.calls.discard(call)
+
+    def interrupt(self) -> None:
+        """The gateway stops: end every call, so that callers are told, and begin no other."""
+        self._interrupted = True
+        now = asyncio.get_running_loop().time()
+        for line in self._lines.values():
+            for call in line.calls:
+                call.reschedule(now)
 
     async def close(self) -> None:
         """Close every channel, and end the calls on them."""

@@ -242,3 +242,14 @@ async def test_room_is_given_back(two: Scene) -> None:
     await vectors(two.embed())
     await refused(two, "broken_both")
     assert two.relay._room == room
+
+
+async def test_a_gateway_that_stops_tells_its_callers_and_tries_nothing_else(two: Scene) -> None:
+    running = asyncio.create_task(vectors(two.embed("hangs")))
+    await eventually(lambda: two.providers[0].running == 1, seconds=2)
+    two.channels.interrupt()
+    with pytest.raises(Failure) as caught:
+        await running
+    assert (caught.value.reason, caught.value.retry_after) == (reasons.ERROR_REASON_STREAM_INTERRUPTED, 1.0)
+    assert (two.request.error_reason, len(two.attempts)) == ("STREAM_INTERRUPTED", 1)
+    assert (await refused(two, "served")).reason == reasons.ERROR_REASON_STREAM_INTERRUPTED
