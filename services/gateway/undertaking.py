@@ -130,7 +130,7 @@ class Undertaking:
         """What an attempt's failure is called from here on."""
         left = self._time_left()
         late = failure.reason == reasons.ERROR_REASON_DEADLINE_EXCEEDED
-        if late and left is not None and left <= _LAST_WORD_SECONDS:
+        if late and left is not None and left <= 2 * _LAST_WORD_SECONDS:  # timers are a millisecond out, or two
             return deadline_passed()  # whatever the worker was at: that time is up is not its doing
         return _interrupted(failure) if self._committed else failure
 
