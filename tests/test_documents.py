@@ -7,7 +7,7 @@ import pathlib
 import re
 import tempfile
 import tomllib
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args
 
 import pydantic
 import pytest
@@ -257,6 +257,8 @@ async def test_the_example_of_a_provider_works() -> None:
     assert "reverse.open_provider(config)" in line
     names: dict[str, Any] = {**vars(provider), "Literal": Literal, "pydantic": pydantic}
     exec(compile(settings, "CONTRIBUTING.md", "exec"), names)
+    shown, kinds = (set(get_args(get_args(union)[0])) for union in (names["Provider"], provider.Provider))
+    assert kinds < shown
     found = yaml.safe_load("{kind: reverse, workers: 2}")
     configured = pydantic.TypeAdapter(names["Provider"]).validate_python(found)
     # The imports that it leaves out are said to be those of `echo.py`.

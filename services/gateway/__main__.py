@@ -80,9 +80,11 @@ async def serve(config: mesh.MeshConfig) -> None:
         LOG.info("gateway.serving", config_version=config.version)
         await server.stop_requested()
         # An answer that the server cut would end like a whole one, at a client behind the edge: have it told first.
-        farewell = asyncio.get_running_loop().call_later(settings.drain_seconds, sessions.interrupt)
+        later = asyncio.get_running_loop().call_later
+        farewells = [later(settings.drain_seconds, told.interrupt) for told in (sessions, channels)]
         await up.drain(seconds=settings.drain_seconds + _FAREWELL_SECONDS)
-        farewell.cancel()
+        for farewell in farewells:
+            farewell.cancel()
         for task in following:
             task.cancel()
 

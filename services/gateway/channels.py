@@ -1,37 +1,74 @@
 """Channels to workers for calls of their own: beside a session, whose stream a large answer would hold up."""
 
+import asyncio
 import contextlib
+import dataclasses
 from collections.abc import AsyncIterator
 
 import grpc
 
 from services.chassis.channel import open_channel
+from services.gateway.session import stopping
+
+
+@dataclasses.dataclass(slots=True)
+class _Line:
+    """A channel, and the scopes of the calls that are under way on it."""
+
+    channel: grpc.aio.Channel
+    calls: set[asyncio.Timeout] = dataclasses.field(default_factory=set)
 
 
 class Channels:
     """One channel for each worker's address, opened when it is first asked for."""
 
     def __init__(self) -> None:
-        self._channels: dict[str, grpc.aio.Channel] = {}
+        self._lines: dict[str, _Line] = {}
+        self._interrupted = False
 
-    async def to(self, address: str) -> grpc.aio.Channel:
-        """The channel to a worker.
+    @contextlib.asynccontextmanager
+    async def to(self, address: str) -> AsyncIterator[grpc.aio.Channel]:
+        """The channel to a worker, for one call.
 
-        One that could not connect is replaced: it would wait before it looks for a worker that may be back by now.
+        One that could not connect is replaced: it would wait before it looks for a worker that may be back by now. But
+        not under a call: a worker that stops listens no more while it finishes what it has begun.
+
+        Raises:
+            Failure: the gateway stops.
         """
-        channel = self._channels.get(address)
-        if channel is not None and channel.get_state() is grpc.ChannelConnectivity.TRANSIENT_FAILURE:
-            del self._channels[address]
-            await channel.close()
-            channel = self._channels.get(address)  # somebody else may have opened another meanwhile
-        if channel is None:
-            channel = self._channels[address] = open_channel(address)
-        return channel
+        if self._interrupted:
+            raise stopping()
+        line = self._lines.get(address)
+        if line and not line.calls and line.channel.get_state() is grpc.ChannelConnectivity.TRANSIENT_FAILURE:
+            del self._lines[address]
+            await line.channel.close()
+            line = self._lines.get(address)  # somebody else may have opened another meanwhile
+        if line is None:
+            line = self._lines[address] = _Line(open_channel(address))
+        call = asyncio.timeout(None)
+        line.calls.add(call)
+        try:
+            async with call:
+                yield line.channel
+        except TimeoutError as error:
+            if not call.expired():
+                raise
+            raise stopping() from error
+        finally:
+            line.calls.discard(call)
+
+    def interrupt(self) -> None:
+        """The gateway stops: end every call, so that callers are told, and begin no other."""
+        self._interrupted = True
+        now = asyncio.get_running_loop().time()
+        for line in self._lines.values():
+            for call in line.calls:
+                call.reschedule(now)
 
     async def close(self) -> None:
         """Close every channel, and end the calls on them."""
-        for channel in self._channels.values():
-            await channel.close()
+        for line in self._lines.values():
+            await line.channel.close()
 
 
 @contextlib.asynccontextmanager

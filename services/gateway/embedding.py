@@ -12,12 +12,13 @@ from hybridinference.worker.v1 import worker_service_pb2 as worker
 from hybridinference.worker.v1 import worker_service_pb2_grpc as worker_grpc
 
 from services.chassis import status
-from services.chassis.deadline import to_duration, to_seconds
+from services.chassis.deadline import to_seconds
 from services.chassis.failure import Failure
 from services.gateway.channels import Channels
 from services.gateway.placement import Placements
 from services.gateway.recorder import Entry, Recorder
-from services.gateway.undertaking import Run, Undertaking, deadline_passed
+from services.gateway.run import Run
+from services.gateway.undertaking import Undertaking, deadline_passed
 
 # Trailing metadata of the worker's Embed, beside an answer or a failure alike.
 _TRIES = "hybrid-tries-bin"
@@ -60,19 +61,19 @@ class Embedding(Undertaking):
 
     async def _ask(self, run: Run) -> worker.EmbedResponse:
         """Ask the worker. Leaving early, for whatever reason, ends the work there."""
-        channel = await self._channels.to(run.placed.address)
-        call = worker_grpc.WorkerServiceStub(channel).Embed(self._request(run))
-        try:
-            async with asyncio.timeout_at(self._call.deadline.at):
-                answer: worker.EmbedResponse = await call
-                run.tries = _tries(await call.trailing_metadata())
-        except TimeoutError as error:
-            raise deadline_passed() from error
-        except grpc.aio.AioRpcError as error:
-            run.tries = _tries(error.trailing_metadata())
-            raise _failure(error, run.placed.address) from error
-        finally:
-            call.cancel()  # grpc.aio never cancels a call that is merely dropped
+        async with self._channels.to(run.placed.address) as channel:
+            call = worker_grpc.WorkerServiceStub(channel).Embed(self._request(run))
+            try:
+                async with asyncio.timeout_at(self._call.deadline.at):
+                    answer: worker.EmbedResponse = await call
+                    run.tries = _tries(await call.trailing_metadata())
+            except TimeoutError as error:
+                raise deadline_passed() from error
+            except grpc.aio.AioRpcError as error:
+                run.tries = _tries(error.trailing_metadata())
+                raise _failure(error, run.placed.address) from error
+            finally:
+                call.cancel()  # grpc.aio never cancels a call that is merely dropped
         asked = len(self._call.spec.inputs)
         if len(answer.embeddings) != asked or not all(vector.values for vector in answer.embeddings):
             raise Failure(
@@ -89,11 +90,9 @@ class Embedding(Undertaking):
             generation_id=self.id,
             tenant=self._call.tenant,
             drop_unsupported=run.placed.drop_unsupported,
+            time_left=self._time_for_worker(),
         )
         request.spec.model = run.placed.provider_model
-        left = self._time_left()
-        if left is not None:
-            request.time_left.CopyFrom(to_duration(left))
         return request
 
 

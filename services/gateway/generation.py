@@ -7,13 +7,14 @@ from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hybridinference.inference.v1 import generation_pb2 as generation
 from hybridinference.worker.v1 import session_pb2 as session
 
-from services.chassis.deadline import to_duration, to_seconds
+from services.chassis.deadline import to_seconds
 from services.chassis.failure import Failure
 from services.gateway.attempt import Attempt
 from services.gateway.placement import Placements
 from services.gateway.recorder import Entry, Recorder
+from services.gateway.run import Run
 from services.gateway.session import Sessions
-from services.gateway.undertaking import Run, Undertaking, deadline_passed
+from services.gateway.undertaking import LEFT, Undertaking, deadline_passed
 
 Events = list[generation.GenerationEvent]
 
@@ -54,9 +55,11 @@ class Generation(Undertaking):
         with self._sessions.to(run.placed.address).attempt(self._start(run)) as attempt, self._bounded(attempt):
             try:
                 yield attempt
-            finally:
+            except LEFT:
                 # A reader that does not read is made to go away; the reason is the attempt's.
                 self._gone = attempt.failure or self._gone
+                raise
+            finally:
                 run.tries = attempt.tries
 
     async def _next(self, attempt: Attempt, run: Run) -> Events:
@@ -86,11 +89,9 @@ class Generation(Undertaking):
             generation_id=self.id,
             tenant=self._call.tenant,
             drop_unsupported=run.placed.drop_unsupported,
+            time_left=self._time_for_worker(),
         )
         start.spec.model = run.placed.provider_model
-        left = self._time_left()
-        if left is not None:
-            start.time_left.CopyFrom(to_duration(left))
         return start
 
     @contextlib.contextmanager

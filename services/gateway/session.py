@@ -180,9 +180,7 @@ class Sessions:
 
     def interrupt(self) -> None:
         """The gateway stops: fail every attempt, so that callers are told, and begin no other."""
-        self._interrupted = Failure(
-            reasons.ERROR_REASON_STREAM_INTERRUPTED, "The gateway stops before the answer is whole.", retry_after=1.0
-        )
+        self._interrupted = stopping()
         for one in self._sessions.values():
             one.interrupt(self._interrupted)
 
@@ -215,3 +213,10 @@ async def open_sessions(*, idle_seconds: float, slow_reader_seconds: float) -> A
 
 def _lost(address: str, why: str) -> Failure:
     return Failure(reasons.ERROR_REASON_WORKER_LOST, f"The worker at {address} {why}.")
+
+
+def stopping() -> Failure:
+    """What callers are told whose answers a stop of the gateway interrupts."""
+    return Failure(
+        reasons.ERROR_REASON_STREAM_INTERRUPTED, "The gateway stops before the answer is whole.", retry_after=1.0
+    )

@@ -3,13 +3,13 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import grpc
+from google.protobuf import duration_pb2
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hybridinference.inference.v1 import generation_pb2 as generation
-from hybridinference.inference.v1 import provider_try_pb2 as provider_try
 from hybridinference.router.v1 import placement_pb2 as placement
 
 from services.chassis import status
@@ -19,6 +19,7 @@ from services.gateway.ask import placement_ask
 from services.gateway.call import Call
 from services.gateway.placement import Placements
 from services.gateway.recorder import Entry, Recorder
+from services.gateway.run import Run
 from services.inference.capabilities import needs_of
 from services.inference.refusal import name_field
 
@@ -28,30 +29,12 @@ _FINAL = (
     reasons.ERROR_REASON_DEADLINE_EXCEEDED,
     reasons.ERROR_REASON_STREAM_INTERRUPTED,
 )
+# A worker's time ends so much before the caller's: its last word says what it asked in vain, and is still heard.
+_LAST_WORD_SECONDS = 0.02
 # How a reader leaves: the last is a write that nobody takes, ahead of the cancellation.
-_LEFT = (asyncio.CancelledError, GeneratorExit, grpc.aio.InternalError)
+LEFT = (asyncio.CancelledError, GeneratorExit, grpc.aio.InternalError)
 # What is recorded of a request that a fault of ours ended; never raised.
 _CRASHED = Failure(reasons.ERROR_REASON_INTERNAL, "The gateway failed to handle the request.")
-
-
-class Run:
-    """One attempt's placement, beginning and use, and what its worker asked of the provider in vain."""
-
-    def __init__(self, placed: placement.Placement, begun_at: float) -> None:
-        self.placed = placed
-        self.begun_at = begun_at
-        self.first_content_at: float | None = None
-        self.usage: generation.Usage | None = None
-        self.finished = False
-        self.tries: Sequence[provider_try.ProviderTry] = ()
-
-    def count(self, ready: Sequence[generation.GenerationEvent]) -> None:
-        """Count tokens as they pass, for attempts that end without telling."""
-        tokens = sum([event.delta.tokens for event in ready])  # 0 of an event that is no delta
-        if tokens:
-            if self.usage is None:
-                self.usage = generation.Usage(estimated=True)
-            self.usage.output_tokens += tokens
 
 
 class Undertaking:
@@ -83,7 +66,7 @@ class Undertaking:
         except Failure as why:
             failure = why
             raise
-        except _LEFT:
+        except LEFT:
             failure = self._why_left(finished=self._finished)
             raise
         finally:
@@ -126,22 +109,30 @@ class Undertaking:
     def _reported(self, run: Run) -> Iterator[None]:
         """Record an attempt at its end, and tell the router, unless another is to follow."""
         failure: Failure | None = _CRASHED
+        left = False
         try:
             yield
             failure = None
         except Failure as why:
-            failure = _interrupted(why) if self._committed else why
+            failure = self._as_told(why)
             raise failure from why
-        except _LEFT:
-            failure = self._why_left(finished=run.finished)
+        except LEFT:
+            failure, left = self._why_left(finished=run.finished), True
             raise
         finally:
             if self._entry.usage is None:
                 self._entry.usage = run.usage  # counted, where the worker did not get to tell
             self._recorder.attempt_ended(self._entry, failure, run.usage, run.first_content_at, run.tries)
-            final = failure is None or failure is _CRASHED or self._committed or failure.reason in _FINAL
-            if final:
+            if left or failure is None or failure is _CRASHED or self._committed or failure.reason in _FINAL:
                 self._placements.ended(self._outcome(run, failure, wanted=False))
+
+    def _as_told(self, failure: Failure) -> Failure:
+        """What an attempt's failure is called from here on."""
+        left = self._time_left()
+        late = failure.reason == reasons.ERROR_REASON_DEADLINE_EXCEEDED
+        if late and left is not None and left <= 2 * _LAST_WORD_SECONDS:  # timers are a millisecond out, or two
+            return deadline_passed()  # whatever the worker was at: that time is up is not its doing
+        return _interrupted(failure) if self._committed else failure
 
     async def _wait(self, seconds: float) -> None:
         """Backoff, within the deadline."""
@@ -163,6 +154,10 @@ class Undertaking:
 
     def _time_left(self) -> float | None:
         return self._call.deadline.left(now=self._loop.time())
+
+    def _time_for_worker(self) -> duration_pb2.Duration | None:
+        left = self._time_left()
+        return None if left is None else to_duration(max(0.0, left - _LAST_WORD_SECONDS))
 
     def _outcome(self, run: Run, failure: Failure | None, *, wanted: bool) -> placement.AttemptOutcome:
         outcome = placement.AttemptOutcome(

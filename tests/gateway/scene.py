@@ -21,7 +21,7 @@ from services.chassis.channel import open_channel
 from services.chassis.deadline import Deadline
 from services.chassis.failure import Failure
 from services.gateway.call import Call
-from services.gateway.channels import open_channels
+from services.gateway.channels import Channels, open_channels
 from services.gateway.embedding import Embedding
 from services.gateway.fleet import FleetView
 from services.gateway.generation import Generation
@@ -128,6 +128,7 @@ class Scene:
         self.relay: Relay
         self.placements: Placements
         self.sessions: Sessions
+        self.channels: Channels
         self.fleet: FleetView
         self._router_server: grpc.aio.Server | None = None
 
@@ -215,14 +216,14 @@ async def scene(
         made.fleet = FleetView(stub)
         made.placements = Placements(stub, made.fleet, registry, gateway="g")
         made.sessions = await stack.enter_async_context(open_sessions(idle_seconds=60, slow_reader_seconds=60))
-        channels = await stack.enter_async_context(open_channels())
+        made.channels = await stack.enter_async_context(open_channels())
         recorder = Recorder(
             made.book,  # type: ignore[arg-type]
             RequestMetrics(registry),
             config_version="v",
             models=frozenset({MODEL}),
         )
-        made.relay = Relay(made.placements, made.sessions, channels, recorder, max_running=max_running)
+        made.relay = Relay(made.placements, made.sessions, made.channels, recorder, max_running=max_running)
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         following = [tasks.create_task(made.fleet.follow()), tasks.create_task(made.placements.follow())]
         try:

@@ -35,6 +35,11 @@ async def hangs(spec: embedding.EmbeddingSpec, context: AttemptContext) -> Embed
     return await asyncio.get_running_loop().create_future()
 
 
+async def hangs_with_its_next_key(spec: embedding.EmbeddingSpec, context: AttemptContext) -> Embedded:
+    context.tries.append(TRY)
+    return await hangs(spec, context)
+
+
 async def large(spec: embedding.EmbeddingSpec, context: AttemptContext) -> Embedded:
     vectors = [embedding.Embedding(values=[1.0] * 3072) for _ in spec.inputs]
     return Embedded(vectors, generation.Usage(input_tokens=1), "big")
@@ -59,6 +64,7 @@ SCRIPTS: dict[str, EmbedScript] = {
     "broken": broken,
     "broken_both": broken,
     "hangs": hangs,
+    "hangs_with_its_next_key": hangs_with_its_next_key,
     "large": large,
     "huge": huge,
     "empty": empty,
@@ -166,6 +172,16 @@ async def test_a_passed_deadline_is_told_and_ends_the_work(two: Scene) -> None:
     assert len(two.attempts) == 1
 
 
+async def test_what_was_asked_in_vain_until_the_deadline_is_recorded(two: Scene) -> None:
+    for _ in range(5):  # on a busy machine the worker's last word may be late
+        two.book.records.clear()
+        await refused(two, "hangs_with_its_next_key", seconds=0.2)
+        assert two.request.outcome == ledger.OUTCOME_DEADLINE
+        if two.attempts[0].tries:
+            break
+    assert list(two.attempts[0].tries) == [TRY]
+
+
 async def test_an_input_without_a_vector_is_tried_elsewhere(two: Scene) -> None:
     await vectors(two.embed("empty"))
     assert [attempt.error_reason for attempt in two.attempts] == ["PROVIDER_MALFORMED", ""]
@@ -226,3 +242,14 @@ async def test_room_is_given_back(two: Scene) -> None:
     await vectors(two.embed())
     await refused(two, "broken_both")
     assert two.relay._room == room
+
+
+async def test_a_gateway_that_stops_tells_its_callers_and_tries_nothing_else(two: Scene) -> None:
+    running = asyncio.create_task(vectors(two.embed("hangs")))
+    await eventually(lambda: two.providers[0].running == 1, seconds=2)
+    two.channels.interrupt()
+    with pytest.raises(Failure) as caught:
+        await running
+    assert (caught.value.reason, caught.value.retry_after) == (reasons.ERROR_REASON_STREAM_INTERRUPTED, 1.0)
+    assert (two.request.error_reason, len(two.attempts)) == ("STREAM_INTERRUPTED", 1)
+    assert (await refused(two, "served")).reason == reasons.ERROR_REASON_STREAM_INTERRUPTED

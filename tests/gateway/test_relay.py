@@ -12,6 +12,7 @@ from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hybridinference.inference.v1 import generation_pb2 as generation
 from hybridinference.inference.v1 import provider_try_pb2 as provider_try
 
+from services.chassis import status
 from services.chassis.failure import Failure
 from services.gateway.attempt import CREDIT_BYTES
 from services.gateway.fallback import STRATEGY
@@ -165,6 +166,27 @@ async def test_a_worker_is_told_whom_it_works_for_and_what_it_asked_in_vain_is_r
     assert {context.tenant for context in two.providers[0].contexts} == {"t"}
     served, failed = ([list(one.tries) for one in record.attempts] for record in two.book.records)
     assert (served, failed) == ([[tried]], [[tried], []])
+
+
+async def test_what_was_asked_in_vain_until_the_deadline_is_recorded(two: Scene) -> None:
+    tried = provider_try.ProviderTry(key=1, reason=reasons.ERROR_REASON_PROVIDER_RATE_LIMITED, http_status=429)
+
+    async def hangs_with_its_next_key() -> Events:
+        two.providers[0].contexts[-1].tries.append(tried)
+        async for event in hanging_before_content():
+            yield event
+
+    two.providers[0].scripts = {"whole": hangs_with_its_next_key}
+    for _ in range(5):  # on a busy machine the worker's last word may be late
+        two.book.records.clear()
+        failure = await refused(two, "whole", seconds=0.2)
+        # The worker was silent. But it is the caller's time that was up, and that is no fault of the worker.
+        assert (failure.reason_name, failure.metadata["stage"]) == ("DEADLINE_EXCEEDED", "total")
+        if two.attempts[0].tries:
+            break
+    assert list(two.attempts[0].tries) == [tried]
+    await eventually(lambda: bool(two.router.said("outcome")), seconds=2)
+    assert {status.from_status(said.status).metadata["stage"] for said in two.router.said("outcome")} == {"total"}
 
 
 async def test_what_was_left_out_is_known_with_the_first_content(two: Scene) -> None:
@@ -433,3 +455,15 @@ async def test_a_fault_of_the_gateway_is_no_cancellation(two: Scene) -> None:
         async for _ in running.events():
             pass
     assert (two.request.outcome, two.request.error_reason) == (ledger.OUTCOME_ERROR, "INTERNAL")
+
+
+async def test_a_caller_that_leaves_a_later_attempt_is_no_failure_of_its_worker(two: Scene) -> None:
+    two.providers[1].scripts = {"broken_before": hanging_before_content}
+    running = asyncio.create_task(two.run("broken_before"))
+    await eventually(lambda: two.providers[1].running == 1, seconds=2)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert [attempt.error_reason for attempt in two.attempts] == ["PROVIDER_UNAVAILABLE", "CANCELLED"]
+    assert two.request.outcome == ledger.OUTCOME_CANCELLED
+    await eventually(lambda: not two.placements._leases and len(two.router.said("outcome")) == 2, seconds=1)

@@ -10,8 +10,9 @@ from services.gateway.openai.errors import param_of
 
 HEADER = "x-hybrid-dropped"
 _OPTIONS = "provider_options_json"
-_MAX_NAMES = 32
+# One of a caller's names, and all of them, escaped: proxies and clients take headers of 4 to 8 KiB.
 _MAX_CHARACTERS = 64
+_MAX_BYTES = 2048
 
 
 def header(fields: Iterable[str], spec: generation.GenerationSpec) -> tuple[tuple[str, str], ...]:
@@ -22,5 +23,7 @@ def header(fields: Iterable[str], spec: generation.GenerationSpec) -> tuple[tupl
     if not names:
         return ()
     # The names of provider options are whatever the caller wrote, and a header holds only some characters.
-    safe = [urllib.parse.quote(name[:_MAX_CHARACTERS], safe="") for name in names[:_MAX_NAMES]]
-    return ((HEADER, ",".join(safe)),)
+    safe = ",".join(urllib.parse.quote(name[:_MAX_CHARACTERS], safe="") for name in names)
+    if len(safe) > _MAX_BYTES:
+        safe = safe[: safe.rindex(",", 0, _MAX_BYTES)] + ",..."
+    return ((HEADER, safe),)

@@ -108,11 +108,14 @@ async def test_a_claim_that_does_not_hold_is_shown_and_is_the_exit_code(place: p
 
 
 @pytest.mark.slow
-async def test_being_told_to_end_stops_the_worker_and_leaves_nothing(place: pathlib.Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+async def test_being_told_to_end_stops_the_worker_and_leaves_nothing(
+    place: pathlib.Path, number: signal.Signals
+) -> None:
     async with vendor() as (config, fake):
         process = await started(place, config)
         await eventually(lambda: bool(fake.asked), seconds=30)
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(number)
         await asyncio.wait_for(process.communicate(), 30)
         assert process.returncode == 130
         assert nothing_is_left(place)
