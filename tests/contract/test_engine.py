@@ -41,7 +41,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]
     file = tmp_path_factory.mktemp("verify") / "mesh.yaml"
     file.write_text(CONFIG, encoding="utf-8")
     done = subprocess.run(
-        [sys.executable, "-m", "services.cli", "verify", "--config", str(file), "--max-tokens", "32", "--json"],
+        [sys.executable, "-m", "services.cli", "verify", "--config", str(file), "--max-tokens", "48", "--json"],
         capture_output=True,
         text=True,
         timeout=200,
