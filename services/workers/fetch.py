@@ -14,6 +14,7 @@ from hybridinference.inference.v1 import generation_pb2 as generation
 from services.chassis.failure import Failure
 from services.config.provider import Fetch
 from services.workers.addresses import is_public
+from services.workers.closing import close
 from services.workers.lookups import Lookups, Resolve, open_lookups, resolve
 from services.workers.urls import PORTS, host_of, matches, read
 
@@ -148,7 +149,7 @@ class Fetcher:
                 raise _refusal(path, f"its server answered with HTTP status {response.status_code}")
             yield response
         finally:
-            await response.aclose()
+            await close(response)
 
     async def _response(self, url: httpx2.URL, addresses: Sequence[str]) -> httpx2.Response:
         headers = {"host": url.netloc.decode("ascii"), "user-agent": "hybridinference", "accept-encoding": "identity"}

@@ -26,6 +26,7 @@ from tests.vendors.gemini_server import (
     thought,
     tool_calls,
     usage,
+    vectors,
 )
 
 pytestmark = [pytest.mark.slow, pytest.mark.edge]
@@ -40,11 +41,13 @@ providers:
     kind: gemini
     base_url: {url}
     api_keys: [{keys}]
-    models: [gemini-3-flash]
+    models: [gemini-3-flash, {{name: gemini-embedding-001, capabilities: [embeddings, dimensions]}}]
     drain_seconds: 2
 models:
   - name: chat
-    routes: [{{provider: vendor}}]
+    routes: [{{provider: vendor, model: gemini-3-flash}}]
+  - name: vectors
+    routes: [{{provider: vendor, model: gemini-embedding-001}}]
 """
 LOGPROBS = {"chosenCandidates": [{"token": "a", "tokenId": 1, "logProbability": -0.5}]}
 BAD_KEY = error(400, f"API key not valid: {KEYS[0]}", "INVALID_ARGUMENT", {"ErrorInfo": {"reason": "API_KEY_INVALID"}})
@@ -80,6 +83,8 @@ ANSWERS: dict[str, Script] = {
 def answer(asked: Asked) -> Script:
     if asked.key == KEYS[0]:
         return failing(400, BAD_KEY)
+    if asked.path.endswith(":batchEmbedContents"):
+        return vectors(*[[0.5, -1.0, 0.25]] * len(asked.body["requests"]))
     contents = asked.body["contents"]
     said = [
         part["text"]
@@ -137,6 +142,21 @@ def fake() -> Iterator[GeminiServer]:
 def running(fake: GeminiServer) -> Iterator[Mesh]:
     with mesh(CONFIG.format(url=fake.base_url, keys=", ".join(KEYS))) as up:
         yield up
+
+
+def test_embeddings_come_through_the_sdk(running: Mesh, fake: GeminiServer) -> None:
+    made = running.client.embeddings.create(model="vectors", input=["one", "two"], dimensions=3)
+    assert [item.embedding for item in made.data] == [[0.5, -1.0, 0.25]] * 2
+    assert made.usage.prompt_tokens > 0, "an estimate, since the API says nothing of tokens"
+    asked = fake.asked[-1].body["requests"]
+    assert [one["content"]["parts"] for one in asked] == [[{"text": "one"}], [{"text": "two"}]]
+    assert {one["outputDimensionality"] for one in asked} == {3}
+
+
+def test_token_ids_are_refused_by_name(running: Mesh) -> None:
+    with pytest.raises(openai.BadRequestError) as caught:
+        running.client.embeddings.create(model="vectors", input=[[1, 2]])
+    assert caught.value.param == "input[0]"
 
 
 def ask(running: Mesh, what: str, **more: Any) -> Any:
@@ -324,8 +344,9 @@ def test_a_client_that_leaves_ends_the_vendors_work_within_a_second(running: Mes
     print(f"the vendor's connection closed {took * 1e3:.0f} ms after the client left")
 
 
-def test_a_bad_key_is_asked_once_and_no_key_is_in_any_address_file_or_metric(running: Mesh, fake: GeminiServer) -> None:
-    assert [asked.key for asked in fake.asked].count(KEYS[0]) == 1
+def test_a_bad_key_is_asked_once_for_each_model_and_no_key_is_in_any_address_file_or_metric(running: Mesh, fake: GeminiServer) -> None:
+    # What a key may do differs between models, so each of the two finds out by itself.
+    assert [asked.key for asked in fake.asked].count(KEYS[0]) == 2
     assert not any("AIza" in asked.path for asked in fake.asked)
     logs = [file for file in running.home.rglob("*") if file.is_file() and file != running.config]
     assert "vendor-0.log" in {file.name for file in logs}

@@ -17,6 +17,7 @@ from tests.vendors.openai_server import (
     OpenAIServer,
     Script,
     chunk,
+    embeddings,
     error,
     failing,
     openai_server,
@@ -38,12 +39,14 @@ providers:
     kind: openai
     base_url: {url}
     api_keys: [{keys}]
-    models: [big]
+    models: [big, {{name: vectors, capabilities: [embeddings, dimensions, token_inputs]}}]
     fetch: {{allow_http: true, allow_private: true}}
     drain_seconds: 2
 models:
   - name: chat
-    routes: [{{provider: vendor}}]
+    routes: [{{provider: vendor, model: big}}]
+  - name: vectors
+    routes: [{{provider: vendor, model: vectors}}]
 """
 LOGPROBS = {"content": [{"token": "a", "logprob": -0.5, "bytes": [97], "top_logprobs": []}]}
 ANSWERS: dict[str, Script] = {
@@ -85,6 +88,8 @@ def answer(asked: Asked) -> Script:
         return failing(401, error(f"Incorrect API key provided: {KEYS[0]}"))
     if asked.path == "/v1/page.html":
         return Script(b"<html>", headers={"content-type": "text/html"}, chunked=False)
+    if asked.path == "/v1/embeddings":
+        return embeddings(*[[0.5, -1.0, 0.25]] * len(asked.body["input"]))
     content = asked.body["messages"][-1]["content"]
     return ANSWERS[content if isinstance(content, str) else content[0]["text"]]
 
@@ -124,6 +129,15 @@ def fake() -> Iterator[OpenAIServer]:
 def running(fake: OpenAIServer) -> Iterator[Mesh]:
     with mesh(CONFIG.format(url=fake.base_url, keys=", ".join(KEYS))) as up:
         yield up
+
+
+@pytest.mark.parametrize("given", [["one", "two"], [[1, 2], [3]]], ids=["texts", "token ids"])
+def test_embeddings_come_through_the_sdk(running: Mesh, fake: OpenAIServer, given: Any) -> None:
+    made = running.client.embeddings.create(model="vectors", input=given, dimensions=3)
+    assert [item.embedding for item in made.data] == [[0.5, -1.0, 0.25]] * 2
+    assert made.usage.prompt_tokens == 5
+    asked = fake.asked[-1].body
+    assert (asked["model"], asked["input"], asked["dimensions"]) == ("vectors", given, 3)
 
 
 def ask(running: Mesh, what: str, **more: Any) -> Any:

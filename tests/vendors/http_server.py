@@ -59,16 +59,18 @@ class HTTPServer:
         """Serve one connection."""
         self.connections += 1
         try:
-            while await self._request(reader, writer):
-                pass
+            begun: bytes | None = b""
+            while begun is not None:
+                begun = await self._request(begun, reader, writer)
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
         finally:
             self.connections -= 1
             writer.close()
 
-    async def _request(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+    async def _request(self, begun: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes | None:
+        """Answer a request that has begun; the beginning of the next one, or None where there can be none."""
+        head = (begun + await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:] if line)}
         body = json.loads(await reader.readexactly(int(headers.get("content-length", "0"))) or b"{}")
         asked = Asked(head[0].split()[1], headers, body, asyncio.get_running_loop().time())
@@ -78,7 +80,11 @@ class HTTPServer:
         sending = asyncio.ensure_future(_send(self.answer(asked), writer))
         try:
             await asyncio.wait([gone, sending], return_when=asyncio.FIRST_COMPLETED)
-            return sending.done() and sending.result() and not gone.done() and await _again(gone)
+            if gone.done() and gone.result():
+                await sending  # a quick client asks again before we know that our answer is out
+            if not sending.done() or not sending.result():
+                return None
+            return await _seen(gone)
         finally:
             self.busy -= 1
             for task in (gone, sending):
@@ -86,12 +92,13 @@ class HTTPServer:
             await asyncio.gather(gone, sending, return_exceptions=True)
 
 
-async def _again(gone: "asyncio.Future[bytes]") -> bool:
-    """Whether the connection can carry another request: the look-out for its end must not eat that."""
+async def _seen(gone: "asyncio.Future[bytes]") -> bytes | None:
+    """What the look-out for the connection's end has seen: the beginning of another request, nothing, or the end."""
     gone.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await gone
-    return True
+    try:
+        return await gone or None
+    except asyncio.CancelledError:
+        return b""
 
 
 async def _send(script: Script, writer: asyncio.StreamWriter) -> bool:

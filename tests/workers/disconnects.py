@@ -5,14 +5,17 @@ import contextlib
 import ctypes
 import dataclasses
 import gc
+import inspect
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import psutil
 from hybridinference.inference.v1 import generation_pb2 as generation
 
 from services.workers.provider import AttemptContext, Provider
+
+Gone = Callable[[], bool | Awaitable[bool]]
 
 # Of one process, a thousand callers may cost no more.
 MOST_BYTES = 1 << 20
@@ -39,7 +42,7 @@ class Report:
 async def leave_at_random(
     provider: Provider,
     spec: generation.GenerationSpec,
-    gone: Callable[[], bool],
+    gone: Gone,
     *,
     times: int = 1000,
     warm_up: int = 300,
@@ -47,6 +50,7 @@ async def leave_at_random(
     longest: float = 0.06,
     seed: int = 0,
     forget: Callable[[], None] = lambda: None,
+    pid: int | None = None,
 ) -> Report:
     """Have callers leave, `at_once` at a time, each after up to `longest` seconds: half by closing, half by cancelling.
 
@@ -60,6 +64,7 @@ async def leave_at_random(
         longest: how long the most patient stays, in seconds.
         seed: for what is random.
         forget: empties what the test itself remembers of them.
+        pid: the process whose memory counts, where it is not this one; its objects cannot be counted.
     """
     rng = random.Random(seed)
     crowd = _Crowd(provider, spec, gone, longest)
@@ -67,10 +72,10 @@ async def leave_at_random(
     for _ in range(3):  # a heap that settles grows once, a leak grows each time
         forget()
         crowd.left, crowd.stayed = 0, 0
-        objects, size = _memory()
+        objects, size = _memory(pid)
         await crowd.come_and_go(times, at_once, rng)
         forget()
-        objects_after, size_after = _memory()
+        objects_after, size_after = _memory(pid)
         report = Report(crowd.left, crowd.stayed, crowd.slowest, size_after - size, objects_after - objects)
         if report.grown_bytes < MOST_BYTES and report.grown_objects < times // 2:
             break
@@ -78,9 +83,7 @@ async def leave_at_random(
 
 
 class _Crowd:
-    def __init__(
-        self, provider: Provider, spec: generation.GenerationSpec, gone: Callable[[], bool], longest: float
-    ) -> None:
+    def __init__(self, provider: Provider, spec: generation.GenerationSpec, gone: Gone, longest: float) -> None:
         self._provider = provider
         self._spec = spec
         self._gone = gone
@@ -102,9 +105,13 @@ class _Crowd:
         await asyncio.gather(*tasks)
         begun = time.monotonic()
         async with asyncio.timeout(1):
-            while self._provider.load().running or not self._gone():  # noqa: ASYNC110 - nobody tells
+            while self._provider.load().running or not await self._is_gone():  # noqa: ASYNC110 - nobody tells
                 await asyncio.sleep(0.002)
         self.slowest = max(self.slowest, time.monotonic() - begun)
+
+    async def _is_gone(self) -> bool:
+        answer = self._gone()
+        return await answer if inspect.isawaitable(answer) else answer
 
     async def _caller(self, stays: float, *, closes: bool) -> None:
         reading = asyncio.create_task(self._read(asyncio.get_running_loop().time() + stays if closes else None))
@@ -133,8 +140,10 @@ class _Crowd:
         return False
 
 
-def _memory() -> tuple[int, int]:
+def _memory(pid: int | None) -> tuple[int, int]:
     """How many objects there are, and how large the process is."""
+    if pid is not None:
+        return 0, int(psutil.Process(pid).memory_info().rss)
     gc.collect()
     with contextlib.suppress(AttributeError, OSError):  # glibc's alone: what is free need not be given back otherwise
         ctypes.CDLL(None).malloc_trim(0)

@@ -9,9 +9,10 @@ from typing import Literal
 import httpx2
 
 from services.config.provider import GeminiProvider
+from services.workers.closing import close
 from services.workers.gemini.failures import from_response, from_whole
 from services.workers.vendor import failures
-from services.workers.vendor.upstream import beginning, close, media_type, plain
+from services.workers.vendor.upstream import beginning, media_type, plain
 
 _ERROR_BYTES = 64 << 10
 

@@ -9,9 +9,10 @@ import httpx2
 import openai
 
 from services.config.provider import OpenAIProvider
+from services.workers.closing import close
 from services.workers.openai.failures import from_response, from_whole
 from services.workers.vendor import failures
-from services.workers.vendor.upstream import Upstream, beginning, close, media_type, plain
+from services.workers.vendor.upstream import Upstream, beginning, media_type, plain
 
 _ERROR_BYTES = 64 << 10
 

@@ -8,8 +8,6 @@ import httpx2
 
 from services.workers.vendor import failures
 
-# Closing a connection takes no time; whoever is cancelled waits no longer for it.
-_CLOSE_SECONDS = 1.0
 # The last chunk of the transport usually comes with the last event. Waiting for it keeps the connection for others.
 _GOODBYE_SECONDS = 0.05
 
@@ -42,19 +40,6 @@ class Upstream:
             async with asyncio.timeout(_GOODBYE_SECONDS):
                 async for _ in self._parts:
                     pass
-
-
-async def close(response: httpx2.Response) -> None:
-    """Close a response, also when the task is cancelled meanwhile.
-
-    A close that is cancelled halfway counts as done for the transport, which then keeps the request for ever.
-    """
-    closing = asyncio.ensure_future(response.aclose())
-    try:
-        await asyncio.shield(closing)
-    except asyncio.CancelledError:
-        await asyncio.wait([closing], timeout=_CLOSE_SECONDS)
-        raise
 
 
 def plain(response: httpx2.Response) -> bool:

@@ -15,6 +15,8 @@ _REASONS = {
     "repetition": generation.FINISH_REASON_STOP,
 }
 
+# With their log probabilities, they must fit one event.
+_MOST_HELD = 1024
 # Stands for minus infinity, which JSON has no word for; OpenAI uses the same.
 _IMPOSSIBLE = -9999.0
 
@@ -80,6 +82,7 @@ class Answer:
         self._top = top_logprobs
         self._vocabulary = vocabulary
         self._parsers = parsers  # one for each choice, or none where everything is text
+        self._held: dict[int, generation.GenerationEvent] = {}
         self._input_tokens = 0
         self._cached_tokens: int | None = None
         self._output_tokens = 0
@@ -99,8 +102,7 @@ class Answer:
             if self._parsers:
                 self._output_tokens += len(ids)
                 event = self._parsed(choice, output.prompt_token_ids or ())
-                if event.delta.ByteSize():
-                    event.delta.choice = choice.index
+                if event is not None:
                     yield event
             elif ids or choice.text:
                 self._output_tokens += len(ids)
@@ -137,18 +139,23 @@ class Answer:
             delta.logprobs.extend(map(self._token_logprob, ids, choice.logprobs))
         return event
 
-    def _parsed(self, choice: ChoiceOutput, prompt_ids: Sequence[int]) -> generation.GenerationEvent:
-        """What a parser makes of an output. Text that it holds back comes later; the tokens do not wait for it."""
-        event = generation.GenerationEvent()
+    def _parsed(self, choice: ChoiceOutput, prompt_ids: Sequence[int]) -> generation.GenerationEvent | None:
+        """What a parser makes of an output. Tokens whose text it holds back come with the next piece."""
+        event = self._held.pop(choice.index, None) or generation.GenerationEvent()
         delta = event.delta
         ids = choice.token_ids
         last = choice.finish_reason is not None
         self._parsers[choice.index].fill(delta, choice.text, ids, prompt_ids, last=last)
         delta.token_ids.extend(ids)
-        delta.tokens = len(ids)
+        delta.tokens += len(ids)
         if choice.logprobs:
             delta.logprobs.extend(map(self._token_logprob, ids, choice.logprobs))
-        return event
+        if delta.text or delta.reasoning or delta.tool_calls or delta.tokens > _MOST_HELD or (last and delta.tokens):
+            delta.choice = choice.index
+            return event
+        if not last:
+            self._held[choice.index] = event
+        return None
 
     def _token_logprob(self, token_id: int, position: Mapping[int, TokenProbability]) -> generation.TokenLogprob:
         drawn = position[token_id]

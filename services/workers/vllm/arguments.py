@@ -104,4 +104,6 @@ def arguments(
     elif len(config.devices) > 1 and not _SPLITS & set(config.engine_args):
         defaults["tensor_parallel_size"] = len(config.devices)
     defaults |= adapters or {}
+    if "max_loras" in config.engine_args:
+        defaults.pop("max_cpu_loras", None)  # the engine refuses one that is smaller
     return {name: value for name, value in defaults.items() if name in known} | config.engine_args

@@ -95,17 +95,10 @@ def build(config: VllmProvider, *, drain_seconds: float, progress: Progress) -> 
     known = {field.name for field in dataclasses.fields(api.AsyncEngineArgs)}
     needed = adapters.engine_arguments(found)
     given = arguments(config, known, on_cpu=on_cpu, drain_seconds=drain_seconds, adapters=needed)
-    given["model"] = model or config.model
-    if on_cpu and "max_model_len" not in config.engine_args:
-        given["max_model_len"] = min(CPU_DEFAULTS["max_model_len"], _longest(api, given))
-    vllm_config = api.AsyncEngineArgs(**given).create_engine_config()
-    model_config = vllm_config.model_config
+    vllm_config = _configured(api, config, given | {"model": model or config.model}, on_cpu=on_cpu)
     parser_class = parsing.parser_class(
-        api, model_config, tool_parser=config.tool_parser, reasoning_parser=config.reasoning_parser
+        api, vllm_config.model_config, tool_parser=config.tool_parser, reasoning_parser=config.reasoning_parser
     )
-    scheduler = vllm_config.scheduler_config
-    if getattr(scheduler, "max_num_queued_reqs", 0) is None and "max_num_queued_reqs" not in config.engine_args:
-        scheduler.max_num_queued_reqs = _QUEUE_FACTOR * scheduler.max_num_seqs
     if on_cpu:
         # A forked engine is up twice as fast as a spawned one. create_engine_config() has just set `spawn`.
         os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = "fork"
@@ -117,7 +110,7 @@ def build(config: VllmProvider, *, drain_seconds: float, progress: Progress) -> 
     progress.reach(Progress.LOADED)
     for name in _LOGS_THAT_QUOTE:  # not earlier: vLLM sets up its logging again while the engine is built
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    cache = vllm_config.cache_config
+    model_config, scheduler, cache = vllm_config.model_config, vllm_config.scheduler_config, vllm_config.cache_config
     return Engine(
         api=api,
         llm=llm,
@@ -135,6 +128,17 @@ def build(config: VllmProvider, *, drain_seconds: float, progress: Progress) -> 
             for number, (name, directory) in enumerate(found.items(), start=1)
         },
     )
+
+
+def _configured(api: compat.Api, config: VllmProvider, given: dict[str, Any], *, on_cpu: bool) -> Any:
+    """vLLM's configuration of the engine, with what depends on the model or on other parts of it."""
+    if on_cpu and "max_model_len" not in config.engine_args:
+        given = given | {"max_model_len": min(CPU_DEFAULTS["max_model_len"], _longest(api, given))}
+    vllm_config = api.AsyncEngineArgs(**given).create_engine_config()
+    scheduler = vllm_config.scheduler_config
+    if getattr(scheduler, "max_num_queued_reqs", 0) is None and "max_num_queued_reqs" not in config.engine_args:
+        scheduler.max_num_queued_reqs = _QUEUE_FACTOR * scheduler.max_num_seqs
+    return vllm_config
 
 
 def salted(tenant: str) -> dict[str, str]:

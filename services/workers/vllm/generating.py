@@ -59,26 +59,16 @@ class Generator:
             context_tokens=self._engine.context_tokens,
         )
         at_fault = "tools" if offered.tools else _form_of(spec, arguments)
-        choices = spec.choices or 1
         with self._engine.failures(model=spec.model, field=at_fault):
             if "structured_outputs" in arguments:
                 arguments["structured_outputs"] = self._api.StructuredOutputsParams(**arguments["structured_outputs"])
             reading = self._reading(spec, messages, offered, told, arguments)
-            more: dict[str, Any] = {}
             if reading is not None:
                 arguments = reading.sampling(arguments)
-                more = reading.of_engine(prompt["prompt_token_ids"])
-            if spec.model in self._engine.adapters:
-                more["lora_request"] = self._engine.adapters[spec.model]
-            fold = answer.Answer(
-                choices=choices,
-                top_logprobs=spec.logprobs.top,
-                vocabulary=self._vocabulary,
-                parsers=[reading.choice(parallel=offered.parallel) for _ in range(choices)] if reading else (),
-            )
+            fold = self._fold(spec, reading, offered)
             params = self._api.SamplingParams(**arguments, output_kind=self._api.RequestOutputKind.DELTA)
             begun = False
-            async with self._running(prompt, params, more) as outputs:
+            async with self._running(prompt, params, self._besides(spec, reading, prompt)) as outputs:
                 async for output in outputs:
                     if not begun:
                         begun = True
@@ -120,6 +110,24 @@ class Generator:
         return self._parsing.reading(
             model=spec.model, messages=messages, offer=offered, template_kwargs=told, arguments=arguments
         )
+
+    def _fold(self, spec: generation.GenerationSpec, reading: Reading | None, offered: Offer) -> answer.Answer:
+        choices = spec.choices or 1
+        return answer.Answer(
+            choices=choices,
+            top_logprobs=spec.logprobs.top,
+            vocabulary=self._vocabulary,
+            parsers=[reading.choice(parallel=offered.parallel) for _ in range(choices)] if reading else (),
+        )
+
+    def _besides(
+        self, spec: generation.GenerationSpec, reading: Reading | None, prompt: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Arguments of the engine's `generate` besides prompt and sampling."""
+        more = reading.of_engine(prompt["prompt_token_ids"]) if reading else {}
+        if spec.model in self._engine.adapters:
+            more["lora_request"] = self._engine.adapters[spec.model]
+        return more
 
     @contextlib.asynccontextmanager
     async def _running(

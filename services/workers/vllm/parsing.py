@@ -74,10 +74,10 @@ class Parsing:
             request["structured_outputs"] = arguments["structured_outputs"]
         try:
             checked = self._api.ChatCompletionRequest(**request)
-        except ValueError as error:  # pydantic's, whose text quotes the conversation
+            adjusting = self._parser(checked.tools, template_kwargs)
+            checked = adjusting.adjust_request(checked)
+        except (ValueError, RecursionError) as error:  # pydantic's, whose text quotes the conversation, and of schemas
             raise invalid("tools" if offer.tools else "messages", "The request is not one that vLLM takes.") from error
-        adjusting = self._parser(checked.tools, template_kwargs)
-        checked = adjusting.adjust_request(checked)
         return Reading(checked, adjusting, lambda: self._parser(checked.tools, template_kwargs), template_kwargs)
 
     def _parser(self, tools: Any, template_kwargs: Mapping[str, Any]) -> Any:

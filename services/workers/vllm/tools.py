@@ -45,6 +45,7 @@ def offer(spec: generation.GenerationSpec) -> Offer:
         if name not in [tool.name for tool in spec.tools]:
             raise invalid("tool_choice", f"`tool_choice` names `{name}`, which is none of the `tools`.")
         choice = {"type": "function", "function": {"name": name}}
+        parallel = False  # as with OpenAI: the tool that is named is called once
     forced = choice != "auto"
     return Offer([_tool(tool, f"tools[{n}]", forced=forced) for n, tool in enumerate(spec.tools)], choice, parallel)
 

@@ -73,6 +73,19 @@ def test_who_uses_the_gpus_otherwise_is_let_be(name: str) -> None:
     assert "tensor_parallel_size" not in arguments(config, on_cpu=False)
 
 
+def test_room_for_adapters_is_made_unless_it_is_given() -> None:
+    needed = {"enable_lora": True, "max_loras": 2, "max_cpu_loras": 2}
+    known = KNOWN | set(needed)
+
+    def made(config: VllmProvider) -> dict[str, Any]:
+        return engine.arguments(config, known, on_cpu=False, drain_seconds=1, adapters=needed)
+
+    assert needed.items() <= made(provider()).items()
+    given = made(provider(engine_args={"max_loras": 4}))
+    assert given["max_loras"] == 4
+    assert "max_cpu_loras" not in given
+
+
 def test_the_engine_is_told_of_the_reasoning_parser_so_that_forms_apply_after_the_thinking() -> None:
     assert arguments(provider(reasoning_parser="qwen3"), on_cpu=False)["reasoning_parser"] == "qwen3"
 

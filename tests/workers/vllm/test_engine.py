@@ -21,6 +21,8 @@ from hybridinference.worker.v1 import worker_service_pb2_grpc as worker_grpc
 from services.chassis import status
 from services.chassis.deadline import to_duration
 from services.chassis.failure import Failure
+from tests.workers.disconnects import MOST_BYTES, leave_at_random
+from tests.workers.remote import RemoteProvider
 from tests.workers.vllm.process import WorkerProcess, gone_within, running_worker
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(240)]
@@ -297,7 +299,6 @@ async def test_the_tool_that_is_named_is_called_even_where_another_fits(stub: wo
         "What is the weather in Paris?",
         tools=[WEATHER, CLOCK],
         tool_choice={"mode": conversation.TOOL_CHOICE_MODE_NAMED, "name": "get_time"},
-        parallel_tool_calls=False,
         max_output_tokens=60,
         sampling={"temperature": 0},
     )
@@ -405,3 +406,19 @@ async def test_a_killed_worker_leaves_no_engine() -> None:
         process.popen.kill()
         process.popen.wait(5)
         assert await asyncio.to_thread(gone_within, process.engine_pid, 5)
+
+
+async def test_a_thousand_callers_who_leave_leave_nothing_in_the_engine(
+    process: WorkerProcess, stub: worker_grpc.WorkerServiceStub
+) -> None:
+    worker_process = RemoteProvider(stub)
+
+    async def gone() -> bool:
+        told = await worker_process.status()
+        return not told.running and not told.waiting
+
+    report = await leave_at_random(worker_process, endless(), gone, longest=0.1, pid=process.popen.pid)
+    print(report)
+    assert report.left == 1000
+    assert report.slowest_seconds < 1
+    assert report.grown_bytes < MOST_BYTES

@@ -225,9 +225,20 @@ async def test_tool_calls_come_apart_from_text_and_the_finish_says_so() -> None:
     assert calls[0].id != calls[3].id
     assert [bool(call.id) for call in calls] == [True, False, False, True, False]
     assert sum(delta.tokens for delta in deltas) == 7
+    assert all(delta.text or delta.tool_calls for delta in deltas[:-1])
     assert list(events[-1].finished.reasons) == [generation.FINISH_REASON_TOOL_CALLS]
     assert [tool["function"]["name"] for tool in llm.template["tools"]] == ["weather", "clock"]
     assert llm.params.skip_special_tokens is False, "what the parser asks of the engine is passed on"
+
+
+async def test_tokens_whose_text_is_held_back_come_with_the_next_piece() -> None:
+    outputs = [Output([Choice(text=text, token_ids=[n])]) for n, text in enumerate(("", "", "yes", "", ""))]
+    llm = FakeLlm([*outputs, Output([Choice(finish_reason="stop")])])
+    events = await events_of(provider_of(llm, parser_class=FakeParser), spec(tools=[{"name": "a"}]))
+    assert [(event.delta.text, list(event.delta.token_ids), event.delta.tokens) for event in events[1:-1]] == [
+        ("yes", [0, 1, 2], 3),
+        ("", [3, 4], 2),
+    ]
 
 
 async def test_where_one_call_is_allowed_no_second_gets_out() -> None:

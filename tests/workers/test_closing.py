@@ -1,4 +1,4 @@
-"""Letting go of an answer."""
+"""Closing what came over HTTP."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import httpx2
 import pytest
 
-from services.workers.vendor.upstream import close
+from services.workers.closing import close
 
 
 class _Closing(httpx2.AsyncByteStream):
