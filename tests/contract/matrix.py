@@ -45,6 +45,9 @@ The test of a cell is `{test}[<provider>-<row>]`.
 _EVERYWHERE = """
 ## In every column
 
+`vllm` has tests of its own for them (`test_what_cannot_be_served_names_its_field`,
+`test_a_deadline_ends_the_generation_and_frees_the_engine`).
+
 - `test_the_matrix_claims_what_the_worker_claims`: the first table is what workers announce.
 - `test_a_parameter_that_a_model_does_not_have_is_refused_by_name`, whatever else its provider can do.
 - `test_a_callers_deadline_has_its_stage_and_frees_the_provider`.

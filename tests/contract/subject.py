@@ -17,7 +17,7 @@ from tests import fakes
 
 # Runs a worker at an address, in a hurry where waiting is what is tested.
 Serving = Callable[[str, bool], AbstractAsyncContextManager[None]]
-_IN_A_HURRY = {"first_token_seconds": 1, "idle_seconds": 1, "total_seconds": 2}
+_IN_A_HURRY = {"first_token_seconds": 0.6, "idle_seconds": 0.6, "total_seconds": 1.2}
 
 CAPABILITIES: dict[str, Any] = {
     name.removeprefix("CAPABILITY_").lower(): value for name, value in model.Capability.items()

@@ -66,10 +66,14 @@ class Mind:
             return f"It is {json.loads(wish.results[-1])['degrees']} degrees."
         if wish.form != "text":
             return json.dumps(_instance(wish.schema) if wish.form == "schema" else {"city": "Paris"})
-        if told := re.search(r"the one word (\w+)", wish.system):
-            return told[1]
-        if "my name" in wish.question and (told := re.search(r"My name is (\w+)", wish.history)):
-            return told[1]
+        if "your name" in wish.question and (told := re.search(r"Your name is (\w+)", wish.system)):
+            return f"My name is {told[1]}."
+        if wish.question == "Repeat your answer.":
+            return wish.history.rpartition(" ")[2]
+        if "capital of France" in wish.question:
+            return "The capital of France is Paris."
+        if "\n\nRepeat exactly" in wish.question:
+            return wish.question.partition("\n\n")[0]
         if told := re.search(r"(?:Repeat|Count)[^:]*: (.*)", wish.question):
             return told[1]
         if wish.pictures:

@@ -13,7 +13,7 @@ _CHAT = (model.CAPABILITY_CHAT,)
 _ENDS = (generation.FINISH_REASON_STOP, generation.FINISH_REASON_LENGTH)
 _FEW_TOKENS = 8
 _PIECES = 3
-_HARD = "Grüße aus 東京 🚀"
+_LINE = "🚀 東京 🚀 東京 🚀 東京 🚀 東京"
 
 
 def says(*words: str) -> "_Says":
@@ -56,9 +56,9 @@ def _cut_at_limit(seen: Sequence[Seen]) -> str:
 
 def _stopped(seen: Sequence[Seen]) -> str:
     free, stopped = seen
-    if "gamma" not in free.text():
-        return "does not say what it is told to say"
-    if "gamma" in stopped.text():
+    if "Paris" not in free.text():
+        return "does not know the capital of France"
+    if "Paris" in stopped.text():
         return "the stop text is part of the answer"
     return well_ended(seen[:1]) or (
         "" if stopped.reasons == [generation.FINISH_REASON_STOP] else "did not end with STOP at the stop text"
@@ -78,34 +78,36 @@ def _counted(seen: Sequence[Seen]) -> str:
 
 
 def _valid(seen: Sequence[Seen]) -> str:
-    return "half a character" if "\ufffd" in seen[0].text() else says("東京", "🚀", "ü")(seen)
+    return "half a character" if "\ufffd" in seen[0].text() else says("東京", "🚀")(seen)
 
 
 def _freed(seen: Sequence[Seen]) -> str:
     return "" if seen[0].freed else "still running a second after the caller left"
 
 
-_REPEAT = f"Repeat exactly, and say nothing else: {_HARD}"
+_REPEAT = f"{_LINE}\n\nRepeat exactly this line."
 _COUNT = "Count from 1 to 20, like this: " + " ".join(map(str, range(1, 21)))
 # Long enough that nobody has said it a second later.
 _LONG = "Repeat these numbers: " + " ".join(map(str, range(1, 101)))
-_SYSTEM = "Whatever you are asked, answer with the one word BANANA."
-_ADA = ((USER, "My name is Ada."), (ASSISTANT, "Hello Ada!"), (USER, "What is my name? Answer with one word."))
-_LIST = "Repeat exactly, and say nothing else: alpha beta gamma delta"
-_STOP = generation.SamplingParams(stop=["gamma"])
+_NAME = ((SYSTEM, "Your name is Zorro."), (USER, "What is your name?"))
+_CAPITAL = "What is the capital of France?"
+_AGAIN = ((USER, _CAPITAL), (ASSISTANT, "Paris."), (USER, "Repeat your answer."))
+_STOP = generation.SamplingParams(stop=["Paris"])
 
 FEATURES = (
     Feature("text", "Text", _CHAT, (asking("Say hello."),), well_ended),
     Feature("stream", "Streaming in pieces", _CHAT, (asking(_COUNT),), _in_pieces),
-    Feature(
-        "system", "System message", _CHAT, (conversing((SYSTEM, _SYSTEM), (USER, "Who are you?")),), says("banana")
-    ),
-    Feature("turns", "Several turns", _CHAT, (conversing(*_ADA),), says("ada")),
+    Feature("system", "System message", _CHAT, (conversing(*_NAME),), says("zorro")),
+    Feature("turns", "Several turns", _CHAT, (conversing(*_AGAIN),), says("paris")),
     Feature("unicode", "Characters of several bytes", _CHAT, (asking(_REPEAT),), _valid),
     Feature("limit", "Token limit ends with LENGTH", _CHAT, (asking(_COUNT, most=_FEW_TOKENS),), _cut_at_limit),
     Feature("usage", "Usage, parts within the whole", _CHAT, (asking("Say hello."),), _counted),
     Feature(
-        "stop", "Stop texts", (*_CHAT, model.CAPABILITY_STOP), (asking(_LIST), asking(_LIST, sampling=_STOP)), _stopped
+        "stop",
+        "Stop texts",
+        (*_CHAT, model.CAPABILITY_STOP),
+        (asking(_CAPITAL), asking(_CAPITAL, sampling=_STOP)),
+        _stopped,
     ),
     Feature("cancel", "Free within a second of the caller's leaving", _CHAT, (asking(_LONG),), _freed, leaves=True),
 )
