@@ -5,7 +5,8 @@ import grpc
 # Within the mesh a peer that restarts should be found again in a fraction of a second, not after gRPC's two minutes.
 _OPTIONS: list[tuple[str, int]] = [
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
+    # Not a pause but how long connecting itself may take: a busy machine needs more than a moment.
+    ("grpc.min_reconnect_backoff_ms", 1_000),
     ("grpc.max_reconnect_backoff_ms", 1_000),
     ("grpc.max_receive_message_length", 64 << 20),
     ("grpc.max_send_message_length", 64 << 20),

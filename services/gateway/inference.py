@@ -73,6 +73,7 @@ class InferenceServicer(gateway_grpc.InferenceServiceServicer):
                 embeddings=answer.embeddings,
                 usage=answer.usage,
                 provider_model=answer.provider_model,
+                dropped_fields=answer.dropped_fields,
             )
 
     async def ListModels(self, request: gateway.ListModelsRequest, context: Context) -> gateway.ListModelsResponse:

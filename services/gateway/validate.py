@@ -68,6 +68,8 @@ def validate_embedding(spec: embedding.EmbeddingSpec) -> None:
     """
     _validate_model(spec.model)
     _validate_user(spec.user)
+    if spec.provider_options_json:
+        _json_object("provider_options_json", spec.provider_options_json, "provider options")
     if not spec.inputs:
         raise invalid("inputs", "must hold at least one input")
     if len(spec.inputs) > MAX_INPUTS:

@@ -1,8 +1,10 @@
 """What a generation, or an embedding, needs of whoever serves it."""
 
 from collections.abc import Collection, Mapping
+from typing import TypeVar
 
 import orjson
+from google.protobuf.message import Message
 from hybridinference.inference.v1 import embedding_pb2 as embedding
 from hybridinference.inference.v1 import generation_pb2 as generation
 from hybridinference.inference.v1 import model_pb2 as model
@@ -10,6 +12,7 @@ from hybridinference.inference.v1 import model_pb2 as model
 from services.inference.refusal import unsupported
 
 Needs = dict[model.Capability, str]
+Spec = TypeVar("Spec", generation.GenerationSpec, embedding.EmbeddingSpec)
 
 # Parameters that shape an answer but do not make it another one. A route may say that they are left out where the
 # provider does not have them. What the caller's program relies on (tools, the form of the answer, the number of
@@ -69,6 +72,7 @@ def required_by_embedding(spec: embedding.EmbeddingSpec) -> Needs:
         model.CAPABILITY_EMBEDDINGS: "model",
         model.CAPABILITY_DIMENSIONS: "dimensions" if spec.HasField("dimensions") else "",
         model.CAPABILITY_TOKEN_INPUTS: "" if tokens is None else f"inputs[{tokens}]",
+        model.CAPABILITY_PROVIDER_OPTIONS: _option(spec.provider_options_json),
     }
     return {capability: field for capability, field in needs.items() if field}
 
@@ -84,15 +88,18 @@ def check(needs: Mapping[model.Capability, str], offered: Collection[int], *, na
             raise unsupported(capability, field, name=name, provider=provider)
 
 
-def without_unsupported(
-    spec: generation.GenerationSpec, offered: Collection[int]
-) -> tuple[generation.GenerationSpec, list[str]]:
-    """The spec without the DROPPABLE parameters that are not offered, as a copy, and the names of their fields."""
-    needs = required(spec)
+def without_unsupported(spec: Spec, needs: Needs, offered: Collection[int]) -> tuple[Spec, list[str]]:
+    """The spec without the DROPPABLE parameters that are not offered, as a copy, and the names of their fields.
+
+    Args:
+        spec: a generation's or an embedding's.
+        needs: what it needs.
+        offered: what the model can do.
+    """
     missing = [capability for capability in needs if capability in DROPPABLE and capability not in offered]
     if not missing:
         return spec, []
-    rest = generation.GenerationSpec()
+    rest = type(spec)()
     rest.CopyFrom(spec)
     fields = [field for capability in missing for field in _FIELDS[capability]]
     return rest, [field for field in fields if _clear(rest, field)]
@@ -109,10 +116,10 @@ _FIELDS: dict[int, tuple[str, ...]] = {
 }
 
 
-def _clear(spec: generation.GenerationSpec, path: str) -> bool:
+def _clear(spec: Message, path: str) -> bool:
     """Clear a field; whether there was anything in it."""
     parent, _, name = path.rpartition(".")
-    message = spec.sampling if parent else spec
+    message = getattr(spec, parent) if parent else spec
     before = message.ByteSize()
     message.ClearField(name)
     return message.ByteSize() < before

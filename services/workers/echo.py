@@ -89,10 +89,11 @@ class Echo:
         return ""
 
     async def embed(self, spec: embedding.EmbeddingSpec, context: AttemptContext) -> Embedded:
-        dimensions = spec.dimensions or _DIMENSIONS
+        dimensions, script = spec.dimensions or _DIMENSIONS, _script(spec.provider_options_json)
         self.running += 1
         try:
-            await asyncio.sleep(self.config.first_token_ms / 1e3)
+            await asyncio.sleep(self._first_seconds(script))
+            await _obey(script, 0)
         finally:
             self.running -= 1
         contents = [item.SerializeToString(deterministic=True) for item in spec.inputs]
@@ -104,7 +105,7 @@ class Echo:
     async def generate(
         self, spec: generation.GenerationSpec, context: AttemptContext
     ) -> AsyncGenerator[generation.GenerationEvent, None]:
-        script = self._drawn(_script(spec))
+        script = self._drawn(_script(spec.provider_options_json))
         if self.config.capacity and self.running >= self.config.capacity:
             raise Failure(reasons.ERROR_REASON_WORKER_SATURATED, "Every place is taken.", retry_after=1.0)
         self.running += 1
@@ -127,6 +128,9 @@ class Echo:
             return script.model_copy(update={"hang_after_tokens": 0})
         return script
 
+    def _first_seconds(self, script: _Script) -> float:
+        return (self.config.first_token_ms if script.first_token_ms is None else script.first_token_ms) / 1e3
+
     async def _events(
         self, spec: generation.GenerationSpec, script: _Script
     ) -> AsyncGenerator[generation.GenerationEvent, None]:
@@ -135,8 +139,7 @@ class Echo:
         limit = spec.max_output_tokens if spec.HasField("max_output_tokens") else wanted
         choices = spec.choices or 1
         pace = (self.config.token_ms if script.token_ms is None else script.token_ms) / 1e3
-        first = (self.config.first_token_ms if script.first_token_ms is None else script.first_token_ms) / 1e3
-        await asyncio.sleep(first)
+        await asyncio.sleep(self._first_seconds(script))
         yield generation.GenerationEvent(started=generation.Started(provider_model=spec.model))
         total = min(wanted, limit)
         for number in range(total + 1):
@@ -188,11 +191,11 @@ def _let_go(step: asyncio.Future[None]) -> None:
         step.set_result(None)
 
 
-def _script(spec: generation.GenerationSpec) -> _Script:
-    if not spec.provider_options_json:
+def _script(options_json: str) -> _Script:
+    if not options_json:
         return _Script()
     try:
-        return _Options.model_validate_json(spec.provider_options_json).echo
+        return _Options.model_validate_json(options_json).echo
     except pydantic.ValidationError as error:
         detail = error.errors(include_url=False, include_input=False)[0]
         field = ".".join(("provider_options_json", *(str(part) for part in detail["loc"])))

@@ -119,6 +119,10 @@ class Executor:
             provider = self.admitted()
             model = self._model(provider, spec.model)
             needs = capabilities.required_by_embedding(spec)
+            dropped: list[str] = []
+            if order.drop_unsupported:
+                spec, dropped = capabilities.without_unsupported(spec, needs, model.capabilities)
+                needs = capabilities.required_by_embedding(spec)
             capabilities.check(needs, model.capabilities, name=spec.model, provider=self._board.worker)
             self._board.touch()
             async with _deadline(order, "The deadline passed before the vectors were there.", lambda: "total"):
@@ -129,7 +133,7 @@ class Executor:
                     f"The provider gave {len(embedded.embeddings)} vectors for {len(spec.inputs)} inputs.",
                 )
             ending.usage = embedded.usage
-        return embedded
+        return embedded._replace(dropped_fields=dropped)
 
     @contextlib.contextmanager
     def _attempt(self, model: str, order: Order) -> Iterator["_Ending"]:
@@ -186,7 +190,8 @@ class Executor:
         model = self._model(provider, spec.model)
         dropped: list[str] = []
         if order.drop_unsupported:
-            spec, dropped = capabilities.without_unsupported(spec, model.capabilities)
+            needs = capabilities.required(spec)
+            spec, dropped = capabilities.without_unsupported(spec, needs, model.capabilities)
         needs = capabilities.required(spec)
         capabilities.check(needs, model.capabilities, name=spec.model, provider=self._board.worker)
         self._board.touch()

@@ -50,11 +50,15 @@ class AttemptContext:
 
 
 class Embedded(NamedTuple):
-    """Vectors, in order of the inputs, the tokens they took, and the model as the provider names it."""
+    """Vectors, in order of the inputs, the tokens they took, and the model as the provider names it.
+
+    `dropped_fields` are those of the spec that it never saw; a provider leaves them empty.
+    """
 
     embeddings: Sequence[embedding.Embedding]
     usage: generation.Usage
     provider_model: str
+    dropped_fields: Sequence[str] = ()
 
 
 class Provider(Protocol):

@@ -57,7 +57,10 @@ class WorkerServicer(worker_grpc.WorkerServiceServicer):
             tries = worker.EmbedTries(tries=order.context.tries)
             context.set_trailing_metadata(((TRIES, tries.SerializeToString()),))
         return worker.EmbedResponse(
-            embeddings=embedded.embeddings, usage=embedded.usage, provider_model=embedded.provider_model
+            embeddings=embedded.embeddings,
+            usage=embedded.usage,
+            provider_model=embedded.provider_model,
+            dropped_fields=embedded.dropped_fields,
         )
 
     async def WatchStatus(

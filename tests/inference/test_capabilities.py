@@ -80,15 +80,13 @@ def test_a_refusal_names_field_model_and_provider(
 
 def test_every_capability_of_a_generation_is_asked_for_by_some_field() -> None:
     asked = {capability for _, capability, _ in _NEEDS}
-    assert asked == set(_ALL) - {
-        model.CAPABILITY_UNSPECIFIED,
-        model.CAPABILITY_CHAT,
-        *required_by_embedding(_EMBEDDING),
-    }
+    of_embeddings = set(required_by_embedding(_EMBEDDING)) - {model.CAPABILITY_PROVIDER_OPTIONS}
+    assert asked == set(_ALL) - {model.CAPABILITY_UNSPECIFIED, model.CAPABILITY_CHAT} - of_embeddings
 
 
 _EMBEDDING = text_format.Parse(
-    "model: 'm' dimensions: 3 inputs {text: 'x'} inputs {token_ids {ids: 1}}", embedding.EmbeddingSpec()
+    "model: 'm' dimensions: 3 inputs {text: 'x'} inputs {token_ids {ids: 1}} provider_options_json: '{\"a\": 1}'",
+    embedding.EmbeddingSpec(),
 )
 
 
@@ -98,14 +96,22 @@ def test_what_an_embedding_needs_is_named_by_its_fields() -> None:
         model.CAPABILITY_EMBEDDINGS: "model",
         model.CAPABILITY_DIMENSIONS: "dimensions",
         model.CAPABILITY_TOKEN_INPUTS: "inputs[1]",
+        model.CAPABILITY_PROVIDER_OPTIONS: "provider_options_json.a",
     }
+
+
+def test_of_an_embedding_only_options_are_ever_left_out() -> None:
+    needs = required_by_embedding(_EMBEDDING)
+    rest, dropped = without_unsupported(_EMBEDDING, needs, [])
+    assert dropped == ["provider_options_json"]
+    assert set(needs) - set(required_by_embedding(rest)) == {model.CAPABILITY_PROVIDER_OPTIONS}
 
 
 @pytest.mark.parametrize(("text", "capability", "field"), _NEEDS)
 def test_only_parameters_are_ever_left_out(text: str, capability: "model.Capability.ValueType", field: str) -> None:
     spec = _spec(text)
     before = spec.SerializeToString()
-    rest, dropped = without_unsupported(spec, [one for one in _ALL if one != capability])
+    rest, dropped = without_unsupported(spec, required(spec), [one for one in _ALL if one != capability])
     assert spec.SerializeToString() == before
     if capability in DROPPABLE:
         assert dropped == [field.partition("_json")[0] + "_json" if "options" in field else field]

@@ -200,7 +200,8 @@ async def test_its_vectors_are_of_length_one_and_always_the_same() -> None:
     async with echo.open_provider(EchoProvider(kind="echo")) as echoing:
         inputs = [embedding.EmbeddingInput(text=text) for text in ("one two", "three", "one two")]
         spec = embedding.EmbeddingSpec(model="echo", inputs=inputs, dimensions=4)
-        vectors, usage, _ = await echoing.embed(spec, AttemptContext())
+        made = await echoing.embed(spec, AttemptContext())
+        vectors, usage = made.embeddings, made.usage
         assert vectors[0] == vectors[2] != vectors[1]
         assert [len(vector.values) for vector in vectors] == [4, 4, 4]
         assert math.hypot(*vectors[0].values) == pytest.approx(1)

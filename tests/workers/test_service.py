@@ -112,6 +112,18 @@ async def test_embed_gives_a_vector_per_input(stub: Any) -> None:
     assert len(answer.embeddings) == 2
 
 
+async def test_embed_refuses_what_is_not_offered_or_leaves_it_out_and_says_so(stub: Any) -> None:
+    asked = embedding.EmbeddingSpec(model="scripted", provider_options_json='{"truncate": "END"}')
+    asked.inputs.add(text="a")
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await stub.Embed(worker.EmbedRequest(spec=asked))
+    failure = status.from_rpc_error(caught.value)
+    assert failure.reason == reasons.ERROR_REASON_UNSUPPORTED
+    assert failure.metadata["field"] == "provider_options_json.truncate"
+    answer = await stub.Embed(worker.EmbedRequest(spec=asked, drop_unsupported=True))
+    assert list(answer.dropped_fields) == ["provider_options_json"]
+
+
 async def test_embed_ends_at_its_deadline(
     stub: Any, provider: ScriptedProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,6 +4,7 @@ import urllib.parse
 from collections.abc import Iterable
 
 import orjson
+from hybridinference.inference.v1 import embedding_pb2 as embedding
 from hybridinference.inference.v1 import generation_pb2 as generation
 
 from services.gateway.openai.errors import param_of
@@ -15,7 +16,9 @@ _MAX_CHARACTERS = 64
 _MAX_BYTES = 2048
 
 
-def header(fields: Iterable[str], spec: generation.GenerationSpec) -> tuple[tuple[str, str], ...]:
+def header(
+    fields: Iterable[str], spec: generation.GenerationSpec | embedding.EmbeddingSpec
+) -> tuple[tuple[str, str], ...]:
     """The header for fields of a spec that were dropped; none where nothing was."""
     names: list[str] = []
     for field in fields:

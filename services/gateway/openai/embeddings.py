@@ -13,8 +13,10 @@ from hybridinference.worker.v1 import worker_service_pb2 as worker
 from services.chassis.failure import Failure
 from services.gateway.openai.fields import UINT32, Fields, expected, refuse
 from services.gateway.openai.request import json_body
+from services.gateway.openai.tools import json_text
 
-_KNOWN = frozenset({"model", "input", "encoding_format", "dimensions", "user"})
+# Said and understood: these become the spec.
+_MAPPED = frozenset({"model", "input", "encoding_format", "dimensions", "user"})
 # Large answers go out in pieces: none is near a limit of the edge, and nobody else waits for the whole to be written.
 _PIECE_BYTES = 256 << 10
 
@@ -28,21 +30,23 @@ class EmbeddingRequest:
 
 
 def parse_embedding(body: bytes) -> EmbeddingRequest:
-    """Read the body of an embedding request. Explicit nulls count as absent.
+    """Read the body of an embedding request.
+
+    Fields that are not known become the spec's provider options; explicit nulls count as absent.
 
     Raises:
         Failure: SPEC_INVALID, with what is expected and the path of the mistake.
     """
     fields = Fields(json_body(body), "")
-    for name in fields.names():
-        if name not in _KNOWN:
-            refuse(name, "is not a parameter of embeddings.")
     spec = embedding.EmbeddingSpec(model=fields.required_text("model"))
     spec.inputs.extend(_inputs(fields.require("input")))
     dimensions = fields.integer("dimensions")
     if dimensions is not None:
         spec.dimensions = dimensions
     spec.user = fields.text("user") or ""
+    rest = {name: fields.get(name) for name in fields.names() if name not in _MAPPED}
+    if rest:
+        spec.provider_options_json = json_text(rest, "")
     return EmbeddingRequest(spec, fields.choice("encoding_format", ("float", "base64")) == "base64")
 
 

@@ -57,6 +57,7 @@ class OpenAIServicer(openai_grpc.OpenAIServiceServicer):
             asked = parse_embedding(request.data)
             running = self._relay.embed(arrival.call(asked.spec, api="openai", streamed=False))
             async with running.vectors() as answer:
+                reply.headers = dropped.header(answer.dropped_fields, asked.spec)
                 for piece in pieces(answer, model=asked.spec.model, in_base64=asked.in_base64):
                     await reply.write(piece, response.JSON)
 

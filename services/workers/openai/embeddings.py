@@ -15,6 +15,7 @@ from hybridinference.inference.v1 import generation_pb2 as generation
 
 from services.chassis.failure import Failure
 from services.inference.text import valid_text
+from services.workers.openai import options
 from services.workers.openai.failures import from_event
 from services.workers.openai.usage import estimated
 from services.workers.provider import Embedded
@@ -29,7 +30,7 @@ def body(spec: embedding.EmbeddingSpec) -> dict[str, Any]:
     """The body, ready for orjson. Vectors are always asked for in base64, a quarter of their size as text.
 
     Raises:
-        Failure: SPEC_INVALID, naming the input.
+        Failure: SPEC_INVALID or UNSUPPORTED, naming the input or the option.
     """
     kinds = {item.WhichOneof("input") for item in spec.inputs}
     if len(kinds) > 1:
@@ -47,7 +48,7 @@ def body(spec: embedding.EmbeddingSpec) -> dict[str, Any]:
         request["dimensions"] = spec.dimensions
     if spec.user:
         request["user"] = spec.user
-    return request
+    return request | options.passed_on(spec.provider_options_json)
 
 
 def embedded(data: bytes, spec: embedding.EmbeddingSpec, *, keys: Sequence[str]) -> Embedded:

@@ -12,6 +12,7 @@ _OF_THE_SPEC = frozenset(
     | {"tools", "tool_choice", "parallel_tool_calls", "response_format", "reasoning_effort", "stop", "seed"}
     | {"temperature", "top_p", "top_k", "frequency_penalty", "presence_penalty", "logit_bias"}
     | {"logprobs", "top_logprobs", "functions", "function_call", "safety_identifier"}
+    | {"input", "encoding_format", "dimensions"}
 )
 _PRICE = "it changes the price"
 _TAKEOVER = "it reaches into the server"

@@ -96,7 +96,6 @@ def test_the_rest_of_a_request_is_read_and_nulls_are_absent() -> None:
         ({"dimensions": 1.5}, "dimensions"),
         ({"encoding_format": "int8"}, "encoding_format"),
         ({"user": 1}, "user"),
-        ({"truncate": True}, "truncate"),
     ],
 )
 def test_a_mistake_is_named(members: dict[str, Any], field: str) -> None:
@@ -153,3 +152,9 @@ def test_what_is_no_number_is_not_passed_off_as_one(value: float) -> None:
     with pytest.raises(Failure) as caught:
         rendered([[1.0, value]], in_base64=False)
     assert caught.value.reason_name == "PROVIDER_MALFORMED"
+
+
+def test_what_is_not_known_is_for_the_provider_to_judge() -> None:
+    asked = parse_embedding(b'{"model": "m", "input": "x", "truncate": "END", "user": null, "n": 1}')
+    assert json.loads(asked.spec.provider_options_json) == {"truncate": "END", "n": 1}
+    assert not parse_embedding(b'{"model": "m", "input": "x"}').spec.provider_options_json

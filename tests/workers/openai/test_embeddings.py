@@ -68,6 +68,15 @@ def test_the_request_asks_for_base64_and_says_what_the_spec_says() -> None:
     assert not {"dimensions", "user"} & embeddings.body(spec()).keys()
 
 
+def test_a_field_beyond_the_contract_passes_unless_it_is_denied() -> None:
+    assert embeddings.body(spec("a", provider_options_json='{"truncate": "END"}'))["truncate"] == "END"
+    for denied in ("service_tier", "api_key", "input", "encoding_format"):
+        with pytest.raises(Failure) as caught:
+            embeddings.body(spec("a", provider_options_json=json.dumps({denied: "x"})))
+        assert caught.value.reason == reasons.ERROR_REASON_UNSUPPORTED
+        assert caught.value.metadata["field"] == f"provider_options_json.{denied}"
+
+
 def test_texts_and_tokens_do_not_mix() -> None:
     mixed = spec("a")
     mixed.inputs.add().token_ids.ids.append(1)

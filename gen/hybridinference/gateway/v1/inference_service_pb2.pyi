@@ -78,16 +78,18 @@ class EmbedRequest(_message.Message):
     def __init__(self, spec: _Optional[_Union[_embedding_pb2.EmbeddingSpec, _Mapping]] = ...) -> None: ...
 
 class EmbedResponse(_message.Message):
-    __slots__ = ("generation_id", "embeddings", "usage", "provider_model")
+    __slots__ = ("generation_id", "embeddings", "usage", "provider_model", "dropped_fields")
     GENERATION_ID_FIELD_NUMBER: _ClassVar[int]
     EMBEDDINGS_FIELD_NUMBER: _ClassVar[int]
     USAGE_FIELD_NUMBER: _ClassVar[int]
     PROVIDER_MODEL_FIELD_NUMBER: _ClassVar[int]
+    DROPPED_FIELDS_FIELD_NUMBER: _ClassVar[int]
     generation_id: str
     embeddings: _containers.RepeatedCompositeFieldContainer[_embedding_pb2.Embedding]
     usage: _generation_pb2.Usage
     provider_model: str
-    def __init__(self, generation_id: _Optional[str] = ..., embeddings: _Optional[_Iterable[_Union[_embedding_pb2.Embedding, _Mapping]]] = ..., usage: _Optional[_Union[_generation_pb2.Usage, _Mapping]] = ..., provider_model: _Optional[str] = ...) -> None: ...
+    dropped_fields: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, generation_id: _Optional[str] = ..., embeddings: _Optional[_Iterable[_Union[_embedding_pb2.Embedding, _Mapping]]] = ..., usage: _Optional[_Union[_generation_pb2.Usage, _Mapping]] = ..., provider_model: _Optional[str] = ..., dropped_fields: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ListModelsRequest(_message.Message):
     __slots__ = ("page_size", "page_token")

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,hybridinference/inference/v1/embedding.proto\x12\x1chybridinference.inference.v1\"\x92\x01\n\rEmbeddingSpec\x12\r\n\x05model\x18\x01 \x01(\t\x12<\n\x06inputs\x18\x02 \x03(\x0b\x32,.hybridinference.inference.v1.EmbeddingInput\x12\x17\n\ndimensions\x18\x03 \x01(\rH\x00\x88\x01\x01\x12\x0c\n\x04user\x18\x04 \x01(\tB\r\n\x0b_dimensions\"f\n\x0e\x45mbeddingInput\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12;\n\ttoken_ids\x18\x02 \x01(\x0b\x32&.hybridinference.inference.v1.TokenIdsH\x00\x42\x07\n\x05input\"\x17\n\x08TokenIds\x12\x0b\n\x03ids\x18\x01 \x03(\r\"\x1b\n\tEmbedding\x12\x0e\n\x06values\x18\x01 \x03(\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,hybridinference/inference/v1/embedding.proto\x12\x1chybridinference.inference.v1\"\xb1\x01\n\rEmbeddingSpec\x12\r\n\x05model\x18\x01 \x01(\t\x12<\n\x06inputs\x18\x02 \x03(\x0b\x32,.hybridinference.inference.v1.EmbeddingInput\x12\x17\n\ndimensions\x18\x03 \x01(\rH\x00\x88\x01\x01\x12\x0c\n\x04user\x18\x04 \x01(\t\x12\x1d\n\x15provider_options_json\x18\x05 \x01(\tB\r\n\x0b_dimensions\"f\n\x0e\x45mbeddingInput\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12;\n\ttoken_ids\x18\x02 \x01(\x0b\x32&.hybridinference.inference.v1.TokenIdsH\x00\x42\x07\n\x05input\"\x17\n\x08TokenIds\x12\x0b\n\x03ids\x18\x01 \x03(\r\"\x1b\n\tEmbedding\x12\x0e\n\x06values\x18\x01 \x03(\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,11 +32,11 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'hybridinference.inference.v
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_EMBEDDINGSPEC']._serialized_start=79
-  _globals['_EMBEDDINGSPEC']._serialized_end=225
-  _globals['_EMBEDDINGINPUT']._serialized_start=227
-  _globals['_EMBEDDINGINPUT']._serialized_end=329
-  _globals['_TOKENIDS']._serialized_start=331
-  _globals['_TOKENIDS']._serialized_end=354
-  _globals['_EMBEDDING']._serialized_start=356
-  _globals['_EMBEDDING']._serialized_end=383
+  _globals['_EMBEDDINGSPEC']._serialized_end=256
+  _globals['_EMBEDDINGINPUT']._serialized_start=258
+  _globals['_EMBEDDINGINPUT']._serialized_end=360
+  _globals['_TOKENIDS']._serialized_start=362
+  _globals['_TOKENIDS']._serialized_end=385
+  _globals['_EMBEDDING']._serialized_start=387
+  _globals['_EMBEDDING']._serialized_end=414
 # @@protoc_insertion_point(module_scope)
