@@ -21,11 +21,19 @@ def loads(data: bytes) -> object:
 
 
 def text(value: object) -> str:
-    """A value that was read above, as valid JSON text."""
+    """A value that was read above, as valid JSON text.
+
+    Raises:
+        ValueError: where it nests too deep.
+    """
     try:
         return orjson.dumps(value).decode()
-    except orjson.JSONEncodeError:  # half a character, or an integer of more than 64 bits
+    except orjson.JSONEncodeError:  # half a character, an integer of more than 64 bits, or many levels
+        pass
+    try:
         return json.dumps(value)
+    except RecursionError:
+        raise ValueError from None
 
 
 def words(value: object) -> str:
