@@ -9,8 +9,9 @@ from typing import Any
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
 
 from services.chassis.failure import Failure
-from services.workers.gemini.wire import loads, words
+from services.workers.gemini.wire import words
 from services.workers.vendor import failures
+from services.workers.vendor.wire import loads
 
 PROVIDER = "gemini"
 

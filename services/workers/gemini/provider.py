@@ -18,7 +18,6 @@ from services.workers.gemini import embeddings, encode
 from services.workers.gemini.decode import Answer
 from services.workers.gemini.signatures import Memory, Signatures
 from services.workers.gemini.upstream import Api, resource
-from services.workers.gemini.usage import estimated
 from services.workers.provider import AttemptContext, Embedded, Load, ServedModel
 from services.workers.vendor.asking import answered
 from services.workers.vendor.models import served
@@ -27,6 +26,7 @@ from services.workers.vendor.pools import Pools
 from services.workers.vendor.stream import Events, Stream
 from services.workers.vendor.transport import new_client
 from services.workers.vendor.upstream import Upstream, whole
+from services.workers.vendor.usage import estimated
 
 # An answer that is not streamed; the longest that models give have some hundred KiB.
 _ANSWER_BYTES = 8 << 20

@@ -1,27 +1,12 @@
-"""JSON of the wire, read even where it is not quite valid."""
+"""JSON values of the wire, as texts."""
 
 import json
 
 import orjson
 
 
-def loads(data: bytes) -> object:
-    """The value; None where it cannot be read.
-
-    Half characters and NaN, which orjson refuses, are taken as they are.
-    """
-    try:
-        return orjson.loads(data)
-    except orjson.JSONDecodeError:
-        pass
-    try:
-        return json.loads(data.decode())
-    except (ValueError, RecursionError):
-        return None
-
-
 def text(value: object) -> str:
-    """A value that was read above, as valid JSON text.
+    """A value that was read, as valid JSON text.
 
     Raises:
         ValueError: where it nests too deep.

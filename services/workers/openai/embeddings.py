@@ -8,7 +8,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import orjson
 from hybridinference.inference.v1 import embedding_pb2 as embedding
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hybridinference.inference.v1 import generation_pb2 as generation
@@ -16,9 +15,10 @@ from hybridinference.inference.v1 import generation_pb2 as generation
 from services.chassis.failure import Failure
 from services.inference.text import valid_text
 from services.workers.openai.failures import from_event
-from services.workers.openai.usage import estimated
 from services.workers.provider import Embedded
 from services.workers.vendor import failures
+from services.workers.vendor.usage import estimated
+from services.workers.vendor.wire import loads
 
 # 2048 vectors (the most that OpenAI takes) of 4096 numbers are 43 MiB in base64.
 LONGEST_BYTES = 64 << 20
@@ -56,10 +56,7 @@ def embedded(data: bytes, spec: embedding.EmbeddingSpec, *, keys: Sequence[str])
     Raises:
         Failure: PROVIDER_MALFORMED; or what the server says of its own failure.
     """
-    try:
-        answer = orjson.loads(data)
-    except orjson.JSONDecodeError:
-        answer = None
+    answer = loads(data)
     if not isinstance(answer, dict):
         raise failures.malformed("vectors that are no JSON object")
     failure = from_event(answer, keys=keys)
@@ -121,5 +118,5 @@ def _usage(answer: Mapping[str, Any], spec: embedding.EmbeddingSpec) -> generati
     if isinstance(count, int) and not isinstance(count, bool) and 0 <= count < 1 << 32:
         return generation.Usage(input_tokens=count)
     tokens = sum(len(item.token_ids.ids) for item in spec.inputs)
-    guess = estimated(prompt_bytes=sum(len(item.text.encode()) for item in spec.inputs), answer_bytes=0, pieces=0)
+    guess = estimated(prompt_bytes=sum(len(item.text.encode()) for item in spec.inputs))
     return generation.Usage(input_tokens=tokens + guess.input_tokens, estimated=True)
