@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 
 import httpx2
@@ -138,18 +138,19 @@ class Gemini:
         )
         stream: Stream | None = None
         async with contextlib.AsyncExitStack() as stack:
-            with self._in_time(patience):
-                if self._config.stream:
-                    asked = self._api.asked(key, spec.model, "streamGenerateContent?alt=sse", body, "text/event-stream")
+            if self._config.stream:
+                asked = self._api.asked(key, spec.model, "streamGenerateContent?alt=sse", body, "text/event-stream")
+                with _in_time(patience.without_first):
                     async with asyncio.timeout_at(patience.first_by):
                         response = await stack.enter_async_context(asked)
                     stream = Stream(Upstream(response), answer)
                     events = await stream.first(by=patience.first_by)
-                else:
-                    asked = self._api.asked(key, spec.model, "generateContent", body, "application/json")
-                    said = await _whole(asked, most_bytes=_ANSWER_BYTES, by=patience.first_by)
-                    events = answer.events(said)
-                    answer.finished()  # not whole: told before anything is
+            else:
+                asked = self._api.asked(key, spec.model, "generateContent", body, "application/json")
+                with _in_time(patience.without_end):  # its first word comes with its last
+                    said = await _whole(asked, most_bytes=_ANSWER_BYTES, by=patience.total_by)
+                events = answer.events(said)
+                answer.finished()  # not whole: told before anything is
             yield stream, answer, events
 
     @contextlib.asynccontextmanager
@@ -157,7 +158,7 @@ class Gemini:
         self, key: int, model: str, bodies: Sequence[bytes], patience: Patience
     ) -> AsyncIterator[list[embedding.Embedding]]:
         vectors: list[embedding.Embedding] = []
-        with self._in_time(patience):
+        with _in_time(patience.without_first):
             for body in bodies:
                 asked = self._api.asked(key, model, "batchEmbedContents", body, "application/json")
                 said = await _whole(asked, most_bytes=_VECTORS_BYTES, by=patience.first_by)
@@ -167,12 +168,14 @@ class Gemini:
                     vectors += embeddings.vectors(said, keys=self._api.keys)
         yield vectors
 
-    @contextlib.contextmanager
-    def _in_time(self, patience: Patience) -> Iterator[None]:
-        try:
-            yield
-        except TimeoutError:
-            raise patience.without_first(now=self._loop.time()) from None
+
+@contextlib.contextmanager
+def _in_time(late: Callable[[], Failure]) -> Iterator[None]:
+    """Say of what is late in here what `late` says."""
+    try:
+        yield
+    except TimeoutError:
+        raise late() from None
 
 
 async def _whole(asked: AbstractAsyncContextManager[httpx2.Response], *, most_bytes: int, by: float) -> bytes:
