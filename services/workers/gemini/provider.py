@@ -27,6 +27,7 @@ from services.workers.vendor.stream import Events, Stream
 from services.workers.vendor.transport import new_client
 from services.workers.vendor.upstream import Upstream, whole
 from services.workers.vendor.usage import estimated
+from services.workers.vendor.vectors import check
 
 # An answer that is not streamed; the longest that models give have some hundred KiB.
 _ANSWER_BYTES = 8 << 20
@@ -80,9 +81,7 @@ class Gemini:
         bodies = [orjson.dumps(body) for body in embeddings.bodies(spec, model)]
         patience = Patience(self._config, now=self._loop.time())
         with self._running_one():
-            asked = answered(
-                self._pools[spec.model], context, lambda key: self._embedded(key, spec.model, bodies, patience)
-            )
+            asked = answered(self._pools[spec.model], context, lambda key: self._embedded(key, spec, bodies, patience))
             async with asked as vectors:
                 usage = estimated(prompt_bytes=sum(len(item.text.encode()) for item in spec.inputs))
                 return Embedded(vectors, usage, spec.model)
@@ -155,17 +154,18 @@ class Gemini:
 
     @contextlib.asynccontextmanager
     async def _embedded(
-        self, key: int, model: str, bodies: Sequence[bytes], patience: Patience
+        self, key: int, spec: embedding.EmbeddingSpec, bodies: Sequence[bytes], patience: Patience
     ) -> AsyncIterator[list[embedding.Embedding]]:
         vectors: list[embedding.Embedding] = []
         with _in_time(patience.without_first):
             for body in bodies:
-                asked = self._api.asked(key, model, "batchEmbedContents", body, "application/json")
+                asked = self._api.asked(key, spec.model, "batchEmbedContents", body, "application/json")
                 said = await _whole(asked, most_bytes=_VECTORS_BYTES, by=patience.first_by)
                 if len(said) > _LARGE_BYTES:
                     vectors += await asyncio.to_thread(embeddings.vectors, said, keys=self._api.keys)
                 else:
                     vectors += embeddings.vectors(said, keys=self._api.keys)
+        check((len(one.values) for one in vectors), spec)
         yield vectors
 
 

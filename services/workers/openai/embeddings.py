@@ -18,6 +18,7 @@ from services.workers.openai.failures import from_event
 from services.workers.provider import Embedded
 from services.workers.vendor import failures
 from services.workers.vendor.usage import estimated
+from services.workers.vendor.vectors import check
 from services.workers.vendor.wire import loads
 
 # 2048 vectors (the most that OpenAI takes) of 4096 numbers are 43 MiB in base64.
@@ -63,11 +64,7 @@ def embedded(data: bytes, spec: embedding.EmbeddingSpec, *, keys: Sequence[str])
     if failure is not None:
         raise failure
     vectors = [_vector(item) for item in _in_order(answer.get("data"), len(spec.inputs))]
-    lengths = {len(vector) for vector in vectors}
-    if len(lengths) > 1 or 0 in lengths:
-        raise failures.malformed("vectors of different lengths, or none")
-    if spec.HasField("dimensions") and lengths != {spec.dimensions}:
-        raise failures.malformed("vectors of another length than was asked for")
+    check(map(len, vectors), spec)
     model = answer.get("model")
     return Embedded(
         [embedding.Embedding(values=vector) for vector in vectors],

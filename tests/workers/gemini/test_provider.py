@@ -402,11 +402,12 @@ async def test_many_large_vectors_are_read_beside_the_loop() -> None:
 
 
 async def test_embeddings_fail_as_answers_do() -> None:
-    asked = embedding.EmbeddingSpec(model=MODEL, inputs=[embedding.EmbeddingInput(text="a")])
+    asked = embedding.EmbeddingSpec(model=MODEL, inputs=[embedding.EmbeddingInput(text="a")], dimensions=3)
     for script, reason in (
         (failing(429, limited("7s")), "PROVIDER_RATE_LIMITED"),
         (whole({"embeddings": [{"values": ["a"]}]}), "PROVIDER_MALFORMED"),
         (whole({}), "PROVIDER_MALFORMED"),
+        (whole({"embeddings": [{"values": [1.0, 2.0]}]}), "PROVIDER_MALFORMED"),
         (Script(delay=30), "DEADLINE_EXCEEDED"),
     ):
         async with serving(script, first_token_seconds=0.3) as (provider, _):
