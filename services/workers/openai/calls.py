@@ -73,7 +73,8 @@ class Calls:
             taken = 0 <= number < len(self._ids) and (self._ids[number] or number in self._named)
             self._places[number] = len(self._ids) if taken else number
         place = self._places[number]
-        begins = identifier and name and place < len(self._ids) and self._ids[place] not in ("", identifier)
+        known = self._ids[place] if 0 <= place < len(self._ids) else ""
+        begins = identifier and name and known not in ("", identifier)
         # Others make up a new id for every piece of one call, whose arguments are not whole then.
         if begins and _is_object("".join(self._arguments[place]).strip()):
             self._places[number] = place = self._known(identifier)

@@ -175,6 +175,7 @@ def test_half_characters_are_joined_or_replaced() -> None:
         (sse(chunk({"content": "a"}, index=1)), "PROVIDER_MALFORMED"),
         (sse(chunk({"tool_calls": [7]})), "PROVIDER_MALFORMED"),
         (sse(chunk({"tool_calls": [{"index": 10**9}]})), "PROVIDER_MALFORMED"),
+        (sse(chunk({"tool_calls": [{"index": -1, "id": "a", "function": {"name": "f"}}]})), "PROVIDER_MALFORMED"),
         (sse(chunk({"content": "a"}, logprobs={"content": [7]})), "PROVIDER_MALFORMED"),
         (sse(chunk(finish="bored")), "PROVIDER_MALFORMED"),
         (sse(chunk(finish="abort")), "PROVIDER_UNAVAILABLE"),
