@@ -201,6 +201,8 @@ class VendorProvider(_WorkedProvider):
             text = key.get_secret_value()
             if not text or not text.isascii() or not text.isprintable() or " " in text:
                 raise ValueError("a key is printable characters without spaces, and not empty")
+        if len(set(keys)) < len(keys):  # one that is limited would be asked again under its other number
+            raise ValueError("a key is given twice")
         return keys
 
     @pydantic.field_validator("models")

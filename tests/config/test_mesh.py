@@ -142,6 +142,7 @@ def test_a_vendors_key_is_shown_nowhere_and_is_no_part_of_the_version(tmp_path: 
         ("models: [a, b]", "models: [a, b], first_token_seconds: 0"),
         ('"${KEY}"', '"sk-canary with spaces"'),
         ('"${KEY}"', '"sk-canary\\n"'),
+        ('"${KEY}", none', '"${KEY}", other, "${KEY}"'),
     ],
 )
 def test_a_bad_vendor_is_told_without_its_keys(old: str, new: str, tmp_path: pathlib.Path) -> None:

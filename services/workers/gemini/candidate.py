@@ -122,6 +122,10 @@ class Candidate:
             raise failures.malformed("a tool call that cannot be read")
         if call.get("partialArgs") or call.get("willContinue"):
             raise failures.malformed("a piece of a tool call, which was not asked for")
+        try:
+            arguments = text(call.get("args") or {})
+        except ValueError:
+            raise failures.malformed("a tool call that cannot be read") from None
         if self._calls >= _MOST_CALLS:
             raise failures.malformed(f"more than {_MOST_CALLS} tool calls")
         self._calls += 1
@@ -136,7 +140,7 @@ class Candidate:
             index=self._calls - 1,
             id=identifier,
             name=valid_text(call["name"]),
-            arguments_json=text(call.get("args") or {}),
+            arguments_json=arguments,
             signature=signature,
         )
 

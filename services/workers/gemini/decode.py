@@ -9,9 +9,11 @@ from services.inference.text import valid_text
 from services.workers.gemini.candidate import Candidate
 from services.workers.gemini.failures import from_event
 from services.workers.gemini.signatures import Memory
-from services.workers.gemini.usage import counted, estimated
-from services.workers.gemini.wire import loads, words
+from services.workers.gemini.usage import counted
+from services.workers.gemini.wire import words
 from services.workers.vendor import failures
+from services.workers.vendor.usage import estimated
+from services.workers.vendor.wire import loads
 
 
 class Answer:

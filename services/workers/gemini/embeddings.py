@@ -7,8 +7,8 @@ from typing import Any
 from hybridinference.inference.v1 import embedding_pb2 as embedding
 
 from services.workers.gemini import failures
-from services.workers.gemini.wire import loads
 from services.workers.vendor import failures as vendor_failures
+from services.workers.vendor.wire import loads
 
 # What the API takes at once.
 MOST_INPUTS = 100

@@ -9,8 +9,9 @@ from typing import Any
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
 
 from services.chassis.failure import Failure
-from services.workers.gemini.wire import loads, words
+from services.workers.gemini.wire import words
 from services.workers.vendor import failures
+from services.workers.vendor.wire import loads
 
 PROVIDER = "gemini"
 
@@ -22,8 +23,8 @@ _NOT_HERE = (
 _TOO_LONG = re.compile(
     r"exceeds the maximum number of tokens|input token count|context (?:length|window)", re.IGNORECASE
 )
-# Files belong to an account; one that is not there, or not ours, is refused as if our key were at fault.
-_NO_SUCH_FILE = re.compile(r"\bfile\b.*may not exist", re.IGNORECASE | re.DOTALL)
+# Files belong to an account; one that is not there, not ours, or not ready yet is refused as if our key were at fault.
+_BAD_FILE = re.compile(r"\bfile\b.*(?:may not exist|not in an active state)", re.IGNORECASE | re.DOTALL)
 _BAD_KEY = re.compile(r"API[_ ]key (?:not valid|expired|not found)|pass a valid API key", re.IGNORECASE)
 _STATUS_OF_WORD = {
     "INVALID_ARGUMENT": 400,
@@ -105,11 +106,13 @@ def _judge(problem: Problem, header: float | None, keys: Sequence[str]) -> Failu
     wait = max((seconds for seconds in (header, problem.wait) if seconds is not None), default=None)
     if problem.reason.startswith("API_KEY_") or (status == 400 and _BAD_KEY.search(problem.message)):
         return failures.credential()
+    if _BAD_FILE.search(problem.message) and status in (400, 403):
+        return _rejected(problem, keys)
     if problem.word == "FAILED_PRECONDITION":
         return failures.credential(_NOT_HERE)
     if status == 402:
         return account()
-    if status in (401, 403) and not _NO_SUCH_FILE.search(problem.message):
+    if status in (401, 403):
         return failures.credential()
     if status == 429:
         return _limited(problem, wait)

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 
 import httpx2
@@ -18,7 +18,6 @@ from services.workers.gemini import embeddings, encode
 from services.workers.gemini.decode import Answer
 from services.workers.gemini.signatures import Memory, Signatures
 from services.workers.gemini.upstream import Api, resource
-from services.workers.gemini.usage import estimated
 from services.workers.provider import AttemptContext, Embedded, Load, ServedModel
 from services.workers.vendor.asking import answered
 from services.workers.vendor.models import served
@@ -27,6 +26,8 @@ from services.workers.vendor.pools import Pools
 from services.workers.vendor.stream import Events, Stream
 from services.workers.vendor.transport import new_client
 from services.workers.vendor.upstream import Upstream, whole
+from services.workers.vendor.usage import estimated
+from services.workers.vendor.vectors import check
 
 # An answer that is not streamed; the longest that models give have some hundred KiB.
 _ANSWER_BYTES = 8 << 20
@@ -80,9 +81,7 @@ class Gemini:
         bodies = [orjson.dumps(body) for body in embeddings.bodies(spec, model)]
         patience = Patience(self._config, now=self._loop.time())
         with self._running_one():
-            asked = answered(
-                self._pools[spec.model], context, lambda key: self._embedded(key, spec.model, bodies, patience)
-            )
+            asked = answered(self._pools[spec.model], context, lambda key: self._embedded(key, spec, bodies, patience))
             async with asked as vectors:
                 usage = estimated(prompt_bytes=sum(len(item.text.encode()) for item in spec.inputs))
                 return Embedded(vectors, usage, spec.model)
@@ -138,41 +137,45 @@ class Gemini:
         )
         stream: Stream | None = None
         async with contextlib.AsyncExitStack() as stack:
-            with self._in_time(patience):
-                if self._config.stream:
-                    asked = self._api.asked(key, spec.model, "streamGenerateContent?alt=sse", body, "text/event-stream")
+            if self._config.stream:
+                asked = self._api.asked(key, spec.model, "streamGenerateContent?alt=sse", body, "text/event-stream")
+                with _in_time(patience.without_first):
                     async with asyncio.timeout_at(patience.first_by):
                         response = await stack.enter_async_context(asked)
                     stream = Stream(Upstream(response), answer)
                     events = await stream.first(by=patience.first_by)
-                else:
-                    asked = self._api.asked(key, spec.model, "generateContent", body, "application/json")
-                    said = await _whole(asked, most_bytes=_ANSWER_BYTES, by=patience.first_by)
-                    events = answer.events(said)
-                    answer.finished()  # not whole: told before anything is
+            else:
+                asked = self._api.asked(key, spec.model, "generateContent", body, "application/json")
+                with _in_time(patience.without_end):  # its first word comes with its last
+                    said = await _whole(asked, most_bytes=_ANSWER_BYTES, by=patience.total_by)
+                events = answer.events(said)
+                answer.finished()  # not whole: told before anything is
             yield stream, answer, events
 
     @contextlib.asynccontextmanager
     async def _embedded(
-        self, key: int, model: str, bodies: Sequence[bytes], patience: Patience
+        self, key: int, spec: embedding.EmbeddingSpec, bodies: Sequence[bytes], patience: Patience
     ) -> AsyncIterator[list[embedding.Embedding]]:
         vectors: list[embedding.Embedding] = []
-        with self._in_time(patience):
+        with _in_time(patience.without_first):
             for body in bodies:
-                asked = self._api.asked(key, model, "batchEmbedContents", body, "application/json")
+                asked = self._api.asked(key, spec.model, "batchEmbedContents", body, "application/json")
                 said = await _whole(asked, most_bytes=_VECTORS_BYTES, by=patience.first_by)
                 if len(said) > _LARGE_BYTES:
                     vectors += await asyncio.to_thread(embeddings.vectors, said, keys=self._api.keys)
                 else:
                     vectors += embeddings.vectors(said, keys=self._api.keys)
+        check((len(one.values) for one in vectors), spec)
         yield vectors
 
-    @contextlib.contextmanager
-    def _in_time(self, patience: Patience) -> Iterator[None]:
-        try:
-            yield
-        except TimeoutError:
-            raise patience.without_first(now=self._loop.time()) from None
+
+@contextlib.contextmanager
+def _in_time(late: Callable[[], Failure]) -> Iterator[None]:
+    """Say of what is late in here what `late` says."""
+    try:
+        yield
+    except TimeoutError:
+        raise late() from None
 
 
 async def _whole(asked: AbstractAsyncContextManager[httpx2.Response], *, most_bytes: int, by: float) -> bytes:

@@ -65,9 +65,16 @@ def _response(result: conversation.ToolResult) -> Any:
 
 
 def _has_references(value: object) -> bool:
-    if isinstance(value, dict):
-        return any(name.startswith("$") or _has_references(inner) for name, inner in value.items())
-    return isinstance(value, list) and any(map(_has_references, value))
+    left = [value]  # no recursion: a tool may nest deeper than Python calls
+    while left:
+        one = left.pop()
+        if isinstance(one, dict):
+            if any(name.startswith("$") for name in one):
+                return True
+            left += one.values()
+        elif isinstance(one, list):
+            left += one
+    return False
 
 
 def _loads(text: str) -> object:

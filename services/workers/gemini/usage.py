@@ -1,12 +1,9 @@
-"""Tokens: as the API counts them, or guessed where it does not."""
+"""Tokens, as the API counts them."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from hybridinference.inference.v1 import generation_pb2 as generation
-
-# English text has about four bytes a token with every current tokenizer.
-_BYTES_PER_TOKEN = 4
 
 
 def counted(value: object) -> generation.Usage | None:
@@ -24,17 +21,6 @@ def counted(value: object) -> generation.Usage | None:
         cached_tokens=min(cached, prompt + tool),
         reasoning_tokens=thoughts,
     )
-
-
-def estimated(*, prompt_bytes: int, answer_bytes: int = 0, pieces: int = 0) -> generation.Usage:
-    """A guess: by size, and for the answer no less than one token a piece."""
-    return generation.Usage(
-        input_tokens=_tokens(prompt_bytes), output_tokens=max(_tokens(answer_bytes), pieces), estimated=True
-    )
-
-
-def _tokens(size: int) -> int:
-    return -(-size // _BYTES_PER_TOKEN)
 
 
 def _count(value: Mapping[str, Any], name: str) -> int | None:

@@ -1,19 +1,19 @@
 """The chunks of a streamed chat completion, as events of a generation."""
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import orjson
 from hybridinference.inference.v1 import generation_pb2 as generation
 
 from services.inference.text import valid_text
 from services.workers.openai.calls import Calls
 from services.workers.openai.failures import from_event
 from services.workers.openai.logprobs import token_logprobs
-from services.workers.openai.usage import counted, estimated
+from services.workers.openai.usage import counted
 from services.workers.vendor import failures
 from services.workers.vendor.text import Joiner
+from services.workers.vendor.usage import estimated
+from services.workers.vendor.wire import loads
 
 _FINISH = {
     "stop": generation.FINISH_REASON_STOP,
@@ -147,21 +147,10 @@ class Answer:
 
 
 def _loads(data: bytes) -> dict[str, Any]:
-    try:
-        chunk = orjson.loads(data)
-    except orjson.JSONDecodeError:
-        chunk = _leniently(data)
+    chunk = loads(data)
     if not isinstance(chunk, dict):
         raise failures.malformed("a chunk that is no JSON object")
     return chunk
-
-
-def _leniently(data: bytes) -> object:
-    """With half characters and NaN, which orjson refuses and some servers write."""
-    try:
-        return json.loads(data.decode())
-    except (ValueError, RecursionError):
-        return None
 
 
 def _list(value: Mapping[str, Any], name: str) -> list[Any]:

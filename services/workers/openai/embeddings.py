@@ -8,7 +8,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import orjson
 from hybridinference.inference.v1 import embedding_pb2 as embedding
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hybridinference.inference.v1 import generation_pb2 as generation
@@ -17,9 +16,11 @@ from services.chassis.failure import Failure
 from services.inference.text import valid_text
 from services.workers.openai import options
 from services.workers.openai.failures import from_event
-from services.workers.openai.usage import estimated
 from services.workers.provider import Embedded
 from services.workers.vendor import failures
+from services.workers.vendor.usage import estimated
+from services.workers.vendor.vectors import check
+from services.workers.vendor.wire import loads
 
 # 2048 vectors (the most that OpenAI takes) of 4096 numbers are 43 MiB in base64.
 LONGEST_BYTES = 64 << 20
@@ -57,21 +58,14 @@ def embedded(data: bytes, spec: embedding.EmbeddingSpec, *, keys: Sequence[str])
     Raises:
         Failure: PROVIDER_MALFORMED; or what the server says of its own failure.
     """
-    try:
-        answer = orjson.loads(data)
-    except orjson.JSONDecodeError:
-        answer = None
+    answer = loads(data)
     if not isinstance(answer, dict):
         raise failures.malformed("vectors that are no JSON object")
     failure = from_event(answer, keys=keys)
     if failure is not None:
         raise failure
     vectors = [_vector(item) for item in _in_order(answer.get("data"), len(spec.inputs))]
-    lengths = {len(vector) for vector in vectors}
-    if len(lengths) > 1 or 0 in lengths:
-        raise failures.malformed("vectors of different lengths, or none")
-    if spec.HasField("dimensions") and lengths != {spec.dimensions}:
-        raise failures.malformed("vectors of another length than was asked for")
+    check(map(len, vectors), spec)
     model = answer.get("model")
     return Embedded(
         [embedding.Embedding(values=vector) for vector in vectors],
@@ -122,5 +116,5 @@ def _usage(answer: Mapping[str, Any], spec: embedding.EmbeddingSpec) -> generati
     if isinstance(count, int) and not isinstance(count, bool) and 0 <= count < 1 << 32:
         return generation.Usage(input_tokens=count)
     tokens = sum(len(item.token_ids.ids) for item in spec.inputs)
-    guess = estimated(prompt_bytes=sum(len(item.text.encode()) for item in spec.inputs), answer_bytes=0, pieces=0)
+    guess = estimated(prompt_bytes=sum(len(item.text.encode()) for item in spec.inputs))
     return generation.Usage(input_tokens=tokens + guess.input_tokens, estimated=True)

@@ -5,10 +5,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import orjson
-
 from services.chassis.failure import Failure
 from services.workers.vendor import failures
+from services.workers.vendor.wire import loads
 
 PROVIDER = "openai"
 
@@ -47,7 +46,7 @@ class Problem:
 
 def from_response(status: int, headers: Mapping[str, str], body: bytes, *, keys: Sequence[str], now: float) -> Failure:
     """The failure behind an answer that is not 200; `now` is the time of day, for dates in headers."""
-    failure = _judge(_problem(_loads(body), status), failures.retry_after(headers, now=now), keys)
+    failure = _judge(_problem(loads(body), status), failures.retry_after(headers, now=now), keys)
     return failures.with_status(failure, status)
 
 
@@ -62,7 +61,7 @@ def from_event(value: Mapping[str, Any], *, keys: Sequence[str]) -> Failure | No
 
 def from_whole(body: bytes, *, keys: Sequence[str]) -> Failure | None:
     """The failure that an answer of status 200 tells of all the same, if it does."""
-    value = _loads(body)
+    value = loads(body)
     return from_event(value, keys=keys) if isinstance(value, dict) else None
 
 
@@ -111,10 +110,3 @@ def _problem(value: object, status: int) -> Problem:
     words = tuple(word for word in (code, error.get("type")) if isinstance(word, str))
     message, param = error.get("message"), error.get("param")
     return Problem(status, message if isinstance(message, str) else "", param if isinstance(param, str) else "", words)
-
-
-def _loads(body: bytes) -> object:
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return None

@@ -1,5 +1,8 @@
 """Fields that the contract does not have: passed on untouched, but for those that would do harm."""
 
+import json
+from typing import Any
+
 import orjson
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
 
@@ -38,11 +41,14 @@ _DENIED = {
     "provider": _CHOICE,
     "preset": _CHOICE,
     "fallbacks": _CHOICE,
+    "context_window_fallbacks": _CHOICE,
+    "content_policy_fallbacks": _CHOICE,
     "api_base": _CHOICE,
     "base_url": _CHOICE,
     "api_key": _CHOICE,
     "user_config": _CHOICE,
     "custom_llm_provider": _CHOICE,
+    "extra_headers": _TAKEOVER,
     "store": _KEPT,
     "prompt_cache_retention": _KEPT,
     "audio": _MEDIA,
@@ -75,30 +81,47 @@ _DENIED_BEGINNINGS = ("chat_template",)
 
 
 def passed_on(text: str) -> dict[str, object]:
-    """The provider options.
+    """The provider options, ready for orjson.
 
     Raises:
         Failure: UNSUPPORTED, naming an option that is denied; SPEC_INVALID, where the text is no JSON object.
     """
     if not text:
         return {}
+    options = _read(text)
+    for name in options:
+        _check(name, "provider_options_json")
+    inner = options.get("extra_body")
+    for name in inner if isinstance(inner, dict) else ():  # proxies make options of these, too
+        _check(name, "provider_options_json.extra_body")
     try:
-        options = orjson.loads(text)
-    except orjson.JSONDecodeError:
+        # orjson would round large integers, and writes no more than 254 levels.
+        return {name: orjson.Fragment(json.dumps(value, allow_nan=False)) for name, value in options.items()}
+    except (ValueError, RecursionError):
+        raise _unreadable() from None
+
+
+def _read(text: str) -> dict[str, Any]:
+    try:
+        orjson.loads(text)  # stricter: no NaN
+        options = json.loads(text)
+    except (ValueError, RecursionError):
         options = None
     if not isinstance(options, dict):
-        raise Failure(
-            reasons.ERROR_REASON_SPEC_INVALID,
-            "`provider_options_json` must be a JSON object.",
-            field="provider_options_json",
-        )
-    for name in options:
-        _check(name)
+        raise _unreadable()
     return options
 
 
-def _check(name: str) -> None:
-    field = f"provider_options_json.{name}"
+def _unreadable() -> Failure:
+    return Failure(
+        reasons.ERROR_REASON_SPEC_INVALID,
+        "`provider_options_json` must be a JSON object.",
+        field="provider_options_json",
+    )
+
+
+def _check(name: str, path: str) -> None:
+    field = f"{path}.{name}"
     if name in _OF_THE_SPEC:
         raise failures.unsupported(field, "the request has a field of its own for it")
     why = _DENIED.get(name) or (_TAKEOVER if name.startswith(_DENIED_BEGINNINGS) else "")

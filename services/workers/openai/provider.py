@@ -134,7 +134,7 @@ class OpenAIServer:
                 stream = Stream(up, answer)
                 events = await stream.first(by=patience.first_by)
             except TimeoutError:
-                raise patience.without_first(now=self._loop.time()) from None
+                raise patience.without_first() from None
             yield stream, answer, events
 
     @contextlib.asynccontextmanager
@@ -153,7 +153,7 @@ class OpenAIServer:
             async with asyncio.timeout_at(patience.first_by), asked as response:
                 data = await whole(response, most_bytes=embeddings.LONGEST_BYTES, by=patience.first_by)
         except TimeoutError:
-            raise patience.without_first(now=self._loop.time()) from None
+            raise patience.without_first() from None
         if len(data) > _LARGE_BYTES:
             yield await asyncio.to_thread(embeddings.embedded, data, spec, keys=self._keys)
         else:

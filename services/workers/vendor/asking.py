@@ -50,6 +50,7 @@ async def answered(
                     return
         except Failure as caught:
             if entered:
+                pool.blame(number, caught, now=clock())  # too late for this request; others need not find out again
                 raise
             failure = caught
         context.tries.append(_try(number, failure, clock() - begun))

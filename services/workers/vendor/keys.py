@@ -93,11 +93,10 @@ class KeyPool:
 
     def blame(self, number: int, failure: Failure, *, now: float) -> bool:
         """Note how a key failed; whether another may do better."""
-        if failure.reason == _REFUSED:
-            self._pauses[number] = _Pause(now + self._pause_seconds, _REFUSED)
-        elif failure.reason == _LIMITED:
-            until = max(now + (failure.retry_after or 0.0), self._pauses[number].until)
-            self._pauses[number] = _Pause(until, _LIMITED)
+        if failure.reason in (_REFUSED, _LIMITED):
+            wait = self._pause_seconds if failure.reason == _REFUSED else failure.retry_after or 0.0
+            # What was said of another request meanwhile still holds.
+            self._pauses[number] = max(self._pauses[number], _Pause(now + wait, failure.reason), key=_until)
         # With a status the server itself has answered; where none did, no key helps.
         return failure.reason in _ANOTHER_KEY_MAY_HELP or "http_status" in failure.metadata
 
@@ -128,6 +127,10 @@ class KeyPool:
             return failures.rate_limited(min(limited))
         soonest = min(pause.until - now for pause in self._pauses)
         return failures.credential(retry_after=soonest)
+
+
+def _until(pause: _Pause) -> float:
+    return pause.until
 
 
 def outcome(failure: Failure) -> Outcome:

@@ -15,7 +15,7 @@ class Outcome(enum.Enum):
 class Limiter:
     """Additive increase, multiplicative decrease, as TCP Reno avoids congestion (RFC 5681, section 3.1).
 
-    The limit w grows by 1/w with each request that ends well while every place is taken, which makes about one place a
+    The limit w grows by 1/w with each request that ends well and saw every place taken, which makes about one place a
     round; a limit that is not reached says nothing and stays (RFC 7661). A refusal makes it w/2, and never less than 1.
     What was asked before the last decrease and is refused after it tells of the same crowd, and counts no more
     (RFC 6582's `recover`): one decrease a round trip.
@@ -25,6 +25,7 @@ class Limiter:
         self.limit = initial
         self.running = 0
         self._maximum = maximum
+        self._full_at = -math.inf
         self._decreased_at = -math.inf
 
     @property
@@ -35,11 +36,14 @@ class Limiter:
     def begin(self, *, now: float) -> "Lease":
         """Take a place. Whoever does has looked for room; the lease is to be ended however the request ends."""
         self.running += 1
+        if not self.has_room:
+            self._full_at = now
         return Lease(self, begun=now)
 
     def ended(self, outcome: Outcome, *, begun: float, now: float) -> None:
         """Learn from a request. For its lease, which says so once."""
-        full = not self.has_room
+        # Not at its end alone: nobody waits in line, so that a crowd leaves its places empty one by one.
+        full = not self.has_room or self._full_at >= begun
         self.running -= 1
         if outcome is Outcome.WELL and full:
             self.limit = min(self.limit + 1 / self.limit, self._maximum)

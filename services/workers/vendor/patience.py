@@ -21,13 +21,18 @@ class Patience:
         """Whether the whole answer has taken too long."""
         return now >= self.total_by
 
-    def without_first(self, *, now: float) -> Failure:
+    # Which bound it was follows from the bounds, not from the clock: a timer may fire a moment before its time.
+
+    def without_first(self) -> Failure:
         """Why an answer that has not begun by `first_by` is given up."""
-        return self._total() if self.over(now=now) else failures.late("first_token", self._config.first_token_seconds)
+        if self.first_by >= self.total_by:
+            return self.without_end()
+        return failures.late("first_token", self._config.first_token_seconds)
 
-    def without_next(self, *, now: float) -> Failure:
-        """Why an answer that has fallen silent until `next_by` is given up."""
-        return self._total() if self.over(now=now) else failures.late("idle", self._config.idle_seconds)
+    def without_next(self, *, by: float) -> Failure:
+        """Why an answer that has fallen silent until `by`, which `next_by` said, is given up."""
+        return self.without_end() if by >= self.total_by else failures.late("idle", self._config.idle_seconds)
 
-    def _total(self) -> Failure:
+    def without_end(self) -> Failure:
+        """Why an answer that is not whole by `total_by` is given up."""
         return failures.late("total", self._config.total_seconds)

@@ -6,7 +6,6 @@ from typing import Protocol
 from hybridinference.inference.v1 import generation_pb2 as generation
 
 from services.chassis.failure import Failure
-from services.workers.vendor import failures
 from services.workers.vendor.frames import Frames
 from services.workers.vendor.patience import Patience
 from services.workers.vendor.upstream import Upstream
@@ -66,7 +65,7 @@ class Stream:
             self._answer.finished()  # not whole: told before anything is
         return events
 
-    async def more(self, *, idle_seconds: float = 0.0, patience: Patience | None = None) -> Events:
+    async def more(self, *, patience: Patience) -> Events:
         """The events that come next, as soon as there are any; none at the end.
 
         Raises:
@@ -74,17 +73,13 @@ class Stream:
                 too long. Comments say nothing.
         """
         now = self._loop.time()
-        if patience is None:
-            by = now + idle_seconds
-        elif patience.over(now=now) and not self._answer.whole:  # however fast it comes
-            raise patience.without_next(now=now)
-        else:
-            by = patience.next_by(now=now)
+        if patience.over(now=now) and not self._answer.whole:  # however fast it comes
+            raise patience.without_end()
+        by = patience.next_by(now=now)
         try:
             return await self._more(by)
         except TimeoutError:
-            late = patience.without_next(now=self._loop.time()) if patience else failures.late("idle", idle_seconds)
-        raise late
+            raise patience.without_next(by=by) from None
 
     async def _more(self, by: float) -> Events:
         while not self._ended:

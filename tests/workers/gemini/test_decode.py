@@ -246,6 +246,7 @@ def test_the_signature_of_a_text_is_kept_with_its_place_once_the_text_is_whole()
         (sse(piece({"functionCall": {"name": "f", "args": [1]}})), "PROVIDER_MALFORMED"),
         (sse(piece({"functionCall": {"name": "f", "willContinue": True}})), "PROVIDER_MALFORMED"),
         (sse(piece(*[call("f")] * 1025)), "PROVIDER_MALFORMED"),
+        (sse(piece(call("f"))).replace(b"{}", b'{"a":' + b"[" * 1000 + b"]" * 1000 + b"}"), "PROVIDER_MALFORMED"),
         (sse(piece({"inlineData": {"mimeType": "image/png", "data": ""}})), "PROVIDER_MALFORMED"),
         (sse(piece({"executableCode": {"code": "1"}})), "PROVIDER_MALFORMED"),
         (sse(piece({"text": "a"}, logprobsResult={"chosenCandidates": [7]})), "PROVIDER_MALFORMED"),

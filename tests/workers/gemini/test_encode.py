@@ -226,6 +226,15 @@ def test_a_result_with_references_is_sent_as_text_and_one_that_failed_as_an_erro
     assert body(asked)["contents"][2]["parts"][0]["functionResponse"]["response"] == {"error": "no such city"}
 
 
+@pytest.mark.parametrize(("inner", "as_text"), [("1", False), ('{"$ref": 1}', True)])
+def test_a_result_may_nest_deeper_than_python_calls(inner: str, as_text: bool) -> None:
+    deep = '{"a":' * 900 + inner + "}" * 900
+    asked = chat(messages=[USER, asks(call("1")), result("1", deep)])
+    sent = orjson.dumps(encode.body(asked, memory()))
+    assert (orjson.dumps(deep) in sent) == as_text
+    assert (deep.encode() in sent) != as_text
+
+
 def test_a_signature_comes_from_the_client_else_from_memory_else_it_is_googles_dummy() -> None:
     kept = memory()
     for identifier in ("1", "2"):

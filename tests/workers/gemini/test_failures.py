@@ -35,6 +35,7 @@ MINUTE, DAY = (
 )
 LOCATION = "User location is not supported for the API use."
 FILE = "You do not have permission to access the File abc or it may not exist."
+NOT_READY = "The File 2ybmtcsc3u8e is not in an ACTIVE state and usage is not allowed."
 TOO_LONG = "The input token count (1200000) exceeds the maximum number of tokens allowed (1048576)."
 SIGNATURE = "Function call is missing a thought_signature in functionCall parts."
 
@@ -48,6 +49,7 @@ SIGNATURE = "Function call is missing a thought_signature in functionCall parts.
         (400, error(400, "x", "INVALID_ARGUMENT", BAD_KEY), "PROVIDER_CREDENTIAL"),
         (400, error(400, "API key expired. Please renew the API key.", "INVALID_ARGUMENT"), "PROVIDER_CREDENTIAL"),
         (400, error(400, LOCATION, "FAILED_PRECONDITION"), "PROVIDER_CREDENTIAL"),
+        (400, error(400, NOT_READY, "FAILED_PRECONDITION"), "PROVIDER_REJECTED"),
         (401, error(401, "x", "UNAUTHENTICATED"), "PROVIDER_CREDENTIAL"),
         (402, b"", "PROVIDER_CREDENTIAL"),
         (403, error(403, "x", "PERMISSION_DENIED"), "PROVIDER_CREDENTIAL"),

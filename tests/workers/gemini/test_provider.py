@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import logging
 import socket
 from collections.abc import AsyncIterator, Callable
@@ -253,12 +254,18 @@ async def test_an_api_that_accepts_nobody_is_given_up_at_the_time_to_connect() -
     assert (failure.reason_name, failure.metadata["stage"]) == ("DEADLINE_EXCEEDED", "connect")
 
 
+async def test_an_answer_that_is_not_streamed_may_take_as_long_as_any_whole_one() -> None:
+    slow = dataclasses.replace(whole(piece({"text": "a"}, finish="STOP")), delay=0.3)
+    async with serving(slow, stream=False, first_token_seconds=0.1) as (provider, _):
+        assert said(await run(provider)) == "a"
+
+
 async def test_waiting_for_a_whole_answer_is_bounded_before_it_begins_and_within_it() -> None:
     half = Script(b'{"candi', headers={"content-type": "application/json"}, hang=True)
     for script in (Script(delay=30), half):
-        async with serving(script, stream=False, first_token_seconds=0.3) as (provider, fake):
+        async with serving(script, stream=False, total_seconds=0.3) as (provider, fake):
             async with asyncio.timeout(5):
-                assert (await failed(provider)).metadata["stage"] == "first_token"
+                assert (await failed(provider)).metadata["stage"] == "total"
             await eventually(lambda fake=fake: not fake.connections, seconds=1)
 
 
@@ -395,11 +402,12 @@ async def test_many_large_vectors_are_read_beside_the_loop() -> None:
 
 
 async def test_embeddings_fail_as_answers_do() -> None:
-    asked = embedding.EmbeddingSpec(model=MODEL, inputs=[embedding.EmbeddingInput(text="a")])
+    asked = embedding.EmbeddingSpec(model=MODEL, inputs=[embedding.EmbeddingInput(text="a")], dimensions=3)
     for script, reason in (
         (failing(429, limited("7s")), "PROVIDER_RATE_LIMITED"),
         (whole({"embeddings": [{"values": ["a"]}]}), "PROVIDER_MALFORMED"),
         (whole({}), "PROVIDER_MALFORMED"),
+        (whole({"embeddings": [{"values": [1.0, 2.0]}]}), "PROVIDER_MALFORMED"),
         (Script(delay=30), "DEADLINE_EXCEEDED"),
     ):
         async with serving(script, first_token_seconds=0.3) as (provider, _):

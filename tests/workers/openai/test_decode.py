@@ -175,6 +175,7 @@ def test_half_characters_are_joined_or_replaced() -> None:
         (sse(chunk({"content": "a"}, index=1)), "PROVIDER_MALFORMED"),
         (sse(chunk({"tool_calls": [7]})), "PROVIDER_MALFORMED"),
         (sse(chunk({"tool_calls": [{"index": 10**9}]})), "PROVIDER_MALFORMED"),
+        (sse(chunk({"tool_calls": [{"index": -1, "id": "a", "function": {"name": "f"}}]})), "PROVIDER_MALFORMED"),
         (sse(chunk({"content": "a"}, logprobs={"content": [7]})), "PROVIDER_MALFORMED"),
         (sse(chunk(finish="bored")), "PROVIDER_MALFORMED"),
         (sse(chunk(finish="abort")), "PROVIDER_UNAVAILABLE"),
@@ -257,3 +258,35 @@ def test_no_bytes_raise_anything_but_a_failure(data: bytes) -> None:
             answer.events(found)
     except Failure:
         pass
+
+
+def _calls(*pieces: dict[str, Any]) -> list[tuple[int, str, str, str]]:
+    """Index, id, name and arguments of the calls that come of these pieces."""
+    whole: dict[int, list[str]] = {}
+    for event in run(sse(*(chunk({"tool_calls": [piece]}) for piece in pieces), chunk(finish="tool_calls"))):
+        for call in event.delta.tool_calls:
+            kept = whole.setdefault(call.index, ["", "", ""])
+            for at, said in enumerate((call.id, call.name, call.arguments_json)):
+                kept[at] += said
+    return [(index, *kept) for index, kept in whole.items()]  # type: ignore[misc]
+
+
+def _piece(number: int, identifier: str, name: str, arguments: str) -> dict[str, Any]:
+    return {"index": number, "id": identifier, "function": {"name": name, "arguments": arguments}}
+
+
+def test_calls_that_a_server_gives_the_same_number_are_told_apart() -> None:
+    pieces = [
+        _piece(0, "a", "f", "{}"),
+        _piece(0, "b", "f", '{"x"'),
+        _piece(0, "", "", ": 1}"),
+        _piece(0, "c", "g", ""),
+    ]
+    found = [(0, "a", "f", "{}"), (1, "b", "f", '{"x": 1}'), (2, "c", "g", "")]
+    assert _calls(*pieces) == found
+    assert _calls(*pieces, _piece(1, "d", "f", "{}")) == [*found, (3, "d", "f", "{}")]
+
+
+def test_a_call_that_gets_a_new_id_with_every_piece_is_still_one() -> None:
+    pieces = [_piece(0, f"random-{at}", "f", part) for at, part in enumerate(('{"x"', ": ", "1}"))]
+    assert _calls(*pieces) == [(0, "random-0", "f", '{"x": 1}')]

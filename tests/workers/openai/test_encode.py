@@ -25,7 +25,7 @@ def spec(**fields: Any) -> generation.GenerationSpec:
 
 
 def body(asked: generation.GenerationSpec, **names: str) -> dict[str, Any]:
-    read: dict[str, Any] = orjson.loads(orjson.dumps(encode.body(asked, **names)))
+    read: dict[str, Any] = json.loads(orjson.dumps(encode.body(asked, **names)))  # orjson rounds large integers
     return read
 
 
@@ -138,6 +138,7 @@ def test_a_thought_signature_goes_back_where_it_came_from() -> None:
         "use_beam_search",
         # what takes the request, or our key, elsewhere
         *("models", "route", "provider", "preset", "fallbacks", "api_base", "base_url", "api_key", "user_config"),
+        *("context_window_fallbacks", "content_policy_fallbacks", "custom_llm_provider", "extra_headers"),
         # what is kept, is no text, or is the mesh's own
         *("store", "prompt_cache_retention", "audio", "modalities", "request_id", "rid"),
         # what the spec has a field for
@@ -151,6 +152,8 @@ def test_an_option_that_would_do_harm_is_refused_by_name(name: str) -> None:
     failure = refused(spec(providerOptionsJson=json.dumps({"min_p": 0.1, name: "x"})))
     assert failure.reason == reasons.ERROR_REASON_UNSUPPORTED
     assert failure.metadata == {"field": f"provider_options_json.{name}", "provider": "openai"}
+    hidden = refused(spec(providerOptionsJson=json.dumps({"extra_body": {name: "x"}})))
+    assert hidden.metadata["field"] == f"provider_options_json.extra_body.{name}"
 
 
 @pytest.mark.parametrize(
@@ -173,7 +176,8 @@ def test_an_option_that_would_do_harm_is_refused_by_name(name: str) -> None:
         ("reasoning", {"max_tokens": 9}),
         ("thinking", {"type": "disabled"}),
         ("extra_body", {"google": {"thinking_config": {"thinking_budget": 9}}}),
-        ("a_field_of_next_year", [{"large": 9007199254740993}]),
+        ("a_field_of_next_year", [{"large": 9007199254740993, "larger": 123456789012345678901234567890}]),
+        ("deep", json.loads("[" * 300 + "]" * 300)),
     ],
 )
 def test_any_other_option_is_passed_on_untouched(name: str, value: object) -> None:
@@ -195,6 +199,8 @@ def test_a_file_by_address_is_refused_by_name() -> None:
         ({"messages": [{"role": "ROLE_TOOL", "parts": [{"text": "a"}]}]}, "messages[0].parts[0]"),
         ({"providerOptionsJson": "[1]"}, "provider_options_json"),
         ({"providerOptionsJson": "{"}, "provider_options_json"),
+        ({"providerOptionsJson": '{"x":' + "[" * 1010 + "]" * 1010 + "}"}, "provider_options_json"),
+        ({"providerOptionsJson": '{"x": NaN}'}, "provider_options_json"),
         ({"tools": [{"name": "f", "parametersJson": "[]"}]}, "tools[0].parameters_json"),
         ({"responseFormat": {"jsonSchema": {"schemaJson": "{"}}}, "response_format.json_schema.schema_json"),
     ],

@@ -77,6 +77,17 @@ async def test_what_fails_once_it_is_there_is_not_asked_again() -> None:
     assert (len(vendor.asked), len(context.tries), pool.leases, vendor.open) == (1, 0, 0, 0)
 
 
+async def test_a_limit_told_in_the_middle_of_an_answer_is_kept_by_whoever_comes_next() -> None:
+    pool, vendor = KeyPool(1, pause_seconds=60), Vendor()
+    with pytest.raises(Failure):
+        async with answered(pool, AttemptContext(), vendor.ask):
+            raise failures.rate_limited(7)
+    with pytest.raises(Failure) as caught:
+        await ask(pool, vendor, AttemptContext())
+    assert caught.value.reason == reasons.ERROR_REASON_PROVIDER_RATE_LIMITED
+    assert len(vendor.asked) == 1
+
+
 async def test_a_vendor_that_refuses_for_lack_of_room_gets_less_of_it() -> None:
     pool = KeyPool(1, pause_seconds=60, initial_limit=2, maximum_limit=8)
     with pytest.raises(Failure):

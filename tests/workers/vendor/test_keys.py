@@ -46,6 +46,16 @@ def test_a_limited_key_is_left_alone_for_as_long_as_it_was_told() -> None:
     assert sorted(turn(pool, 17)) == [0, 1]
 
 
+def test_no_other_failure_shortens_the_time_that_was_told() -> None:
+    pool = KeyPool(1, pause_seconds=60)
+    for late in (answered(401), answered(429, "7"), answered(429, "bad")):
+        pool.blame(0, answered(429, "100"), now=0)
+        pool.blame(0, late, now=1)
+        failure = refusal(pool, 99)
+        assert (failure.reason, failure.retry_after) == (reasons.ERROR_REASON_PROVIDER_RATE_LIMITED, 1)
+    assert turn(pool, 100) == [0]
+
+
 def test_with_every_key_limited_the_soonest_is_told() -> None:
     pool = KeyPool(3, pause_seconds=60)
     for number, (status, wait) in enumerate([(429, "9"), (429, "7"), (401, "")]):

@@ -25,6 +25,18 @@ def test_a_round_of_answers_at_the_limit_adds_about_one() -> None:
         assert expected - 0.5 < limiter.limit <= expected
 
 
+def test_a_crowd_that_comes_and_goes_together_adds_about_one_as_well() -> None:
+    limiter = Limiter(initial=1, maximum=100)
+    for now in range(10):
+        for lease in fill(limiter, now=now):
+            lease.end(Outcome.WELL, now=now + 0.5)
+    assert 9 < limiter.limit <= 11
+    for _ in range(9):  # what comes after the crowd, and alone, says nothing
+        limit = limiter.limit
+        limiter.begin(now=20).end(Outcome.WELL, now=21)
+        assert limiter.limit == limit
+
+
 def test_below_the_limit_answers_say_nothing() -> None:
     limiter = Limiter(initial=4, maximum=100)
     for _ in range(100):
