@@ -17,9 +17,13 @@ pytestmark = [pytest.mark.slow, pytest.mark.edge]
 
 PROCESSES = ("gateway", "router", "echo-0", "echo-1", "loader")
 MESSAGES: Any = [{"role": "user", "content": "hello"}]
-# Reads every file that it can find by name, and knocks at every socket; prints where it got in.
+# Becomes somebody else, who might not be let in to the interpreter itself. Reads every file that it is told of by name,
+# and knocks at every socket; prints where it got in.
 STRANGER = """
-import json, socket, sys
+import json, os, socket, sys
+os.setgroups([])
+os.setgid(65534)
+os.setuid(65534)
 for path in json.load(sys.stdin):
     try:
         open(path, "rb").read(1)
@@ -82,16 +86,11 @@ def test_another_user_of_the_host_gets_nowhere(echo: Mesh) -> None:
     tried = subprocess.run(
         [sys.executable, "-I", "-S", "-c", STRANGER],
         input=json.dumps(paths),
-        user=65534,
-        group=65534,
-        extra_groups=[],
         capture_output=True,
         text=True,
         check=False,
         timeout=30,
     )
-    if "Permission denied" in tried.stderr:
-        pytest.skip("the interpreter itself is closed to others")
     assert (tried.returncode, tried.stderr) == (0, "")
     assert [line for line in tried.stdout.splitlines() if not line.endswith("supervisor.pid")] == []
 
