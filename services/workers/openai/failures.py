@@ -21,6 +21,7 @@ _TOO_LONG = re.compile(
     r"maximum context length|context[_ ](?:length|window)|prompt is too long|input is too long|longer than the model",
     re.IGNORECASE,
 )
+_TOO_LARGE = re.compile(r"request too large\b", re.IGNORECASE)
 _OVERLOADED = frozenset({"server_is_overloaded", "overloaded_error", "overloaded", "slow_down", "engine_overloaded"})
 _STATUS_OF_WORD = {
     "invalid_api_key": 401,
@@ -79,7 +80,8 @@ def _judge(problem: Problem, wait: float | None, keys: Sequence[str]) -> Failure
     if status == 403:
         return failures.credential()
     if status == 429:
-        return failures.rate_limited(wait)
+        # What alone is more than a minute's limit is never answered, whenever it comes.
+        return _rejected(problem, keys) if _TOO_LARGE.match(problem.message) else failures.rate_limited(wait)
     if status in (503, 529) or (status >= 500 and words & _OVERLOADED):
         return failures.overloaded(wait)
     if status >= 500 or status in (408, 409, 425):

@@ -95,6 +95,15 @@ def sees_images(renderer: Any) -> bool:
     return processor is not None and processor.info.allowed_mm_limits.get("image", 0) > 0
 
 
+def compile_nothing() -> None:
+    """Have torch run what it would compile when it is first used.
+
+    `enforce_eager` keeps the model from being compiled, but not the kernel behind log probabilities: the first request
+    that asks for them would wait 15 s on a CPU for a compiler.
+    """
+    importlib.import_module("torch._dynamo").config.disable = True
+
+
 def follow_weights(told: Callable[[float], None]) -> None:
     """Have vLLM tell which share of the files of weights is read, in whatever process reads them.
 

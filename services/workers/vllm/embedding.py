@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import itertools
+import math
 from typing import Any
 
 from hybridinference.inference.v1 import embedding_pb2 as embedding
@@ -10,7 +11,7 @@ from hybridinference.inference.v1 import generation_pb2 as generation
 
 from services.workers.provider import AttemptContext, Embedded
 from services.workers.vllm.engine import Engine, salted
-from services.workers.vllm.failures import saturated
+from services.workers.vllm.failures import failed, saturated
 
 
 class Embedder:
@@ -78,11 +79,18 @@ class Embedder:
                     async with contextlib.aclosing(self._llm.encode(prompt, params, request_id)) as outputs:
                         async for output in outputs:
                             if output.finished:
-                                return embedding.Embedding(values=output.outputs.data.tolist())
+                                return _embedding(output.outputs.data)
             finally:
                 # The engine aborts by itself what is cancelled, unless that happens while the request is handed over.
                 await self._llm.abort(request_id)
         raise AssertionError("an engine's stream of vectors ended without one")
+
+
+def _embedding(vector: Any) -> embedding.Embedding:
+    values = vector.tolist()
+    if not all(map(math.isfinite, values)):
+        raise failed()
+    return embedding.Embedding(values=values)
 
 
 async def _all(work: list[Any]) -> list[embedding.Embedding]:

@@ -102,6 +102,8 @@ def build(config: VllmProvider, *, drain_seconds: float, progress: Progress) -> 
     if on_cpu:
         # A forked engine is up twice as fast as a spawned one. create_engine_config() has just set `spawn`.
         os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = "fork"
+        if vllm_config.model_config.enforce_eager:
+            compat.compile_nothing()
     lifeline.arm_forks(secluded=on_cpu and model is not None and _alone(vllm_config.parallel_config))
     stats = EngineStats()
     progress.reach(Progress.CONFIGURED)

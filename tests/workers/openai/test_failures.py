@@ -42,6 +42,11 @@ def judged(status: int, body: bytes = b"", **headers: str) -> failures.Failure:
         (429, error("x", kind="insufficient_quota"), "PROVIDER_CREDENTIAL"),
         (429, error("x", code="rate_limit_exceeded"), "PROVIDER_RATE_LIMITED"),
         (429, b"", "PROVIDER_RATE_LIMITED"),
+        (
+            429,
+            error("Request too large for gpt-x on tokens per min (TPM): Limit 30"),
+            "PROVIDER_REJECTED",
+        ),
         (503, b"", "PROVIDER_OVERLOADED"),
         (529, b"", "PROVIDER_OVERLOADED"),
         (500, error("x", code="server_is_overloaded"), "PROVIDER_OVERLOADED"),
