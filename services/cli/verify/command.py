@@ -49,14 +49,16 @@ def verify(
     if file == surroundings.LOCAL:
         surroundings.require_model(environment)
     config = load(file, environment)
-    kinds = {name: config.providers[name].kind for name in _named(config, provider, model, agreed=agreed)}
+    kinds = {name: config.providers[name].kind for name in _named(config, provider, model, most_tokens, agreed=agreed)}
     try:
         return asyncio.run(_verify(file, home, kinds, model, most_tokens, environment))
     except asyncio.CancelledError:
         raise KeyboardInterrupt from None  # what being asked to end is for every command
 
 
-def _named(config: MeshConfig, provider: str | None, model: str | None, *, agreed: bool) -> Sequence[str]:
+def _named(
+    config: MeshConfig, provider: str | None, model: str | None, limit: int | None, *, agreed: bool
+) -> Sequence[str]:
     """The providers to ask."""
     if provider is not None and provider not in config.providers:
         raise Problem(f"no provider `{provider}`; there are: {', '.join(config.providers)}", code=2)
@@ -68,8 +70,9 @@ def _named(config: MeshConfig, provider: str | None, model: str | None, *, agree
             raise Problem(f"no model `{model}` at {who}; `hybrid check-config` shows what each one serves", code=2)
     dear = [name for name in names if costs(config.providers[name])]
     if dear and not agreed:
+        tokens = most_tokens() if limit is None else min(most_tokens(), most_calls() * limit)
         raise Problem(
-            f"{', '.join(dear)}: up to {most_calls()} calls each, for as many as {most_tokens()} tokens of output, are "
+            f"{', '.join(dear)}: up to {most_calls()} calls each, for as many as {tokens} tokens of output, are "
             "made with your keys, and the vendor may charge for them; add --yes if that is fine",
             code=2,
         )
@@ -121,10 +124,10 @@ def _stopped_in_order() -> Iterator[None]:
     task = asyncio.current_task()
     assert task is not None
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, task.cancel)
     try:
         yield
     finally:
-        for number in (signal.SIGTERM, signal.SIGHUP):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.remove_signal_handler(number)
