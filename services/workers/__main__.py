@@ -72,7 +72,7 @@ async def serve(config: mesh.MeshConfig, place: mesh.WorkerPlace) -> int:
         fill = None
         if provider_config.fetch is not None:
             # Only who fetches needs an HTTP client.
-            from services.workers.fetch import open_fetcher
+            from services.workers.fetch.fetcher import open_fetcher
 
             fill = (await stack.enter_async_context(open_fetcher(provider_config.fetch))).filled
         executor.begin_serving(loading.result(), fill=fill)

@@ -10,7 +10,8 @@ from hybridinference.worker.v1 import worker_service_pb2 as worker
 from hybridinference.worker.v1 import worker_service_pb2_grpc as worker_grpc
 
 from services.chassis.deadline import Deadline, to_seconds
-from services.workers.execution import Executor, Order
+from services.workers.execution import Executor
+from services.workers.order import Order
 from services.workers.provider import AttemptContext
 from services.workers.session import Session
 from services.workers.status import StatusBoard

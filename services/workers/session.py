@@ -13,7 +13,8 @@ from hybridinference.worker.v1 import worker_service_pb2 as worker
 from services.chassis import status
 from services.chassis.deadline import Deadline, to_seconds
 from services.chassis.failure import Failure
-from services.workers.execution import Executor, Order
+from services.workers.execution import Executor
+from services.workers.order import Order
 from services.workers.outbox import Outbox
 from services.workers.provider import AttemptContext
 

@@ -21,9 +21,10 @@ from prometheus_client import CollectorRegistry
 from services.chassis.deadline import Deadline
 from services.chassis.failure import Failure
 from services.config.provider import Fetch
-from services.workers.execution import Executor, Order
-from services.workers.fetch import Fetcher, open_fetcher
-from services.workers.lookups import Resolve
+from services.workers.execution import Executor
+from services.workers.fetch.fetcher import Fetcher, open_fetcher
+from services.workers.fetch.lookups import Resolve
+from services.workers.order import Order
 from services.workers.provider import AttemptContext, ServedModel
 from services.workers.status import StatusBoard
 from tests.fakes import Events, ScriptedProvider, delta, eventually, finished, saying, started

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.workers.urls import host_of, matches, read
+from services.workers.fetch.urls import host_of, matches, read
 
 
 @pytest.mark.parametrize(

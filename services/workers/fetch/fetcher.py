@@ -13,10 +13,10 @@ from hybridinference.inference.v1 import generation_pb2 as generation
 
 from services.chassis.failure import Failure
 from services.config.provider import Fetch
-from services.workers.addresses import is_public
 from services.workers.closing import close
-from services.workers.lookups import Lookups, Resolve, open_lookups, resolve
-from services.workers.urls import PORTS, host_of, matches, read
+from services.workers.fetch.addresses import is_public
+from services.workers.fetch.lookups import Lookups, Resolve, open_lookups, resolve
+from services.workers.fetch.urls import PORTS, host_of, matches, read
 
 
 class _Wanted(NamedTuple):

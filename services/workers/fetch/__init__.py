@@ -1,0 +1,1 @@
+"""Pictures and files that a request names by address, fetched under guard."""
