@@ -67,6 +67,8 @@ _WORKER: Sequence[tuple[str, str | None]] = (
     ("msgspec", "vLLM: its side of the engine"),
     ("zmq/", "vLLM: its side of the engine"),
     ("workers/execution.py", "attempt: grammar, deadline"),
+    ("workers/order.py", "attempt: grammar, deadline"),
+    ("workers/account.py", "status, metrics, logs"),
     ("workers/grammar.py", "attempt: grammar, deadline"),
     ("workers/session.py", "session: credit, outbox, writing"),
     ("workers/outbox.py", "session: credit, outbox, writing"),
