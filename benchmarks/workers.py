@@ -217,7 +217,7 @@ def run(arguments: argparse.Namespace) -> None:
 def main() -> None:
     """Parse the command line and measure."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.workers", description=__doc__)
-    parser.add_argument("kinds", nargs="*", choices=[*KINDS, []], default=list(KINDS), help="kinds of workers")
+    parser.add_argument("kinds", nargs="*", metavar="kind", help=f"kinds of workers: {', '.join(KINDS)}; default: all")
     parser.add_argument("--rounds", type=int, default=5, help="how often each is measured")
     parser.add_argument("--seconds", type=float, default=6.0, help="length of a window")
     parser.add_argument("--streams", type=int, default=32, help="number of streams")
@@ -225,7 +225,12 @@ def main() -> None:
     parser.add_argument("--profile", action="store_true", help="also say what it is spent on (needs py-spy's rights)")
     parser.add_argument("--name", help="keep the results under this name")
     parser.add_argument("--results", type=pathlib.Path, default=_RESULTS, help="directory of kept results")
-    run(parser.parse_args())
+    arguments = parser.parse_args()
+    unknown = set(arguments.kinds) - set(KINDS)
+    if unknown:
+        parser.error(f"no kind {', '.join(sorted(unknown))}; there are: {', '.join(KINDS)}")
+    arguments.kinds = arguments.kinds or list(KINDS)
+    run(arguments)
 
 
 if __name__ == "__main__":

@@ -107,7 +107,9 @@ class Session:
             attempt.cancel()
 
     def _send(self, attempt: "_Attempt", event: generation.GenerationEvent, size: int) -> None:
-        tries = attempt.context.tries if event.HasField("finished") else ()
+        tries = attempt.context.tries
+        if tries and not event.HasField("finished"):  # looked at first, since it is once per token
+            tries = []
         self._outbox.add(attempt.id, event, size, tries)
         self._wake.set()
 
