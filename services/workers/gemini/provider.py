@@ -9,7 +9,6 @@ from contextlib import AbstractAsyncContextManager
 import httpx2
 import orjson
 from hybridinference.inference.v1 import embedding_pb2 as embedding
-from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hybridinference.inference.v1 import generation_pb2 as generation
 
 from services.chassis.failure import Failure
@@ -23,6 +22,7 @@ from services.workers.vendor.asking import answered
 from services.workers.vendor.models import served
 from services.workers.vendor.patience import Patience
 from services.workers.vendor.pools import Pools
+from services.workers.vendor.room import Room
 from services.workers.vendor.stream import Events, Stream
 from services.workers.vendor.transport import new_client
 from services.workers.vendor.upstream import Upstream, whole
@@ -53,7 +53,7 @@ class Gemini:
         self._models = served(config)
         self._pools = Pools(config)
         self._signatures = Signatures()
-        self._running = 0
+        self._room = Room(config.max_concurrent)
         self._loop = asyncio.get_running_loop()
 
     @property
@@ -68,7 +68,7 @@ class Gemini:
 
     def load(self) -> Load:
         """What runs here; how busy the API is it does not tell, and of its limits only that one is used up."""
-        return Load(running=self._running, capacity=self._config.max_concurrent)
+        return Load(running=self._room.taken, capacity=self._room.most)
 
     async def died(self) -> str:
         """Never: there is nothing here that can die."""
@@ -80,7 +80,7 @@ class Gemini:
         model = resource(spec.model)
         bodies = [orjson.dumps(body) for body in embeddings.bodies(spec, model)]
         patience = Patience(self._config, now=self._loop.time())
-        with self._running_one():
+        with self._room.place():
             asked = answered(self._pools[spec.model], context, lambda key: self._embedded(key, spec, bodies, patience))
             async with asked as vectors:
                 usage = estimated(prompt_bytes=sum(len(item.text.encode()) for item in spec.inputs))
@@ -93,7 +93,7 @@ class Gemini:
         memory = Memory(self._signatures, context.tenant, spec.model)
         body = orjson.dumps(encode.body(spec, memory, files_at=self._api.root))
         patience = Patience(self._config, now=self._loop.time())
-        with self._running_one():
+        with self._room.place():
             asked = answered(
                 self._pools[spec.model], context, lambda key: self._begun(key, spec, memory, body, patience)
             )
@@ -106,21 +106,6 @@ class Gemini:
                     events = await stream.more(patience=patience) if stream else []
                 finished = answer.finished()
             yield finished
-
-    @contextlib.contextmanager
-    def _running_one(self) -> Iterator[None]:
-        """Count what runs.
-
-        Raises:
-            Failure: WORKER_SATURATED, when there is no room for one more.
-        """
-        if self._config.max_concurrent and self._running >= self._config.max_concurrent:
-            raise Failure(reasons.ERROR_REASON_WORKER_SATURATED, "This worker is full.", retry_after=1.0)
-        self._running += 1
-        try:
-            yield
-        finally:
-            self._running -= 1
 
     @contextlib.asynccontextmanager
     async def _begun(

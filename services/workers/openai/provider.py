@@ -3,15 +3,13 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 
 import openai
 import orjson
 from hybridinference.inference.v1 import embedding_pb2 as embedding
-from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hybridinference.inference.v1 import generation_pb2 as generation
 
-from services.chassis.failure import Failure
 from services.config.provider import OpenAIProvider
 from services.workers.openai import embeddings, encode, upstream
 from services.workers.openai.decode import Answer
@@ -21,6 +19,7 @@ from services.workers.vendor.headroom import readings
 from services.workers.vendor.models import served
 from services.workers.vendor.patience import Patience
 from services.workers.vendor.pools import Pools
+from services.workers.vendor.room import Room
 from services.workers.vendor.stream import Events, Stream
 from services.workers.vendor.transport import new_client
 from services.workers.vendor.upstream import whole
@@ -45,7 +44,7 @@ class OpenAIServer:
         self._keys = [key.get_secret_value() for key in config.api_keys]
         self._models = served(config)
         self._pools = Pools(config)
-        self._running = 0
+        self._room = Room(config.max_concurrent)
         self._loop = asyncio.get_running_loop()
 
     @property
@@ -61,7 +60,7 @@ class OpenAIServer:
     def load(self) -> Load:
         """What runs here, and what rate limits leave; how busy the server is, it does not tell."""
         headroom = self._pools.headroom(now=self._loop.time())
-        return Load(running=self._running, capacity=self._config.max_concurrent, headroom=headroom)
+        return Load(running=self._room.taken, capacity=self._room.most, headroom=headroom)
 
     async def died(self) -> str:
         """Never: there is nothing here that can die."""
@@ -72,7 +71,7 @@ class OpenAIServer:
         """Turn inputs into vectors. Cancelling the task closes the connection."""
         body = orjson.dumps(embeddings.body(spec))
         patience = Patience(self._config, now=self._loop.time())
-        with self._running_one():
+        with self._room.place():
             asked = answered(self._pools[spec.model], context, lambda key: self._embedded(key, spec, body, patience))
             async with asked as embedded:
                 return embedded
@@ -87,7 +86,7 @@ class OpenAIServer:
             )
         )
         patience = Patience(self._config, now=self._loop.time())
-        with self._running_one():
+        with self._room.place():
             asked = answered(self._pools[spec.model], context, lambda key: self._begun(key, spec, body, patience))
             async with asked as (stream, answer, first):
                 yield generation.GenerationEvent(started=generation.Started(provider_model=answer.model or spec.model))
@@ -98,21 +97,6 @@ class OpenAIServer:
                     events = await stream.more(patience=patience)
                 finished = answer.finished()
             yield finished
-
-    @contextlib.contextmanager
-    def _running_one(self) -> Iterator[None]:
-        """Count what runs.
-
-        Raises:
-            Failure: WORKER_SATURATED, when there is no room for one more.
-        """
-        if self._config.max_concurrent and self._running >= self._config.max_concurrent:
-            raise Failure(reasons.ERROR_REASON_WORKER_SATURATED, "This worker is full.", retry_after=1.0)
-        self._running += 1
-        try:
-            yield
-        finally:
-            self._running -= 1
 
     @contextlib.asynccontextmanager
     async def _begun(
