@@ -1,9 +1,6 @@
 """Gemini behind the whole mesh: OpenAI's SDK, which knows nothing of it, at one end, a strict server at the other."""
 
-import asyncio
-import contextlib
 import json
-import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -28,6 +25,7 @@ from tests.vendors.gemini_server import (
     usage,
     vectors,
 )
+from tests.vendors.http_server import in_a_thread
 
 pytestmark = [pytest.mark.slow, pytest.mark.edge]
 
@@ -107,34 +105,9 @@ def turn(number: int) -> Script:
     return Script(turns[number])
 
 
-@contextlib.contextmanager
-def vendor() -> Iterator[GeminiServer]:
-    """The server, in a thread with a loop of its own."""
-    up: list[GeminiServer] = []
-    ready = threading.Event()
-    loop = asyncio.new_event_loop()
-    stop = asyncio.Event()
-
-    async def serve() -> None:
-        async with gemini_server(answer) as fake:
-            up.append(fake)
-            ready.set()
-            await stop.wait()
-
-    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
-    thread.start()
-    assert ready.wait(10)
-    try:
-        yield up[0]
-    finally:
-        loop.call_soon_threadsafe(stop.set)
-        thread.join(10)
-        loop.close()
-
-
 @pytest.fixture(scope="module")
 def fake() -> Iterator[GeminiServer]:
-    with vendor() as up:
+    with in_a_thread(gemini_server(answer)) as up:
         yield up
 
 

@@ -1,9 +1,6 @@
 """A vendor behind the whole mesh: the official SDK at one end, the vendor's wire protocol at the other."""
 
-import asyncio
-import contextlib
 import json
-import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -12,6 +9,7 @@ import openai
 import pytest
 
 from tests.mesh.driver import Mesh, mesh, wait_until
+from tests.vendors.http_server import in_a_thread
 from tests.vendors.openai_server import (
     Asked,
     OpenAIServer,
@@ -94,34 +92,9 @@ def answer(asked: Asked) -> Script:
     return ANSWERS[content if isinstance(content, str) else content[0]["text"]]
 
 
-@contextlib.contextmanager
-def vendor() -> Iterator[OpenAIServer]:
-    """The server, in a thread with a loop of its own."""
-    up: list[OpenAIServer] = []
-    ready = threading.Event()
-    loop = asyncio.new_event_loop()
-    stop = asyncio.Event()
-
-    async def serve() -> None:
-        async with openai_server(answer) as fake:
-            up.append(fake)
-            ready.set()
-            await stop.wait()
-
-    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
-    thread.start()
-    assert ready.wait(10)
-    try:
-        yield up[0]
-    finally:
-        loop.call_soon_threadsafe(stop.set)
-        thread.join(10)
-        loop.close()
-
-
 @pytest.fixture(scope="module")
 def fake() -> Iterator[OpenAIServer]:
-    with vendor() as up:
+    with in_a_thread(openai_server(answer)) as up:
         yield up
 
 

@@ -6,7 +6,9 @@ import dataclasses
 import itertools
 import json
 import re
-from collections.abc import AsyncIterator, Callable, Sequence
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeVar
 
 
@@ -167,3 +169,28 @@ def in_turn(scripts: Sequence[Script]) -> Callable[[Asked], Script]:
     """One script after the other; the last again and again."""
     left = list(scripts)
     return lambda asked: left.pop(0) if len(left) > 1 else left[0]
+
+
+@contextlib.contextmanager
+def in_a_thread(serving: AbstractAsyncContextManager[Server]) -> Iterator[Server]:
+    """A server in a thread with a loop of its own, for tests that block theirs."""
+    up: list[Server] = []
+    ready = threading.Event()
+    loop = asyncio.new_event_loop()
+    stop = asyncio.Event()
+
+    async def serve() -> None:
+        async with serving as fake:
+            up.append(fake)
+            ready.set()
+            await stop.wait()
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
+    thread.start()
+    assert ready.wait(10)
+    try:
+        yield up[0]
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join(10)
+        loop.close()
