@@ -39,9 +39,10 @@ test: dev-environment  ## Run all tests: the fast ones, then those with processe
 test-fast: dev-environment  ## Run the tests that need no engine, no Envoy and little time.
 	$(DEV) -m pytest -m "$(NOT_SLOW)" $(ARGS)
 
-test-clients: dev-environment  ## Run the tests against programs by others, which npm installs from a lock.
+test-clients:  ## Run the tests against programs by others: from PyPI, and from npm, each by a lock.
+	$(SETUP) mesh clients
 	cd tests/clients && npm ci --no-progress
-	$(DEV) -m pytest tests/clients -m clients $(ARGS)
+	$$($(SETUP) python clients) -m pytest tests/clients -m clients $(ARGS)
 
 providers: dev-environment  ## Write docs/providers.md out of the contract suite.
 	$(DEV) -m tests.contract.matrix

@@ -131,9 +131,9 @@ def test_an_answer_other_than_200_is_a_failure_of_the_measurement() -> None:
             ("Attempt.events (services/gateway/attempt.py:92)", "Event.wait (asyncio/locks.py:210)"),
             "attempt: waiting for events, credit",
         ),
-        (("_Reply.write (services/gateway/openai/face.py:98)",), "face: building HttpBody, resuming"),
+        (("Reply.write (services/gateway/openai/reply.py:98)",), "face: building HttpBody, resuming"),
         (
-            ("_Reply.write (services/gateway/openai/face.py:100)", "0x7f (grpc/_cython/cygrpc.so)"),
+            ("Reply.write (services/gateway/openai/reply.py:100)", "0x7f (grpc/_cython/cygrpc.so)"),
             "face: context.write (serialize, HTTP/2 frames)",
         ),
         (("0x7f (grpc/_cython/cygrpc.so)", "sendmsg (libc.so.6)"), "system calls: sending to a peer"),
@@ -148,7 +148,7 @@ def test_a_sample_belongs_to_the_layer_nearest_to_its_leaf(leaf: tuple[str, ...]
 
 def test_other_threads_are_not_the_main_threads_samples() -> None:
     lines = [
-        "<module> (x/__main__.py:1);_stream (services/gateway/openai/face.py:69) 3",
+        "<module> (x/__main__.py:1);_stream (services/gateway/openai/chat/answer.py:69) 3",
         "Thread._bootstrap (threading.py:1002);SpoolWriter._run (services/gateway/spool/writer.py:81) 9",
     ]
     assert profile.fold(lines).total() == 3

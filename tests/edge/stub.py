@@ -16,7 +16,9 @@ from hybridinference.inference.v1 import generation_pb2 as generation
 from hybridinference.inference.v1 import model_pb2
 
 from services.chassis.failure import Failure
-from services.gateway.openai import errors, response
+from services.gateway.openai import errors, models
+from services.gateway.openai.chat import response
+from services.gateway.openai.reply import EVENTS, JSON
 
 Body = httpbody_pb2.HttpBody
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -86,35 +88,33 @@ class OpenAIStub(openai_grpc.OpenAIServiceServicer):
             reply = errors.render(failure_of(what))
             status = ("x-http-status", str(reply.http_status))
             await context.send_initial_metadata((status, *reply.headers))
-            yield Body(content_type=response.JSON, data=reply.body)
+            yield Body(content_type=JSON, data=reply.body)
         elif kind in ("stream", "interrupted"):
             chunks = response.ChatChunks(completion_id="c", created=1, model="stream", include_usage=False)
             async for event in self._script.pieces():
-                yield Body(content_type=response.EVENTS, data=chunks.write([event]))
+                yield Body(content_type=EVENTS, data=chunks.write([event]))
                 if kind == "interrupted":
                     yield Body(data=errors.event(failure_of("STREAM_INTERRUPTED")))
                     return
         elif kind == "size":
-            yield Body(content_type=response.JSON, data=json.dumps({"size": len(request.data)}).encode())
+            yield Body(content_type=JSON, data=json.dumps({"size": len(request.data)}).encode())
         elif kind == "flood":
             for _ in range(int(what)):
-                yield Body(content_type=response.EVENTS, data=b"x" * FLOOD)
+                yield Body(content_type=EVENTS, data=b"x" * FLOOD)
                 self._script.sent += FLOOD
         elif kind == "large":
-            yield Body(content_type=response.JSON, data=b'"' + b"x" * int(what) + b'"')
+            yield Body(content_type=JSON, data=b'"' + b"x" * int(what) + b'"')
         else:
             data = response.completion(WHOLE, completion_id="c", created=1, model=kind)
-            yield Body(content_type=response.JSON, data=data)
+            yield Body(content_type=JSON, data=data)
 
     async def ListModels(self, request: openai.OpenAIServiceListModelsRequest, context: Context) -> AsyncIterator[Body]:
         self._script.meet(context)
-        yield Body(
-            content_type=response.JSON, data=response.models([model_pb2.Model(name="a"), model_pb2.Model(name="b")])
-        )
+        yield Body(content_type=JSON, data=models.listed([model_pb2.Model(name="a"), model_pb2.Model(name="b")]))
 
     async def GetModel(self, request: openai.OpenAIServiceGetModelRequest, context: Context) -> AsyncIterator[Body]:
         self._script.meet(context)
-        yield Body(content_type=response.JSON, data=response.model(model_pb2.Model(name=request.id)))
+        yield Body(content_type=JSON, data=models.shown(model_pb2.Model(name=request.id)))
 
 
 class InferenceStub(inference_grpc.InferenceServiceServicer):

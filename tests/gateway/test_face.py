@@ -21,7 +21,8 @@ from hybridinference.inference.v1 import generation_pb2 as generation
 from services.chassis import status
 from services.chassis.failure import Failure
 from services.gateway.attempt import CREDIT_BYTES
-from services.gateway.openai import response
+from services.gateway.openai.chat import answer, response
+from services.gateway.openai.reply import EVENTS, JSON
 from services.workers.provider import AttemptContext, Embedded
 from tests.fakes import Events, delta, eventually, finished, saying, started
 from tests.gateway.faces import Faces, faces
@@ -125,7 +126,7 @@ async def post(served: Faces, request: HttpBody) -> Reply:
 
 async def test_a_whole_answer_is_one_json_body(served: Faces) -> None:
     reply = await post(served, body("whole"))
-    assert (reply.code, len(reply.bodies), reply.bodies[0].content_type) == (grpc.StatusCode.OK, 1, response.JSON)
+    assert (reply.code, len(reply.bodies), reply.bodies[0].content_type) == (grpc.StatusCode.OK, 1, JSON)
     assert "x-http-status" not in reply.metadata
     assert reply.json["choices"][0]["message"]["content"] == "ab"
     assert reply.json["usage"]["completion_tokens"] == 2
@@ -143,7 +144,7 @@ async def test_choices_come_apart_in_a_whole_answer(served: Faces) -> None:
 
 async def test_choices_come_apart_in_a_stream(served: Faces) -> None:
     reply = await post(served, body("two", stream=True))
-    assert reply.bodies[0].content_type == response.EVENTS
+    assert reply.bodies[0].content_type == EVENTS
     assert {one.content_type for one in reply.bodies[1:]} <= {""}
     *chunks, done = reply.events
     assert done == "[DONE]"
@@ -171,7 +172,7 @@ async def test_a_failure_before_the_first_byte_is_an_http_status(served: Faces, 
     reply = await post(served, body("broken_before", stream=stream))
     assert reply.code == grpc.StatusCode.OK
     assert (reply.metadata["x-http-status"], reply.metadata["retry-after"]) == ("503", "3")
-    assert reply.bodies[0].content_type == response.JSON
+    assert reply.bodies[0].content_type == JSON
     assert reply.json["error"]["code"] == "server_is_overloaded"
     assert served.scene.request.outcome == ledger.OUTCOME_ERROR
 
@@ -201,7 +202,7 @@ async def test_a_fault_of_ours_is_told_without_detail_and_logged_without_content
     if stream:
         monkeypatch.setattr(response.ChatChunks, "_bytes" if moment == "before" else "_end", crash)
     else:
-        monkeypatch.setattr(response, "completion", crash)
+        monkeypatch.setattr(answer, "completion", crash)
     gate = asyncio.Event()
 
     async def in_two_batches() -> Events:
@@ -326,7 +327,7 @@ async def embed(served: Faces, **fields: Any) -> Reply:
 
 async def test_vectors_are_openais_json(served: Faces) -> None:
     reply = await embed(served, input=["a", "b"], user="u")
-    assert (reply.code, reply.bodies[0].content_type) == (grpc.StatusCode.OK, response.JSON)
+    assert (reply.code, reply.bodies[0].content_type) == (grpc.StatusCode.OK, JSON)
     assert [(one["index"], one["embedding"]) for one in reply.json["data"]] == [(0, [1.0]), (1, [1.0])]
     assert reply.json["usage"] == {"prompt_tokens": 1, "total_tokens": 1}
     assert (served.scene.request.operation, served.scene.request.user) == ("embeddings", "u")

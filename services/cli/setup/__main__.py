@@ -1,4 +1,4 @@
-"""python3.11 -m services.cli.setup {mesh,dev,engine,model,embedding-model,all} ...  or  python NAME."""
+"""python3.11 -m services.cli.setup {mesh,dev,clients,engine,model,embedding-model,all} ...  or  python NAME."""
 
 from __future__ import annotations
 
@@ -7,7 +7,13 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from services.cli.setup.environment import Environment, dev_environment, engine_environment, mesh_environment
+from services.cli.setup.environment import (
+    Environment,
+    clients_environment,
+    dev_environment,
+    engine_environment,
+    mesh_environment,
+)
 from services.cli.setup.failure import SetupError, explain
 from services.cli.setup.models import MINILM, SMOLLM2, Model, ensure_model
 from services.cli.setup.progress import Progress
@@ -15,6 +21,7 @@ from services.cli.setup.progress import Progress
 ENVIRONMENTS: dict[str, Callable[[], Environment]] = {
     "mesh": mesh_environment,
     "dev": dev_environment,
+    "clients": clients_environment,
     "engine": engine_environment,
 }
 MODELS: dict[str, Model] = {"model": SMOLLM2, "embedding-model": MINILM}

@@ -15,7 +15,15 @@ from services.cli.setup.failure import SetupError
 from services.cli.setup.installer import create_venv, install
 from services.cli.setup.progress import Progress
 
-__all__ = ["Environment", "cache_root", "dev_environment", "engine_environment", "engine_kind", "mesh_environment"]
+__all__ = [
+    "Environment",
+    "cache_root",
+    "clients_environment",
+    "dev_environment",
+    "engine_environment",
+    "engine_kind",
+    "mesh_environment",
+]
 
 CLONE = Path(__file__).resolve().parents[3]
 PYTHON = (3, 11)
@@ -76,6 +84,11 @@ def mesh_environment() -> Environment:
 def dev_environment() -> Environment:
     """The mesh's packages, and those of tests and checks."""
     return Environment("dev", CLONE / "requirements" / "dev.lock")
+
+
+def clients_environment() -> Environment:
+    """Those of dev, and suites and clients by others that the tests drive the mesh with."""
+    return Environment("clients", CLONE / "requirements" / "clients.lock")
 
 
 def engine_environment() -> Environment:

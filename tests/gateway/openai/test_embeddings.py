@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.chassis.failure import Failure
-from services.gateway.openai.embeddings import parse_embedding, pieces
+from services.gateway.openai.embeddings.request import parse_embedding
+from services.gateway.openai.embeddings.response import pieces
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
 TOKENS = st.lists(st.integers(0, (1 << 32) - 1), min_size=1)

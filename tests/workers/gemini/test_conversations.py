@@ -6,7 +6,7 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.gateway.openai.request import parse_chat
+from services.gateway.openai.chat.request import parse_chat
 from services.workers.gemini import encode
 from services.workers.gemini.signatures import Memory, Signatures
 from tests.vendors.gemini_server import Asked, refusal

@@ -14,7 +14,7 @@ from hybridinference.inference.v1 import embedding_pb2 as embedding
 from hybridinference.inference.v1 import generation_pb2 as generation
 
 from services.chassis.failure import Failure
-from services.gateway.openai.request import parse_chat
+from services.gateway.openai.chat.request import parse_chat
 from services.workers.gemini import embeddings, encode
 from services.workers.gemini.signatures import Memory, Signatures, Signed
 from tests.vendors.gemini_server import Asked, refusal, signature

@@ -13,7 +13,7 @@ from google import genai
 from google.genai import errors, types
 from hybridinference.inference.v1 import embedding_pb2 as embedding
 
-from services.gateway.openai.request import parse_chat
+from services.gateway.openai.chat.request import parse_chat
 from services.workers.gemini import embeddings, encode
 from services.workers.gemini.signatures import Memory, Signatures
 from tests.vendors.gemini_server import (

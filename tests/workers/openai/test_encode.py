@@ -12,7 +12,7 @@ from hybridinference.inference.v1 import model_pb2 as model
 
 from services.chassis.failure import Failure
 from services.config.provider import CapabilityName
-from services.gateway.openai.request import parse_chat
+from services.gateway.openai.chat.request import parse_chat
 from services.workers.openai import encode
 
 USER = {"role": "user", "content": "hi"}

@@ -29,7 +29,7 @@ from hybridinference.inference.v1 import generation_pb2 as hybridinference_dot_i
 from hybridinference.inference.v1 import model_pb2 as hybridinference_dot_inference_dot_v1_dot_model__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n2hybridinference/gateway/v1/inference_service.proto\x12\x1ahybridinference.gateway.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a,hybridinference/inference/v1/embedding.proto\x1a-hybridinference/inference/v1/generation.proto\x1a(hybridinference/inference/v1/model.proto\"M\n\x0fGenerateRequest\x12:\n\x04spec\x18\x01 \x01(\x0b\x32,.hybridinference.inference.v1.GenerationSpec\"\x89\x02\n\x10GenerateResponse\x12\x15\n\rgeneration_id\x18\x01 \x01(\t\x12\x16\n\x0eprovider_model\x18\x02 \x01(\t\x12\x33\n\x07\x63hoices\x18\x03 \x03(\x0b\x32\".hybridinference.gateway.v1.Choice\x12\x32\n\x05usage\x18\x04 \x01(\x0b\x32#.hybridinference.inference.v1.Usage\x12\x30\n\x05route\x18\x05 \x01(\x0b\x32!.hybridinference.gateway.v1.Route\x12\x13\n\x0b\x66ingerprint\x18\x06 \x01(\t\x12\x16\n\x0e\x64ropped_fields\x18\x07 \x03(\t\"\x90\x01\n\x06\x43hoice\x12\r\n\x05index\x18\x01 \x01(\r\x12\x34\n\x07\x63ontent\x18\x02 \x01(\x0b\x32#.hybridinference.inference.v1.Delta\x12\x41\n\rfinish_reason\x18\x03 \x01(\x0e\x32*.hybridinference.inference.v1.FinishReason\"Z\n\x05Route\x12\x10\n\x08provider\x18\x01 \x01(\t\x12\x10\n\x08\x61ttempts\x18\x02 \x01(\r\x12-\n\nqueue_time\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"S\n\x15StreamGenerateRequest\x12:\n\x04spec\x18\x01 \x01(\x0b\x32,.hybridinference.inference.v1.GenerationSpec\"m\n\x16StreamGenerateResponse\x12<\n\x05\x65vent\x18\x01 \x01(\x0b\x32-.hybridinference.inference.v1.GenerationEvent\x12\x15\n\rgeneration_id\x18\x02 \x01(\t\"I\n\x0c\x45mbedRequest\x12\x39\n\x04spec\x18\x01 \x01(\x0b\x32+.hybridinference.inference.v1.EmbeddingSpec\"\xc7\x01\n\rEmbedResponse\x12\x15\n\rgeneration_id\x18\x01 \x01(\t\x12;\n\nembeddings\x18\x02 \x03(\x0b\x32\'.hybridinference.inference.v1.Embedding\x12\x32\n\x05usage\x18\x03 \x01(\x0b\x32#.hybridinference.inference.v1.Usage\x12\x16\n\x0eprovider_model\x18\x04 \x01(\t\x12\x16\n\x0e\x64ropped_fields\x18\x05 \x03(\t\":\n\x11ListModelsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"b\n\x12ListModelsResponse\x12\x33\n\x06models\x18\x01 \x03(\x0b\x32#.hybridinference.inference.v1.Model\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xb8\x04\n\x10InferenceService\x12\x82\x01\n\x08Generate\x12+.hybridinference.gateway.v1.GenerateRequest\x1a,.hybridinference.gateway.v1.GenerateResponse\"\x1b\x82\xd3\xe4\x93\x02\x15\"\x10/api/v1/generate:\x01*\x12\x9d\x01\n\x0eStreamGenerate\x12\x31.hybridinference.gateway.v1.StreamGenerateRequest\x1a\x32.hybridinference.gateway.v1.StreamGenerateResponse\"\"\x82\xd3\xe4\x93\x02\x1c\"\x17/api/v1/generate:stream:\x01*0\x01\x12v\n\x05\x45mbed\x12(.hybridinference.gateway.v1.EmbedRequest\x1a).hybridinference.gateway.v1.EmbedResponse\"\x18\x82\xd3\xe4\x93\x02\x12\"\r/api/v1/embed:\x01*\x12\x86\x01\n\nListModels\x12-.hybridinference.gateway.v1.ListModelsRequest\x1a..hybridinference.gateway.v1.ListModelsResponse\"\x19\x90\x02\x01\x82\xd3\xe4\x93\x02\x10\x12\x0e/api/v1/modelsb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n2hybridinference/gateway/v1/inference_service.proto\x12\x1ahybridinference.gateway.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a,hybridinference/inference/v1/embedding.proto\x1a-hybridinference/inference/v1/generation.proto\x1a(hybridinference/inference/v1/model.proto\"M\n\x0fGenerateRequest\x12:\n\x04spec\x18\x01 \x01(\x0b\x32,.hybridinference.inference.v1.GenerationSpec\"\x89\x02\n\x10GenerateResponse\x12\x15\n\rgeneration_id\x18\x01 \x01(\t\x12\x16\n\x0eprovider_model\x18\x02 \x01(\t\x12\x33\n\x07\x63hoices\x18\x03 \x03(\x0b\x32\".hybridinference.gateway.v1.Choice\x12\x32\n\x05usage\x18\x04 \x01(\x0b\x32#.hybridinference.inference.v1.Usage\x12\x30\n\x05route\x18\x05 \x01(\x0b\x32!.hybridinference.gateway.v1.Route\x12\x13\n\x0b\x66ingerprint\x18\x06 \x01(\t\x12\x16\n\x0e\x64ropped_fields\x18\x07 \x03(\t\"\x90\x01\n\x06\x43hoice\x12\r\n\x05index\x18\x01 \x01(\r\x12\x34\n\x07\x63ontent\x18\x02 \x01(\x0b\x32#.hybridinference.inference.v1.Delta\x12\x41\n\rfinish_reason\x18\x03 \x01(\x0e\x32*.hybridinference.inference.v1.FinishReason\"j\n\x05Route\x12\x10\n\x08provider\x18\x01 \x01(\t\x12\x10\n\x08\x61ttempts\x18\x02 \x01(\r\x12-\n\nqueue_time\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0e\n\x06worker\x18\x04 \x01(\t\"S\n\x15StreamGenerateRequest\x12:\n\x04spec\x18\x01 \x01(\x0b\x32,.hybridinference.inference.v1.GenerationSpec\"\x9f\x01\n\x16StreamGenerateResponse\x12<\n\x05\x65vent\x18\x01 \x01(\x0b\x32-.hybridinference.inference.v1.GenerationEvent\x12\x15\n\rgeneration_id\x18\x02 \x01(\t\x12\x30\n\x05route\x18\x03 \x01(\x0b\x32!.hybridinference.gateway.v1.Route\"I\n\x0c\x45mbedRequest\x12\x39\n\x04spec\x18\x01 \x01(\x0b\x32+.hybridinference.inference.v1.EmbeddingSpec\"\xf9\x01\n\rEmbedResponse\x12\x15\n\rgeneration_id\x18\x01 \x01(\t\x12;\n\nembeddings\x18\x02 \x03(\x0b\x32\'.hybridinference.inference.v1.Embedding\x12\x32\n\x05usage\x18\x03 \x01(\x0b\x32#.hybridinference.inference.v1.Usage\x12\x16\n\x0eprovider_model\x18\x04 \x01(\t\x12\x16\n\x0e\x64ropped_fields\x18\x05 \x03(\t\x12\x30\n\x05route\x18\x06 \x01(\x0b\x32!.hybridinference.gateway.v1.Route\":\n\x11ListModelsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"b\n\x12ListModelsResponse\x12\x33\n\x06models\x18\x01 \x03(\x0b\x32#.hybridinference.inference.v1.Model\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xb8\x04\n\x10InferenceService\x12\x82\x01\n\x08Generate\x12+.hybridinference.gateway.v1.GenerateRequest\x1a,.hybridinference.gateway.v1.GenerateResponse\"\x1b\x82\xd3\xe4\x93\x02\x15\"\x10/api/v1/generate:\x01*\x12\x9d\x01\n\x0eStreamGenerate\x12\x31.hybridinference.gateway.v1.StreamGenerateRequest\x1a\x32.hybridinference.gateway.v1.StreamGenerateResponse\"\"\x82\xd3\xe4\x93\x02\x1c\"\x17/api/v1/generate:stream:\x01*0\x01\x12v\n\x05\x45mbed\x12(.hybridinference.gateway.v1.EmbedRequest\x1a).hybridinference.gateway.v1.EmbedResponse\"\x18\x82\xd3\xe4\x93\x02\x12\"\r/api/v1/embed:\x01*\x12\x86\x01\n\nListModels\x12-.hybridinference.gateway.v1.ListModelsRequest\x1a..hybridinference.gateway.v1.ListModelsResponse\"\x19\x90\x02\x01\x82\xd3\xe4\x93\x02\x10\x12\x0e/api/v1/modelsb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -51,19 +51,19 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CHOICE']._serialized_start=627
   _globals['_CHOICE']._serialized_end=771
   _globals['_ROUTE']._serialized_start=773
-  _globals['_ROUTE']._serialized_end=863
-  _globals['_STREAMGENERATEREQUEST']._serialized_start=865
-  _globals['_STREAMGENERATEREQUEST']._serialized_end=948
-  _globals['_STREAMGENERATERESPONSE']._serialized_start=950
-  _globals['_STREAMGENERATERESPONSE']._serialized_end=1059
-  _globals['_EMBEDREQUEST']._serialized_start=1061
-  _globals['_EMBEDREQUEST']._serialized_end=1134
-  _globals['_EMBEDRESPONSE']._serialized_start=1137
-  _globals['_EMBEDRESPONSE']._serialized_end=1336
-  _globals['_LISTMODELSREQUEST']._serialized_start=1338
-  _globals['_LISTMODELSREQUEST']._serialized_end=1396
-  _globals['_LISTMODELSRESPONSE']._serialized_start=1398
-  _globals['_LISTMODELSRESPONSE']._serialized_end=1496
-  _globals['_INFERENCESERVICE']._serialized_start=1499
-  _globals['_INFERENCESERVICE']._serialized_end=2067
+  _globals['_ROUTE']._serialized_end=879
+  _globals['_STREAMGENERATEREQUEST']._serialized_start=881
+  _globals['_STREAMGENERATEREQUEST']._serialized_end=964
+  _globals['_STREAMGENERATERESPONSE']._serialized_start=967
+  _globals['_STREAMGENERATERESPONSE']._serialized_end=1126
+  _globals['_EMBEDREQUEST']._serialized_start=1128
+  _globals['_EMBEDREQUEST']._serialized_end=1201
+  _globals['_EMBEDRESPONSE']._serialized_start=1204
+  _globals['_EMBEDRESPONSE']._serialized_end=1453
+  _globals['_LISTMODELSREQUEST']._serialized_start=1455
+  _globals['_LISTMODELSREQUEST']._serialized_end=1513
+  _globals['_LISTMODELSRESPONSE']._serialized_start=1515
+  _globals['_LISTMODELSRESPONSE']._serialized_end=1613
+  _globals['_INFERENCESERVICE']._serialized_start=1616
+  _globals['_INFERENCESERVICE']._serialized_end=2184
 # @@protoc_insertion_point(module_scope)

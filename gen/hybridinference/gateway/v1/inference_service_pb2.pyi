@@ -48,14 +48,16 @@ class Choice(_message.Message):
     def __init__(self, index: _Optional[int] = ..., content: _Optional[_Union[_generation_pb2.Delta, _Mapping]] = ..., finish_reason: _Optional[_Union[_generation_pb2.FinishReason, str]] = ...) -> None: ...
 
 class Route(_message.Message):
-    __slots__ = ("provider", "attempts", "queue_time")
+    __slots__ = ("provider", "attempts", "queue_time", "worker")
     PROVIDER_FIELD_NUMBER: _ClassVar[int]
     ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
     QUEUE_TIME_FIELD_NUMBER: _ClassVar[int]
+    WORKER_FIELD_NUMBER: _ClassVar[int]
     provider: str
     attempts: int
     queue_time: _duration_pb2.Duration
-    def __init__(self, provider: _Optional[str] = ..., attempts: _Optional[int] = ..., queue_time: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    worker: str
+    def __init__(self, provider: _Optional[str] = ..., attempts: _Optional[int] = ..., queue_time: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., worker: _Optional[str] = ...) -> None: ...
 
 class StreamGenerateRequest(_message.Message):
     __slots__ = ("spec",)
@@ -64,12 +66,14 @@ class StreamGenerateRequest(_message.Message):
     def __init__(self, spec: _Optional[_Union[_generation_pb2.GenerationSpec, _Mapping]] = ...) -> None: ...
 
 class StreamGenerateResponse(_message.Message):
-    __slots__ = ("event", "generation_id")
+    __slots__ = ("event", "generation_id", "route")
     EVENT_FIELD_NUMBER: _ClassVar[int]
     GENERATION_ID_FIELD_NUMBER: _ClassVar[int]
+    ROUTE_FIELD_NUMBER: _ClassVar[int]
     event: _generation_pb2.GenerationEvent
     generation_id: str
-    def __init__(self, event: _Optional[_Union[_generation_pb2.GenerationEvent, _Mapping]] = ..., generation_id: _Optional[str] = ...) -> None: ...
+    route: Route
+    def __init__(self, event: _Optional[_Union[_generation_pb2.GenerationEvent, _Mapping]] = ..., generation_id: _Optional[str] = ..., route: _Optional[_Union[Route, _Mapping]] = ...) -> None: ...
 
 class EmbedRequest(_message.Message):
     __slots__ = ("spec",)
@@ -78,18 +82,20 @@ class EmbedRequest(_message.Message):
     def __init__(self, spec: _Optional[_Union[_embedding_pb2.EmbeddingSpec, _Mapping]] = ...) -> None: ...
 
 class EmbedResponse(_message.Message):
-    __slots__ = ("generation_id", "embeddings", "usage", "provider_model", "dropped_fields")
+    __slots__ = ("generation_id", "embeddings", "usage", "provider_model", "dropped_fields", "route")
     GENERATION_ID_FIELD_NUMBER: _ClassVar[int]
     EMBEDDINGS_FIELD_NUMBER: _ClassVar[int]
     USAGE_FIELD_NUMBER: _ClassVar[int]
     PROVIDER_MODEL_FIELD_NUMBER: _ClassVar[int]
     DROPPED_FIELDS_FIELD_NUMBER: _ClassVar[int]
+    ROUTE_FIELD_NUMBER: _ClassVar[int]
     generation_id: str
     embeddings: _containers.RepeatedCompositeFieldContainer[_embedding_pb2.Embedding]
     usage: _generation_pb2.Usage
     provider_model: str
     dropped_fields: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, generation_id: _Optional[str] = ..., embeddings: _Optional[_Iterable[_Union[_embedding_pb2.Embedding, _Mapping]]] = ..., usage: _Optional[_Union[_generation_pb2.Usage, _Mapping]] = ..., provider_model: _Optional[str] = ..., dropped_fields: _Optional[_Iterable[str]] = ...) -> None: ...
+    route: Route
+    def __init__(self, generation_id: _Optional[str] = ..., embeddings: _Optional[_Iterable[_Union[_embedding_pb2.Embedding, _Mapping]]] = ..., usage: _Optional[_Union[_generation_pb2.Usage, _Mapping]] = ..., provider_model: _Optional[str] = ..., dropped_fields: _Optional[_Iterable[str]] = ..., route: _Optional[_Union[Route, _Mapping]] = ...) -> None: ...
 
 class ListModelsRequest(_message.Message):
     __slots__ = ("page_size", "page_token")

@@ -23,9 +23,10 @@ _sym_db = _symbol_database.Default()
 
 
 from hybridinference.inference.v1 import conversation_pb2 as hybridinference_dot_inference_dot_v1_dot_conversation__pb2
+from hybridinference.inference.v1 import embedding_pb2 as hybridinference_dot_inference_dot_v1_dot_embedding__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-hybridinference/inference/v1/generation.proto\x12\x1chybridinference.inference.v1\x1a/hybridinference/inference/v1/conversation.proto\"\xe4\x04\n\x0eGenerationSpec\x12\r\n\x05model\x18\x01 \x01(\t\x12\x37\n\x08messages\x18\x02 \x03(\x0b\x32%.hybridinference.inference.v1.Message\x12\x31\n\x05tools\x18\x03 \x03(\x0b\x32\".hybridinference.inference.v1.Tool\x12=\n\x0btool_choice\x18\x04 \x01(\x0b\x32(.hybridinference.inference.v1.ToolChoice\x12 \n\x13parallel_tool_calls\x18\x05 \x01(\x08H\x00\x88\x01\x01\x12\x45\n\x0fresponse_format\x18\x06 \x01(\x0b\x32,.hybridinference.inference.v1.ResponseFormat\x12>\n\x08sampling\x18\x07 \x01(\x0b\x32,.hybridinference.inference.v1.SamplingParams\x12\x1e\n\x11max_output_tokens\x18\x08 \x01(\rH\x01\x88\x01\x01\x12\x14\n\x07\x63hoices\x18\t \x01(\rH\x02\x88\x01\x01\x12\x38\n\x08logprobs\x18\n \x01(\x0b\x32&.hybridinference.inference.v1.Logprobs\x12\x18\n\x10reasoning_effort\x18\x0b \x01(\t\x12\x1d\n\x15provider_options_json\x18\x0c \x01(\t\x12\x0c\n\x04user\x18\r \x01(\tB\x16\n\x14_parallel_tool_callsB\x14\n\x12_max_output_tokensB\n\n\x08_choices\"\x8d\x03\n\x0eSamplingParams\x12\x18\n\x0btemperature\x18\x01 \x01(\x01H\x00\x88\x01\x01\x12\x12\n\x05top_p\x18\x02 \x01(\x01H\x01\x88\x01\x01\x12\x12\n\x05top_k\x18\x03 \x01(\rH\x02\x88\x01\x01\x12\x11\n\x04seed\x18\x04 \x01(\x03H\x03\x88\x01\x01\x12\x1e\n\x11\x66requency_penalty\x18\x05 \x01(\x01H\x04\x88\x01\x01\x12\x1d\n\x10presence_penalty\x18\x06 \x01(\x01H\x05\x88\x01\x01\x12\x0c\n\x04stop\x18\x07 \x03(\t\x12O\n\nlogit_bias\x18\x08 \x03(\x0b\x32;.hybridinference.inference.v1.SamplingParams.LogitBiasEntry\x1a\x30\n\x0eLogitBiasEntry\x12\x0b\n\x03key\x18\x01 \x01(\r\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x42\x0e\n\x0c_temperatureB\x08\n\x06_top_pB\x08\n\x06_top_kB\x07\n\x05_seedB\x14\n\x12_frequency_penaltyB\x13\n\x11_presence_penalty\"\xe0\x01\n\x0eResponseFormat\x12\x38\n\x04text\x18\x01 \x01(\x0b\x32(.hybridinference.inference.v1.TextFormatH\x00\x12\x45\n\x0bjson_object\x18\x02 \x01(\x0b\x32..hybridinference.inference.v1.JsonObjectFormatH\x00\x12\x45\n\x0bjson_schema\x18\x03 \x01(\x0b\x32..hybridinference.inference.v1.JsonSchemaFormatH\x00\x42\x06\n\x04\x66orm\"\x0c\n\nTextFormat\"\x12\n\x10JsonObjectFormat\"j\n\x10JsonSchemaFormat\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0bschema_json\x18\x02 \x01(\t\x12\x13\n\x06strict\x18\x03 \x01(\x08H\x00\x88\x01\x01\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\tB\t\n\x07_strict\"\x17\n\x08Logprobs\x12\x0b\n\x03top\x18\x01 \x01(\r\"\xc6\x01\n\x0fGenerationEvent\x12\x38\n\x07started\x18\x01 \x01(\x0b\x32%.hybridinference.inference.v1.StartedH\x00\x12\x34\n\x05\x64\x65lta\x18\x02 \x01(\x0b\x32#.hybridinference.inference.v1.DeltaH\x00\x12:\n\x08\x66inished\x18\x03 \x01(\x0b\x32&.hybridinference.inference.v1.FinishedH\x00\x42\x07\n\x05\x65vent\"9\n\x07Started\x12\x16\n\x0eprovider_model\x18\x01 \x01(\t\x12\x16\n\x0e\x64ropped_fields\x18\x02 \x03(\t\"\xeb\x01\n\x05\x44\x65lta\x12\x0e\n\x06\x63hoice\x18\x01 \x01(\r\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x11\n\treasoning\x18\x03 \x01(\t\x12?\n\ntool_calls\x18\x04 \x03(\x0b\x32+.hybridinference.inference.v1.ToolCallDelta\x12<\n\x08logprobs\x18\x05 \x03(\x0b\x32*.hybridinference.inference.v1.TokenLogprob\x12\x0f\n\x07refusal\x18\x06 \x01(\t\x12\x11\n\ttoken_ids\x18\x07 \x03(\r\x12\x0e\n\x06tokens\x18\x08 \x01(\r\"c\n\rToolCallDelta\x12\r\n\x05index\x18\x01 \x01(\r\x12\n\n\x02id\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x16\n\x0e\x61rguments_json\x18\x04 \x01(\t\x12\x11\n\tsignature\x18\x05 \x01(\x0c\"z\n\x0cTokenLogprob\x12\r\n\x05token\x18\x01 \x01(\t\x12\x0f\n\x07logprob\x18\x02 \x01(\x01\x12\x13\n\x0btoken_bytes\x18\x03 \x01(\x0c\x12\x35\n\x03top\x18\x04 \x03(\x0b\x32(.hybridinference.inference.v1.TopLogprob\"A\n\nTopLogprob\x12\r\n\x05token\x18\x01 \x01(\t\x12\x0f\n\x07logprob\x18\x02 \x01(\x01\x12\x13\n\x0btoken_bytes\x18\x03 \x01(\x0c\"\x90\x01\n\x08\x46inished\x12;\n\x07reasons\x18\x01 \x03(\x0e\x32*.hybridinference.inference.v1.FinishReason\x12\x32\n\x05usage\x18\x02 \x01(\x0b\x32#.hybridinference.inference.v1.Usage\x12\x13\n\x0b\x66ingerprint\x18\x03 \x01(\t\"x\n\x05Usage\x12\x14\n\x0cinput_tokens\x18\x01 \x01(\r\x12\x15\n\routput_tokens\x18\x02 \x01(\r\x12\x15\n\rcached_tokens\x18\x03 \x01(\r\x12\x18\n\x10reasoning_tokens\x18\x04 \x01(\r\x12\x11\n\testimated\x18\x05 \x01(\x08*\x98\x01\n\x0c\x46inishReason\x12\x1d\n\x19\x46INISH_REASON_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46INISH_REASON_STOP\x10\x01\x12\x18\n\x14\x46INISH_REASON_LENGTH\x10\x02\x12\x1c\n\x18\x46INISH_REASON_TOOL_CALLS\x10\x03\x12\x19\n\x15\x46INISH_REASON_BLOCKED\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-hybridinference/inference/v1/generation.proto\x12\x1chybridinference.inference.v1\x1a/hybridinference/inference/v1/conversation.proto\x1a,hybridinference/inference/v1/embedding.proto\"\x9a\x05\n\x0eGenerationSpec\x12\r\n\x05model\x18\x01 \x01(\t\x12\x37\n\x08messages\x18\x02 \x03(\x0b\x32%.hybridinference.inference.v1.Message\x12\x31\n\x05tools\x18\x03 \x03(\x0b\x32\".hybridinference.inference.v1.Tool\x12=\n\x0btool_choice\x18\x04 \x01(\x0b\x32(.hybridinference.inference.v1.ToolChoice\x12 \n\x13parallel_tool_calls\x18\x05 \x01(\x08H\x00\x88\x01\x01\x12\x45\n\x0fresponse_format\x18\x06 \x01(\x0b\x32,.hybridinference.inference.v1.ResponseFormat\x12>\n\x08sampling\x18\x07 \x01(\x0b\x32,.hybridinference.inference.v1.SamplingParams\x12\x1e\n\x11max_output_tokens\x18\x08 \x01(\rH\x01\x88\x01\x01\x12\x14\n\x07\x63hoices\x18\t \x01(\rH\x02\x88\x01\x01\x12\x38\n\x08logprobs\x18\n \x01(\x0b\x32&.hybridinference.inference.v1.Logprobs\x12\x18\n\x10reasoning_effort\x18\x0b \x01(\t\x12\x1d\n\x15provider_options_json\x18\x0c \x01(\t\x12\x0c\n\x04user\x18\r \x01(\t\x12\x34\n\x06prompt\x18\x0e \x01(\x0b\x32$.hybridinference.inference.v1.PromptB\x16\n\x14_parallel_tool_callsB\x14\n\x12_max_output_tokensB\n\n\x08_choices\"`\n\x06Prompt\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12;\n\ttoken_ids\x18\x02 \x01(\x0b\x32&.hybridinference.inference.v1.TokenIdsH\x00\x42\t\n\x07\x63ontent\"\x8d\x03\n\x0eSamplingParams\x12\x18\n\x0btemperature\x18\x01 \x01(\x01H\x00\x88\x01\x01\x12\x12\n\x05top_p\x18\x02 \x01(\x01H\x01\x88\x01\x01\x12\x12\n\x05top_k\x18\x03 \x01(\rH\x02\x88\x01\x01\x12\x11\n\x04seed\x18\x04 \x01(\x03H\x03\x88\x01\x01\x12\x1e\n\x11\x66requency_penalty\x18\x05 \x01(\x01H\x04\x88\x01\x01\x12\x1d\n\x10presence_penalty\x18\x06 \x01(\x01H\x05\x88\x01\x01\x12\x0c\n\x04stop\x18\x07 \x03(\t\x12O\n\nlogit_bias\x18\x08 \x03(\x0b\x32;.hybridinference.inference.v1.SamplingParams.LogitBiasEntry\x1a\x30\n\x0eLogitBiasEntry\x12\x0b\n\x03key\x18\x01 \x01(\r\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x42\x0e\n\x0c_temperatureB\x08\n\x06_top_pB\x08\n\x06_top_kB\x07\n\x05_seedB\x14\n\x12_frequency_penaltyB\x13\n\x11_presence_penalty\"\xe0\x01\n\x0eResponseFormat\x12\x38\n\x04text\x18\x01 \x01(\x0b\x32(.hybridinference.inference.v1.TextFormatH\x00\x12\x45\n\x0bjson_object\x18\x02 \x01(\x0b\x32..hybridinference.inference.v1.JsonObjectFormatH\x00\x12\x45\n\x0bjson_schema\x18\x03 \x01(\x0b\x32..hybridinference.inference.v1.JsonSchemaFormatH\x00\x42\x06\n\x04\x66orm\"\x0c\n\nTextFormat\"\x12\n\x10JsonObjectFormat\"j\n\x10JsonSchemaFormat\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0bschema_json\x18\x02 \x01(\t\x12\x13\n\x06strict\x18\x03 \x01(\x08H\x00\x88\x01\x01\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\tB\t\n\x07_strict\"\x17\n\x08Logprobs\x12\x0b\n\x03top\x18\x01 \x01(\r\"\xc6\x01\n\x0fGenerationEvent\x12\x38\n\x07started\x18\x01 \x01(\x0b\x32%.hybridinference.inference.v1.StartedH\x00\x12\x34\n\x05\x64\x65lta\x18\x02 \x01(\x0b\x32#.hybridinference.inference.v1.DeltaH\x00\x12:\n\x08\x66inished\x18\x03 \x01(\x0b\x32&.hybridinference.inference.v1.FinishedH\x00\x42\x07\n\x05\x65vent\"9\n\x07Started\x12\x16\n\x0eprovider_model\x18\x01 \x01(\t\x12\x16\n\x0e\x64ropped_fields\x18\x02 \x03(\t\"\xeb\x01\n\x05\x44\x65lta\x12\x0e\n\x06\x63hoice\x18\x01 \x01(\r\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x11\n\treasoning\x18\x03 \x01(\t\x12?\n\ntool_calls\x18\x04 \x03(\x0b\x32+.hybridinference.inference.v1.ToolCallDelta\x12<\n\x08logprobs\x18\x05 \x03(\x0b\x32*.hybridinference.inference.v1.TokenLogprob\x12\x0f\n\x07refusal\x18\x06 \x01(\t\x12\x11\n\ttoken_ids\x18\x07 \x03(\r\x12\x0e\n\x06tokens\x18\x08 \x01(\r\"c\n\rToolCallDelta\x12\r\n\x05index\x18\x01 \x01(\r\x12\n\n\x02id\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x16\n\x0e\x61rguments_json\x18\x04 \x01(\t\x12\x11\n\tsignature\x18\x05 \x01(\x0c\"z\n\x0cTokenLogprob\x12\r\n\x05token\x18\x01 \x01(\t\x12\x0f\n\x07logprob\x18\x02 \x01(\x01\x12\x13\n\x0btoken_bytes\x18\x03 \x01(\x0c\x12\x35\n\x03top\x18\x04 \x03(\x0b\x32(.hybridinference.inference.v1.TopLogprob\"A\n\nTopLogprob\x12\r\n\x05token\x18\x01 \x01(\t\x12\x0f\n\x07logprob\x18\x02 \x01(\x01\x12\x13\n\x0btoken_bytes\x18\x03 \x01(\x0c\"\x90\x01\n\x08\x46inished\x12;\n\x07reasons\x18\x01 \x03(\x0e\x32*.hybridinference.inference.v1.FinishReason\x12\x32\n\x05usage\x18\x02 \x01(\x0b\x32#.hybridinference.inference.v1.Usage\x12\x13\n\x0b\x66ingerprint\x18\x03 \x01(\t\"x\n\x05Usage\x12\x14\n\x0cinput_tokens\x18\x01 \x01(\r\x12\x15\n\routput_tokens\x18\x02 \x01(\r\x12\x15\n\rcached_tokens\x18\x03 \x01(\r\x12\x18\n\x10reasoning_tokens\x18\x04 \x01(\r\x12\x11\n\testimated\x18\x05 \x01(\x08*\x98\x01\n\x0c\x46inishReason\x12\x1d\n\x19\x46INISH_REASON_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46INISH_REASON_STOP\x10\x01\x12\x18\n\x14\x46INISH_REASON_LENGTH\x10\x02\x12\x1c\n\x18\x46INISH_REASON_TOOL_CALLS\x10\x03\x12\x19\n\x15\x46INISH_REASON_BLOCKED\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,38 +35,40 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_SAMPLINGPARAMS_LOGITBIASENTRY']._loaded_options = None
   _globals['_SAMPLINGPARAMS_LOGITBIASENTRY']._serialized_options = b'8\001'
-  _globals['_FINISHREASON']._serialized_start=2597
-  _globals['_FINISHREASON']._serialized_end=2749
-  _globals['_GENERATIONSPEC']._serialized_start=129
-  _globals['_GENERATIONSPEC']._serialized_end=741
-  _globals['_SAMPLINGPARAMS']._serialized_start=744
-  _globals['_SAMPLINGPARAMS']._serialized_end=1141
-  _globals['_SAMPLINGPARAMS_LOGITBIASENTRY']._serialized_start=1005
-  _globals['_SAMPLINGPARAMS_LOGITBIASENTRY']._serialized_end=1053
-  _globals['_RESPONSEFORMAT']._serialized_start=1144
-  _globals['_RESPONSEFORMAT']._serialized_end=1368
-  _globals['_TEXTFORMAT']._serialized_start=1370
-  _globals['_TEXTFORMAT']._serialized_end=1382
-  _globals['_JSONOBJECTFORMAT']._serialized_start=1384
-  _globals['_JSONOBJECTFORMAT']._serialized_end=1402
-  _globals['_JSONSCHEMAFORMAT']._serialized_start=1404
-  _globals['_JSONSCHEMAFORMAT']._serialized_end=1510
-  _globals['_LOGPROBS']._serialized_start=1512
-  _globals['_LOGPROBS']._serialized_end=1535
-  _globals['_GENERATIONEVENT']._serialized_start=1538
-  _globals['_GENERATIONEVENT']._serialized_end=1736
-  _globals['_STARTED']._serialized_start=1738
-  _globals['_STARTED']._serialized_end=1795
-  _globals['_DELTA']._serialized_start=1798
-  _globals['_DELTA']._serialized_end=2033
-  _globals['_TOOLCALLDELTA']._serialized_start=2035
-  _globals['_TOOLCALLDELTA']._serialized_end=2134
-  _globals['_TOKENLOGPROB']._serialized_start=2136
-  _globals['_TOKENLOGPROB']._serialized_end=2258
-  _globals['_TOPLOGPROB']._serialized_start=2260
-  _globals['_TOPLOGPROB']._serialized_end=2325
-  _globals['_FINISHED']._serialized_start=2328
-  _globals['_FINISHED']._serialized_end=2472
-  _globals['_USAGE']._serialized_start=2474
-  _globals['_USAGE']._serialized_end=2594
+  _globals['_FINISHREASON']._serialized_start=2795
+  _globals['_FINISHREASON']._serialized_end=2947
+  _globals['_GENERATIONSPEC']._serialized_start=175
+  _globals['_GENERATIONSPEC']._serialized_end=841
+  _globals['_PROMPT']._serialized_start=843
+  _globals['_PROMPT']._serialized_end=939
+  _globals['_SAMPLINGPARAMS']._serialized_start=942
+  _globals['_SAMPLINGPARAMS']._serialized_end=1339
+  _globals['_SAMPLINGPARAMS_LOGITBIASENTRY']._serialized_start=1203
+  _globals['_SAMPLINGPARAMS_LOGITBIASENTRY']._serialized_end=1251
+  _globals['_RESPONSEFORMAT']._serialized_start=1342
+  _globals['_RESPONSEFORMAT']._serialized_end=1566
+  _globals['_TEXTFORMAT']._serialized_start=1568
+  _globals['_TEXTFORMAT']._serialized_end=1580
+  _globals['_JSONOBJECTFORMAT']._serialized_start=1582
+  _globals['_JSONOBJECTFORMAT']._serialized_end=1600
+  _globals['_JSONSCHEMAFORMAT']._serialized_start=1602
+  _globals['_JSONSCHEMAFORMAT']._serialized_end=1708
+  _globals['_LOGPROBS']._serialized_start=1710
+  _globals['_LOGPROBS']._serialized_end=1733
+  _globals['_GENERATIONEVENT']._serialized_start=1736
+  _globals['_GENERATIONEVENT']._serialized_end=1934
+  _globals['_STARTED']._serialized_start=1936
+  _globals['_STARTED']._serialized_end=1993
+  _globals['_DELTA']._serialized_start=1996
+  _globals['_DELTA']._serialized_end=2231
+  _globals['_TOOLCALLDELTA']._serialized_start=2233
+  _globals['_TOOLCALLDELTA']._serialized_end=2332
+  _globals['_TOKENLOGPROB']._serialized_start=2334
+  _globals['_TOKENLOGPROB']._serialized_end=2456
+  _globals['_TOPLOGPROB']._serialized_start=2458
+  _globals['_TOPLOGPROB']._serialized_end=2523
+  _globals['_FINISHED']._serialized_start=2526
+  _globals['_FINISHED']._serialized_end=2670
+  _globals['_USAGE']._serialized_start=2672
+  _globals['_USAGE']._serialized_end=2792
 # @@protoc_insertion_point(module_scope)

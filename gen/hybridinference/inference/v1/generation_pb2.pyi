@@ -1,4 +1,5 @@
 from hybridinference.inference.v1 import conversation_pb2 as _conversation_pb2
+from hybridinference.inference.v1 import embedding_pb2 as _embedding_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -22,7 +23,7 @@ FINISH_REASON_TOOL_CALLS: FinishReason
 FINISH_REASON_BLOCKED: FinishReason
 
 class GenerationSpec(_message.Message):
-    __slots__ = ("model", "messages", "tools", "tool_choice", "parallel_tool_calls", "response_format", "sampling", "max_output_tokens", "choices", "logprobs", "reasoning_effort", "provider_options_json", "user")
+    __slots__ = ("model", "messages", "tools", "tool_choice", "parallel_tool_calls", "response_format", "sampling", "max_output_tokens", "choices", "logprobs", "reasoning_effort", "provider_options_json", "user", "prompt")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     MESSAGES_FIELD_NUMBER: _ClassVar[int]
     TOOLS_FIELD_NUMBER: _ClassVar[int]
@@ -36,6 +37,7 @@ class GenerationSpec(_message.Message):
     REASONING_EFFORT_FIELD_NUMBER: _ClassVar[int]
     PROVIDER_OPTIONS_JSON_FIELD_NUMBER: _ClassVar[int]
     USER_FIELD_NUMBER: _ClassVar[int]
+    PROMPT_FIELD_NUMBER: _ClassVar[int]
     model: str
     messages: _containers.RepeatedCompositeFieldContainer[_conversation_pb2.Message]
     tools: _containers.RepeatedCompositeFieldContainer[_conversation_pb2.Tool]
@@ -49,7 +51,16 @@ class GenerationSpec(_message.Message):
     reasoning_effort: str
     provider_options_json: str
     user: str
-    def __init__(self, model: _Optional[str] = ..., messages: _Optional[_Iterable[_Union[_conversation_pb2.Message, _Mapping]]] = ..., tools: _Optional[_Iterable[_Union[_conversation_pb2.Tool, _Mapping]]] = ..., tool_choice: _Optional[_Union[_conversation_pb2.ToolChoice, _Mapping]] = ..., parallel_tool_calls: _Optional[bool] = ..., response_format: _Optional[_Union[ResponseFormat, _Mapping]] = ..., sampling: _Optional[_Union[SamplingParams, _Mapping]] = ..., max_output_tokens: _Optional[int] = ..., choices: _Optional[int] = ..., logprobs: _Optional[_Union[Logprobs, _Mapping]] = ..., reasoning_effort: _Optional[str] = ..., provider_options_json: _Optional[str] = ..., user: _Optional[str] = ...) -> None: ...
+    prompt: Prompt
+    def __init__(self, model: _Optional[str] = ..., messages: _Optional[_Iterable[_Union[_conversation_pb2.Message, _Mapping]]] = ..., tools: _Optional[_Iterable[_Union[_conversation_pb2.Tool, _Mapping]]] = ..., tool_choice: _Optional[_Union[_conversation_pb2.ToolChoice, _Mapping]] = ..., parallel_tool_calls: _Optional[bool] = ..., response_format: _Optional[_Union[ResponseFormat, _Mapping]] = ..., sampling: _Optional[_Union[SamplingParams, _Mapping]] = ..., max_output_tokens: _Optional[int] = ..., choices: _Optional[int] = ..., logprobs: _Optional[_Union[Logprobs, _Mapping]] = ..., reasoning_effort: _Optional[str] = ..., provider_options_json: _Optional[str] = ..., user: _Optional[str] = ..., prompt: _Optional[_Union[Prompt, _Mapping]] = ...) -> None: ...
+
+class Prompt(_message.Message):
+    __slots__ = ("text", "token_ids")
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_IDS_FIELD_NUMBER: _ClassVar[int]
+    text: str
+    token_ids: _embedding_pb2.TokenIds
+    def __init__(self, text: _Optional[str] = ..., token_ids: _Optional[_Union[_embedding_pb2.TokenIds, _Mapping]] = ...) -> None: ...
 
 class SamplingParams(_message.Message):
     __slots__ = ("temperature", "top_p", "top_k", "seed", "frequency_penalty", "presence_penalty", "stop", "logit_bias")

@@ -28,6 +28,7 @@ class Capability(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     CAPABILITY_PROVIDER_OPTIONS: _ClassVar[Capability]
     CAPABILITY_DIMENSIONS: _ClassVar[Capability]
     CAPABILITY_TOKEN_INPUTS: _ClassVar[Capability]
+    CAPABILITY_COMPLETIONS: _ClassVar[Capability]
 CAPABILITY_UNSPECIFIED: Capability
 CAPABILITY_CHAT: Capability
 CAPABILITY_EMBEDDINGS: Capability
@@ -47,6 +48,7 @@ CAPABILITY_STOP: Capability
 CAPABILITY_PROVIDER_OPTIONS: Capability
 CAPABILITY_DIMENSIONS: Capability
 CAPABILITY_TOKEN_INPUTS: Capability
+CAPABILITY_COMPLETIONS: Capability
 
 class Model(_message.Message):
     __slots__ = ("name", "owner", "created_seconds", "context_tokens", "capabilities")

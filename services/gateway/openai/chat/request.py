@@ -1,18 +1,12 @@
-"""POST /v1/chat/completions: the body, as a spec.
-
-orjson reads it: besides being faster it is strict where json is not. NaN, lone surrogates, invalid UTF-8 and nesting
-beyond 1024 levels are errors with a position. Of a key given twice the last counts, as everywhere. Integers beyond 64
-bits become doubles, which no field of the contract could carry either.
-"""
+"""POST /v1/chat/completions: the body, as a spec."""
 
 import dataclasses
 
-import orjson
 from hybridinference.inference.v1 import generation_pb2 as generation
 
-from services.gateway.openai import tools
-from services.gateway.openai.fields import INT64, Fields, expected, refuse
-from services.gateway.openai.messages import message
+from services.gateway.openai.chat import tools
+from services.gateway.openai.chat.messages import message
+from services.gateway.openai.fields import INT64, Fields, expected, json_body, json_text, refuse
 
 # Said and understood: these become the spec.
 _MAPPED = frozenset(
@@ -64,20 +58,6 @@ def parse_chat(body: bytes) -> ChatRequest:
     _unmapped(fields, spec)
     stream = fields.boolean("stream") or False
     return ChatRequest(spec, stream, stream and _include_usage(fields))
-
-
-def json_body(body: bytes) -> object:
-    """A body as JSON.
-
-    Raises:
-        Failure: SPEC_INVALID, with line and column.
-    """
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        # The message alone: the exception also holds the whole body, and is not chained for that reason.
-        problem = f"line {error.lineno}, column {error.colno}: {error.msg}"
-    return refuse("", f"The body is not valid JSON ({problem}).")
 
 
 def _tools(fields: Fields, spec: generation.GenerationSpec) -> None:
@@ -179,4 +159,4 @@ def _unmapped(fields: Fields, spec: generation.GenerationSpec) -> None:
             continue
         rest[name] = fields.get(name)
     if rest:
-        spec.provider_options_json = tools.json_text(rest, "")
+        spec.provider_options_json = json_text(rest, "")

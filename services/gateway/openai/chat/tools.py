@@ -1,10 +1,9 @@
 """Tools and the form of the answer, as a chat request declares them."""
 
-import orjson
 from hybridinference.inference.v1 import conversation_pb2 as conversation
 from hybridinference.inference.v1 import generation_pb2 as generation
 
-from services.gateway.openai.fields import Fields, expected, refuse
+from services.gateway.openai.fields import Fields, expected, object_text, refuse
 
 _MODES = {
     "auto": conversation.TOOL_CHOICE_MODE_AUTO,
@@ -69,21 +68,3 @@ def response_format(fields: Fields) -> generation.ResponseFormat | None:
     if strict is not None:
         schema.strict = strict
     return generation.ResponseFormat(json_schema=schema)
-
-
-def object_text(fields: Fields, name: str) -> str:
-    """An object as JSON text, order of keys kept; empty when it is absent."""
-    value = fields.get(name)
-    if value is None:
-        return ""
-    if not isinstance(value, dict):
-        refuse(fields.path(name), expected("an object", value))
-    return json_text(value, fields.path(name))
-
-
-def json_text(value: object, path: str) -> str:
-    """JSON text of what was parsed from JSON."""
-    try:
-        return orjson.dumps(value).decode()
-    except TypeError:  # the writer goes 254 levels deep, the reader 1024
-        refuse(path, "is nested too deeply." if path else "The body is nested too deeply.")

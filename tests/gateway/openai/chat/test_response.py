@@ -9,14 +9,12 @@ import pytest
 from hybridinference.gateway.v1 import inference_service_pb2 as inference
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hybridinference.inference.v1 import generation_pb2 as generation
-from hybridinference.inference.v1 import model_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
-from openai.types.model import Model
 
 from services.chassis.failure import Failure
-from services.gateway.openai.response import ChatChunks, completion, model, models
+from services.gateway.openai.chat.response import ChatChunks, completion
 
 STOP = generation.FINISH_REASON_STOP
 USAGE = generation.Usage(input_tokens=5, output_tokens=3, cached_tokens=2, reasoning_tokens=1)
@@ -200,12 +198,3 @@ def test_tool_calls_and_refusals_stand_in_place_of_content():
 
 def test_an_empty_answer_has_empty_content():
     assert whole({"finish_reason": STOP})["choices"][0]["message"]["content"] == ""
-
-
-def test_models_are_listed_and_shown():
-    shown = model_pb2.Model(name="org/m", owner="me", created_seconds=17, context_tokens=4096)
-    expected = {"id": "org/m", "object": "model", "created": 17, "owned_by": "me", "max_model_len": 4096}
-    assert json.loads(model(shown)) == expected
-    assert json.loads(models([shown])) == {"object": "list", "data": [expected]}
-    Model.model_validate(expected, strict=True)
-    assert "max_model_len" not in json.loads(model(model_pb2.Model(name="m")))

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from services.chassis.failure import Failure
-from services.gateway.openai.request import ChatRequest, parse_chat
+from services.gateway.openai.chat.request import ChatRequest, parse_chat
 from services.gateway.validate import validate
 
 USER = {"role": "user", "content": "hi"}

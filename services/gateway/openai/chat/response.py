@@ -1,17 +1,13 @@
-"""Answers as OpenAI's bytes: chunks of a stream, whole completions, models."""
+"""Answers as OpenAI's bytes: chunks of a stream, and whole completions."""
 
 from collections.abc import Iterable
 from typing import Any
 
-import orjson
 from hybridinference.gateway.v1 import inference_service_pb2 as inference
 from hybridinference.inference.v1 import generation_pb2 as generation
-from hybridinference.inference.v1 import model_pb2
 
 from services.gateway.openai import shapes
-
-JSON = "application/json"
-EVENTS = "text/event-stream; charset=utf-8"
+from services.gateway.openai.lines import dumps, quoted
 
 
 class ChatChunks:
@@ -23,7 +19,7 @@ class ChatChunks:
 
     def __init__(self, *, completion_id: str, created: int, model: str, include_usage: bool) -> None:
         head = {"id": completion_id, "object": "chat.completion.chunk", "created": created, "model": model}
-        self._head = b"data: " + _dumps(head)[:-1]
+        self._head = b"data: " + dumps(head)[:-1]
         self._include_usage = include_usage
         self._tail = b',"usage":null}\n\n' if include_usage else b"}\n\n"
         self._begun: set[int] = set()
@@ -46,7 +42,7 @@ class ChatChunks:
             plain = choice == 0 and 0 in self._begun and delta.text
             if not plain or delta.tool_calls or delta.logprobs or delta.reasoning or delta.refusal:
                 return self._piece(delta)
-            return self._text_head + _quoted(delta.text) + self._text_tail
+            return self._text_head + quoted(delta.text) + self._text_tail
         return self._end(event.finished) if kind == "finished" else b""
 
     def _piece(self, delta: generation.Delta) -> bytes:
@@ -72,18 +68,18 @@ class ChatChunks:
         return {"role": "assistant", "content": content}
 
     def _end(self, finished: generation.Finished) -> bytes:
-        fingerprint = b',"system_fingerprint":' + _dumps(finished.fingerprint) if finished.fingerprint else b""
+        fingerprint = b',"system_fingerprint":' + dumps(finished.fingerprint) if finished.fingerprint else b""
         lines = []
         for index, reason in enumerate(finished.reasons or (generation.FINISH_REASON_UNSPECIFIED,)):
             piece = self._role(index, "")
             lines.append(self._chunk(_choice(index, piece, None, shapes.finish_reason(reason)), fingerprint))
         if self._include_usage:
-            usage = b',"choices":[],"usage":' + _dumps(shapes.usage(finished.usage)) + b"}\n\n"
+            usage = b',"choices":[],"usage":' + dumps(shapes.usage(finished.usage)) + b"}\n\n"
             lines.append(self._head + fingerprint + usage)
         return b"".join(lines) + b"data: [DONE]\n\n"
 
     def _chunk(self, choice: dict[str, Any], more: bytes) -> bytes:
-        return self._head + more + b',"choices":[' + _dumps(choice) + b"]" + self._tail
+        return self._head + more + b',"choices":[' + dumps(choice) + b"]" + self._tail
 
 
 def completion(whole: inference.GenerateResponse, *, completion_id: str, created: int, model: str) -> bytes:
@@ -103,17 +99,7 @@ def completion(whole: inference.GenerateResponse, *, completion_id: str, created
         "usage": shapes.usage(whole.usage),
         "system_fingerprint": whole.fingerprint or None,
     }
-    return _dumps(body)
-
-
-def model(shown: model_pb2.Model) -> bytes:
-    """The body that describes one model."""
-    return _dumps(_model(shown))
-
-
-def models(shown: Iterable[model_pb2.Model]) -> bytes:
-    """The body that lists models."""
-    return _dumps({"object": "list", "data": [_model(one) for one in shown]})
+    return dumps(body)
 
 
 def _whole(choice: inference.Choice) -> dict[str, Any]:
@@ -134,25 +120,3 @@ def _whole(choice: inference.Choice) -> dict[str, Any]:
 
 def _choice(index: int, delta: dict[str, Any], logprobs: dict[str, Any] | None, reason: str | None) -> dict[str, Any]:
     return {"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": reason}
-
-
-def _model(shown: model_pb2.Model) -> dict[str, Any]:
-    described = {"id": shown.name, "object": "model", "created": shown.created_seconds, "owned_by": shown.owner}
-    # vLLM's name for it, which several clients read.
-    return described | ({"max_model_len": shown.context_tokens} if shown.context_tokens else {})
-
-
-def _dumps(value: object) -> bytes:
-    return _one_line(orjson.dumps(value))
-
-
-def _quoted(text: str) -> bytes:
-    # isascii() reads a flag; it spares nearly every token the three searches.
-    return orjson.dumps(text) if text.isascii() else _one_line(orjson.dumps(text))
-
-
-def _one_line(data: bytes) -> bytes:
-    """Escape what JSON allows but a client that splits decoded text into lines takes for a line's end."""
-    for raw, escaped in ((b"\xe2\x80\xa8", rb"\u2028"), (b"\xe2\x80\xa9", rb"\u2029"), (b"\xc2\x85", rb"\u0085")):
-        data = data.replace(raw, escaped)
-    return data
