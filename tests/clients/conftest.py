@@ -1,0 +1,62 @@
+"""One mesh that every client of this folder calls: a model behind OpenAI's API, vectors, and an echo for faults."""
+
+import pathlib
+import subprocess
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.mesh.driver import Mesh, mesh
+from tests.vendors.http_server import in_a_thread
+from tests.vendors.openai_model import OpenAIModel
+from tests.vendors.openai_server import openai_server
+
+HERE = pathlib.Path(__file__).parent
+CONFIG = """
+gateway: {{drain_seconds: 2}}
+providers:
+  vendor:
+    kind: openai
+    base_url: {url}
+    api_keys: [sk-fake]
+    models: [big, {{name: small-vectors, capabilities: [embeddings, dimensions, token_inputs]}}]
+    drain_seconds: 2
+  echo: {{kind: echo, drain_seconds: 2}}
+models:
+  - name: chat
+    routes: [{{provider: vendor, model: big}}]
+  - name: vectors
+    routes: [{{provider: vendor, model: small-vectors}}]
+  - name: echo
+    routes: [{{provider: echo}}]
+"""
+
+Node = Callable[..., str]
+
+
+@pytest.fixture(scope="session")
+def clients_mesh() -> Iterator[Mesh]:
+    """The mesh. No test harms it."""
+    with in_a_thread(openai_server(OpenAIModel().answer)) as vendor, mesh(CONFIG.format(url=vendor.base_url)) as up:
+        yield up
+
+
+@pytest.fixture(scope="session")
+def node(clients_mesh: Mesh) -> Node:
+    """Runs a program of this folder on Node, with the mesh's address in its environment, and returns what it printed."""
+    assert (HERE / "node_modules").is_dir(), "not installed: run `make test-clients`, or `npm ci` in tests/clients"
+
+    def run(*arguments: str, seconds: float = 60.0) -> str:
+        done = subprocess.run(
+            ["node", *arguments],
+            cwd=HERE,
+            env={"PATH": "/usr/local/bin:/usr/bin:/bin", "BASE_URL": f"http://127.0.0.1:{clients_mesh.port}"},
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            check=False,
+        )
+        assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    return run
