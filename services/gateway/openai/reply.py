@@ -1,7 +1,7 @@
 """One reply of the OpenAI face: its status and headers with the first byte, and failures in OpenAI's words."""
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import grpc
@@ -25,6 +25,8 @@ class Reply:
 
     def __init__(self, context: Context) -> None:
         self.headers: tuple[tuple[str, str], ...] = ()  # go with the first byte
+        self.param_of: errors.ParamOf = errors.param_of
+        self.ending: Callable[[Failure], bytes] = self._event  # what tells a failure after the first byte
         self._context = context
         self._begun = False
 
@@ -55,9 +57,12 @@ class Reply:
 
     async def _fail(self, failure: Failure) -> None:
         if self._begun:
-            await self._context.write(HttpBody(data=errors.event(failure)))
+            await self._context.write(HttpBody(data=self.ending(failure)))
             return
-        answer = errors.render(failure)
+        answer = errors.render(failure, self.param_of)
         metadata = (("x-http-status", str(answer.http_status)), *answer.headers)
         self.headers = metadata
         await self.write(answer.body, JSON)
+
+    def _event(self, failure: Failure) -> bytes:
+        return errors.event(failure, self.param_of)
