@@ -71,10 +71,13 @@ class Conversation:
         if role not in _ROLES:
             refuse(item.path("role"), f"must be one of {', '.join(_ROLES)}.")
         item.require("content")
-        self._add(_ROLES[role], _content(item, "content", _PARTS.get(role, _TEXT)))
+        parts = _content(item, "content", _PARTS.get(role, _TEXT))
+        if not parts and role != "assistant":
+            refuse(item.path("content"), "must hold at least one part.")
+        self._add(_ROLES[role], parts)
 
     def _add(self, role: "conversation.Role", parts: list[tuple[conversation.Part, str]]) -> None:
-        if not parts:  # reasoning of which only what is encrypted has come back
+        if not parts:  # an answer of no words, or reasoning of which only what is encrypted has come back
             return
         goes_on = role == conversation.ROLE_ASSISTANT and self.messages and self.messages[-1].role == role
         if not goes_on:

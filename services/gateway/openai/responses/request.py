@@ -100,9 +100,7 @@ def _limits(fields: Fields, spec: generation.GenerationSpec) -> None:
     included = [item for _, item in fields.items("include")]
     for place, item in enumerate(included):
         if item not in _INCLUDABLE:
-            refuse(
-                f"include[{place}]", f"must be one of {', '.join(_INCLUDABLE)}: the rest needs tools that are not here."
-            )
+            refuse(f"include[{place}]", f"must be one of {', '.join(_INCLUDABLE)}: the rest is of hosted tools.")
     top = fields.integer("top_logprobs")
     if top or _LOGPROBS in included:
         spec.logprobs.top = top or 0
