@@ -17,7 +17,7 @@ from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hybridinference.inference.v1 import generation_pb2 as generation
 
 from services.chassis.failure import Failure
-from services.gateway.openai.reply import EVENTS, JSON
+from services.gateway.openai.reply import COMMENT, EVENTS, JSON
 from services.gateway.openai.responses import events, whole
 from tests.fakes import Events, delta, eventually, finished, saying, started
 from tests.gateway.faces import Faces, faces
@@ -233,3 +233,23 @@ async def test_what_a_worker_left_out_is_told_in_the_words_of_this_api(served: F
     asked = {"seed": 1, "reasoning": {"effort": "low"}, "text": {"verbosity": "low"}, "min_p": 0.1}
     reply = await post(served, body("whole", stream=stream, **asked))
     assert set(reply.metadata["x-hybrid-dropped"].split(",")) == {"seed", "reasoning.effort", "min_p", "text.verbosity"}
+
+
+async def test_a_failure_after_a_comment_is_told_in_order() -> None:
+    gate = asyncio.Event()
+
+    async def late() -> Events:
+        yield started()
+        await gate.wait()
+        raise Failure(reasons.ERROR_REASON_PROVIDER_OVERLOADED, "busy")
+
+    with tempfile.TemporaryDirectory(prefix="g-") as directory:
+        async with faces(pathlib.Path(directory), {"late": late}, keep_alive_seconds=0.02) as served:
+            call = served.openai.CreateResponse(body("late", stream=True))
+            written = aiter(call)
+            data = (await asyncio.wait_for(anext(written), timeout=5)).data
+            assert data == COMMENT
+            gate.set()
+            data += b"".join([one.data async for one in written])
+    reader = Reader().read(events_of(data.replace(COMMENT, b"")))
+    assert reader.types == ["response.created", "response.in_progress", "error", "response.failed"]
