@@ -24,7 +24,13 @@ async def answer(body: bytes, arrival: Arrival, relay: Relay, reply: Reply) -> N
     asked = parse_response(body)
     reply.param_of = asked.params.of
     running = relay.begin(arrival.call(asked.spec, api="openai", streamed=asked.stream))
-    response = Response(identity=running.id, created=int(time.time()), model=asked.spec.model, echo=asked.echo)
+    response = Response(
+        identity=running.id,
+        created=int(time.time()),
+        model=asked.spec.model,
+        echo=asked.echo,
+        grouped=asked.grouped,
+    )
     if asked.stream:
         written = ResponseEvents(response, asked.params.of)
         reply.serve(running, error_event=written.failed)

@@ -55,6 +55,10 @@ def _said(fields: Fields | None, name: str) -> object:
 
 
 def _tool(fields: Fields) -> dict[str, Any]:
+    if fields.get("type") == "namespace":
+        inner = [_tool(Fields(item, path)) for path, item in fields.items("tools")]
+        named = {"name": fields.get("name"), "description": fields.get("description") or ""}
+        return {"type": "namespace", **named, "tools": inner}
     return {"type": "function", "name": fields.get("name"), **{name: fields.get(name) for name in _TOOL}}
 
 

@@ -9,7 +9,7 @@ from hybridinference.inference.v1 import generation_pb2 as generation
 from services.chassis.failure import Failure
 from services.gateway.openai import errors
 from services.gateway.openai.lines import dumps, quoted
-from services.gateway.openai.responses.output import Change, Kind, Output, Run, Step
+from services.gateway.openai.responses.output import Change, Kind, Run, Step
 from services.gateway.openai.responses.response import Response, end
 
 _DONE = b"data: [DONE]\n\n"
@@ -36,7 +36,7 @@ class ResponseEvents:
         self._response = response
         self._param_of = param_of
         self._clock = clock
-        self._output = Output(response.identity)
+        self._output = response.output()
         self._number = 0
         self._heads: dict[Run, bytes] = {}
 

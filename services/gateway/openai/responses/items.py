@@ -11,6 +11,7 @@ from hybridinference.inference.v1 import conversation_pb2 as conversation
 
 from services.gateway.openai import media, signatures
 from services.gateway.openai.fields import Fields, expected, refuse
+from services.gateway.openai.responses import tools
 
 _ROLES = {
     "system": conversation.ROLE_SYSTEM,
@@ -143,7 +144,7 @@ def _reasoning(item: Fields) -> list[conversation.Part]:
 def _call(item: Fields) -> conversation.Part:
     call = conversation.ToolCall(
         id=item.required_text("call_id"),
-        name=item.required_text("name"),
+        name=tools.flat(item.text("namespace") or "", item.required_text("name")),
         arguments_json=item.required_text("arguments"),
         signature=signatures.signature(item),
     )

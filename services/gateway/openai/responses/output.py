@@ -7,7 +7,7 @@ function. Pieces of several calls may take turns: a call is whole only when the 
 
 import dataclasses
 import enum
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from hybridinference.inference.v1 import generation_pb2 as generation
@@ -63,6 +63,7 @@ class Item:
     id: str
     place: int
     call: generation.ToolCallDelta | None = None
+    named: dict[str, str] = dataclasses.field(default_factory=dict)  # the called function
     runs: list[Run] = dataclasses.field(default_factory=list)
     status: str = "in_progress"
 
@@ -70,12 +71,9 @@ class Item:
         """As a member of `output`."""
         shaped: dict[str, Any] = {"id": self.id, "type": self.type, "status": self.status}
         if self.call is not None:
-            named = {
-                "call_id": self.call.id,
-                "name": self.call.name,
-                "arguments": self.runs[0].text if self.runs else "",
-            }
-            return shaped | named | signatures.shaped(self.call.signature)
+            arguments = "".join([run.text for run in self.runs])  # there is none yet when the call is added
+            called = {"call_id": self.call.id, **self.named, "arguments": arguments}
+            return shaped | called | signatures.shaped(self.call.signature)
         parts = [run.shaped() for run in self.runs]
         return shaped | ({"summary": parts} if self.type == _THOUGHT else {"role": "assistant", "content": parts})
 
@@ -101,11 +99,13 @@ class Step(NamedTuple):
 
 
 class Output:
-    """The items so far. `identity` is what their ids have in common."""
+    """The items so far."""
 
-    def __init__(self, identity: str) -> None:
+    def __init__(self, identity: str, grouped: Mapping[str, tuple[str, str]]) -> None:
+        """`identity` is what ids have in common; `grouped` has namespace and name of functions with names of both."""
         self.items: list[Item] = []
         self._identity = identity
+        self._grouped = grouped
         self._run: Run | None = None  # of the message or thought that goes on
         self._calls: dict[int, Item] = {}
 
@@ -171,7 +171,9 @@ class Output:
         if item is None:
             yield from self._closed()
             item = self._calls[piece.index] = self._add(_CALL)
-            item.call = generation.ToolCallDelta(id=piece.id, name=piece.name, signature=piece.signature)
+            item.call = generation.ToolCallDelta(id=piece.id, signature=piece.signature)
+            namespace, name = self._grouped.get(piece.name, ("", piece.name))
+            item.named = {"name": name} | ({"namespace": namespace} if namespace else {})
             yield Step(Change.ITEM_ADDED, item)
             yield Step(Change.RUN_ADDED, item, _run(Kind.ARGUMENTS, item))
         elif item.call is not None and piece.signature:

@@ -23,18 +23,18 @@ class Params:
 
     Attributes:
         parts: for each message, the paths of its parts.
-        tools: for each tool, its place among those of the body.
+        tools: for each tool, its path.
     """
 
     parts: Sequence[Sequence[str]] = ()
-    tools: Sequence[int] = ()
+    tools: Sequence[str] = ()
 
     def of(self, field: str) -> str:
         """The caller's word for a field: `messages[0].parts[1]` may be `input[2]`. His own words stay as they are."""
         if message := _MESSAGE.fullmatch(field):
             return self._item(int(message[1]), int(message[2] or 0), message[3])
         if (tool := _TOOL.fullmatch(field)) and int(tool[1]) < len(self.tools):
-            return f"tools[{self.tools[int(tool[1])]}]{tool[2].removesuffix('_json')}"
+            return self.tools[int(tool[1])] + tool[2].removesuffix("_json")
         return _PARAMS.get(field, field.removeprefix("sampling.").removeprefix("provider_options_json."))
 
     def _item(self, message: int, part: int, rest: str) -> str:

@@ -1,6 +1,7 @@
 """POST /v1/responses: the body, as a spec."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 from hybridinference.inference.v1 import generation_pb2 as generation
@@ -50,12 +51,21 @@ _METADATA = (16, 64, 512)  # pairs, and characters of a key and of a value, as O
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ResponseRequest:
-    """What a client asks for, what is repeated of it, and what it calls the fields of the spec."""
+    """What a client asks for, and in which form it wants the answer.
+
+    Attributes:
+        spec: what to generate.
+        stream: whether the answer comes in pieces.
+        echo: what the answer repeats.
+        params: what the client calls the fields of the spec.
+        grouped: the namespace and name of functions that the model knows by both in one.
+    """
 
     spec: generation.GenerationSpec
     stream: bool
     echo: dict[str, Any]
     params: Params
+    grouped: Mapping[str, tuple[str, str]]
 
 
 def parse_response(body: bytes) -> ResponseRequest:
@@ -75,7 +85,7 @@ def parse_response(body: bytes) -> ResponseRequest:
         said.instruct(instructions)
     said.take(fields)
     spec.messages.extend(said.messages)
-    places = tools.read(fields, spec)
+    declared = tools.read(fields, spec)
     parallel = fields.boolean("parallel_tool_calls")
     if parallel is not None:
         spec.parallel_tool_calls = parallel
@@ -89,7 +99,9 @@ def parse_response(body: bytes) -> ResponseRequest:
         spec.provider_options_json = json_text(options, "")
     _unstored(fields)
     stream = fields.boolean("stream") or False
-    return ResponseRequest(spec, stream, echo(fields), Params(said.paths, places))
+    params = Params(said.paths, [one.path for one in declared])
+    grouped = {one.tool.name: (one.namespace, one.name) for one in declared if one.namespace}
+    return ResponseRequest(spec, stream, echo(fields), params, grouped)
 
 
 def _limits(fields: Fields, spec: generation.GenerationSpec) -> None:

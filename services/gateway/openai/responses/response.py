@@ -1,13 +1,14 @@
 """A response as OpenAI's JSON, at any moment of its life."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 from hybridinference.inference.v1 import generation_pb2 as generation
 
 from services.gateway.openai import shapes
 from services.gateway.openai.lines import dumps
-from services.gateway.openai.responses.output import Item
+from services.gateway.openai.responses.output import Item, Output
 
 # Why an answer is not whole, where it is not.
 _INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}
@@ -39,11 +40,17 @@ def end(finished: generation.Finished) -> End:
 class Response:
     """What is the same in every picture of one response."""
 
-    def __init__(self, *, identity: str, created: int, model: str, echo: dict[str, Any]) -> None:
-        self.identity = identity
+    def __init__(
+        self, *, identity: str, created: int, model: str, echo: dict[str, Any], grouped: Mapping[str, tuple[str, str]]
+    ) -> None:
+        self._identity, self._grouped = identity, grouped
         self._head = {"id": f"resp_{identity}", "object": "response", "created_at": created, "model": model}
         # Instructions and tools are long, and are told three times in a stream: made into JSON once.
         self._echo = b"," + dumps(echo)[1:]
+
+    def output(self) -> Output:
+        """An output for it, with nothing in it."""
+        return Output(self._identity, self._grouped)
 
     def running(self) -> bytes:
         """As it is at the beginning."""

@@ -4,7 +4,6 @@ from collections.abc import Iterable
 
 from hybridinference.inference.v1 import generation_pb2 as generation
 
-from services.gateway.openai.responses.output import Output
 from services.gateway.openai.responses.response import Response, end
 
 
@@ -13,7 +12,7 @@ class Whole:
 
     def __init__(self, response: Response) -> None:
         self._response = response
-        self._output = Output(response.identity)
+        self._output = response.output()
         self._finished = generation.Finished()
 
     def take(self, events: Iterable[generation.GenerationEvent]) -> None:

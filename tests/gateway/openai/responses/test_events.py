@@ -27,7 +27,7 @@ NOW = 1764000005
 
 def made(**fields: Any) -> Response:
     asked = parse_response(json.dumps({"model": "m", "input": "hi", **fields}).encode())
-    return Response(identity="1", created=1764000000, model="m", echo=asked.echo)
+    return Response(identity="1", created=1764000000, model="m", echo=asked.echo, grouped=asked.grouped)
 
 
 def writer(**fields: Any) -> ResponseEvents:
@@ -145,6 +145,17 @@ def test_parallel_calls_take_turns_and_are_told_apart():
     assert reader.types.index("response.output_text.done") < reader.types.index(
         "response.function_call_arguments.delta"
     )
+
+
+GROUP = {"type": "namespace", "name": "g", "description": "d", "tools": [{"type": "function", "name": "f"}]}
+
+
+def test_a_function_of_a_namespace_is_called_by_both_names():
+    written = writer(tools=[GROUP, {"type": "function", "name": "f"}])
+    said = (call(0, "{}", id="a", name="g__f"), call(1, "{}", id="b", name="f"), finished(STOP))
+    first, second = Reader().read(events(written.write(said))).final["output"]
+    assert (first["name"], first["namespace"], second["name"]) == ("f", "g", "f")
+    assert "namespace" not in second
 
 
 def test_a_signature_that_comes_with_a_later_piece_is_in_the_whole_call():

@@ -177,6 +177,17 @@ def test_tools_that_are_not_allowed_are_not_shown_to_the_model():
     assert request.params.of("tools[1].parameters_json") == "tools[2].parameters"
 
 
+def test_functions_of_a_namespace_have_both_names_in_one():
+    inner = {**FUNCTION, "parameters": {"type": "object"}}
+    group = {"type": "namespace", "name": "g", "description": "d", "tools": [inner, {**FUNCTION, "name": "x y"}]}
+    call = {"type": "function_call", "call_id": "c", "name": "f", "namespace": "g", "arguments": "{}"}
+    request = asked(tools=[FUNCTION, group], input=[USER, call])
+    assert [tool.name for tool in request.spec.tools] == ["f", "g__f", "g__x y"]
+    assert request.spec.messages[1].parts[0].tool_call.name == "g__f"
+    assert request.params.of("tools[2].name") == "tools[1].tools[1].name"
+    assert refused(tools=[{**group, "tools": [{"type": "custom"}]}]).metadata["field"] == "tools[0].tools[0].type"
+
+
 def test_forms_of_the_answer():
     assert asked(text={"format": {"type": "text"}}).spec.response_format.HasField("text")
     assert asked(text={"format": {"type": "json_object"}}).spec.response_format.HasField("json_object")
@@ -264,7 +275,7 @@ def test_what_is_not_there_is_refused_and_says_what_to_do(fields, field, says):
 
 
 HOSTED = ["web_search", "web_search_preview", "file_search", "code_interpreter", "mcp", "image_generation",
-          "local_shell", "shell", "custom", "computer", "apply_patch", "namespace"]  # fmt: skip
+          "local_shell", "shell", "custom", "computer", "apply_patch"]  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", HOSTED)
