@@ -43,7 +43,7 @@ def clients_mesh() -> Iterator[Mesh]:
 
 @pytest.fixture(scope="session")
 def node(clients_mesh: Mesh) -> Node:
-    """Runs a program of this folder on Node, with the mesh's address in its environment, and returns what it printed."""
+    """Runs a program of this folder on Node, which finds the mesh at $BASE_URL, and returns what it printed."""
     assert (HERE / "node_modules").is_dir(), "not installed: run `make test-clients`, or `npm ci` in tests/clients"
 
     def run(*arguments: str, seconds: float = 60.0) -> str:
