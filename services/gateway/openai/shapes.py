@@ -16,7 +16,7 @@ _FINISH = {
     generation.FINISH_REASON_BLOCKED: "content_filter",
 }
 # OpenAI's own value for what is too unlikely to tell; JSON has no -Infinity.
-_LEAST_LOGPROB = -9999.0
+LEAST_LOGPROB = -9999.0
 
 
 def finish_reason(reason: "generation.FinishReason") -> str:
@@ -73,7 +73,7 @@ def logprobs(delta: generation.Delta) -> dict[str, Any] | None:
 def _token(token: generation.TokenLogprob | generation.TopLogprob) -> dict[str, Any]:
     return {
         "token": token.token,
-        "logprob": max(_LEAST_LOGPROB, token.logprob),  # in this order NaN, too, becomes the least
+        "logprob": max(LEAST_LOGPROB, token.logprob),  # in this order NaN, too, becomes the least
         "bytes": list(token.token_bytes) if token.token_bytes else None,
     }
 
