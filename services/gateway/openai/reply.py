@@ -3,16 +3,17 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
-from typing import Any
+from typing import Any, Protocol
 
 import grpc
 import structlog
 from google.api.httpbody_pb2 import HttpBody
+from hybridinference.gateway.v1 import inference_service_pb2 as inference
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
 
 from services.chassis.failure import Failure
+from services.gateway.call import Call
 from services.gateway.openai import dropped, errors, headers
-from services.gateway.undertaking import Undertaking
 
 LOG = structlog.get_logger()
 
@@ -21,6 +22,25 @@ EVENTS = "text/event-stream; charset=utf-8"
 COMMENT = b": keep-alive\n\n"
 
 Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class Running(Protocol):
+    """What serves a request: an accepted one, or several as one."""
+
+    @property
+    def call(self) -> Call[Any]:
+        """What is asked for."""
+
+    @property
+    def provider_model(self) -> str:
+        """The provider's name of the model; "" before it is placed."""
+
+    @property
+    def dropped(self) -> tuple[str, ...]:
+        """Fields that the provider does not have, as far as is known."""
+
+    def route(self) -> inference.Route:
+        """How it is served, as far as that is known; empty before it is placed."""
 
 
 class Reply:
@@ -35,14 +55,14 @@ class Reply:
         self._loop = asyncio.get_running_loop()
         self._arrived_at = self._loop.time()
         self._begun = False
-        self._running: Undertaking | None = None
+        self._running: Running | None = None
         self._error_event: Callable[[Failure], bytes] = errors.event
         # Comments. At most one timer, and a task only while one is written: a token costs a glance at the clock.
         self._silent_since: float | None = self._arrived_at  # None while something is written
         self._timer: asyncio.TimerHandle | None = None
         self._comment: asyncio.Task[None] | None = None
 
-    def serve(self, running: Undertaking, *, error_event: Callable[[Failure], bytes] = errors.event) -> None:
+    def serve(self, running: Running, *, error_event: Callable[[Failure], bytes] = errors.event) -> None:
         """From here on headers say how a request is served, and its stream, if it is one, is kept alive.
 
         Args:

@@ -16,7 +16,7 @@ _FINISH = {
     generation.FINISH_REASON_BLOCKED: "content_filter",
 }
 # OpenAI's own value for what is too unlikely to tell; JSON has no -Infinity.
-_LEAST_LOGPROB = -9999.0
+LEAST_LOGPROB = -9999.0
 
 
 def finish_reason(reason: "generation.FinishReason") -> str:
@@ -71,7 +71,7 @@ def token(drawn: generation.TokenLogprob | generation.TopLogprob) -> dict[str, A
     """The log probability of a token."""
     return {
         "token": drawn.token,
-        "logprob": max(_LEAST_LOGPROB, drawn.logprob),  # in this order NaN, too, becomes the least
+        "logprob": max(LEAST_LOGPROB, drawn.logprob),  # in this order NaN, too, becomes the least
         "bytes": list(drawn.token_bytes) if drawn.token_bytes else None,
     }
 
