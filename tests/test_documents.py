@@ -17,15 +17,13 @@ from google.rpc import code_pb2
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hybridinference.worker.v1 import session_pb2
 
-from services.chassis import config, status
+from services.chassis import config, register
 from services.chassis.channel import open_channel
-from services.chassis.failure import Failure
 from services.cli.__main__ import app
 from services.cli.verify.client import Client
 from services.cli.verify.feature import verdict
 from services.cli.verify.features import FEATURES
 from services.config import mesh, provider
-from services.gateway.openai import errors
 from services.workers import echo
 from tests import fakes
 from tests.contract import subject
@@ -232,13 +230,12 @@ def test_the_architecture_names_every_import_contract() -> None:
         assert contract["name"] in section
 
 
-def test_the_register_of_errors_is_what_the_tables_say() -> None:
+def test_the_register_of_errors_is_the_one_in_the_code() -> None:
     expected = []
     for name, number in reasons.ErrorReason.items():
-        value = cast(reasons.ErrorReason, number)
-        code = code_pb2.Code.Name(status.code_of(Failure(value, "")))
-        http, kind, word = errors.TABLE[value]
-        expected.append(f"| {name.removeprefix('ERROR_REASON_')} | {code} | {http} | `{kind}` | `{word}` |")
+        row = register.REASONS[number]
+        told = f"{code_pb2.Code.Name(cast(code_pb2.Code, row.grpc))} | {row.http} | `{row.type}` | `{row.code}`"
+        expected.append(f"| {name.removeprefix('ERROR_REASON_')} | {told} | {'no' if row.final else ''} |")
     assert re.findall(r"^\| [A-Z_]+ \|.*$", text_of(ROOT / "docs" / "errors.md"), re.MULTILINE) == expected
 
 
