@@ -201,18 +201,19 @@ async def test_a_page_elsewhere_may_not_send_what_needs_no_preflight(http, gatew
     assert gateway.script.begun.empty()
 
 
-@pytest.mark.parametrize("site", ["cross-site", "same-site", "same-origin", "none", ""])
-async def test_what_is_sent_as_json_or_not_by_a_page_elsewhere_is_answered(http, site):
-    by = {"sec-fetch-site": site} if site else {}
-    for content_type in (
-        "application/json",
-        "Application/JSON; charset=utf-8",
-        *([] if "-site" in site else ["text/plain"]),
-    ):
-        reply = await http.post(
-            "/v1/chat/completions", content='{"model": "any"}', headers={"content-type": content_type, **by}
-        )
-        assert reply.status_code == 200, content_type
+@pytest.mark.parametrize(
+    ("site", "content_type"),
+    [
+        ("cross-site", "application/json"),
+        ("same-site", "Application/JSON; charset=utf-8"),
+        ("same-origin", "text/plain"),
+        ("none", "text/plain"),
+    ],
+)
+async def test_a_page_that_may_be_let_in_is(http, site, content_type):
+    headers = {"sec-fetch-site": site, "content-type": content_type}
+    reply = await http.post("/v1/chat/completions", content='{"model": "any"}', headers=headers)
+    assert reply.status_code == 200
 
 
 async def test_the_access_log_tells_paths_without_secrets(envoy, http):
