@@ -45,24 +45,30 @@ def cancel(client: openai.OpenAI, model: str) -> None:
     print("cancelled")
 
 
+def explain(error: openai.APIStatusError) -> str:
+    """Why a call failed, for a program to act on: status, code, and when to come back."""
+    after = error.response.headers.get("retry-after")
+    return f"{error.status_code} {error.code}" + (f", retry after {after} s" if after else "")
+
+
 def failures(client: openai.OpenAI, model: str) -> None:
-    hello = [{"role": "user", "content": "Hello"}]
-    try:
-        client.chat.completions.create(model="no-such-model", messages=hello)
-    except openai.NotFoundError as error:
-        print("failure:", error.status_code, error.code)
-    try:
-        # A field of the echo worker's own, which makes it fail. The SDK would try again twice, as late as it is told.
-        busy = {"echo": {"fail": "ACCOUNTING_UNAVAILABLE", "retry_after_ms": 1500}}
-        once = client.with_options(max_retries=0)
-        once.chat.completions.create(model=model, messages=hello, extra_body=busy)
-    except openai.APIStatusError as error:
-        print("failure:", error.status_code, error.code, "retry after", error.response.headers["retry-after"], "s")
+    # A field that an echo worker alone takes: it fails. The SDK would try again twice, as late as it is told.
+    busy = {"echo": {"fail": "ACCOUNTING_UNAVAILABLE", "retry_after_ms": 1500}}
+    once = client.with_options(max_retries=0)
+    for name, more in (("no-such-model", {}), (model, busy)):
+        try:
+            messages = [{"role": "user", "content": "Hello"}]
+            once.chat.completions.create(model=name, messages=messages, extra_body=more)
+        except openai.APIStatusError as error:
+            print("failure:", explain(error))
 
 
 def vectors(client: openai.OpenAI, model: str) -> None:
-    answer = client.embeddings.create(model=model, input=["one", "two"])
-    print("vectors:", len(answer.data), "of", len(answer.data[0].embedding))
+    try:
+        answer = client.embeddings.create(model=model, input=["one", "two"])
+        print("vectors:", len(answer.data), "of", len(answer.data[0].embedding))
+    except openai.APIStatusError as error:
+        print("failure:", explain(error))
 
 
 def main(base_url: str = "http://127.0.0.1:8080/v1", model: str = "echo") -> None:

@@ -33,6 +33,9 @@ for protocol in grpc grpcweb; do
   echo "# $protocol: a deadline"
   call Generate "$(spec "$model" "$count")" --timeout 1s 2>&1 || echo "buf ends with $?"
 
+  echo "# $protocol: a stream that is left after its first lines; that ends the work behind the mesh, too"
+  { call StreamGenerate "$(spec "$model" "$count")" || true; } | head -n 20
+
   echo "# $protocol: failures"
   call Generate "$(spec no-such-model Hello)" 2>&1 || echo "buf ends with $?"
   call Generate "$(spec "$model" Hello "$busy")" 2>&1 || echo "buf ends with $?"

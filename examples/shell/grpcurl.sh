@@ -37,8 +37,8 @@ call $service/StreamGenerate "$(spec "$model" 'red orange yellow green blue')"
 echo '# a deadline'
 call $service/Generate "$(spec "$model" "$count")" -max-time 0.3 2>&1 || echo "grpcurl ends with $?"
 
-echo '# a stream that is left; that ends the work behind the mesh, too'
-timeout --signal INT 1 grpcurl -plaintext -d "$(spec "$model" "$count")" "$address" $service/StreamGenerate | grep -c '"text"' || true
+echo '# a stream that is left after its first lines; that ends the work behind the mesh, too'
+{ call $service/StreamGenerate "$(spec "$model" "$count")" || true; } | head -n 20
 
 echo '# failures: a model that is not there, and (an echo worker told so) one that passes'
 call $service/Generate "$(spec no-such-model Hello)" 2>&1 || echo "grpcurl ends with $?"

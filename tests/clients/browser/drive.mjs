@@ -1,6 +1,6 @@
 // Drives the pages in a real Chromium and prints what a reader would see, as JSON.
 //
-// node drive.js PAGES FOREIGN MESH: where the pages are, once of an origin that the mesh knows, once of one it does not
+// node drive.mjs PAGES FOREIGN MESH: where the pages are, once of an origin that the mesh knows, once of one it does not
 
 import chromium from "@sparticuz/chromium";
 import { chromium as playwright } from "playwright-core";
@@ -48,6 +48,20 @@ async function stop(page) {
   await page.click("#stop");
 }
 
+// What a foreign page gets for what it sends without asking first, and for JSON.
+async function sentAnyway() {
+  const page = await browser.newPage();
+  await page.goto(foreign);
+  const got = await page.evaluate(async (url) => {
+    const body = JSON.stringify({ model: "echo", user: "foreign", messages: [{ role: "user", content: "Hello" }] });
+    const ways = [{ mode: "no-cors" }, { headers: { "content-type": "text/plain" } }, { headers: { "content-type": "application/json" } }];
+    const sent = ways.map((way) => fetch(url, { method: "POST", body, ...way }));
+    return (await Promise.allSettled(sent)).map((one) => one.value?.type ?? one.reason.name);
+  }, `${mesh}/v1/chat/completions`);
+  await page.close();
+  return got;
+}
+
 const words = "red orange yellow green blue indigo violet";
 const busy = JSON.stringify({ echo: { fail: "ACCOUNTING_UNAVAILABLE", retry_after_ms: 1500 } });
 const seen = {
@@ -58,6 +72,7 @@ const seen = {
   stopped: await ask(await opened(pages), LONG, { meanwhile: stop }),
   foreign: await ask(await opened(foreign), "a question from elsewhere"),
 };
+seen.sent = await sentAnyway();
 const page = await browser.newPage();
 await page.goto(`${pages}/openai.html?${new URLSearchParams({ mesh })}`);
 seen.openai = await page.evaluate(() => globalThis.seen);

@@ -4,6 +4,7 @@ import dataclasses
 import datetime
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import time
@@ -26,6 +27,11 @@ class Said:
     def lines(self, name: str) -> list[str]:
         """What follows `name: ` on the lines that begin so."""
         return [line.removeprefix(f"{name}: ") for line in self.text.splitlines() if line.startswith(f"{name}: ")]
+
+    def sections(self) -> dict[str, str]:
+        """What follows each line that begins with `# `."""
+        parts = re.split(r"^# (.+)\n", self.text, flags=re.MULTILINE)[1:]
+        return {heading: text.strip() for heading, text in zip(parts[::2], parts[1::2], strict=True)}
 
     def pieces(self, first: str, last: str) -> int:
         """How often something new was there, from `first` to the end of `last`."""
@@ -67,7 +73,7 @@ def run() -> Run:
         try:
             while piece := os.read(process.stdout.fileno(), 1 << 16):
                 said += piece
-                lengths.append(len(said))
+                lengths.append(len(said.decode(errors="ignore")))
                 assert time.monotonic() - begun < seconds, said.decode()
             code = process.wait(seconds)
         finally:
@@ -75,7 +81,6 @@ def run() -> Run:
             process.wait()
             process.stdout.close()
         assert code == 0, said.decode()
-        assert said.isascii()  # lengths are those of the text
         return Said(said.decode(), lengths)
 
     return run
