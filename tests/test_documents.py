@@ -33,6 +33,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 DOCUMENTS = [
     *(ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")),
     *sorted((ROOT / "docs").rglob("*.md")),
+    ROOT / "examples" / "README.md",
 ]
 DECISIONS = sorted((ROOT / "docs" / "decisions").glob("*.md"))
 EACH = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
@@ -40,7 +41,7 @@ EACH = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 # What a path in the repository begins with.
-TOP = r"(?:\.ci|benchmarks|bin|docs|gen|infrastructure|protos|requirements|services|tests)"
+TOP = r"(?:\.ci|benchmarks|bin|docs|examples|gen|infrastructure|protos|requirements|services|tests)"
 METRIC_KINDS = {
     "Counter": "_total",
     "CounterMetricFamily": "_total",

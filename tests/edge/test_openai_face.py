@@ -188,6 +188,33 @@ async def test_a_browser_elsewhere_may_not(http, gateway):
     assert gateway.script.begun.empty()
 
 
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/api/v1/generate"])
+@pytest.mark.parametrize(
+    "content_type", ["text/plain", "application/x-www-form-urlencoded", "TEXT/plain;application/json", ""]
+)
+async def test_a_page_elsewhere_may_not_send_what_needs_no_preflight(http, gateway, path, content_type):
+    headers = {"origin": "https://evil.example", "sec-fetch-site": "cross-site", "content-type": content_type}
+    reply = await http.post(path, content='{"model": "any"}', headers={k: v for k, v in headers.items() if v})
+    assert (reply.status_code, reply.json()["error"]["type"]) == (415, "invalid_request_error")
+    assert "application/json" in reply.json()["error"]["message"]
+    assert gateway.script.begun.empty()
+
+
+@pytest.mark.parametrize(
+    ("site", "content_type"),
+    [
+        ("cross-site", "application/json"),
+        ("same-site", "Application/JSON; charset=utf-8"),
+        ("same-origin", "text/plain"),
+        ("none", "text/plain"),
+    ],
+)
+async def test_a_page_that_may_be_let_in_is(http, site, content_type):
+    headers = {"sec-fetch-site": site, "content-type": content_type}
+    reply = await http.post("/v1/chat/completions", content='{"model": "any"}', headers=headers)
+    assert reply.status_code == 200
+
+
 async def test_the_access_log_tells_paths_without_secrets(envoy, http):
     await http.get("/v1/models?key=sk-secret", headers={"authorization": "Bearer sk-secret", "x-request-id": "find-me"})
     log = await envoy.logged("find-me")
