@@ -43,7 +43,8 @@ def test_everything_is_below_the_home_and_relative_to_it(home):
     assert str(home) not in text
     assert "$" not in text.split("static_resources:")[1]
     (descriptors,) = (home / "run/envoy").glob("mesh-*.pb")
-    for name in ("run/envoy/edge.lua", f"run/envoy/{descriptors.name}"):
+    (lua,) = (home / "run/envoy").glob("edge-*.lua")
+    for name in (f"run/envoy/{lua.name}", f"run/envoy/{descriptors.name}"):
         assert name in text
         assert (home / name).exists()
     assert (home / "logs").is_dir()
@@ -127,7 +128,8 @@ def test_rendering_twice_changes_nothing(home):
 def test_the_lua_filter_has_the_registers_words_for_what_bears_no_reason(home):
     row = re.compile(r'\["(\d+)"\] = \{ (\d+), "(\w+)", "(\w+)"(, true)? \}')
     edge.render(config(), home=home)
-    lua = (home / "run/envoy/edge.lua").read_text()
+    (file,) = (home / "run/envoy").glob("edge-*.lua")
+    lua = file.read_text()
     found = {
         int(code): register.Row(int(code), int(http), kind, word, bool(final))
         for code, http, kind, word, final in row.findall(lua)

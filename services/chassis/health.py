@@ -1,0 +1,50 @@
+"""The health service, which knows who asks and who has heard that this process takes no more work."""
+
+import asyncio
+import collections
+import time
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health_pb2
+from grpc_health.v1._async import HealthServicer
+
+# Longer than any checker's interval and patience: who has asked since then is going to ask again.
+_RECENT_SECONDS = 5.0
+# A checker believes a second answer of that kind (Envoy's `unhealthy_threshold`, see infrastructure/envoy).
+_TELLINGS = 2
+
+
+class Health(HealthServicer):
+    """`grpc.health.v1` with a memory of those who asked by `Check`. Watchers are told at once, and not waited for."""
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._clock = clock
+        self._asked: dict[str, float] = {}
+        self._told: collections.Counter[str] = collections.Counter()
+        self._news = asyncio.Event()
+
+    async def Check(
+        self, request: health_pb2.HealthCheckRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> health_pb2.HealthCheckResponse:
+        """As the standard says."""
+        answer: health_pb2.HealthCheckResponse = await super().Check(request, context)
+        now = self._clock()
+        self._asked = {peer: at for peer, at in self._asked.items() if at > now - _RECENT_SECONDS}
+        self._asked[context.peer()] = now
+        if answer.status == health_pb2.HealthCheckResponse.NOT_SERVING:
+            self._told[context.peer()] += 1
+            self._news.set()
+        return answer
+
+    async def retire(self) -> None:
+        """Say NOT_SERVING for good, and return once everybody who has lately asked has heard it often enough."""
+        await self.enter_graceful_shutdown()
+        self._told.clear()
+        since = self._clock() - _RECENT_SECONDS
+        waiting = {peer for peer, at in self._asked.items() if at > since}
+        while any(self._told[peer] < _TELLINGS for peer in waiting):
+            self._news.clear()
+            await self._news.wait()
