@@ -1,7 +1,6 @@
 """The health service, which knows who asks and who has heard that this process takes no more work."""
 
 import asyncio
-import collections
 import time
 from collections.abc import Callable
 from typing import Any
@@ -23,28 +22,27 @@ class Health(HealthServicer):
         super().__init__()
         self._clock = clock
         self._asked: dict[str, float] = {}
-        self._told: collections.Counter[str] = collections.Counter()
-        self._news = asyncio.Event()
+        self._waiting: dict[str, int] = {}  # tellings that are left, of those who are waited for
+        self._heard = asyncio.Event()
 
     async def Check(
         self, request: health_pb2.HealthCheckRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> health_pb2.HealthCheckResponse:
         """As the standard says."""
         answer: health_pb2.HealthCheckResponse = await super().Check(request, context)
-        now = self._clock()
-        self._asked = {peer: at for peer, at in self._asked.items() if at > now - _RECENT_SECONDS}
-        self._asked[context.peer()] = now
-        if answer.status == health_pb2.HealthCheckResponse.NOT_SERVING:
-            self._told[context.peer()] += 1
-            self._news.set()
+        now, peer = self._clock(), context.peer()
+        self._asked = {each: at for each, at in self._asked.items() if at > now - _RECENT_SECONDS}
+        self._asked[peer] = now
+        if self._waiting.get(peer):
+            self._waiting[peer] -= 1
+            if not any(self._waiting.values()):
+                self._heard.set()
         return answer
 
     async def retire(self) -> None:
         """Say NOT_SERVING for good, and return once everybody who has lately asked has heard it often enough."""
         await self.enter_graceful_shutdown()
-        self._told.clear()
         since = self._clock() - _RECENT_SECONDS
-        waiting = {peer for peer, at in self._asked.items() if at > since}
-        while any(self._told[peer] < _TELLINGS for peer in waiting):
-            self._news.clear()
-            await self._news.wait()
+        self._waiting = {peer: _TELLINGS for peer, at in self._asked.items() if at > since}
+        if self._waiting:
+            await self._heard.wait()

@@ -92,6 +92,15 @@ def render(
     return path
 
 
+def addresses(path: pathlib.Path) -> tuple[str, int, tuple[str, ...]]:
+    """Host and port where the edge of a complete configuration listens, and its gateways' addresses."""
+    resources = yaml.safe_load(path.read_text(encoding="utf-8"))["static_resources"]
+    where = resources["listeners"][0]["address"]["socket_address"]
+    endpoints = resources["clusters"][0]["load_assignment"]["endpoints"][0]["lb_endpoints"]
+    gateways = tuple(_listen(each["endpoint"]["address"]) for each in endpoints)
+    return where["address"], where["port_value"], gateways
+
+
 def parts(path: pathlib.Path) -> edge_files.Parts:
     """The parts of a complete configuration that `render` has written."""
     return edge_files.split(yaml.safe_load(path.read_text(encoding="utf-8")))
@@ -243,6 +252,14 @@ def _address(listen: str) -> tuple[str, dict[str, Any]]:
     # What listens everywhere is reached on this machine.
     loopback = "127.0.0.1" if address.version == 4 else "::1"
     return "STATIC", _socket(loopback if address.is_unspecified else host, int(port))
+
+
+def _listen(address: dict[str, Any]) -> str:
+    """Where one listens who has that address of Envoy's."""
+    if "pipe" in address:
+        return f"unix:{address['pipe']['path']}"
+    host, port = address["socket_address"]["address"], address["socket_address"]["port_value"]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _seconds(config: MeshConfig) -> int:

@@ -60,10 +60,14 @@ def apply(config: MeshConfig, home: pathlib.Path) -> bool:
         ConfigError: Envoy refuses it, or does not say; it goes on with what it had.
     """
     directory = home / "run" / "envoy"
-    current = yaml.safe_load((directory / "edge.yaml").read_text(encoding="utf-8"))
-    where = current["static_resources"]["listeners"][0]["address"]["socket_address"]
-    moved = config.edge.model_copy(update={"host": where["address"], "port": where["port_value"]})
-    draft = edge.render(config.model_copy(update={"edge": moved}), home=home, name="draft.yaml")
+    host, port, gateways = edge.addresses(directory / "edge.yaml")
+    here = config.model_copy(
+        update={
+            "edge": config.edge.model_copy(update={"host": host, "port": port}),
+            "gateway": config.gateway.model_copy(update={"listen": gateways}),
+        }
+    )
+    draft = edge.render(here, home=home, name="draft.yaml")
     edge.validate(draft)
     parts = edge.parts(draft)
     content = edge_files.encoded(parts.listeners)

@@ -38,8 +38,9 @@ def restart(home: Home, name: str, seconds: float) -> None:
 
 async def _restart(home: Home, mesh: MeshState, process: ProcessState, until: float) -> None:
     socket = home.path / admin.SOCKET
-    among = sum(_is_gateway(each) for each in mesh.processes) if _is_gateway(process) else 1
-    if among > 1 and await _healthy(socket) < 2:
+    one_of_several = _is_gateway(process) and sum(_is_gateway(each) for each in mesh.processes) > 1
+    called = await _healthy(socket) if one_of_several else 0
+    if one_of_several and called < 2:
         raise Problem(f"{process.name} is the only gateway that can be called now; `hybrid status` says why")
     assert process.pid is not None
     # Unlike its number, a descriptor never comes to mean another process.
@@ -52,7 +53,7 @@ async def _restart(home: Home, mesh: MeshState, process: ProcessState, until: fl
             await drain.drain_edge(socket, until - time.monotonic())
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(descriptor, signal.SIGTERM)
-        while not await _serves(home, process, among):
+        while not await _serves(home, process, called):
             if time.monotonic() > until:
                 raise Problem(f"{process.name} does not serve again yet; see {home.log(process.name)}")
             await asyncio.sleep(_PAUSE_SECONDS)
@@ -60,12 +61,12 @@ async def _restart(home: Home, mesh: MeshState, process: ProcessState, until: fl
         os.close(descriptor)
 
 
-async def _serves(home: Home, before: ProcessState, gateways: int) -> bool:
-    """Whether a successor is ready, and the edge calls it where it is one of several gateways."""
+async def _serves(home: Home, before: ProcessState, called: int) -> bool:
+    """Whether a successor is ready, and the edge calls as many gateways as before."""
     now = _named(required(home), before.name)
     if now.state != "ready" or now.pid == before.pid:
         return False
-    return gateways == 1 or await _healthy(home.path / admin.SOCKET) >= gateways
+    return not called or await _healthy(home.path / admin.SOCKET) >= called
 
 
 async def _healthy(socket: pathlib.Path) -> int:

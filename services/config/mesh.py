@@ -37,7 +37,7 @@ class Limits(Section):
     connections: int = pydantic.Field(default=10_000, ge=1, description="Connections at once.")
     streams_per_connection: int = pydantic.Field(default=256, ge=1, le=2**31 - 1, description="On HTTP/2.")
     header_seconds: float = pydantic.Field(default=10.0, ge=0.1, description="Until all headers are there.")
-    request_seconds: float = pydantic.Field(default=120.0, ge=0.1, description="Until the whole request is there.")
+    request_seconds: float = pydantic.Field(default=300.0, ge=0.1, description="Until the whole request is there.")
     idle_seconds: float = pydantic.Field(default=300.0, ge=0.1, description="Of a connection without requests.")
 
 

@@ -90,6 +90,12 @@ def test_the_gateways_address(home, listen, kind, address):
     assert cluster(home, listen) == (kind, address)
 
 
+def test_the_addresses_of_a_rendered_configuration_can_be_read_back(home):
+    listen = ("unix:run/g.sock", "10.0.0.7:50051", "[::1]:50052")
+    path = edge.render(config(edge={"port": 8123}, gateway={"listen": listen}), home=home)
+    assert edge.addresses(path) == ("127.0.0.1", 8123, listen)
+
+
 def test_the_gateway_refuses_before_the_edge_does(home):
     (only,) = rendered(home, gateway={"max_running": 7})["static_resources"]["clusters"]
     assert only["circuit_breakers"]["thresholds"][0]["max_requests"] > 7

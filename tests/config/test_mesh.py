@@ -1,8 +1,10 @@
 """The configuration of a mesh."""
 
 import pathlib
+import re
 
 import pytest
+import yaml
 
 from services.chassis.config import ConfigError
 from services.config import mesh
@@ -214,3 +216,12 @@ def test_what_no_browser_sends_is_refused(tmp_path: pathlib.Path, origin: str) -
 @pytest.mark.parametrize("limit", ["request_bytes: 70000000", "headers_kib: 61", "header_seconds: 0", "connections: 0"])
 def test_the_edges_limits_stay_below_the_gateways_and_above_nothing(tmp_path: pathlib.Path, limit: str) -> None:
     assert f"edge.limits.{limit.partition(':')[0]}" in problem(f"{_BASE}edge: {{limits: {{{limit}}}}}\n", tmp_path)
+
+
+def test_the_edges_document_shows_every_setting_with_its_default(tmp_path: pathlib.Path) -> None:
+    document = (pathlib.Path(__file__).parents[2] / "docs" / "edge.md").read_text(encoding="utf-8")
+    shown, secured = re.findall(r"^```yaml\n(.*?)^```$", document, re.MULTILINE | re.DOTALL)
+    assert yaml.safe_load(shown)["edge"] == mesh.Edge().model_dump(mode="json")
+    tls = read(f"{_BASE}{secured}", tmp_path).edge.tls
+    assert tls is not None
+    assert all(value is not None for _, value in tls), "every setting is shown"

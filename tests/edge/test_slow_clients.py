@@ -126,8 +126,8 @@ async def test_a_connection_without_requests_is_closed(envoy):
         assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")
         begun = time.monotonic()
         _, seconds = await ended(reader, begun)
-    # Envoy's own five seconds of saying so, which HTTP/1 has no words for, and one until it closes come on top.
-    assert LIMITS["idle_seconds"] * 0.9 <= seconds < 15
+    # One second of telling so, for which HTTP/1 has no words, and one until the connection is closed come on top.
+    assert LIMITS["idle_seconds"] * 0.9 <= seconds < 10
 
 
 async def test_more_connections_than_allowed_are_closed_at_once_and_room_is_given_back(envoy):

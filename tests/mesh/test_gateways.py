@@ -196,6 +196,12 @@ async def test_restarting_one_gateway_after_the_other_loses_no_call(two: Mesh, l
         return wanted - {""} <= found
 
     await until(lambda: asyncio.to_thread(recorded), seconds=15)
+    # The gateways have shared a key all the time, and it is nobody else's business.
+    key = two.home / "tenant.key"
+    assert key.stat().st_mode & 0o777 == 0o600
+    for log in (two.home / "logs").iterdir():
+        assert key.read_bytes() not in log.read_bytes(), log.name
+        assert key.read_bytes().hex() not in log.read_text(errors="replace"), log.name
 
 
 async def test_a_reload_gives_the_edge_its_new_limits_and_names_what_waits_for_a_restart(two: Mesh, load: Load) -> None:
