@@ -113,7 +113,8 @@ def _gateway(config: MeshConfig, place: GatewayPlace, sources: Sources, environm
         tier=_GATEWAY,
         after=("router", migrations.NAME),
         ready=functools.partial(readiness.grpc_serving, place.address),
-        stop_seconds=config.gateway.drain_seconds + _MARGIN_SECONDS,
+        # It may be on its way out already, and telling the edge so.
+        stop_seconds=config.gateway.drain_seconds + 2 * _MARGIN_SECONDS,
         # The edge has gone before it: nobody has to notice that it takes no more work.
         stop_signal=signal.SIGINT,
     )
