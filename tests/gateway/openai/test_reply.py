@@ -151,6 +151,16 @@ async def test_a_failure_while_a_comment_is_being_written_is_an_event_after_it(w
     assert (comment, event[:15]) == (COMMENT, b'data: {"error":')
 
 
+async def test_a_reply_does_not_end_while_a_comment_is_being_written(wire: Wire) -> None:
+    wire.open.clear()
+    async with replying(wire):
+        await eventually(lambda: wire.writing == 1, seconds=5)
+        asyncio.get_running_loop().call_later(3 * SILENCE, wire.open.set)
+    assert (wire.writing, wire.written) == (0, [COMMENT])
+    await asyncio.sleep(3 * SILENCE)
+    assert wire.written == [COMMENT]
+
+
 async def test_a_failure_before_any_byte_is_a_status(wire: Wire) -> None:
     async with replying(wire):
         raise LOST
