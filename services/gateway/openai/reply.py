@@ -57,7 +57,6 @@ class Reply:
         self._now = self._loop.time
         self._arrived_at = self._now()
         self._begun = False
-        self._over = False
         self._running: Running | None = None
         self._error_event: Callable[[Failure], bytes] = errors.event
         # Of comments: at most one timer, and a task only while one is written. A token costs a glance at the clock.
@@ -103,11 +102,11 @@ class Reply:
             except Exception as error:
                 LOG.error("openai.crashed", error=type(error).__name__, exc_info=error)
                 await self._fail(Failure(reasons.ERROR_REASON_INTERNAL, "The mesh failed to handle this request."))
-            self._no_more_comments()
             if self._comment is not None:  # gRPC does not end a call while it writes
                 await self._comment
         finally:
-            self._no_more_comments()
+            if self._timer is not None:
+                self._timer.cancel()
             if self._comment is not None:
                 self._comment.cancel()
                 await asyncio.wait((self._comment,))
@@ -161,10 +160,4 @@ class Reply:
                     await self._begin(COMMENT, EVENTS)
         finally:
             self._comment = None
-        if not self._over:
-            self._perhaps_comment()
-
-    def _no_more_comments(self) -> None:
-        self._over = True
-        if self._timer is not None:
-            self._timer.cancel()
+        self._perhaps_comment()
