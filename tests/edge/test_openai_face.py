@@ -8,6 +8,7 @@ import pytest
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
 
 from services.chassis import register
+from services.gateway.openai.reply import COMMENT
 from tests.edge.stub import failure_of
 
 pytestmark = [pytest.mark.edge, pytest.mark.asyncio(loop_scope="module")]
@@ -48,6 +49,17 @@ async def test_each_piece_of_a_stream_arrives_before_the_next_is_made(sdk, gatew
         assert (await anext(chunks)).choices[0].finish_reason == "stop"
         with pytest.raises(StopAsyncIteration):
             await anext(chunks)
+
+
+async def test_comments_pass_at_once_and_the_sdk_skips_them(sdk, http, gateway):
+    allowed, comment = gateway.script.allowed, COMMENT.decode()
+    allowed.put_nowait(comment)
+    async with asyncio.timeout(5), http.stream("POST", "/v1/chat/completions", json={"model": "stream"}) as reply:
+        assert await anext(reply.aiter_bytes()) == COMMENT  # a buffer on the way would wait for ever
+    for text in (comment, "Pa", comment, comment, "ris", comment, ""):
+        allowed.put_nowait(text)
+    stream = await sdk.chat.completions.create(model="stream", messages=ASK, stream=True)
+    assert [chunk.choices[0].delta.content async for chunk in stream] == ["Pa", "ris", None]
 
 
 async def test_a_stream_is_events_and_ends_with_done(http, gateway):
