@@ -5,9 +5,12 @@ import asyncio
 import grpc
 import openai
 import pytest
+from hybridinference.gateway.v1 import inference_service_pb2 as inference
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
 
 from services.chassis import register
+from services.gateway.arrival import TIMEOUT
+from services.gateway.openai import dropped, headers
 from services.gateway.openai.reply import COMMENT
 from tests.edge.stub import failure_of
 
@@ -191,6 +194,18 @@ async def test_a_browser_on_this_machine_may_ask(http):
     for path in ("/v1/chat/completions", "/api/v1/generate", "/hybridinference.gateway.v1.InferenceService/Generate"):
         reply = await http.options(path, headers=preflight)
         assert (reply.status_code, reply.headers["access-control-allow-origin"]) == (200, "http://localhost:3000")
+
+
+async def test_a_browser_may_read_every_header_of_an_answer_and_set_a_deadline(http):
+    origin = {"origin": "http://localhost:3000"}
+    route = inference.Route(provider="p", attempts=1, worker="w")
+    told = (*headers.of_call(traceparent="t", seconds=0), *headers.of_route(route, "m"))
+    names = {name for name, _ in told} | {dropped.HEADER, "retry-after", "x-should-retry", "x-request-id"}
+    reply = await http.get("/v1/models", headers=origin)
+    assert names <= set(reply.headers["access-control-expose-headers"].split(","))
+    asked = origin | {"access-control-request-method": "POST", "access-control-request-headers": TIMEOUT}
+    reply = await http.options("/v1/chat/completions", headers=asked)
+    assert TIMEOUT in reply.headers["access-control-allow-headers"].split(",")
 
 
 async def test_a_browser_elsewhere_may_not(http, gateway):
