@@ -3,7 +3,7 @@
 import array
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tests.vendors.mind import Answer, Mind, Wish, vector
@@ -41,6 +41,7 @@ class OpenAIModel:
 
     def __init__(self) -> None:
         self._mind = Mind()
+        self._prompts: set[str] = set()
 
     def answer(self, asked: Asked) -> Script:
         if asked.path == "/v1/embeddings":
@@ -66,8 +67,20 @@ class OpenAIModel:
             said += _pieces(index, answer, alternatives=body.get("top_logprobs") if body.get("logprobs") else None)
             thought += len(answer.thought)
             spent += len(answer.tokens) + len(answer.thought) + 5 * len(answer.calls)
-        counted = usage(sum(len(str(message)) for message in body["messages"]) // 4, spent, reasoning=thought)
+        prompt, cached = self._prompt(body["messages"])
+        counted = usage(prompt, spent, cached=cached, reasoning=thought)
         return [*said, *([counted] if body.get("stream_options", {}).get("include_usage") else [])]
+
+
+    def _prompt(self, messages: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
+        """Tokens of a prompt, and how many of them are at the beginning of one that was here before."""
+        tokens = cached = 0
+        for number, message in enumerate(messages, start=1):
+            tokens += len(str(message)) // 4
+            begun = json.dumps(messages[:number])
+            cached = tokens if begun in self._prompts else cached
+            self._prompts.add(begun)
+        return tokens, cached
 
 
 def _pieces(index: int, answer: Answer, *, alternatives: int | None) -> list[dict[str, Any]]:
@@ -109,19 +122,25 @@ def _wish(body: Mapping[str, Any]) -> Wish:
         system=" ".join(_text(message) for message in messages if message["role"] in ("system", "developer")),
         history=" ".join(map(_text, messages[:asked])),
         results=[_text(message) for message in messages[asked:] if message["role"] == "tool"],
-        tools=[tool["function"]["name"] for tool in body.get("tools", [])],
+        tools=_tools(body),
         choice=choice if isinstance(choice, str) else choice["function"]["name"],
         parallel=body.get("parallel_tool_calls", True),
         form={"json_object": "object", "json_schema": "schema"}.get(form["type"], "text"),
         schema=form.get("json_schema", {}).get("schema", {}),
         pictures=[_data(part["image_url"]["url"]) for part in parts if part["type"] == "image_url"],
         files=[_data(part["file"]["file_data"]) for part in parts if part["type"] == "file"],
+        sounds=[base64.b64decode(part["input_audio"]["data"]) for part in parts if part["type"] == "input_audio"],
         temperature=body.get("temperature"),
         seed=body.get("seed"),
         stop=[stop] if isinstance(stop, str) else stop,
         most=body.get("max_completion_tokens", body.get("max_tokens")),
         effort=body.get("reasoning_effort", ""),
     )
+
+
+def _tools(body: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    functions = [tool["function"] for tool in body.get("tools", [])]
+    return {one["name"]: one.get("parameters", {"type": "object"}) for one in functions}
 
 
 def _parts(message: Mapping[str, Any]) -> list[dict[str, Any]]:
