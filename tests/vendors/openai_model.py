@@ -71,7 +71,6 @@ class OpenAIModel:
         counted = usage(prompt, spent, cached=cached, reasoning=thought)
         return [*said, *([counted] if body.get("stream_options", {}).get("include_usage") else [])]
 
-
     def _prompt(self, messages: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
         """Tokens of a prompt, and how many of them are at the beginning of one that was here before."""
         tokens = cached = 0
