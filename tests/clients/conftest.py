@@ -15,6 +15,7 @@ from tests.vendors.openai_server import openai_server
 HERE = pathlib.Path(__file__).parent
 CONFIG = """
 gateway: {{drain_seconds: 2}}
+router: {{breaker: {{consecutive_failures: 1000}}}}
 providers:
   vendor:
     kind: openai
@@ -23,6 +24,7 @@ providers:
     models: [big, {{name: small-vectors, capabilities: [embeddings, dimensions, token_inputs]}}]
     drain_seconds: 2
   echo: {{kind: echo, drain_seconds: 2}}
+  limited: {{kind: echo, drain_seconds: 2}}
 models:
   - name: chat
     routes: [{{provider: vendor, model: big}}]
@@ -32,6 +34,8 @@ models:
     routes: [{{provider: vendor, model: small-vectors}}]
   - name: echo
     routes: [{{provider: echo}}]
+  - name: limited
+    routes: [{{provider: limited}}]
 """
 
 
@@ -59,20 +63,27 @@ def clients_mesh() -> Iterator[Mesh]:
 
 @pytest.fixture(scope="session")
 def node(clients_mesh: Mesh) -> Node:
-    """Runs a program of this folder on Node, which finds the mesh at $BASE_URL, and returns what it printed."""
+    """Runs a program of this folder on Node, which finds the mesh at $BASE_URL and its processes' metrics in $METRICS,
+    and returns what it printed."""
     assert (HERE / "node_modules").is_dir(), "not installed: run `make test-clients`, or `npm ci` in tests/clients"
 
-    def run(*arguments: str, seconds: float = 60.0) -> str:
+    surroundings = {
+        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        "BASE_URL": f"http://127.0.0.1:{clients_mesh.port}",
+        "METRICS": f"{clients_mesh.home}/run",
+    }
+
+    def run(*arguments: str, seconds: float = 60.0, check: bool = True) -> str:
         done = subprocess.run(
             ["node", *arguments],
             cwd=HERE,
-            env={"PATH": "/usr/local/bin:/usr/bin:/bin", "BASE_URL": f"http://127.0.0.1:{clients_mesh.port}"},
+            env=surroundings,
             capture_output=True,
             text=True,
             timeout=seconds,
             check=False,
         )
-        assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+        assert not check or done.returncode == 0, f"{done.stdout}\n{done.stderr}"
         return done.stdout
 
     return run

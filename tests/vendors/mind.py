@@ -114,7 +114,7 @@ def _wanted(wish: Wish) -> str | None:
     if wish.choice not in ("auto", "required"):
         return wish.choice
     words = set(re.findall(r"[a-z]{4,}", wish.question.lower()))
-    spoken_of = (name for name in wish.tools if words & set(re.findall(r"[a-z]{4,}", name.lower())))
+    spoken_of = (name for name in wish.tools if words & {part.lower() for part in re.findall(r"[A-Z]?[a-z]{3,}", name)})
     return next(spoken_of, next(iter(wish.tools)) if wish.choice == "required" else None)
 
 

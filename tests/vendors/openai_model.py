@@ -87,17 +87,14 @@ def _pieces(index: int, answer: Answer, *, alternatives: int | None) -> list[dic
     for token in answer.tokens:
         more = {} if alternatives is None else {"logprobs": {"content": [_logprob(token, alternatives)]}}
         said.append(chunk({"content": token}, index=index, **more))
-    for number, (name, _) in enumerate(answer.calls):
+    for number, (name, arguments) in enumerate(answer.calls):
+        # One after the other, as OpenAI does: the helpers of its SDK take the next call for the end of the last.
         first = {"index": number, "id": f"call_{number}", "type": "function"}
         said.append(chunk({"tool_calls": [{**first, "function": {"name": name, "arguments": ""}}]}, index=index))
-    written = [json.dumps(arguments) for _, arguments in answer.calls]
-    for start in range(0, max(map(len, written), default=0), 6):  # all of them at once, in turn
-        parts = [
-            {"index": number, "function": {"arguments": part}}
-            for number, whole in enumerate(written)
-            if (part := whole[start : start + 6])
-        ]
-        said.append(chunk({"tool_calls": parts}, index=index))
+        written = json.dumps(arguments)
+        for start in range(0, len(written), 6):
+            part = {"index": number, "function": {"arguments": written[start : start + 6]}}
+            said.append(chunk({"tool_calls": [part]}, index=index))
     return [*said, chunk(index=index, finish=answer.finish)]
 
 
