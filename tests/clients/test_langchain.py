@@ -127,6 +127,17 @@ class TestChat(ChatSuite):
     """By chat completions."""
 
 
+class TestResponses(ChatSuite):
+    """By responses."""
+
+    @property
+    def chat_model_params(self) -> dict[str, Any]:
+        return {**super().chat_model_params, "use_responses_api": True}
+
+    def test_they_are_responses(self, model: ChatOpenAI) -> None:
+        assert str(model.invoke("Hello").response_metadata["id"]).startswith("resp_")
+
+
 class EmbeddingsSuite(EmbeddingsIntegrationTests):
     connected: dict[str, Any]
 
@@ -167,7 +178,7 @@ class TestEmbeddingsOfTokens(EmbeddingsSuite):
         assert model.embed_query("foo") == made.data[0].embedding
 
 
-CHAT_SUITES = (TestChat,)
+CHAT_SUITES = (TestChat, TestResponses)
 
 
 def test_what_is_off_is_what_the_documents_list() -> None:

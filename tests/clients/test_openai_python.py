@@ -250,6 +250,44 @@ async def test_leaving_a_stream_frees_the_worker(clients_mesh: Mesh, leaving: st
     await until(lambda: running(clients_mesh) == 0, seconds=1)
 
 
+def test_a_response_is_parsed_whole_and_streamed(clients_mesh: Mesh) -> None:
+    client = clients_mesh.client
+    parsed = client.responses.parse(model="chat", input="Hello", text_format=Place)
+    assert parsed.output_parsed == Place(name="Paris", degrees=21, sky=["Paris"])
+    with client.responses.stream(model="chat", input="Hello", text_format=Place) as stream:
+        events = list(stream)
+        whole = stream.get_final_response()
+    assert whole.output_parsed == parsed.output_parsed
+    assert [event.sequence_number for event in events] == list(range(len(events)))
+    assert (events[0].type, events[-1].type) == ("response.created", "response.completed")
+    deltas = [event.delta for event in events if event.type == "response.output_text.delta"]
+    assert "".join(deltas) == whole.output_text
+
+
+async def test_a_response_calls_tools_and_goes_on_from_what_they_say(clients_mesh: Mesh) -> None:
+    tools = [openai.pydantic_function_tool(GetWeather)["function"] | {"type": "function"}]
+    conversation: list[Any] = list(WEATHER)
+    async with clients_mesh.async_client() as client:
+        first = await client.responses.create(model="chat", input=conversation, tools=tools)
+        calls = [item for item in first.output if item.type == "function_call"]
+        assert [GetWeather.model_validate_json(call.arguments).city for call in calls] == ["Paris", "Oslo"]
+        said = [
+            {"type": "function_call_output", "call_id": call.call_id, "output": '{"degrees": 17}'} for call in calls
+        ]
+        conversation += [*first.output, *said]
+        second = await client.responses.create(model="chat", input=conversation, tools=tools, store=False)
+    assert second.output_text == "It is 17 degrees."
+    assert second.usage.total_tokens == second.usage.input_tokens + second.usage.output_tokens
+
+
+def test_a_response_that_needs_what_is_stored_is_refused(clients_mesh: Mesh) -> None:
+    with pytest.raises(openai.BadRequestError) as caught:
+        clients_mesh.client.responses.create(model="chat", input="Hello", previous_response_id="resp_1")
+    assert caught.value.param == "previous_response_id"
+    with pytest.raises(openai.NotFoundError):
+        clients_mesh.client.responses.retrieve("resp_1")
+
+
 def test_models_and_embeddings(clients_mesh: Mesh) -> None:
     client = clients_mesh.client
     listed = [model.id for model in client.models.list()]
