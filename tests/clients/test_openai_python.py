@@ -125,6 +125,12 @@ def test_raw_and_streaming_responses_have_headers(clients_mesh: Mesh) -> None:
     raw = clients_mesh.client.chat.completions.with_raw_response.create(model="chat", messages=HELLO)
     assert raw.headers["content-type"] == "application/json"
     assert raw.request_id == raw.headers["x-request-id"] == raw.parse()._request_id
+    assert int(raw.headers["openai-processing-ms"]) >= 0
+    assert [raw.headers[f"x-hybrid-{name}"] for name in ("provider", "model", "attempts")] == [
+        "vendor",
+        "vendor-model-2026",
+        "1",
+    ]
     with clients_mesh.client.chat.completions.with_streaming_response.create(
         model="chat", messages=HELLO, stream=True
     ) as streaming:
@@ -132,6 +138,26 @@ def test_raw_and_streaming_responses_have_headers(clients_mesh: Mesh) -> None:
         assert streaming.request_id
         assert streaming.request_id != raw.request_id
         assert "Hello" in "".join(streaming.iter_text())
+
+
+def test_a_deadline_in_a_header_is_kept(clients_mesh: Mesh) -> None:
+    with pytest.raises(openai.InternalServerError) as caught:
+        clients_mesh.client.chat.completions.create(
+            **told(hang_after_tokens=0), extra_headers={"x-hybrid-timeout-ms": "300"}
+        )
+    assert (caught.value.status_code, caught.value.code) == (504, "timeout")
+
+
+def test_a_stream_that_is_silent_is_kept_alive_and_read_as_ever(clients_mesh: Mesh) -> None:
+    silent = told(messages=COUNT, first_token_ms=800)
+    with clients_mesh.client.chat.completions.with_streaming_response.create(stream=True, **silent) as raw:
+        assert raw.read().startswith(b":")
+    chunks = list(clients_mesh.client.chat.completions.create(stream=True, **silent))
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == COUNT[0]["content"]
+    failing = told(first_token_ms=800, fail="PROVIDER_OVERLOADED")
+    with pytest.raises(openai.APIError) as caught:
+        list(clients_mesh.client.chat.completions.create(stream=True, **failing))
+    assert caught.value.code == "server_is_overloaded"
 
 
 CLASSES = {
@@ -286,6 +312,19 @@ def test_a_response_that_needs_what_is_stored_is_refused(clients_mesh: Mesh) -> 
     assert caught.value.param == "previous_response_id"
     with pytest.raises(openai.NotFoundError):
         clients_mesh.client.responses.retrieve("resp_1")
+
+
+def test_prompts_are_completed_whole_and_streamed(clients_mesh: Mesh) -> None:
+    completions = clients_mesh.client.completions
+    whole = completions.create(model="echo", prompt=["one two three", "four"], max_tokens=2)
+    assert [(one.text, one.finish_reason) for one in whole.choices] == [("one two", "length"), ("four", "stop")]
+    assert whole.usage is not None
+    assert (whole.object, whole.usage.completion_tokens) == ("text_completion", 3)
+    asked: Any = {"model": "echo", "prompt": "one two three", "stream_options": {"include_usage": True}}
+    chunks = list(completions.create(stream=True, **asked))
+    assert "".join(choice.text for chunk in chunks for choice in chunk.choices) == "one two three"
+    assert [chunk.usage.completion_tokens for chunk in chunks if chunk.usage] == [3]
+    assert completions.create(model="echo", prompt=[1, 2, 3]).choices[0].text == "1 2 3"
 
 
 def test_models_and_embeddings(clients_mesh: Mesh) -> None:

@@ -47,6 +47,7 @@ test("a text is generated, with usage and the response's headers", async () => {
   assert.equal(usage.totalTokens, usage.inputTokens + usage.outputTokens);
   assert.equal(response.modelId, "chat");
   assert.ok(response.headers["x-request-id"]);
+  assert.equal(response.headers["x-hybrid-provider"], "vendor");
 });
 
 test("a text grows as it is streamed", async () => {

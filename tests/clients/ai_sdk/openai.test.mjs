@@ -1,4 +1,4 @@
-// @ai-sdk/openai: its default, which is the Responses API, and its chat.
+// @ai-sdk/openai: its default, which is the Responses API, its chat, and its completions.
 
 import assert from "node:assert/strict";
 import test from "node:test";
@@ -90,6 +90,18 @@ test("responses: a turn that refers to what is stored is told to bring it, and m
   assert.equal(error.statusCode, 400);
   assert.match(error.message, /nothing is stored.*`store`/);
   assert.equal((await generateText({ model: WAYS.responses, messages, providerOptions })).text, "five");
+});
+
+test("a prompt is completed, whole and growing", async () => {
+  const asked = { model: openai.completion("echo"), prompt: "one two three" };
+  const whole = await generateText(asked);
+  assert.match(whole.text, /one two three/);
+  assert.ok(whole.usage.outputTokens >= 3);
+  const result = streamText(asked);
+  const pieces = [];
+  for await (const piece of result.textStream) pieces.push(piece);
+  assert.equal(pieces.join(""), whole.text);
+  assert.ok(pieces.length >= 3);
 });
 
 test("several texts are embedded", async () => {

@@ -55,7 +55,17 @@ test("a response by itself and with its data has headers", async () => {
   const { data, response, request_id } = await client.chat.completions.create({ model: "chat", messages: HELLO }).withResponse();
   assert.equal(response.headers.get("content-type"), "application/json");
   assert.equal(response.headers.get("x-request-id"), request_id);
+  assert.equal(response.headers.get("x-hybrid-provider"), "vendor");
+  assert.match(response.headers.get("openai-processing-ms"), /^\d+$/);
   assert.ok(data.choices[0].message.content);
+});
+
+test("a stream that is silent is kept alive, and read as ever", async () => {
+  const silent = told({ first_token_ms: 800 }, { messages: COUNT, stream: true });
+  assert.match(await (await client.chat.completions.create(silent).asResponse()).text(), /^:/);
+  let said = "";
+  for await (const chunk of await client.chat.completions.create(silent)) said += chunk.choices[0].delta.content ?? "";
+  assert.equal(said, COUNT[0].content);
 });
 
 test("a stream that is aborted in the middle frees the worker", async () => {
