@@ -43,6 +43,16 @@ class OpenAIModel:
         self._mind = Mind()
         self._prompts: set[str] = set()
 
+    def _prompt(self, messages: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
+        """Tokens of a prompt, and how many of them are at the beginning of one that was here before."""
+        tokens = cached = 0
+        for number, message in enumerate(messages, start=1):
+            tokens += len(str(message)) // 4
+            begun = json.dumps(messages[:number])
+            cached = tokens if begun in self._prompts else cached
+            self._prompts.add(begun)
+        return tokens, cached
+
     def answer(self, asked: Asked) -> Script:
         if asked.path == "/v1/embeddings":
             return _embedded(asked.body)
@@ -70,16 +80,6 @@ class OpenAIModel:
         prompt, cached = self._prompt(body["messages"])
         counted = usage(prompt, spent, cached=cached, reasoning=thought)
         return [*said, *([counted] if body.get("stream_options", {}).get("include_usage") else [])]
-
-    def _prompt(self, messages: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
-        """Tokens of a prompt, and how many of them are at the beginning of one that was here before."""
-        tokens = cached = 0
-        for number, message in enumerate(messages, start=1):
-            tokens += len(str(message)) // 4
-            begun = json.dumps(messages[:number])
-            cached = tokens if begun in self._prompts else cached
-            self._prompts.add(begun)
-        return tokens, cached
 
 
 def _pieces(index: int, answer: Answer, *, alternatives: int | None) -> list[dict[str, Any]]:
