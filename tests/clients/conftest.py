@@ -21,7 +21,10 @@ providers:
     kind: openai
     base_url: {url}
     api_keys: [sk-fake]
-    models: [big, {{name: small-vectors, capabilities: [embeddings, dimensions, token_inputs]}}]
+    models:
+      - big
+      - {{name: old, capabilities: [completions, token_inputs, choices, logprobs, stop]}}
+      - {{name: small-vectors, capabilities: [embeddings, dimensions, token_inputs]}}
     drain_seconds: 2
   echo: {{kind: echo, drain_seconds: 2}}
   limited: {{kind: echo, drain_seconds: 2}}
@@ -30,6 +33,8 @@ models:
     routes: [{{provider: vendor, model: big}}]
   - name: org/other:chat
     routes: [{{provider: vendor, model: big}}]
+  - name: prompts
+    routes: [{{provider: vendor, model: old}}]
   - name: vectors
     routes: [{{provider: vendor, model: small-vectors}}]
   - name: echo

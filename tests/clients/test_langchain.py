@@ -1,8 +1,6 @@
 """LangChain's standard suites for chat models and embeddings, with langchain-openai before the mesh."""
 
-import io
 import types
-import wave
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -14,7 +12,7 @@ from langchain_openai import ChatOpenAI, OpenAIEmbeddings
 from langchain_tests.integration_tests import ChatModelIntegrationTests, EmbeddingsIntegrationTests, chat_models
 from langchain_tests.unit_tests.chat_models import ChatModelTests
 
-from services.cli.verify.media import pdf, png
+from tests.clients import samples
 from tests.clients.documents import off_by_the_documents
 from tests.mesh.driver import Mesh
 
@@ -29,19 +27,8 @@ pytestmark = [
 ]
 
 
-def _recording() -> bytes:
-    whole = io.BytesIO()
-    with wave.open(whole, "wb") as written:
-        written.setparams((1, 2, 8000, 800, "NONE", ""))
-        written.writeframes(bytes(1600))
-    return whole.getvalue()
-
-
-SAMPLES = {"png": png(220, 0, 0), "pdf": pdf("A page."), "wav": _recording()}
-
-
 def _sample(address: str, **_: Any) -> types.SimpleNamespace:
-    return types.SimpleNamespace(content=SAMPLES[address.rpartition(".")[2]])
+    return types.SimpleNamespace(content=samples.SAMPLES[address.rpartition(".")[2]])
 
 
 @pytest.fixture

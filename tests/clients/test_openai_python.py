@@ -4,6 +4,7 @@ What every answer holds is in `tests/mesh`; here is what only this client does w
 """
 
 import asyncio
+import base64
 import contextlib
 import time
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import openai
 import pydantic
 import pytest
 
+from tests.clients import samples
 from tests.mesh.driver import Mesh, until
 from tests.mesh.scrape import total
 
@@ -119,6 +121,23 @@ def test_a_loop_of_tools_ends_with_an_answer(clients_mesh: Mesh) -> None:
         messages.append({"role": "tool", "tool_call_id": call.id, "content": '{"degrees": 17}'})
     answer = client.chat.completions.create(model="chat", messages=messages, tools=tools)
     assert answer.choices[0].message.content == "It is 17 degrees."
+
+
+def test_pictures_documents_and_recordings_are_taken_in(clients_mesh: Mesh) -> None:
+    def seen(part: dict[str, Any]) -> str | None:
+        content: Any = [{"type": "text", "text": "What is it?"}, part]
+        answer = clients_mesh.client.chat.completions.create(
+            model="chat", messages=[{"role": "user", "content": content}]
+        )
+        return answer.choices[0].message.content
+
+    encoded = {kind: base64.b64encode(data).decode() for kind, data in samples.SAMPLES.items()}
+    url = f"data:image/png;base64,{encoded['png']}"
+    assert seen({"type": "image_url", "image_url": {"url": url}}) == "Red"
+    page = {"filename": "a.pdf", "file_data": f"data:application/pdf;base64,{encoded['pdf']}"}
+    assert seen({"type": "file", "file": page}) == "A page."
+    recording = {"data": encoded["wav"], "format": "wav"}
+    assert seen({"type": "input_audio", "input_audio": recording}) == "A recording of 0.1 seconds."
 
 
 def test_raw_and_streaming_responses_have_headers(clients_mesh: Mesh) -> None:

@@ -93,15 +93,15 @@ test("responses: a turn that refers to what is stored is told to bring it, and m
 });
 
 test("a prompt is completed, whole and growing", async () => {
-  const asked = { model: openai.completion("echo"), prompt: "one two three" };
+  const asked = { model: openai.completion("prompts"), prompt: COUNT };
   const whole = await generateText(asked);
-  assert.match(whole.text, /one two three/);
-  assert.ok(whole.usage.outputTokens >= 3);
+  assert.equal(whole.text, "one two three four five");
+  assert.equal(whole.usage.outputTokens, 5);
   const result = streamText(asked);
   const pieces = [];
   for await (const piece of result.textStream) pieces.push(piece);
   assert.equal(pieces.join(""), whole.text);
-  assert.ok(pieces.length >= 3);
+  assert.ok(pieces.length >= 5);
 });
 
 test("several texts are embedded", async () => {

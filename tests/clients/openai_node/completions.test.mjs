@@ -19,6 +19,16 @@ test("a prompt of tokens is one", async () => {
   assert.equal(whole.choices[0].text, "1 2 3");
 });
 
+test("log probabilities come in the older shape, and a stop text ends it", async () => {
+  const asked = { model: "prompts", prompt: "Count: one two three", stop: " three", logprobs: 2, n: 2 };
+  const whole = await client.completions.create(asked);
+  for (const one of whole.choices) {
+    assert.deepEqual([one.text, one.finish_reason], ["one two", "stop"]);
+    assert.deepEqual(one.logprobs.tokens, ["one", " two"]);
+    assert.deepEqual(one.logprobs.top_logprobs.map((top) => Object.keys(top).length), [2, 2]);
+  }
+});
+
 test("a completion is streamed", async () => {
   const stream = await client.completions.create({
     model: "echo", prompt: "one two three", stream: true, stream_options: { include_usage: true },
