@@ -9,6 +9,7 @@ from services.gateway.openai.beyond import beyond
 from services.gateway.openai.chat import tools
 from services.gateway.openai.chat.messages import message
 from services.gateway.openai.fields import Fields, json_body, json_text, refuse
+from services.gateway.openai.stream_options import include_usage
 
 # Said and understood, or of no effect on the answer.
 _KNOWN = sampling.MEMBERS | {
@@ -54,7 +55,7 @@ def parse_chat(body: bytes) -> ChatRequest:
     spec.user = fields.text("safety_identifier") or fields.text("user") or ""
     _unmapped(fields, spec)
     stream = fields.boolean("stream") or False
-    return ChatRequest(spec, stream, stream and _include_usage(fields))
+    return ChatRequest(spec, stream, stream and include_usage(fields))
 
 
 def _tools(fields: Fields, spec: generation.GenerationSpec) -> None:
@@ -88,17 +89,6 @@ def _limits(fields: Fields, spec: generation.GenerationSpec) -> None:
         spec.logprobs.SetInParent()  # present even when `top` is 0
     elif top:
         refuse("top_logprobs", "needs `logprobs` to be true.")
-
-
-def _include_usage(fields: Fields) -> bool:
-    options = fields.members("stream_options")
-    if options is None:
-        return False
-    # vLLM's own: it would put usage into every chunk.
-    if options.boolean("continuous_usage_stats"):
-        refuse(options.path("continuous_usage_stats"), "is not supported; usage comes once, at the end.")
-    options.boolean("include_obfuscation")
-    return options.boolean("include_usage") or False
 
 
 def _unmapped(fields: Fields, spec: generation.GenerationSpec) -> None:
