@@ -14,7 +14,7 @@ from tests.vendors.openai_server import openai_server
 
 HERE = pathlib.Path(__file__).parent
 CONFIG = """
-gateway: {{drain_seconds: 2, keep_alive_seconds: 0.5}}
+gateway: {{drain_seconds: 2, keep_alive_seconds: 0.25}}
 router: {{breaker: {{consecutive_failures: 1000}}}}
 providers:
   vendor:

@@ -16,7 +16,7 @@ import pydantic
 import pytest
 
 from tests.clients import samples
-from tests.mesh.driver import Mesh, until
+from tests.mesh.driver import Mesh, until, wait_until
 from tests.mesh.scrape import total
 
 pytestmark = [pytest.mark.clients, pytest.mark.slow]
@@ -237,15 +237,15 @@ Counting = tuple[openai.OpenAI, list[httpx2.Response]]
 
 def test_it_waits_for_a_limit_as_told_then_succeeds(counting: Counting) -> None:
     client, seen = counting
-    limited = told("limited", fail="PROVIDER_RATE_LIMITED", retry_after_ms=2000)
+    limited = told("limited", fail="PROVIDER_RATE_LIMITED", retry_after_ms=3000)
     with pytest.raises(openai.RateLimitError):
         client.with_options(max_retries=0).chat.completions.create(**limited)
     begun = time.monotonic()
     assert client.chat.completions.create(model="limited", messages=HELLO).choices
-    # By itself it would have waited half a second.
-    assert time.monotonic() - begun > 1.5
     assert [answer.status_code for answer in seen] == [429, 429, 200]
-    assert [answer.headers.get("retry-after") for answer in seen] == ["2", "2", None]
+    seconds = int(seen[1].headers["retry-after"])
+    assert 1 <= seconds <= 3
+    assert time.monotonic() - begun > seconds, "by itself it would have waited half a second"
 
 
 def test_it_gives_up_in_the_end(counting: Counting) -> None:
@@ -267,9 +267,7 @@ def test_a_client_that_waits_no_longer_frees_the_worker(clients_mesh: Mesh) -> N
     client = clients_mesh.client.with_options(timeout=0.3)
     with pytest.raises(openai.APITimeoutError):
         client.chat.completions.create(**told(hang_after_tokens=0))
-    deadline = time.monotonic() + 1
-    while running(clients_mesh):
-        assert time.monotonic() < deadline
+    wait_until(lambda: running(clients_mesh) == 0, seconds=1)
 
 
 @pytest.mark.parametrize("leaving", ["close", "cancel"])
@@ -287,8 +285,8 @@ async def test_leaving_a_stream_frees_the_worker(clients_mesh: Mesh, leaving: st
 
         reading = asyncio.create_task(read())
         await begun.wait()
-        assert running(clients_mesh) == 1 or reading.done()
         if leaving == "cancel":
+            assert running(clients_mesh) == 1
             reading.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await reading
