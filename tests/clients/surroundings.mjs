@@ -11,6 +11,9 @@ export const WEATHER = [{ role: "user", content: "What is the weather in Paris, 
 export const RED =
   "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGO4w8AAAAKYAN3rxP+VAAAAAElFTkSuQmCC";
 
+// A document of one page, as far as a model without eyes reads one.
+export const PAGE = Buffer.from("%PDF-1.4\nBT /F1 24 Tf 72 700 Td (A page.) Tj ET\n%%EOF\n");
+
 /** A chat request to an echo worker, with what it is told to do. */
 export function told(script, { model = "echo", messages = HELLO, ...more } = {}) {
   return { model, messages, echo: script, ...more };

@@ -75,6 +75,19 @@ def test_the_stream_helper_tells_events_and_the_whole(clients_mesh: Mesh) -> Non
     assert whole.usage.total_tokens == whole.usage.prompt_tokens + whole.usage.completion_tokens
 
 
+def test_several_choices_stream_side_by_side_with_their_log_probabilities(clients_mesh: Mesh) -> None:
+    with clients_mesh.client.chat.completions.stream(
+        model="chat", messages=COUNT, n=2, logprobs=True, top_logprobs=2
+    ) as stream:
+        told = [event for event in stream if event.type == "logprobs.content.delta"]
+        whole = stream.get_final_completion()
+    assert len(told) >= 10
+    for choice in whole.choices:
+        assert choice.message.content == "one two three four five"
+        assert choice.logprobs is not None
+        assert [token.token for token in choice.logprobs.content or ()] == ["one", " two", " three", " four", " five"]
+
+
 async def test_the_stream_helper_for_coroutines_tells_calls_of_tools(clients_mesh: Mesh) -> None:
     async with (
         clients_mesh.async_client() as client,
@@ -168,12 +181,12 @@ def test_a_deadline_in_a_header_is_kept(clients_mesh: Mesh) -> None:
 
 
 def test_a_stream_that_is_silent_is_kept_alive_and_read_as_ever(clients_mesh: Mesh) -> None:
-    silent = told(messages=COUNT, first_token_ms=800)
+    silent = told(messages=COUNT, first_token_ms=900)
     with clients_mesh.client.chat.completions.with_streaming_response.create(stream=True, **silent) as raw:
         assert raw.read().startswith(b":")
     chunks = list(clients_mesh.client.chat.completions.create(stream=True, **silent))
     assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == COUNT[0]["content"]
-    failing = told(first_token_ms=800, fail="PROVIDER_OVERLOADED")
+    failing = told(first_token_ms=900, fail="PROVIDER_OVERLOADED")
     with pytest.raises(openai.APIError) as caught:
         list(clients_mesh.client.chat.completions.create(stream=True, **failing))
     assert caught.value.code == "server_is_overloaded"

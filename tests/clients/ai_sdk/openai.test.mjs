@@ -5,7 +5,7 @@ import test from "node:test";
 import { createOpenAI } from "@ai-sdk/openai";
 import { APICallError, embedMany, generateText, Output, stepCountIs, streamText, tool } from "ai";
 import { z } from "zod";
-import { BASE_URL, RED } from "../surroundings.mjs";
+import { BASE_URL, PAGE, RED } from "../surroundings.mjs";
 
 const openai = createOpenAI({ baseURL: BASE_URL, apiKey: "none" });
 const COUNT = "Count: one two three four five";
@@ -59,6 +59,19 @@ for (const [way, model] of Object.entries(WAYS)) {
   test(`${way}: a picture is seen`, async () => {
     const content = [{ type: "text", text: "Which is it?" }, { type: "image", image: RED }];
     assert.equal((await generateText({ model, messages: [{ role: "user", content }] })).text, "Red");
+  });
+
+  test(`${way}: a document is read`, async () => {
+    const file = { type: "file", data: PAGE, mediaType: "application/pdf", filename: "a.pdf" };
+    const content = [{ type: "text", text: "What does it say?" }, file];
+    assert.equal((await generateText({ model, messages: [{ role: "user", content }] })).text, "A page.");
+  });
+
+  test(`${way}: a list and a choice`, async () => {
+    const list = await generateText({ model, prompt: "Hello", output: Output.array({ element: place }) });
+    assert.deepEqual(list.output, [WANTED]);
+    const choice = await generateText({ model, prompt: "Hello", output: Output.choice({ options: ["yes", "no"] }) });
+    assert.equal(choice.output, "yes");
   });
 
   test(`${way}: a mistake is told`, async () => {

@@ -61,7 +61,7 @@ test("a response by itself and with its data has headers", async () => {
 });
 
 test("a stream that is silent is kept alive, and read as ever", async () => {
-  const silent = told({ first_token_ms: 800 }, { messages: COUNT, stream: true });
+  const silent = told({ first_token_ms: 900 }, { messages: COUNT, stream: true });
   assert.match(await (await client.chat.completions.create(silent).asResponse()).text(), /^:/);
   let said = "";
   for await (const chunk of await client.chat.completions.create(silent)) said += chunk.choices[0].delta.content ?? "";
@@ -109,6 +109,16 @@ test("a picture is seen", async () => {
   const content = [{ type: "text", text: "Which is it?" }, { type: "image_url", image_url: { url: RED } }];
   const answer = await client.chat.completions.create({ model: "chat", messages: [{ role: "user", content }] });
   assert.equal(answer.choices[0].message.content, "Red");
+});
+
+test("several choices stream side by side, with their log probabilities", async () => {
+  const stream = client.chat.completions.stream({ model: "chat", messages: COUNT, n: 2, logprobs: true, top_logprobs: 2 });
+  let told = 0;
+  stream.on("logprobs.content.delta", () => (told += 1));
+  const whole = await stream.finalChatCompletion();
+  assert.deepEqual(whole.choices.map((one) => one.message.content), Array(2).fill("one two three four five"));
+  assert.deepEqual(whole.choices.map((one) => one.logprobs.content.length), [5, 5]);
+  assert.ok(told >= 10);
 });
 
 test("thinking, log probabilities and several choices arrive", async () => {

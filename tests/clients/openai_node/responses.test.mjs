@@ -5,7 +5,7 @@ import test from "node:test";
 import OpenAI from "openai";
 import { zodResponsesFunction, zodTextFormat } from "openai/helpers/zod";
 import { z } from "zod";
-import { BASE_URL, RED, untilRunning } from "../surroundings.mjs";
+import { BASE_URL, PAGE, RED, untilRunning } from "../surroundings.mjs";
 
 const client = new OpenAI({ baseURL: BASE_URL, apiKey: "none", maxRetries: 0 });
 const COUNT = "Count: one two three four five";
@@ -86,6 +86,22 @@ test("a picture is seen", async () => {
   const content = [{ type: "input_text", text: "Which is it?" }, { type: "input_image", image_url: RED, detail: "auto" }];
   const response = await client.responses.create({ model: "chat", input: [{ role: "user", content }] });
   assert.equal(response.output_text, "Red");
+});
+
+test("a document is read", async () => {
+  const file_data = `data:application/pdf;base64,${PAGE.toString("base64")}`;
+  const content = [{ type: "input_text", text: "What does it say?" }, { type: "input_file", filename: "a.pdf", file_data }];
+  const response = await client.responses.create({ model: "chat", input: [{ role: "user", content }] });
+  assert.equal(response.output_text, "A page.");
+});
+
+test("errors before and in a stream are of their class", async () => {
+  const failing = (fail) => ({ model: "echo", input: "Hello", echo: { fail } });
+  await assert.rejects(client.responses.create(failing("MODEL_NOT_FOUND")), OpenAI.NotFoundError);
+  await assert.rejects(client.responses.create({ ...failing("INTERNAL"), stream: true }), OpenAI.InternalServerError);
+  await assert.rejects(client.responses.create({ model: "chat", input: "Hello", tools: [{ type: "web_search" }] }), {
+    status: 400, param: "tools[0].type",
+  });
 });
 
 test("an answer that is cut by its limit is incomplete", async () => {
