@@ -186,10 +186,10 @@ def test_a_stream_that_is_silent_is_kept_alive_and_read_as_ever(clients_mesh: Me
         assert raw.read().startswith(b":")
     chunks = list(clients_mesh.client.chat.completions.create(stream=True, **silent))
     assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == COUNT[0]["content"]
-    failing = told(first_token_ms=900, fail="PROVIDER_OVERLOADED")
+    failing = told(first_token_ms=900, fail="PROVIDER_REJECTED")
     with pytest.raises(openai.APIError) as caught:
         list(clients_mesh.client.chat.completions.create(stream=True, **failing))
-    assert caught.value.code == "server_is_overloaded"
+    assert caught.value.code == "provider_rejected"
 
 
 CLASSES = {

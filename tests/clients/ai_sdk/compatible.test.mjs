@@ -156,6 +156,11 @@ test("an error in the middle of a stream is a part of it", async () => {
   assert.match(JSON.stringify(errors[0].message ?? errors[0]), /told to fail/);
 });
 
+test("comments on a silent stream are passed over", async () => {
+  const [silent] = told({ first_token_ms: 900 });
+  assert.equal(await streamText({ model: silent("echo"), prompt: COUNT }).text, COUNT);
+});
+
 test("a stream that is aborted frees the worker", async () => {
   const [endless] = told({ tokens: 100_000, token_ms: 10 });
   const leaving = new AbortController();
