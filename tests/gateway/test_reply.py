@@ -18,6 +18,8 @@ from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from services.chassis import status
 from services.chassis.failure import Failure
 from services.gateway import trace
+from services.gateway.attempt import CREDIT_BYTES
+from services.gateway.openai import reply as answering
 from services.gateway.openai.reply import COMMENT, EVENTS, JSON
 from tests.fakes import Events, Script, delta, eventually, finished, saying, started
 from tests.gateway.faces import Faces, faces
@@ -334,3 +336,42 @@ async def test_comments_hide_no_client_that_does_not_read(forsaken: bool) -> Non
             reply = await asyncio.wait_for(received(call), timeout=5)
             assert b'"code":"slow_consumer"' in reply.bodies[-1].data
         assert served.scene.request.error_reason == "SLOW_CONSUMER"
+
+
+@pytest.mark.parametrize("end", ["the client leaves", "the reader is evicted"])
+async def test_a_comment_that_nobody_reads_is_given_up_with_its_call(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, end: str
+) -> None:
+    replies: list[answering.Reply] = []
+    begin = answering.Reply.serve
+
+    def serve(self: answering.Reply, *arguments: Any, **options: Any) -> None:
+        replies.append(self)
+        begin(self, *arguments, **options)
+
+    monkeypatch.setattr(answering.Reply, "serve", serve)
+    monkeypatch.setattr(answering, "COMMENT", b": %b\n\n" % (b"x" * CREDIT_BYTES))  # fills every buffer on the way
+    async with serving(keep_alive_seconds=0.001) as served:
+        call = served.openai.CreateChatCompletion(chat("hangs", stream=True))
+        await first(call)
+        since, seen = 0.0, None
+        async with asyncio.timeout(10):  # until one and the same comment is being written for a while
+            while seen is None or asyncio.get_running_loop().time() - since < 0.3:
+                if replies[0]._comment is not seen:
+                    since, seen = asyncio.get_running_loop().time(), replies[0]._comment
+                await asyncio.sleep(0.01)
+        if end == "the client leaves":
+            call.cancel()
+        else:
+            (attempt,) = served.scene.sessions.to(served.scene.router.addresses[0])._attempts.values()
+            attempt.evict(Failure(reasons.ERROR_REASON_SLOW_CONSUMER, "slow"))
+        await eventually(lambda: served.scene.providers[0].closed == ["hangs"], seconds=1)
+        await eventually(lambda: bool(served.scene.book.records), seconds=1)
+        told = {"the client leaves": "CANCELLED", "the reader is evicted": "SLOW_CONSUMER"}
+        assert served.scene.request.error_reason == told[end]
+        assert seen.done()
+        if end == "the reader is evicted":
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await asyncio.wait_for(received(call), timeout=5)
+            assert status.from_rpc_error(caught.value).reason_name == "SLOW_CONSUMER"
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
