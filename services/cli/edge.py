@@ -54,10 +54,12 @@ def render(config: MeshConfig, *, home: pathlib.Path, port: int | None = None) -
         "max_requests": str(config.gateway.max_running + _MORE_REQUESTS),
         "counted_services": json.dumps(_counted()),
         "lua": "run/envoy/edge.lua",
+        "openapi": "run/envoy/openapi.json",
         "descriptors": f"run/envoy/{name}",
     }
     _replace(directory / name, descriptors)
-    _replace(directory / "edge.lua", _template("edge.lua").encode())
+    for file in ("edge.lua", "openapi.json"):
+        _replace(directory / file, _template(file).encode())
     path = directory / "edge.yaml"
     _replace(path, string.Template(_template("edge.yaml")).substitute(values).encode())
     return path

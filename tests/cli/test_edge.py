@@ -98,7 +98,7 @@ def test_the_gateway_refuses_before_the_edge_does(home):
 def test_the_gateways_timeout_passes_before_the_edges(home, timeout, idle, longest):
     (listener,) = rendered(home, gateway={"timeout_seconds": timeout})["static_resources"]["listeners"]
     manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
-    routes = [route["route"] for route in manager["route_config"]["virtual_hosts"][0]["routes"]]
+    routes = [route.get("route", {}) for route in manager["route_config"]["virtual_hosts"][0]["routes"]]
     assert manager["stream_idle_timeout"] == f"{idle}s"
     assert [route["idle_timeout"] for route in routes if "timeout" in route] == [f"{idle}s"] * 3
     assert manager["common_http_protocol_options"]["max_stream_duration"] == f"{longest}s"

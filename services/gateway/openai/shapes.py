@@ -9,7 +9,7 @@ from hybridinference.inference.v1 import generation_pb2 as generation
 
 from services.chassis.failure import Failure
 
-_FINISH = {
+FINISH = {
     generation.FINISH_REASON_STOP: "stop",
     generation.FINISH_REASON_LENGTH: "length",
     generation.FINISH_REASON_TOOL_CALLS: "tool_calls",
@@ -25,7 +25,7 @@ def finish_reason(reason: "generation.FinishReason") -> str:
     Raises:
         Failure: TRUNCATED, when the provider did not say: a client must not take a cut answer for a whole one.
     """
-    known = _FINISH.get(reason)
+    known = FINISH.get(reason)
     if known is None:
         raise Failure(reasons.ERROR_REASON_TRUNCATED, "The provider did not say how the answer ended.")
     return known

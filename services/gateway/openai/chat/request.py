@@ -1,6 +1,7 @@
 """POST /v1/chat/completions: the body, as a spec."""
 
 import dataclasses
+import re
 
 from hybridinference.inference.v1 import generation_pb2 as generation
 
@@ -19,8 +20,10 @@ _MAPPED = frozenset(
 _HARMLESS = frozenset(
     {"metadata", "store", "modalities", "prompt_cache_key", "prompt_cache_retention", "prompt_cache_options"}
 )
+# A token id, as a key of an object. No vocabulary has a thousand million tokens.
+TOKEN = re.compile("[0-9]{1,9}")
 # Would change the answer or its shape in ways that this API does not have.
-_REFUSED = {
+REFUSED = {
     "functions": "is no longer supported; use tools.",
     "function_call": "is no longer supported; use tool_choice.",
     "audio": "is not supported: answers are text.",
@@ -54,10 +57,12 @@ def parse_chat(body: bytes) -> ChatRequest:
     _sampling(fields, spec.sampling)
     _limits(fields, spec)
     spec.reasoning_effort = fields.text("reasoning_effort") or ""
-    spec.user = fields.text("safety_identifier") or fields.text("user") or ""
+    older, newer = fields.text("user"), fields.text("safety_identifier")
+    spec.user = newer or older or ""
     _unmapped(fields, spec)
     stream = fields.boolean("stream") or False
-    return ChatRequest(spec, stream, stream and _include_usage(fields))
+    include_usage = _include_usage(fields)  # read in any case: a mistake is one in an answer that is whole, too
+    return ChatRequest(spec, stream, stream and include_usage)
 
 
 def _tools(fields: Fields, spec: generation.GenerationSpec) -> None:
@@ -90,8 +95,7 @@ def _sampling(fields: Fields, sampling: generation.SamplingParams) -> None:
 
 def _logit_bias(bias: Fields, sampling: generation.SamplingParams) -> None:
     for token in bias.names():
-        # isdecimal() alone would let in other scripts' digits.
-        if not (token.isascii() and token.isdecimal() and len(token) <= 10 and int(token) < 1 << 32):
+        if not TOKEN.fullmatch(token):
             refuse("logit_bias", "must map token ids, written as decimal integers, to numbers.")
         sampling.logit_bias[int(token)] = bias.number(token) or 0.0
 
@@ -150,8 +154,8 @@ def _unmapped(fields: Fields, spec: generation.GenerationSpec) -> None:
         refuse("modalities", 'must be ["text"]: answers are text.')
     rest: dict[str, object] = {}
     for name in fields.names():
-        if name in _REFUSED:
-            refuse(name, _REFUSED[name])
+        if name in REFUSED:
+            refuse(name, REFUSED[name])
         if name in _MAPPED or name in _HARMLESS:
             continue
         # `auto` and `default` ask for nothing; another tier has another price, which is for its provider to say.

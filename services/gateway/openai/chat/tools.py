@@ -5,7 +5,7 @@ from hybridinference.inference.v1 import generation_pb2 as generation
 
 from services.gateway.openai.fields import Fields, expected, object_text, refuse
 
-_MODES = {
+MODES = {
     "auto": conversation.TOOL_CHOICE_MODE_AUTO,
     "none": conversation.TOOL_CHOICE_MODE_NONE,
     "required": conversation.TOOL_CHOICE_MODE_REQUIRED,
@@ -42,9 +42,9 @@ def tool_choice(fields: Fields) -> conversation.ToolChoice | None:
         return conversation.ToolChoice(mode=conversation.TOOL_CHOICE_MODE_NAMED, name=name)
     if not isinstance(value, str):
         refuse(fields.path("tool_choice"), expected("a string or an object", value))
-    if value not in _MODES:
-        refuse(fields.path("tool_choice"), f"must be one of {', '.join(_MODES)}, or an object that names a function.")
-    return conversation.ToolChoice(mode=_MODES[value])
+    if value not in MODES:
+        refuse(fields.path("tool_choice"), f"must be one of {', '.join(MODES)}, or an object that names a function.")
+    return conversation.ToolChoice(mode=MODES[value])
 
 
 def response_format(fields: Fields) -> generation.ResponseFormat | None:

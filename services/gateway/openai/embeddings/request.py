@@ -8,6 +8,7 @@ from hybridinference.inference.v1 import embedding_pb2 as embedding
 
 from services.gateway.openai.fields import UINT32, Fields, expected, json_body, json_text, refuse
 
+ENCODINGS = ("float", "base64")
 # Said and understood: these become the spec.
 _MAPPED = frozenset({"model", "input", "encoding_format", "dimensions", "user"})
 
@@ -38,7 +39,7 @@ def parse_embedding(body: bytes) -> EmbeddingRequest:
     rest = {name: fields.get(name) for name in fields.names() if name not in _MAPPED}
     if rest:
         spec.provider_options_json = json_text(rest, "")
-    return EmbeddingRequest(spec, fields.choice("encoding_format", ("float", "base64")) == "base64")
+    return EmbeddingRequest(spec, fields.choice("encoding_format", ENCODINGS) == "base64")
 
 
 def _inputs(value: object) -> Iterator[embedding.EmbeddingInput]:
@@ -50,7 +51,7 @@ def _inputs(value: object) -> Iterator[embedding.EmbeddingInput]:
         refuse("input", expected("a string, an array of strings, or one of token ids", value))
     if not value:
         refuse("input", "must not be empty.")
-    if isinstance(value[0], int):
+    if isinstance(value[0], int | float):
         yield _tokens(value, "input")
         return
     for index, item in enumerate(value):
@@ -74,12 +75,17 @@ def _tokens(ids: list[object], path: str) -> embedding.EmbeddingInput:
         refuse(path, "must not be empty.")
     # Every type and both ends at once, since there may be a million of them; one by one only to find the mistake.
     sound = set(map(type, ids)) == {int} and UINT32[0] <= min(ids) and max(ids) <= UINT32[1]  # type: ignore[type-var,operator]
-    for index, token in enumerate(() if sound else ids):
-        if type(token) is not int:  # a bool is an int, too, but no token
-            _wrong(f"{path}[{index}]", "a token id, an integer", token)
-        if not UINT32[0] <= token <= UINT32[1]:
-            refuse(f"{path}[{index}]", f"must be between {UINT32[0]} and {UINT32[1]}.")
-    return embedding.EmbeddingInput(token_ids=embedding.TokenIds(ids=ids))  # type: ignore[arg-type]
+    whole = ids if sound else [_token(token, f"{path}[{index}]") for index, token in enumerate(ids)]
+    return embedding.EmbeddingInput(token_ids=embedding.TokenIds(ids=whole))  # type: ignore[arg-type]
+
+
+def _token(token: object, path: str) -> int:
+    # A bool is an int, too, but no token; 2.0 is an integer to JSON.
+    if not (type(token) is int or (isinstance(token, float) and token.is_integer())):
+        _wrong(path, "a token id, an integer", token)
+    if not UINT32[0] <= token <= UINT32[1]:
+        refuse(path, f"must be between {UINT32[0]} and {UINT32[1]}.")
+    return int(token)
 
 
 def _wrong(path: str, kind: str, value: object) -> NoReturn:

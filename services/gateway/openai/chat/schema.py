@@ -1,0 +1,337 @@
+"""JSON Schemas of POST /v1/chat/completions: what its codec takes, and what it writes.
+
+What a schema cannot say is told in words: that names of tools are unique, that `tool_choice` names one of them, that
+base64 is whole, that two names of one field agree.
+"""
+
+from typing import Any
+
+from services.gateway import validate
+from services.gateway.openai import media
+from services.gateway.openai.chat import messages, request, tools
+from services.gateway.openai.fields import INT64
+from services.gateway.openai.schemas import (
+    ABSENT,
+    BOOLEAN,
+    COUNT,
+    PARAMETERS,
+    TEXT,
+    Schema,
+    array,
+    choice,
+    constant,
+    either,
+    integer,
+    nullable,
+    record,
+)
+from services.gateway.openai.shapes import FINISH
+
+_TOKENS = integer(1, validate.MAX_OUTPUT_TOKENS)
+_NOT_EMPTY: Schema = {"type": "string", "minLength": 1}
+_USER: Schema = {"type": "string", "maxLength": validate.MAX_USER_CHARACTERS}
+_TOOL_NAME: Schema = {"type": "string", "pattern": f"^{validate.TOOL_NAME.pattern}$"}
+
+
+def _number(low: float, high: float) -> Schema:
+    return {"type": "number", "minimum": low, "maximum": high}
+
+
+def _typed(kind: str, properties: dict[str, Schema], *required: str) -> Schema:
+    return record({"type": constant(kind), **properties}, "type", *required)
+
+
+_TEXT_PART = _typed("text", {"text": TEXT}, "text")
+_PARTS = {
+    "text": _TEXT_PART,
+    "image_url": _typed(
+        "image_url",
+        {
+            "image_url": record(
+                {
+                    "url": {
+                        "type": "string",
+                        "pattern": "^([Hh][Tt][Tt][Pp][Ss]?://|[Dd][Aa][Tt][Aa]:)",
+                        "description": "An address, or a data: URL of a picture in base64.",
+                    },
+                    "detail": nullable(choice(media.DETAILS)),
+                },
+                "url",
+            )
+        },
+        "image_url",
+    ),
+    "input_audio": _typed(
+        "input_audio",
+        {
+            "input_audio": record(
+                {
+                    "data": {"type": "string", "contentEncoding": "base64"},
+                    "format": {"type": "string", "pattern": f"^{media.FORMAT.pattern}$"},
+                },
+                "data",
+                "format",
+            )
+        },
+        "input_audio",
+    ),
+    "file": _typed(
+        "file",
+        {
+            "file": record(
+                {
+                    "filename": nullable(TEXT),
+                    "file_id": nullable(TEXT, "An id that the provider gave out."),
+                    "file_data": nullable(TEXT, "The file in base64, or a data: URL of it."),
+                },
+                oneOf=[{"required": [name], "properties": {name: TEXT}} for name in ("file_id", "file_data")],
+            )
+        },
+        "file",
+    ),
+}
+_REFUSAL_PART = _typed("refusal", {"refusal": TEXT}, "refusal")
+
+_CALL = _typed(
+    "function",
+    {
+        "id": _NOT_EMPTY,
+        "function": record({"name": TEXT, "arguments": TEXT | {"description": "JSON text."}}, "name", "arguments"),
+        "extra_content": nullable(
+            record({"google": nullable(record({"thought_signature": nullable(TEXT)}))}),
+            "What the provider wants back with this call.",
+        ),
+    },
+    "id",
+    "function",
+)
+
+
+def _turn(role: str, properties: dict[str, Schema], *required: str, **more: Any) -> Schema:
+    return record({"role": constant(role), "name": nullable(TEXT), **properties}, "role", *required, **more)
+
+
+def _said(parts: list[Schema], **bounds: int) -> Schema:
+    return either(TEXT, array(parts[0] if len(parts) == 1 else either(*parts), **bounds))
+
+
+def _given(name: str, schema: Schema) -> Schema:
+    return {"required": [name], "properties": {name: schema}}
+
+
+_ASSISTANT = _turn(
+    "assistant",
+    {
+        "content": nullable(_said([_TEXT_PART, _REFUSAL_PART])),
+        "refusal": nullable(TEXT),
+        "reasoning": nullable(TEXT),
+        "reasoning_content": nullable(TEXT),
+        "tool_calls": nullable(array(_CALL)),
+        "audio": ABSENT,
+        "function_call": ABSENT,
+    },
+    anyOf=[
+        _given("content", either(TEXT, {"type": "array", "minItems": 1})),
+        _given("refusal", TEXT),
+        _given("tool_calls", {"type": "array", "minItems": 1}),
+        _given("reasoning", _NOT_EMPTY),
+        _given("reasoning_content", _NOT_EMPTY),
+    ],
+)
+_TOOL = _turn("tool", {"tool_call_id": _NOT_EMPTY, "content": _said([_TEXT_PART])}, "tool_call_id", "content")
+
+
+def _message(role: str) -> Schema:
+    if role in ("assistant", "tool"):
+        return _ASSISTANT if role == "assistant" else _TOOL
+    parts = [_PARTS[kind] for kind in sorted(messages.PARTS_OF_USER)] if role == "user" else [_TEXT_PART]
+    return _turn(role, {"content": _said(parts, minItems=1)}, "content")
+
+
+_DECLARED_TOOL = _typed(
+    "function",
+    {
+        "function": record(
+            {
+                "name": _TOOL_NAME,
+                "description": nullable(TEXT),
+                "parameters": nullable(PARAMETERS),
+                "strict": nullable(BOOLEAN),
+            },
+            "name",
+        )
+    },
+    "function",
+)
+_NAMED_TOOL = _typed("function", {"function": record({"name": TEXT}, "name")}, "function")
+_JSON_SCHEMA = _typed(
+    "json_schema",
+    {
+        "json_schema": record(
+            {
+                "name": TEXT,
+                "schema": PARAMETERS,
+                "strict": nullable(BOOLEAN),
+                "description": nullable(TEXT),
+            },
+            "name",
+            "schema",
+        )
+    },
+    "json_schema",
+)
+
+REQUEST = record(
+    {
+        "model": {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": validate.MAX_MODEL_CHARACTERS,
+            "description": "A name out of /v1/models.",
+        },
+        "messages": array(either(*map(_message, messages.ROLES)), minItems=1, maxItems=validate.MAX_MESSAGES),
+        "stream": nullable(BOOLEAN, "Answer with server-sent events."),
+        "stream_options": nullable(
+            record(
+                {
+                    "include_usage": nullable(BOOLEAN, "A last chunk tells the tokens."),
+                    "include_obfuscation": nullable(BOOLEAN, "Nothing is padded, whatever it is."),
+                    "continuous_usage_stats": {"enum": [False, None]},
+                }
+            )
+        ),
+        "temperature": nullable(_number(0, 2)),
+        "top_p": nullable({"type": "number", "exclusiveMinimum": 0, "maximum": 1}),
+        "top_k": nullable(integer(1, validate.MAX_TOP_K)),
+        "frequency_penalty": nullable(_number(-2, 2)),
+        "presence_penalty": nullable(_number(-2, 2)),
+        "seed": nullable(integer(*INT64)),
+        "stop": nullable(either(_NOT_EMPTY, array(_NOT_EMPTY, maxItems=validate.MAX_STOPS))),
+        "logit_bias": nullable(
+            {
+                "type": "object",
+                "propertyNames": {"pattern": f"^{request.TOKEN.pattern}$"},
+                "additionalProperties": nullable(_number(-100, 100)),
+            },
+            "Added to the logits of tokens, by token id.",
+        ),
+        "max_completion_tokens": nullable(_TOKENS),
+        "max_tokens": nullable(_TOKENS, "The older name of max_completion_tokens, with which it must agree."),
+        "n": nullable(integer(1, validate.MAX_CHOICES)),
+        "logprobs": nullable(BOOLEAN),
+        "top_logprobs": nullable(integer(0, validate.MAX_TOP_LOGPROBS), "Needs logprobs to be true."),
+        "reasoning_effort": nullable(choice(["", *validate.EFFORTS])),
+        "tools": nullable(array(_DECLARED_TOOL, maxItems=validate.MAX_TOOLS), "Each has a name of its own."),
+        "tool_choice": nullable(either(choice(tools.MODES), _NAMED_TOOL), "Names one of the tools, or needs one."),
+        "parallel_tool_calls": nullable(BOOLEAN),
+        "response_format": nullable(either(_typed("text", {}), _typed("json_object", {}), _JSON_SCHEMA)),
+        "user": nullable(_USER, "A label for the end user."),
+        "safety_identifier": nullable(_USER, "The newer name of user, which it goes before."),
+        "service_tier": nullable(TEXT, "`auto` and `default` ask for nothing; others are for the provider to judge."),
+        "store": {"enum": [False, None], "description": "Answers are not stored."},
+        "metadata": nullable({"type": "object"}, "Not used."),
+        "modalities": nullable(array(constant("text"))),
+        **{name: ABSENT | {"description": f"It {why}"} for name, why in request.REFUSED.items()},
+    },
+    "model",
+    "messages",
+    description="What is not named here goes to the provider, which may refuse it. Null counts as absent.",
+)
+
+_LOGPROB = {
+    "token": TEXT,
+    "logprob": {"type": "number"},
+    "bytes": nullable(array(integer(0, 255))),
+}
+_LOGPROBS = nullable(
+    array(record(_LOGPROB | {"top_logprobs": array(record(_LOGPROB, *_LOGPROB))}, *_LOGPROB, "top_logprobs"))
+)
+_CHOICE_LOGPROBS = nullable(record({"content": _LOGPROBS, "refusal": _LOGPROBS}, "content", "refusal"))
+_REASONING = {"reasoning": TEXT, "reasoning_content": TEXT | {"description": "The same under another name."}}
+_FINISH = choice(FINISH.values())
+
+USAGE = record(
+    {
+        "prompt_tokens": COUNT,
+        "completion_tokens": COUNT,
+        "total_tokens": COUNT,
+        "prompt_tokens_details": record({"cached_tokens": COUNT}, "cached_tokens"),
+        "completion_tokens_details": record({"reasoning_tokens": COUNT}, "reasoning_tokens"),
+    },
+    "prompt_tokens", "completion_tokens", "total_tokens", "prompt_tokens_details", "completion_tokens_details",
+)  # fmt: skip
+
+RESPONSE = record(
+    {
+        "id": TEXT,
+        "object": constant("chat.completion"),
+        "created": COUNT,
+        "model": TEXT,
+        "choices": array(
+            record(
+                {
+                    "index": COUNT,
+                    "message": record(
+                        {
+                            "role": constant("assistant"),
+                            "content": nullable(TEXT),
+                            "refusal": nullable(TEXT),
+                            **_REASONING,
+                            "tool_calls": array(_CALL, minItems=1),
+                        },
+                        "role", "content", "refusal",
+                    ),
+                    "logprobs": _CHOICE_LOGPROBS,
+                    "finish_reason": _FINISH,
+                },
+                "index", "message", "logprobs", "finish_reason",
+            ),
+            minItems=1,
+        ),
+        "usage": USAGE,
+        "system_fingerprint": nullable(TEXT),
+    },
+    "id", "object", "created", "model", "choices", "usage", "system_fingerprint",
+)  # fmt: skip
+
+_CALL_PIECE = record(
+    {
+        "index": COUNT,
+        "id": TEXT,
+        "type": constant("function"),
+        "function": record({"name": TEXT, "arguments": TEXT}, "arguments"),
+        "extra_content": record({}),
+    },
+    "index", "function",
+)  # fmt: skip
+
+CHUNK = record(
+    {
+        "id": TEXT,
+        "object": constant("chat.completion.chunk"),
+        "created": COUNT,
+        "model": TEXT,
+        "system_fingerprint": TEXT,
+        "choices": array(
+            record(
+                {
+                    "index": COUNT,
+                    "delta": record(
+                        {
+                            "role": constant("assistant") | {"description": "In the first piece of a choice."},
+                            "content": nullable(TEXT),
+                            "refusal": TEXT,
+                            **_REASONING,
+                            "tool_calls": array(_CALL_PIECE, minItems=1),
+                        }
+                    ),
+                    "logprobs": _CHOICE_LOGPROBS,
+                    "finish_reason": nullable(_FINISH),
+                },
+                "index", "delta", "logprobs", "finish_reason",
+            )
+        ),
+        "usage": nullable(USAGE, "In the last chunk, where it was asked for; null in those before."),
+    },
+    "id", "object", "created", "model", "choices",
+)  # fmt: skip

@@ -1,0 +1,66 @@
+"""What both faces have in common over HTTP: headers, errors by status, events of a stream."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from services.gateway.openai import dropped
+
+Node = dict[str, Any]
+
+JSON = "application/json"
+EVENTS = "text/event-stream"
+
+TIMEOUT = {
+    "name": "x-hybrid-timeout-ms",
+    "in": "header",
+    "required": False,
+    "description": "How long the whole call may take, waiting included, in milliseconds. Past it: 504.",
+    "schema": {"type": "integer", "minimum": 1},
+}
+_HEADERS: Mapping[str, Node] = {
+    "x-request-id": {
+        "description": "Identifies the request in the edge's log and in the ledger.",
+        "schema": {"type": "string"},
+    },
+    dropped.HEADER: {
+        "description": "Parameters that were left out, where the route of the model allows that.",
+        "schema": {"type": "string"},
+    },
+    "retry-after": {
+        "description": "Seconds after which another try may help.",
+        "schema": {"type": "integer", "minimum": 1},
+    },
+}
+_RETRIED = (429, 503)
+
+
+def headers() -> dict[str, Node]:
+    """Descriptions of all headers, by name."""
+    return dict(_HEADERS)
+
+
+def answer(description: str, content: Mapping[str, Node], *names: str) -> Node:
+    """A response with the content of each media type, and headers by name."""
+    every = ("x-request-id", *names)
+    return {
+        "description": description,
+        "headers": {name: {"$ref": f"#/components/headers/{name}"} for name in every},
+        "content": {kind: {"schema": schema} for kind, schema in content.items()},
+    }
+
+
+def failure(status: int, words: Iterable[str], schema: Node) -> Node:
+    """A response to a failure; `words` are what programs know it by."""
+    said = "One of " + ", ".join(f"`{word}`" for word in words) + "."
+    return answer(said, {JSON: schema}, *(["retry-after"] if status in _RETRIED else []))
+
+
+def events(item: Node, *, done: bool = False) -> Node:
+    """One event of a stream, the data of which is JSON; `done` where OpenAI's last word ends the stream."""
+    data: Node = {"type": "string", "contentMediaType": JSON, "contentSchema": item}
+    return {
+        "type": "object",
+        "description": "One event of the stream.",
+        "required": ["data"],
+        "properties": {"data": {"anyOf": [{"const": "[DONE]"}, data]} if done else data},
+    }

@@ -1,0 +1,151 @@
+"""The typed face: InferenceService as Envoy's transcoder offers it below /api/."""
+
+from collections.abc import Iterator
+from typing import Any, cast
+
+from google.api import annotations_pb2
+from google.protobuf.descriptor import Descriptor, MethodDescriptor
+from google.rpc import code_pb2
+from hybridinference.gateway.v1 import inference_service_pb2
+from hybridinference.inference.v1 import error_reason_pb2 as reasons
+
+from services.chassis import status
+from services.chassis.failure import Failure
+from services.gateway.openapi import http
+from services.gateway.openapi.comments import Comments
+from services.gateway.openapi.messages import COMPONENTS, Messages
+
+Node = dict[str, Any]
+
+SERVICE = inference_service_pb2.DESCRIPTOR.services_by_name["InferenceService"]
+
+# What Envoy makes of each code.
+HTTP_STATUS = {
+    code_pb2.CANCELLED: 499, code_pb2.UNKNOWN: 500, code_pb2.INVALID_ARGUMENT: 400, code_pb2.DEADLINE_EXCEEDED: 504,
+    code_pb2.NOT_FOUND: 404, code_pb2.ALREADY_EXISTS: 409, code_pb2.PERMISSION_DENIED: 403,
+    code_pb2.RESOURCE_EXHAUSTED: 429, code_pb2.FAILED_PRECONDITION: 400, code_pb2.ABORTED: 409,
+    code_pb2.OUT_OF_RANGE: 400, code_pb2.UNIMPLEMENTED: 501, code_pb2.INTERNAL: 500, code_pb2.UNAVAILABLE: 503,
+    code_pb2.DATA_LOSS: 500, code_pb2.UNAUTHENTICATED: 401,
+}  # fmt: skip
+# What the edge answers by itself has OpenAI's shape on this face, too.
+_EDGE = {
+    400: ["bad_request"],
+    404: ["unknown_url"],
+    413: ["request_too_large"],
+    429: ["rate_limit_exceeded"],
+    503: ["service_unavailable"],
+    504: ["timeout"],
+}
+_FAILURES = [Failure(cast("reasons.ErrorReason", reason), "") for reason in reasons.ErrorReason.values()]
+_STATUS = "google.rpc.Status"
+
+
+def paths(messages: Messages, comments: Comments) -> dict[str, Node]:
+    """The paths of the face, each with its operation."""
+    found: dict[str, Node] = {}
+    for method in SERVICE.methods:
+        rule = method.GetOptions().Extensions[annotations_pb2.http]
+        verb = rule.WhichOneof("pattern")
+        found.setdefault(getattr(rule, verb), {})[verb] = _operation(method, messages, comments)
+    return found
+
+
+def responses() -> dict[str, Node]:
+    """Responses to failures, by name."""
+    said: dict[int, list[str]] = {}
+    for failure in _FAILURES:
+        said.setdefault(HTTP_STATUS[status.code_of(failure)], []).append(failure.reason_name)
+    return {
+        _name(code): http.failure(code, [*said.get(code, []), *_EDGE.get(code, [])], _error(code, said))
+        for code in sorted(said.keys() | _EDGE.keys())
+    }
+
+
+def schemas() -> dict[str, Node]:
+    """The schema of a failure."""
+    delay = {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?s$", "description": "How long to wait, such as 1.5s."}
+    return {
+        _STATUS: {
+            "type": "object",
+            "description": "A failure. Its details hold google.rpc.ErrorInfo and, where waiting helps, RetryInfo.",
+            "required": ["code", "message", "details"],
+            "properties": {
+                "code": {"type": "integer", "minimum": 1, "maximum": 16, "description": "The google.rpc.Code."},
+                "message": {"type": "string", "description": "For people."},
+                "details": {
+                    "type": "array",
+                    "items": {
+                        "oneOf": [
+                            {"$ref": COMPONENTS + "google.rpc.ErrorInfo"},
+                            {"$ref": COMPONENTS + "google.rpc.RetryInfo"},
+                        ]
+                    },
+                },
+            },
+        },
+        "google.rpc.ErrorInfo": {
+            "type": "object",
+            "description": "For programs: docs/errors.md lists the reasons, and their register the keys of metadata.",
+            "required": ["@type", "reason", "domain", "metadata"],
+            "properties": {
+                "@type": {"const": "type.googleapis.com/google.rpc.ErrorInfo"},
+                "reason": {
+                    "type": "string",
+                    "enum": [failure.reason_name for failure in _FAILURES],
+                },
+                "domain": {"const": status.DOMAIN},
+                "metadata": {"type": "object", "additionalProperties": {"type": "string"}},
+            },
+        },
+        "google.rpc.RetryInfo": {
+            "type": "object",
+            "description": "When another try may help.",
+            "required": ["@type", "retry_delay"],
+            "properties": {
+                "@type": {"const": "type.googleapis.com/google.rpc.RetryInfo"},
+                "retry_delay": delay,
+            },
+        },
+    }
+
+
+def _operation(method: MethodDescriptor, messages: Messages, comments: Comments) -> Node:
+    rule = method.GetOptions().Extensions[annotations_pb2.http]
+    said = comments.of(method.full_name)
+    operation: Node = {
+        "operationId": f"{SERVICE.name}_{method.name}",
+        "tags": [SERVICE.name],
+        "summary": said,
+        "parameters": [http.TIMEOUT],
+    }
+    if rule.body:
+        content = {http.JSON: {"schema": messages.asked(method.input_type)}}
+        operation["requestBody"] = {"required": True, "content": content}
+    else:
+        operation["parameters"] = [*_query(method.input_type, messages, comments), http.TIMEOUT]
+    answered = messages.answered(method.output_type)
+    content = {http.EVENTS: http.events(answered)} if method.server_streaming else {http.JSON: answered}
+    failing = {name.rpartition(".")[2]: {"$ref": f"#/components/responses/{name}"} for name in responses()}
+    operation["responses"] = {"200": http.answer(comments.of(method.output_type.full_name), content), **failing}
+    return operation
+
+
+def _query(message: Descriptor, messages: Messages, comments: Comments) -> Iterator[Node]:
+    for field in message.fields:
+        yield {
+            "name": field.name,
+            "in": "query",
+            "required": False,
+            "description": comments.of(field.full_name),
+            "schema": messages.parameter(field),
+        }
+
+
+def _error(code: int, said: dict[int, list[str]]) -> Node:
+    shapes = [{"$ref": COMPONENTS + _STATUS}] if code in said else []
+    shapes += [{"$ref": COMPONENTS + "Error"}] if code in _EDGE else []
+    return shapes[0] if len(shapes) == 1 else {"oneOf": shapes}
+
+
+def _name(code: int) -> str:
+    return f"{SERVICE.name}.{code}"
