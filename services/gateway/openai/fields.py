@@ -79,6 +79,10 @@ class Fields:
         value = self.require(name)
         return value if isinstance(value, str) else self._wrong(name, "a string")
 
+    def required_id(self, name: str) -> str:
+        """A string that must be present and not empty."""
+        return self.required_text(name) or refuse(self.path(name), "must not be empty.")
+
     def choice(self, name: str, allowed: tuple[str, ...]) -> str | None:
         """One of a few strings."""
         value = self.text(name)

@@ -43,9 +43,9 @@ def usage(counted: generation.Usage) -> dict[str, Any]:
 
 
 def tool_call(call: generation.ToolCallDelta, *, indexed: bool) -> dict[str, Any]:
-    """A tool call, or a piece of one: its id, type and name stand only in the first piece."""
+    """A tool call, or with an index a piece of one: then its id, type and name stand only in the first."""
     shaped: dict[str, Any] = {"index": call.index} if indexed else {}
-    if call.id or call.name:
+    if not indexed or call.id or call.name:
         shaped |= {"id": call.id, "type": "function"}
         shaped["function"] = {"name": call.name, "arguments": call.arguments_json}
     else:
@@ -73,7 +73,8 @@ def logprobs(delta: generation.Delta) -> dict[str, Any] | None:
 def _token(token: generation.TokenLogprob | generation.TopLogprob) -> dict[str, Any]:
     return {
         "token": token.token,
-        "logprob": max(_LEAST_LOGPROB, token.logprob),  # in this order NaN, too, becomes the least
+        # Nothing is likelier than certain; in this order NaN, too, becomes the least.
+        "logprob": min(0.0, max(_LEAST_LOGPROB, token.logprob)),
         "bytes": list(token.token_bytes) if token.token_bytes else None,
     }
 

@@ -69,7 +69,7 @@ def _tool_call(value: object, path: str) -> conversation.Part:
         refuse(fields.path("type"), "is required and must be function.")
     function = fields.required_members("function")
     call = conversation.ToolCall(
-        id=fields.required_text("id"),
+        id=fields.required_id("id"),
         name=function.required_text("name"),
         arguments_json=function.required_text("arguments"),
         signature=_signature(fields),
@@ -91,7 +91,7 @@ def _signature(fields: Fields) -> bytes:
 
 
 def _tool_result(fields: Fields) -> conversation.Part:
-    call = fields.required_text("tool_call_id")
+    call = fields.required_id("tool_call_id")
     fields.require("content")
     text = "".join(part.text for part in _content(fields, {"text"}))
     return conversation.Part(tool_result=conversation.ToolResult(tool_call_id=call, text=text))

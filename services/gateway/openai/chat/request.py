@@ -8,6 +8,7 @@ from hybridinference.inference.v1 import generation_pb2 as generation
 from services.gateway.openai.chat import tools
 from services.gateway.openai.chat.messages import message
 from services.gateway.openai.fields import INT64, Fields, expected, json_body, json_text, refuse
+from services.gateway.validate import MAX_OUTPUT_TOKENS
 
 # Said and understood: these become the spec.
 _MAPPED = frozenset(
@@ -120,8 +121,9 @@ def _limits(fields: Fields, spec: generation.GenerationSpec) -> None:
         refuse("max_tokens", "and `max_completion_tokens` are two names of one limit; give only the latter.")
     limit = older if newer is None else newer
     if limit is not None:
-        if limit < 1:  # refused here, under the name that was used
-            refuse("max_tokens" if newer is None else "max_completion_tokens", f"must be at least 1, not {limit}.")
+        if not 1 <= limit <= MAX_OUTPUT_TOKENS:  # refused here, under the name that was used
+            name = "max_tokens" if newer is None else "max_completion_tokens"
+            refuse(name, f"must be between 1 and {MAX_OUTPUT_TOKENS}, not {limit}.")
         spec.max_output_tokens = limit
     choices = fields.integer("n")
     if choices is not None:

@@ -92,19 +92,11 @@ _PARTS = {
 }
 _REFUSAL_PART = _typed("refusal", {"refusal": TEXT}, "refusal")
 
-_CALL = _typed(
-    "function",
-    {
-        "id": _NOT_EMPTY,
-        "function": record({"name": TEXT, "arguments": TEXT | {"description": "JSON text."}}, "name", "arguments"),
-        "extra_content": nullable(
-            record({"google": nullable(record({"thought_signature": nullable(TEXT)}))}),
-            "What the provider wants back with this call.",
-        ),
-    },
-    "id",
-    "function",
-)
+def _call(identifier: Schema) -> Schema:
+    function = record({"name": TEXT, "arguments": TEXT | {"description": "JSON text."}}, "name", "arguments")
+    extra = record({"google": nullable(record({"thought_signature": nullable(TEXT)}))})
+    wanted_back = nullable(extra, "What the provider wants back with this call.")
+    return _typed("function", {"id": identifier, "function": function, "extra_content": wanted_back}, "id", "function")
 
 
 def _turn(role: str, properties: dict[str, Schema], *required: str, **more: Any) -> Schema:
@@ -126,7 +118,7 @@ _ASSISTANT = _turn(
         "refusal": nullable(TEXT),
         "reasoning": nullable(TEXT),
         "reasoning_content": nullable(TEXT),
-        "tool_calls": nullable(array(_CALL)),
+        "tool_calls": nullable(array(_call(_NOT_EMPTY))),
         "audio": ABSENT,
         "function_call": ABSENT,
     },
@@ -277,7 +269,7 @@ RESPONSE = record(
                             "content": nullable(TEXT),
                             "refusal": nullable(TEXT),
                             **_REASONING,
-                            "tool_calls": array(_CALL, minItems=1),
+                            "tool_calls": array(_call(TEXT), minItems=1),
                         },
                         "role", "content", "refusal",
                     ),

@@ -1,0 +1,153 @@
+"""The schemas of the OpenAI face and its codecs, held to each other by a validator that is not ours."""
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hybridinference.inference.v1 import embedding_pb2 as embedding
+from hybridinference.inference.v1 import error_reason_pb2 as reasons
+from hybridinference.inference.v1 import generation_pb2 as generation
+from hybridinference.inference.v1 import model_pb2
+from hybridinference.worker.v1 import worker_service_pb2 as worker
+from hypothesis import HealthCheck, Phase, assume, given, settings
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+
+from services.chassis.failure import Failure
+from services.gateway.fold import Fold
+from services.gateway.openai import errors, models, schemas
+from services.gateway.openai.chat import schema as chat
+from services.gateway.openai.chat.request import parse_chat
+from services.gateway.openai.chat.response import ChatChunks, completion
+from services.gateway.openai.embeddings import schema as embeddings
+from services.gateway.openai.embeddings.request import parse_embedding
+from services.gateway.openai.embeddings.response import pieces
+from services.gateway.validate import validate, validate_embedding
+from tests.clients.fitting import Schema, changed, fitting
+from tests.gateway import arbitrary
+
+pytestmark = pytest.mark.clients
+
+PATIENT = settings(deadline=None, suppress_health_check=list(HealthCheck), derandomize=True, phases=[Phase.generate, Phase.shrink])
+
+# What a schema cannot say: words of the refusals that a body may earn which fits it.
+SEMANTIC = re.compile(
+    "is given twice|not among the tools|requires a tool|needs `logprobs`|two names of one limit|"
+    "valid base64|must be a data: URL|is too much for"
+)
+
+
+def read_chat(body: bytes) -> None:
+    validate(parse_chat(body).spec)
+
+
+def read_embedding(body: bytes) -> None:
+    validate_embedding(parse_embedding(body).spec)
+
+
+CODECS = {"chat": (read_chat, chat.REQUEST), "embeddings": (read_embedding, embeddings.REQUEST)}
+EACH = pytest.mark.parametrize(("read", "schema"), CODECS.values(), ids=CODECS)
+Read = Callable[[bytes], None]
+
+
+def refusal(read: Read, body: Any) -> Failure | None:
+    try:
+        read(json.dumps(body).encode())
+    except Failure as failure:
+        return failure
+    return None
+
+
+@EACH
+def test_what_fits_the_schema_is_never_refused_for_its_shape(read: Read, schema: Schema) -> None:
+    @settings(PATIENT, max_examples=150)
+    @given(fitting(schema))
+    def holds(body: Any) -> None:
+        failure = refusal(read, body)
+        assert failure is None or SEMANTIC.search(failure.message), failure
+
+    holds()
+
+
+@EACH
+def test_what_breaks_the_schema_is_refused_by_name(read: Read, schema: Schema) -> None:
+    judge = Draft202012Validator(schema)
+
+    @settings(PATIENT, max_examples=250)
+    @given(changed(schema))
+    def holds(change: tuple[Any, Any, tuple[str | int, ...]]) -> None:
+        right, wrong, path = change
+        assume(not judge.is_valid(wrong) and refusal(read, right) is None)
+        failure = refusal(read, wrong)
+        assert failure is not None, (path, wrong)
+        assert failure.reason == reasons.ERROR_REASON_SPEC_INVALID
+        named = steps(errors.param_of(failure.metadata["field"]))
+        # A top-level field by its name; what is inside by it, by what holds it, or by what is missing beside it.
+        held = tuple(map(str, path[: max(1, len(path) - 1)]))
+        shorter = min(len(named), len(held))
+        assert named
+        assert named[:shorter] == held[:shorter], (path, failure)
+
+    holds()
+
+
+def steps(field: str) -> tuple[str, ...]:
+    return tuple(step for step in re.split(r"[.\[\]]", field) if step)
+
+
+def valid(schema: Schema, data: bytes | str) -> None:
+    Draft202012Validator(schema).validate(json.loads(data))
+
+
+# What a worker that keeps to the contract may send: choices from 0, tokens with a name, ends with a reason.
+EVENTS = st.lists(
+    arbitrary.message(generation.Delta, choice=st.integers(0, 2), index=st.integers(0, 3), tokens=st.integers(0, 9)), max_size=6
+).map(lambda deltas: [generation.GenerationEvent(delta=delta) for delta in deltas])
+FINISHED = arbitrary.message(
+    generation.Finished,
+    reasons=st.sampled_from(list(generation.FinishReason.values())[1:]),
+)
+
+
+@settings(PATIENT, max_examples=150)
+@given(events=EVENTS, finished=FINISHED, include_usage=st.booleans())
+def test_every_chunk_of_a_chat_fits_its_schema(events: Any, finished: Any, include_usage: bool) -> None:
+    chunks = ChatChunks(completion_id="chatcmpl-1", created=1, model="m", include_usage=include_usage)
+    finished.reasons[:] = finished.reasons or [generation.FINISH_REASON_STOP]
+    data = chunks.write([*events, generation.GenerationEvent(finished=finished)]).decode()
+    lines = [line.removeprefix("data: ") for line in data.split("\n") if line]
+    assert lines.pop() == "[DONE]"
+    for line in lines:
+        valid(chat.CHUNK, line)
+
+
+@settings(PATIENT, max_examples=150)
+@given(events=EVENTS, finished=FINISHED)
+def test_every_whole_chat_fits_its_schema(events: Any, finished: Any) -> None:
+    finished.reasons[:] = (list(finished.reasons) + [generation.FINISH_REASON_STOP] * 3)[:3]
+    fold = Fold()
+    fold.take([*events, generation.GenerationEvent(finished=finished)])
+    valid(chat.RESPONSE, completion(fold.whole(), completion_id="chatcmpl-1", created=1, model="m"))
+
+
+@settings(PATIENT)
+@given(st.lists(st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), max_size=4), max_size=3), st.booleans())
+def test_every_answer_of_vectors_fits_its_schema(vectors: list[list[float]], in_base64: bool) -> None:
+    answer = worker.EmbedResponse(embeddings=[embedding.Embedding(values=values) for values in vectors])
+    valid(embeddings.RESPONSE, b"".join(pieces(answer, model="m", in_base64=in_base64)))
+
+
+@settings(PATIENT)
+@given(st.lists(arbitrary.message(model_pb2.Model), max_size=3))
+def test_models_fit_their_schema(all_of_them: list[model_pb2.Model]) -> None:
+    valid(schemas.MODELS, models.listed(all_of_them))
+    for one in all_of_them:
+        valid(schemas.MODEL, models.shown(one))
+
+
+@pytest.mark.parametrize("reason", reasons.ErrorReason.values())
+def test_every_error_fits_its_schema(reason: Any) -> None:
+    for fields in ({}, {"field": "sampling.seed"}):
+        valid(schemas.ERROR, errors.render(Failure(reason, "Why.", **fields)).body)
