@@ -28,11 +28,12 @@ models:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class System:
-    """A running system. `processes` maps roles to process ids."""
+    """A running system. `processes` maps roles to process ids; `home` is where a mesh keeps its sockets."""
 
     name: str
     port: int
     processes: Mapping[str, Sequence[int]]
+    home: pathlib.Path | None = None
 
 
 def free_port() -> int:
@@ -62,7 +63,7 @@ def mesh(*, workers: int, token_ms: float) -> Iterator[System]:
         config.write_text(_CONFIG.format(workers=workers, token_ms=token_ms), encoding="utf-8")
         try:
             _hybrid(home, "up", "--detach", "--port", str(port))
-            yield System("mesh", port, _processes(home))
+            yield System("mesh", port, _processes(home), home)
         finally:
             _hybrid(home, "down")
 

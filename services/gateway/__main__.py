@@ -58,11 +58,20 @@ async def serve(config: mesh.MeshConfig) -> None:
             config_version=config.version,
             models=frozenset(model.name for model in config.models),
         )
-        relay = Relay(placements, sessions, channels, recorder, max_running=settings.max_running)
+        relay = Relay(
+            placements,
+            sessions,
+            channels,
+            recorder,
+            max_running=settings.max_running,
+            show_worker=settings.show_worker,
+        )
         models = Models(config, fleet, created_seconds=int(time.time()))
         tenants, longest = Tenants.random(), settings.timeout_seconds
         typed_face = inference.InferenceServicer(relay, models, tenants, longest_seconds=longest)
-        openai_face = openai.OpenAIServicer(relay, models, tenants, longest_seconds=longest)
+        openai_face = openai.OpenAIServicer(
+            relay, models, tenants, longest_seconds=longest, keep_alive_seconds=settings.keep_alive_seconds
+        )
 
         def add(grpc_server: grpc.aio.Server) -> None:
             gateway_grpc.add_InferenceServiceServicer_to_server(typed_face, grpc_server)

@@ -1,16 +1,24 @@
 """What comes with a call besides its message: time left, the caller, the edge's id, the trace."""
 
+import os
+import re
 from typing import Any
 
 import grpc
+from hybridinference.inference.v1 import error_reason_pb2 as reasons
 
 from services.chassis.deadline import Deadline
+from services.chassis.failure import Failure
+from services.gateway import trace
 from services.gateway.call import Call, Spec
 from services.gateway.tenant import Tenants
+
+TIMEOUT = "x-hybrid-timeout-ms"
 
 # Leaves time to report our own timeout, with its reason, before the caller's fires.
 _MARGIN_SECONDS = 0.02
 _LONGEST_ID = 128
+_MILLISECONDS = re.compile(r"[0-9]{1,12}", re.ASCII)
 
 
 class Arrival:
@@ -21,17 +29,41 @@ class Arrival:
     ) -> None:
         self._metadata = {str(key): value for key, value in context.invocation_metadata() or ()}
         self._tenants = tenants
+        self._now = now
         left = context.time_remaining()
         longest = Deadline.after(longest_seconds, now=now)
-        self.deadline = longest if left is None else longest.earlier(max(0.0, left - _MARGIN_SECONDS), now=now)
+        self._deadline = longest if left is None else longest.earlier(max(0.0, left - _MARGIN_SECONDS), now=now)
+        self.traceparent = trace.accepted(self._text("traceparent")) or trace.begun(os.urandom(24))
 
     @property
     def transcoded(self) -> bool:
         """Whether the edge made this call of HTTP and JSON. It takes the header from everybody else."""
         return "x-envoy-original-path" in self._metadata
 
+    @property
+    def deadline(self) -> Deadline:
+        """When the caller wants to have been answered. Over HTTP a header says so, as grpc-timeout does over gRPC.
+
+        Raises:
+            Failure: SPEC_INVALID, naming the header.
+        """
+        asked = self._metadata.get(TIMEOUT) if self.transcoded else None
+        if asked is None:
+            return self._deadline
+        if not isinstance(asked, str) or not _MILLISECONDS.fullmatch(asked) or not int(asked):
+            raise Failure(
+                reasons.ERROR_REASON_SPEC_INVALID,
+                f"The header `{TIMEOUT}` must be a whole number of milliseconds above 0, of at most 12 digits.",
+                field=TIMEOUT,
+            )
+        return self._deadline.earlier(int(asked) / 1e3, now=self._now)
+
     def call(self, spec: Spec, *, api: str, streamed: bool) -> Call[Spec]:
-        """The call for a spec that came this way."""
+        """The call for a spec that came this way.
+
+        Raises:
+            Failure: SPEC_INVALID, naming a header that is wrong.
+        """
         return Call(
             spec=spec,
             api=api,
@@ -39,7 +71,7 @@ class Arrival:
             deadline=self.deadline,
             tenant=self._tenants.mark(self._text("authorization"), spec.user),
             edge_request_id=self._text("x-request-id")[:_LONGEST_ID],
-            traceparent=self._text("traceparent")[:_LONGEST_ID],
+            traceparent=self.traceparent,
         )
 
     def _text(self, key: str) -> str:

@@ -1,16 +1,13 @@
 """What a caller asks for, in the words that both faces share."""
 
 import dataclasses
-import re
 from typing import Generic, TypeVar
 
 from hybridinference.inference.v1 import embedding_pb2 as embedding
 from hybridinference.inference.v1 import generation_pb2 as generation
 
 from services.chassis.deadline import Deadline
-
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
-
+from services.gateway import trace
 
 Spec = TypeVar("Spec", generation.GenerationSpec, embedding.EmbeddingSpec)
 
@@ -26,7 +23,7 @@ class Call(Generic[Spec]):
         deadline: when the caller wants to have been answered.
         tenant: stands for the caller, see services.gateway.tenant; never logged, never recorded.
         edge_request_id: the edge's id of the HTTP request.
-        traceparent: W3C trace context.
+        traceparent: W3C trace context, well-formed, see services.gateway.trace.
     """
 
     spec: Spec
@@ -45,5 +42,4 @@ class Call(Generic[Spec]):
     @property
     def trace_id(self) -> str:
         """The trace's id, 32 hexadecimal digits; empty without a trace."""
-        found = _TRACEPARENT.match(self.traceparent)
-        return found[1] if found else ""
+        return trace.trace_id(self.traceparent)

@@ -29,9 +29,16 @@ class Embedding(Undertaking):
     """One accepted request. Its `vectors` must be entered: it is recorded when they are left."""
 
     def __init__(
-        self, entry: Entry, placements: Placements, channels: Channels, recorder: Recorder, left: Callable[[], None]
+        self,
+        entry: Entry,
+        placements: Placements,
+        channels: Channels,
+        recorder: Recorder,
+        left: Callable[[], None],
+        *,
+        show_worker: bool,
     ) -> None:
-        super().__init__(entry, placements, recorder, left)
+        super().__init__(entry, placements, recorder, left, show_worker=show_worker)
         self._channels = channels
 
     @contextlib.asynccontextmanager
@@ -55,6 +62,7 @@ class Embedding(Undertaking):
                     self._commit(run)
                     self._finish(run, answer.usage)
                     self._entry.provider_model = answer.provider_model
+                    self.dropped = tuple(answer.dropped_fields)
                 return answer
             except Failure as failure:
                 placed = await self._elsewhere(run, failure)
@@ -64,7 +72,7 @@ class Embedding(Undertaking):
         async with self._channels.to(run.placed.address) as channel:
             call = worker_grpc.WorkerServiceStub(channel).Embed(self._request(run))
             try:
-                async with asyncio.timeout_at(self._call.deadline.at):
+                async with asyncio.timeout_at(self.call.deadline.at):
                     answer: worker.EmbedResponse = await call
                     run.tries = _tries(await call.trailing_metadata())
             except TimeoutError as error:
@@ -74,7 +82,7 @@ class Embedding(Undertaking):
                 raise _failure(error, run.placed.address) from error
             finally:
                 call.cancel()  # grpc.aio never cancels a call that is merely dropped
-        asked = len(self._call.spec.inputs)
+        asked = len(self.call.spec.inputs)
         if len(answer.embeddings) != asked or not all(vector.values for vector in answer.embeddings):
             raise Failure(
                 reasons.ERROR_REASON_PROVIDER_MALFORMED,
@@ -85,10 +93,10 @@ class Embedding(Undertaking):
 
     def _request(self, run: Run) -> worker.EmbedRequest:
         request = worker.EmbedRequest(
-            spec=self._call.spec,
+            spec=self.call.spec,
             attempt_id=run.placed.attempt_id,
             generation_id=self.id,
-            tenant=self._call.tenant,
+            tenant=self.call.tenant,
             drop_unsupported=run.placed.drop_unsupported,
             time_left=self._time_for_worker(),
         )

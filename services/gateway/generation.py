@@ -23,10 +23,16 @@ class Generation(Undertaking):
     """One accepted request. Its `events` must be run to their end or closed: that is when it is recorded."""
 
     def __init__(
-        self, entry: Entry, placements: Placements, sessions: Sessions, recorder: Recorder, left: Callable[[], None]
+        self,
+        entry: Entry,
+        placements: Placements,
+        sessions: Sessions,
+        recorder: Recorder,
+        left: Callable[[], None],
+        *,
+        show_worker: bool,
     ) -> None:
-        super().__init__(entry, placements, recorder, left)
-        self.dropped: tuple[str, ...] = ()  # fields that the provider does not have; known with the first events
+        super().__init__(entry, placements, recorder, left, show_worker=show_worker)
         self._sessions = sessions
 
     async def events(self) -> AsyncGenerator[Events, None]:
@@ -84,10 +90,10 @@ class Generation(Undertaking):
     def _start(self, run: Run) -> session.StartAttempt:
         start = session.StartAttempt(
             attempt_id=run.placed.attempt_id,
-            spec=self._call.spec,
-            traceparent=self._call.traceparent,
+            spec=self.call.spec,
+            traceparent=self.call.traceparent,
             generation_id=self.id,
-            tenant=self._call.tenant,
+            tenant=self.call.tenant,
             drop_unsupported=run.placed.drop_unsupported,
             time_left=self._time_for_worker(),
         )
@@ -97,7 +103,7 @@ class Generation(Undertaking):
     @contextlib.contextmanager
     def _bounded(self, attempt: Attempt) -> Iterator[None]:
         """Fail the attempt at the deadline."""
-        at = self._call.deadline.at
+        at = self.call.deadline.at
         if at is None:
             yield
             return

@@ -10,7 +10,6 @@ from hybridinference.gateway.v1 import inference_service_pb2 as gateway
 from hybridinference.gateway.v1 import inference_service_pb2_grpc as gateway_grpc
 from hybridinference.inference.v1 import generation_pb2 as generation
 
-from services.chassis.deadline import to_duration
 from services.gateway.arrival import Arrival
 from services.gateway.coalesce import coalesce
 from services.gateway.fold import Fold
@@ -45,21 +44,24 @@ class InferenceServicer(gateway_grpc.InferenceServiceServicer):
                 fold.take(events)
         response = fold.whole()
         response.generation_id = running.id
-        response.route.provider = running.provider
-        response.route.attempts = running.attempts
-        response.route.queue_time.CopyFrom(to_duration(running.queue_seconds))
+        response.route.CopyFrom(running.route())
         return response
 
     async def StreamGenerate(
         self, request: gateway.StreamGenerateRequest, context: Context
     ) -> AsyncIterator[gateway.StreamGenerateResponse]:
         running = self._begin(request.spec, context, streamed=True)
-        generation_id = running.id
+        first = True
         async with contextlib.aclosing(running.events()) as batches:
             async for events in batches:
                 for event in coalesce(events):
-                    yield gateway.StreamGenerateResponse(event=event, generation_id=generation_id)
-                    generation_id = ""
+                    if first:
+                        first = False
+                        yield gateway.StreamGenerateResponse(
+                            event=event, generation_id=running.id, route=running.route()
+                        )
+                    else:
+                        yield gateway.StreamGenerateResponse(event=event)
 
     async def Embed(self, request: gateway.EmbedRequest, context: Context) -> gateway.EmbedResponse:
         arrival = self._arrival(context)
@@ -74,6 +76,7 @@ class InferenceServicer(gateway_grpc.InferenceServiceServicer):
                 usage=answer.usage,
                 provider_model=answer.provider_model,
                 dropped_fields=answer.dropped_fields,
+                route=running.route(),
             )
 
     async def ListModels(self, request: gateway.ListModelsRequest, context: Context) -> gateway.ListModelsResponse:

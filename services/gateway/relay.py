@@ -20,13 +20,21 @@ class Relay:
     """Accepts requests. Both faces stand on it."""
 
     def __init__(
-        self, placements: Placements, sessions: Sessions, channels: Channels, recorder: Recorder, *, max_running: int
+        self,
+        placements: Placements,
+        sessions: Sessions,
+        channels: Channels,
+        recorder: Recorder,
+        *,
+        max_running: int,
+        show_worker: bool,
     ) -> None:
         self._placements = placements
         self._sessions = sessions
         self._channels = channels
         self._recorder = recorder
         self._room = max_running
+        self._show_worker = show_worker  # whether callers may know which worker served them
 
     def begin(self, call: Call[generation.GenerationSpec]) -> Generation:
         """Accept a request for a generation.
@@ -35,7 +43,14 @@ class Relay:
             Failure: SPEC_INVALID; FLEET_SATURATED when too much is under way here; ACCOUNTING_UNAVAILABLE.
         """
         validate(call.spec)
-        return Generation(self._accepted(call), self._placements, self._sessions, self._recorder, self._left)
+        return Generation(
+            self._accepted(call),
+            self._placements,
+            self._sessions,
+            self._recorder,
+            self._left,
+            show_worker=self._show_worker,
+        )
 
     def embed(self, call: Call[embedding.EmbeddingSpec]) -> Embedding:
         """Accept a request for an embedding.
@@ -44,7 +59,14 @@ class Relay:
             Failure: as `begin`.
         """
         validate_embedding(call.spec)
-        return Embedding(self._accepted(call), self._placements, self._channels, self._recorder, self._left)
+        return Embedding(
+            self._accepted(call),
+            self._placements,
+            self._channels,
+            self._recorder,
+            self._left,
+            show_worker=self._show_worker,
+        )
 
     def _accepted(self, call: Call[Spec]) -> Entry:
         if self._room <= 0:

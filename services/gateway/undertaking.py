@@ -8,6 +8,7 @@ from typing import Any
 
 import grpc
 from google.protobuf import duration_pb2
+from hybridinference.gateway.v1 import inference_service_pb2 as inference
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hybridinference.inference.v1 import generation_pb2 as generation
 from hybridinference.router.v1 import placement_pb2 as placement
@@ -40,13 +41,15 @@ _CRASHED = Failure(reasons.ERROR_REASON_INTERNAL, "The gateway failed to handle 
 class Undertaking:
     """One accepted request. What it asks for is done by the class that is made of this one."""
 
-    def __init__(self, entry: Entry, placements: Placements, recorder: Recorder, left: Callable[[], None]) -> None:
+    def __init__(
+        self, entry: Entry, placements: Placements, recorder: Recorder, left: Callable[[], None], *, show_worker: bool
+    ) -> None:
         self.id = entry.generation_id
-        self.provider = ""
-        self.attempts = 0
-        self.queue_seconds = 0.0
+        self.dropped: tuple[str, ...] = ()  # fields that the provider does not have; known with the first content
+        self._show_worker = show_worker
+        self._queue_seconds = 0.0
         self._entry = entry
-        self._call: Call[Any] = entry.call
+        self.call: Call[Any] = entry.call
         self._placements = placements
         self._recorder = recorder
         self._left = left
@@ -55,6 +58,23 @@ class Undertaking:
         self._gone = Failure(reasons.ERROR_REASON_CANCELLED, "The caller went away.")
         self._loop = asyncio.get_running_loop()
         self._begun_at = self._loop.time()
+
+    @property
+    def provider_model(self) -> str:
+        """The provider's name of the model that serves it; "" before it is placed."""
+        return self._entry.provider_model or (self._entry.attempts[-1].provider_model if self._entry.attempts else "")
+
+    def route(self) -> inference.Route:
+        """How it is served, as far as that is known by now; empty before it is placed."""
+        if not self._entry.attempts:
+            return inference.Route()
+        latest = self._entry.attempts[-1]
+        return inference.Route(
+            provider=latest.provider,
+            attempts=latest.number,
+            queue_time=to_duration(self._queue_seconds),
+            worker=latest.worker if self._show_worker else "",
+        )
 
     @contextlib.contextmanager
     def _recorded(self) -> Iterator[None]:
@@ -79,10 +99,10 @@ class Undertaking:
 
     async def _place(self) -> placement.Placement:
         """Where the first attempt goes."""
-        needs = needs_of(self._call.spec)
-        ask = placement_ask(self.id, self._call.spec, needs, self._time_left())
+        needs = needs_of(self.call.spec)
+        ask = placement_ask(self.id, self.call.spec, needs, self._time_left())
         try:
-            return await self._placements.place(ask, self._call.deadline)
+            return await self._placements.place(ask, self.call.deadline)
         except Failure as refusal:
             name_field(refusal, needs)
             raise
@@ -96,12 +116,11 @@ class Undertaking:
         if self._committed or failure.reason in _FINAL:
             raise failure
         outcome = self._outcome(run, failure, wanted=True)
-        return await self._placements.after_failure(run.placed, outcome, failure, self._call.deadline)
+        return await self._placements.after_failure(run.placed, outcome, failure, self.call.deadline)
 
     def _begin(self, placed: placement.Placement) -> Run:
         run = Run(placed, self._loop.time())
-        self.provider, self.attempts = placed.provider, self.attempts + 1
-        self.queue_seconds = run.begun_at - self._begun_at
+        self._queue_seconds = run.begun_at - self._begun_at
         self._entry.attempt_begins(placed)
         return run
 
@@ -153,7 +172,7 @@ class Undertaking:
         run.usage = self._entry.usage = usage
 
     def _time_left(self) -> float | None:
-        return self._call.deadline.left(now=self._loop.time())
+        return self.call.deadline.left(now=self._loop.time())
 
     def _time_for_worker(self) -> duration_pb2.Duration | None:
         left = self._time_left()

@@ -38,15 +38,19 @@ class Faces:
 
 
 @contextlib.asynccontextmanager
-async def faces(directory: pathlib.Path, scripts: Mapping[str, Script]) -> AsyncIterator[Faces]:
-    """Both faces in front of one worker."""
-    async with scene(directory, scripts) as behind:
+async def faces(
+    directory: pathlib.Path, *workers: Mapping[str, Script], keep_alive_seconds: float = 0, show_worker: bool = False
+) -> AsyncIterator[Faces]:
+    """Both faces in front of one worker for each mapping of scripts."""
+    async with scene(directory, *workers, show_worker=show_worker) as behind:
         models = Models(CONFIG, behind.fleet, created_seconds=1)
 
         def add(server: grpc.aio.Server) -> None:
             typed = inference.InferenceServicer(behind.relay, models, TENANTS, longest_seconds=60)
             gateway_grpc.add_InferenceServiceServicer_to_server(typed, server)
-            compatible = openai.OpenAIServicer(behind.relay, models, TENANTS, longest_seconds=60)
+            compatible = openai.OpenAIServicer(
+                behind.relay, models, TENANTS, longest_seconds=60, keep_alive_seconds=keep_alive_seconds
+            )
             openai_grpc.add_OpenAIServiceServicer_to_server(compatible, server)
 
         address = f"unix:{directory}/g.sock"

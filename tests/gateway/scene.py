@@ -194,7 +194,7 @@ def text_of(events: Sequence[generation.GenerationEvent]) -> str:
 
 @contextlib.asynccontextmanager
 async def scene(
-    directory: pathlib.Path, *workers: Mapping[str, Script], max_running: int = 100
+    directory: pathlib.Path, *workers: Mapping[str, Script], max_running: int = 100, show_worker: bool = False
 ) -> AsyncIterator[Scene]:
     """A scene with one worker for each mapping of scripts."""
     made = Scene(directory)
@@ -223,7 +223,14 @@ async def scene(
             config_version="v",
             models=frozenset({MODEL}),
         )
-        made.relay = Relay(made.placements, made.sessions, made.channels, recorder, max_running=max_running)
+        made.relay = Relay(
+            made.placements,
+            made.sessions,
+            made.channels,
+            recorder,
+            max_running=max_running,
+            show_worker=show_worker,
+        )
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         following = [tasks.create_task(made.fleet.follow()), tasks.create_task(made.placements.follow())]
         try:

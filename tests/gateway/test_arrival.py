@@ -3,6 +3,8 @@
 import pytest
 from hybridinference.inference.v1 import generation_pb2 as generation
 
+from services.chassis.failure import Failure
+from services.gateway import trace
 from services.gateway.arrival import Arrival
 from services.gateway.call import Call
 from services.gateway.tenant import Tenants
@@ -66,9 +68,39 @@ def test_only_the_edge_says_that_it_made_a_call_of_json() -> None:
     assert not arrival(Context(None)).transcoded
 
 
-@pytest.mark.parametrize("value", ["", "x", f"00-{TRACE}", f"00-{'z' * 32}-00f067aa0ba902b7-01", "a-" * 100])
-def test_what_is_no_trace_context_is_no_trace(value: str) -> None:
-    assert call(Context(None, traceparent=value)).trace_id == ""
+@pytest.mark.parametrize("value", ["", "x", f"00-{TRACE}", f"00-{TRACE.upper()}-00f067aa0ba902b7-01"])
+def test_without_a_trace_context_a_trace_begins_here(value: str) -> None:
+    made = [call(Context(None, traceparent=value)) for _ in range(2)]
+    assert all(trace.accepted(one.traceparent) == one.traceparent for one in made)
+    assert made[0].trace_id != made[1].trace_id
+    assert TRACE not in made[0].traceparent
+
+
+TIMEOUT = "x_hybrid_timeout_ms"
+REST = {"x_envoy_original_path": "/v1/chat/completions"}
+
+
+@pytest.mark.parametrize(
+    ("left", "milliseconds", "at"),
+    [(None, "1", 100.001), (None, "2500", 102.5), (None, "0010", 100.01), (None, "999999999999", 110.0),
+     (1.0, "2500", 100.98), (5.0, "2500", 102.5)],
+)  # fmt: skip
+def test_a_header_is_the_deadline_of_a_rest_call_within_every_other_bound(
+    left: float | None, milliseconds: str, at: float
+) -> None:
+    assert arrival(Context(left, **REST, **{TIMEOUT: milliseconds})).deadline.at == pytest.approx(at)
+
+
+@pytest.mark.parametrize("value", ["", "0", "000", "-1", "+1", "1.5", "1e3", "1s", " 1", "1\n", "٣", "1" * 13, b"1"])
+def test_a_deadline_that_is_none_is_refused_by_the_name_of_the_header(value: str | bytes) -> None:
+    with pytest.raises(Failure, match="`x-hybrid-timeout-ms` must be a whole number of milliseconds") as caught:
+        call(Context(None, **REST, **{TIMEOUT: value}))
+    assert caught.value.reason_name == "SPEC_INVALID"
+    assert caught.value.metadata["field"] == "x-hybrid-timeout-ms"
+
+
+def test_a_native_caller_has_grpcs_own_deadline_and_no_header() -> None:
+    assert arrival(Context(5.0, **{TIMEOUT: "1"})).deadline.at == pytest.approx(104.98)
 
 
 def test_binary_metadata_is_no_id() -> None:

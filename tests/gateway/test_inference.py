@@ -164,3 +164,21 @@ async def test_a_batch_is_joined_for_the_client(served: Faces) -> None:
     events: list[generation.GenerationEvent] = [one.event for one in responses]
     assert sum(event.delta.tokens for event in events) == 50
     assert len(events) < 50
+
+
+@pytest.mark.parametrize("shown", [False, True])
+async def test_every_answer_says_how_it_was_served(shown: bool) -> None:
+    with tempfile.TemporaryDirectory(prefix="g-") as directory:
+        workers = ({"s": broken}, {"s": SCRIPTS["whole"]})
+        async with faces(pathlib.Path(directory), *workers, show_worker=shown) as served:
+            stream = served.inference.StreamGenerate(gateway.StreamGenerateRequest(spec=spec("s")))
+            first, *others = [one async for one in stream]
+            assert not any(one.HasField("route") for one in others), "once is enough"
+            whole = await served.inference.Generate(gateway.GenerateRequest(spec=spec("s")))
+            asked = embedding.EmbeddingSpec(model="scripted", inputs=[embedding.EmbeddingInput(text="a")])
+            vectors = await served.inference.Embed(gateway.EmbedRequest(spec=asked))
+    for answer, attempts in ((first, 2), (whole, 2), (vectors, 1)):
+        route = answer.route
+        worker = f"w{attempts - 1}" if shown else ""
+        assert (route.provider, route.attempts, route.worker) == ("scripted", attempts, worker)
+        assert 0 < route.queue_time.ToMicroseconds() < 5e6

@@ -192,7 +192,7 @@ async def test_what_was_asked_in_vain_until_the_deadline_is_recorded(two: Scene)
 async def test_what_was_left_out_is_known_with_the_first_content(two: Scene) -> None:
     two.router.drop_unsupported = True
     running = two.begin("whole")
-    running._call.spec.sampling.seed = 1  # the scripted provider has no seeds
+    running.call.spec.sampling.seed = 1  # the scripted provider has no seeds
     async with contextlib.aclosing(running.events()) as batches:
         await anext(batches)
         assert running.dropped == ("sampling.seed",)

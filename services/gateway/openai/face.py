@@ -1,6 +1,7 @@
 """The OpenAI face: OpenAIService over the relay. Every call ends with gRPC OK; the status travels in metadata."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from google.api.httpbody_pb2 import HttpBody
@@ -25,11 +26,14 @@ NAME = openai.DESCRIPTOR.services_by_name["OpenAIService"].full_name
 class OpenAIServicer(openai_grpc.OpenAIServiceServicer):
     """OpenAI's wire format: bytes in, bytes out."""
 
-    def __init__(self, relay: Relay, models: Models, tenants: Tenants, *, longest_seconds: float) -> None:
+    def __init__(
+        self, relay: Relay, models: Models, tenants: Tenants, *, longest_seconds: float, keep_alive_seconds: float
+    ) -> None:
         self._relay = relay
         self._models = models
         self._tenants = tenants
         self._longest_seconds = longest_seconds
+        self._keep_alive_seconds = keep_alive_seconds
 
     async def CreateChatCompletion(self, request: HttpBody, context: Context) -> None:  # type: ignore[override]
         await self._answer(chat.answer, request, context)
@@ -43,19 +47,22 @@ class OpenAIServicer(openai_grpc.OpenAIServiceServicer):
     async def CreateEmbedding(self, request: HttpBody, context: Context) -> None:  # type: ignore[override]
         await self._answer(embeddings.answer, request, context)
 
-    async def ListModels(
-        self, request: openai.OpenAIServiceListModelsRequest, context: Context
-    ) -> AsyncIterator[HttpBody]:
-        yield HttpBody(content_type=JSON, data=models.listed(self._models.all()))
+    async def ListModels(self, request: openai.OpenAIServiceListModelsRequest, context: Context) -> None:  # type: ignore[override]
+        async with self._replying(context) as (_, reply):
+            await reply.write(models.listed(self._models.all()), JSON)
 
     async def GetModel(self, request: openai.OpenAIServiceGetModelRequest, context: Context) -> None:  # type: ignore[override]
-        reply = Reply(context)
-        async with reply.failing_in_kind():
+        async with self._replying(context) as (_, reply):
             await reply.write(models.shown(self._models.require(request.id)), JSON)
 
     async def _answer(self, answer: Answer, request: HttpBody, context: Context) -> None:
-        reply = Reply(context)
-        async with reply.failing_in_kind():
-            now = asyncio.get_running_loop().time()
-            arrival = Arrival(context, now=now, longest_seconds=self._longest_seconds, tenants=self._tenants)
+        async with self._replying(context) as (arrival, reply):
             await answer(request.data, arrival, self._relay, reply)
+
+    @contextlib.asynccontextmanager
+    async def _replying(self, context: Context) -> AsyncIterator[tuple[Arrival, Reply]]:
+        now = asyncio.get_running_loop().time()
+        arrival = Arrival(context, now=now, longest_seconds=self._longest_seconds, tenants=self._tenants)
+        reply = Reply(context, traceparent=arrival.traceparent, keep_alive_seconds=self._keep_alive_seconds)
+        async with reply.failing_in_kind():
+            yield arrival, reply

@@ -1,4 +1,4 @@
-"""Pictures, recordings and documents of a chat message: by value or by reference."""
+"""Pictures, recordings and documents of a message: by value or by reference."""
 
 import base64
 import binascii
@@ -15,19 +15,23 @@ _AUDIO_TYPES = {"mp3": "audio/mpeg"}  # every other format is called by its own 
 
 
 def image(part: Fields) -> conversation.Part:
-    """The `image_url` part."""
-    source = part.required_members("image_url")
-    url, path = source.required_text("url"), source.path("url")
-    picture = conversation.Image(detail=source.choice("detail", DETAILS) or "")
+    """The `image_url` part of a chat message."""
+    return picture(part.required_members("image_url"), "url")
+
+
+def picture(source: Fields, name: str) -> conversation.Part:
+    """A picture whose address, or content, is the member `name`."""
+    url, path = source.required_text(name), source.path(name)
+    made = conversation.Image(detail=source.choice("detail", DETAILS) or "")
     if url[:5].lower() == "data:":
-        picture.media_type, picture.data = _data_url(url, path)
-        if not picture.media_type.startswith("image/"):
+        made.media_type, made.data = _data_url(url, path)
+        if not made.media_type.startswith("image/"):
             refuse(path, "must be a data: URL of a picture, such as data:image/png;base64,….")
-    elif url[:8].lower() == "https://" or url[:7].lower() == "http://":
-        picture.url = url
+    elif _is_address(url):
+        made.url = url
     else:
         refuse(path, "must be an https: URL or a data: URL with base64 content.")
-    return conversation.Part(image=picture)
+    return conversation.Part(image=made)
 
 
 def audio(part: Fields) -> conversation.Part:
@@ -41,19 +45,32 @@ def audio(part: Fields) -> conversation.Part:
 
 
 def file(part: Fields) -> conversation.Part:
-    """The `file` part: an id that the provider gave out, or content."""
-    source = part.required_members("file")
-    document = conversation.File(name=source.text("filename") or "")
-    identifier, content = source.text("file_id"), source.text("file_data")
-    if (identifier is None) == (content is None):
-        refuse(part.path("file"), "must have either file_id or file_data.")
-    if content is None:
-        document.id = identifier or ""
-    elif content[:5].lower() == "data:":
-        document.media_type, document.data = _data_url(content, source.path("file_data"))
+    """The `file` part of a chat message: an id that the provider gave out, or content."""
+    return document(part.required_members("file"), part.path("file"), ("file_id", "file_data"))
+
+
+def document(source: Fields, path: str, ways: tuple[str, ...]) -> conversation.Part:
+    """A document, given in one of some ways: `file_id`, `file_data` and `file_url` are understood."""
+    given = {way: text for way in ways if (text := source.text(way)) is not None}
+    if len(given) != 1:
+        refuse(path, f"must have either {' or '.join(ways)}.")
+    ((way, text),) = given.items()
+    made = conversation.File(name=source.text("filename") or "")
+    if way == "file_id":
+        made.id = text
+    elif way == "file_url":
+        if not _is_address(text):
+            refuse(source.path(way), "must be an https: URL.")
+        made.url = text
+    elif text[:5].lower() == "data:":
+        made.media_type, made.data = _data_url(text, source.path(way))
     else:
-        document.data = _decoded(content, source.path("file_data"))
-    return conversation.Part(file=document)
+        made.data = _decoded(text, source.path(way))
+    return conversation.Part(file=made)
+
+
+def _is_address(url: str) -> bool:
+    return url[:8].lower() == "https://" or url[:7].lower() == "http://"
 
 
 def _data_url(url: str, path: str) -> tuple[str, bytes]:

@@ -1,7 +1,8 @@
 """One reply of the OpenAI face: its status and headers with the first byte, and failures in OpenAI's words."""
 
+import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import grpc
@@ -10,12 +11,14 @@ from google.api.httpbody_pb2 import HttpBody
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
 
 from services.chassis.failure import Failure
-from services.gateway.openai import errors
+from services.gateway.openai import dropped, errors, headers
+from services.gateway.undertaking import Undertaking
 
 LOG = structlog.get_logger()
 
 JSON = "application/json"
 EVENTS = "text/event-stream; charset=utf-8"
+COMMENT = b": keep-alive\n\n"
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -23,41 +26,107 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class Reply:
     """One reply. Before its first byte a failure is an HTTP status; after it, an error event."""
 
-    def __init__(self, context: Context) -> None:
-        self.headers: tuple[tuple[str, str], ...] = ()  # go with the first byte
+    def __init__(self, context: Context, *, traceparent: str, keep_alive_seconds: float) -> None:
+        """`keep_alive_seconds` of silence bring a comment into a stream; 0 is never."""
         self._context = context
+        self._traceparent = traceparent
+        self._keep_alive_seconds = keep_alive_seconds
+        self._loop = asyncio.get_running_loop()
+        self._arrived_at = self._loop.time()
         self._begun = False
+        self._running: Undertaking | None = None
+        self._error_event: Callable[[Failure], bytes] = errors.event
+        # Comments. At most one timer, and a task only while one is written: a token costs a glance at the clock.
+        self._silent_since: float | None = self._arrived_at  # None while something is written
+        self._timer: asyncio.TimerHandle | None = None
+        self._comment: asyncio.Task[None] | None = None
+
+    def serve(self, running: Undertaking, *, error_event: Callable[[Failure], bytes] = errors.event) -> None:
+        """From here on headers say how a request is served, and its stream, if it is one, is kept alive.
+
+        Args:
+            running: what serves it.
+            error_event: makes the event that ends a stream which fails.
+        """
+        self._running = running
+        self._error_event = error_event
+        if running.call.streamed and self._keep_alive_seconds:
+            self._timer = self._loop.call_later(self._keep_alive_seconds, self._perhaps_comment)
 
     async def write(self, data: bytes, content_type: str) -> None:
         """Write a piece. The content type counts in the first one only."""
         if not data:
             return
-        if self._begun:
-            await self._context.write(HttpBody(data=data))
-            return
-        self._begun = True
-        if self.headers:
-            await self._context.send_initial_metadata(self.headers)
-        await self._context.write(HttpBody(content_type=content_type, data=data))
+        if self._comment is not None:  # gRPC takes one write at a time
+            await self._comment
+        await self._write(data, content_type)
 
     @contextlib.asynccontextmanager
     async def failing_in_kind(self) -> AsyncIterator[None]:
         """Tell a failure in OpenAI's words: a stream that merely ended would pass for a whole answer."""
         try:
-            yield
-        except Failure as failure:
-            await self._fail(failure)
-        except grpc.aio.InternalError:  # a write that nobody takes: there is nobody to tell
-            raise
-        except Exception as error:
-            LOG.error("openai.crashed", error=type(error).__name__, exc_info=error)
-            await self._fail(Failure(reasons.ERROR_REASON_INTERNAL, "The mesh failed to handle this request."))
+            try:
+                yield
+            except Failure as failure:
+                await self._fail(failure)
+            except grpc.aio.InternalError:  # a write that nobody takes: there is nobody to tell
+                raise
+            except Exception as error:
+                LOG.error("openai.crashed", error=type(error).__name__, exc_info=error)
+                await self._fail(Failure(reasons.ERROR_REASON_INTERNAL, "The mesh failed to handle this request."))
+        finally:
+            await self._end_comments()
 
     async def _fail(self, failure: Failure) -> None:
+        if self._comment is not None:
+            await self._comment
         if self._begun:
-            await self._context.write(HttpBody(data=errors.event(failure)))
+            await self._write(self._error_event(failure), EVENTS)
             return
         answer = errors.render(failure)
-        metadata = (("x-http-status", str(answer.http_status)), *answer.headers)
-        self.headers = metadata
-        await self.write(answer.body, JSON)
+        await self._write(answer.body, JSON, ("x-http-status", str(answer.http_status)), *answer.headers)
+
+    async def _write(self, data: bytes, content_type: str, *more: tuple[str, str]) -> None:
+        self._silent_since = None
+        if self._begun:
+            await self._context.write(HttpBody(data=data))
+        else:
+            self._begun = True
+            await self._context.send_initial_metadata((*more, *self._headers()))
+            await self._context.write(HttpBody(content_type=content_type, data=data))
+        self._silent_since = self._loop.time()
+
+    def _headers(self) -> headers.Headers:
+        """What is known when the first byte is written."""
+        of_call = headers.of_call(traceparent=self._traceparent, seconds=self._loop.time() - self._arrived_at)
+        running = self._running
+        if running is None:
+            return of_call
+        of_route = headers.of_route(running.route(), running.provider_model)
+        return (*of_call, *of_route, *dropped.header(running.dropped, running.call.spec))
+
+    def _perhaps_comment(self) -> None:
+        """Write a comment where it has been silent for long; else look again when it may have been."""
+        now = self._loop.time()
+        # A write that nobody takes is not silence: a comment would only stand in line behind it.
+        due = (now if self._silent_since is None else self._silent_since) + self._keep_alive_seconds
+        if due > now:
+            self._timer = self._loop.call_at(due, self._perhaps_comment)
+        else:
+            self._comment = self._loop.create_task(self._write_comment())
+
+    async def _write_comment(self) -> None:
+        try:
+            # The call is over, and its cancellation on its way.
+            with contextlib.suppress(grpc.aio.InternalError, grpc.aio.UsageError):
+                await self._write(COMMENT, EVENTS)
+        finally:
+            self._comment = None
+        self._perhaps_comment()
+
+    async def _end_comments(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._comment is not None:
+            self._comment.cancel()
+            await asyncio.wait((self._comment,))

@@ -6,7 +6,6 @@ import time
 from services.gateway.arrival import Arrival
 from services.gateway.fold import Fold
 from services.gateway.generation import Generation
-from services.gateway.openai import dropped
 from services.gateway.openai.chat.request import ChatRequest, parse_chat
 from services.gateway.openai.chat.response import ChatChunks, completion
 from services.gateway.openai.reply import EVENTS, JSON, Reply
@@ -21,6 +20,7 @@ async def answer(body: bytes, arrival: Arrival, relay: Relay, reply: Reply) -> N
     """
     chat = parse_chat(body)
     running = relay.begin(arrival.call(chat.spec, api="openai", streamed=chat.stream))
+    reply.serve(running)
     if chat.stream:
         await _stream(chat, running, reply)
     else:
@@ -36,8 +36,6 @@ async def _stream(chat: ChatRequest, running: Generation, reply: Reply) -> None:
     )
     async with contextlib.aclosing(running.events()) as batches:
         async for events in batches:
-            if running.dropped and not reply.headers:
-                reply.headers = dropped.header(running.dropped, chat.spec)
             await reply.write(chunks.write(events), EVENTS)
 
 
@@ -46,7 +44,6 @@ async def _whole(chat: ChatRequest, running: Generation, reply: Reply) -> None:
     async with contextlib.aclosing(running.events()) as batches:
         async for events in batches:
             fold.take(events)
-    reply.headers = dropped.header(running.dropped, chat.spec)
     body = completion(
         fold.whole(), completion_id=_completion_id(running), created=int(time.time()), model=chat.spec.model
     )

@@ -1,28 +1,22 @@
 """POST /v1/chat/completions: the body, as a spec."""
 
 import dataclasses
-import re
 
 from hybridinference.inference.v1 import generation_pb2 as generation
 
+from services.gateway.openai import sampling
+from services.gateway.openai.beyond import beyond
 from services.gateway.openai.chat import tools
 from services.gateway.openai.chat.messages import message
-from services.gateway.openai.fields import INT64, Fields, expected, json_body, json_text, refuse
+from services.gateway.openai.fields import Fields, json_body, json_text, refuse
 from services.gateway.validate import MAX_OUTPUT_TOKENS
 
-# Said and understood: these become the spec.
-_MAPPED = frozenset(
-    {"model", "messages", "reasoning_effort", "user", "safety_identifier", "stream", "stream_options"}
-    | {"tools", "tool_choice", "parallel_tool_calls", "response_format", "max_tokens", "max_completion_tokens", "n"}
-    | {"temperature", "top_p", "top_k", "frequency_penalty", "presence_penalty", "stop", "seed", "logit_bias"}
-    | {"logprobs", "top_logprobs"}
-)
-# Said for somebody else's cache or dashboard: without them the answer is the same.
-_HARMLESS = frozenset(
-    {"metadata", "store", "modalities", "prompt_cache_key", "prompt_cache_retention", "prompt_cache_options"}
-)
-# A token id, as a key of an object. No vocabulary has a thousand million tokens.
-TOKEN = re.compile("[0-9]{1,9}")
+# Said and understood, or of no effect on the answer.
+_KNOWN = sampling.MEMBERS | {
+    *("model", "messages", "reasoning_effort", "user", "safety_identifier", "stream", "stream_options", "modalities"),
+    *("tools", "tool_choice", "parallel_tool_calls", "response_format", "max_tokens", "max_completion_tokens", "n"),
+    *("logprobs", "top_logprobs"),
+}
 # Would change the answer or its shape in ways that this API does not have.
 REFUSED = {
     "functions": "is no longer supported; use tools.",
@@ -55,7 +49,7 @@ def parse_chat(body: bytes) -> ChatRequest:
     fields.require("messages")
     spec.messages.extend(message(item, path) for path, item in fields.items("messages"))
     _tools(fields, spec)
-    _sampling(fields, spec.sampling)
+    sampling.read(fields, spec.sampling)
     _limits(fields, spec)
     spec.reasoning_effort = fields.text("reasoning_effort") or ""
     older, newer = fields.text("user"), fields.text("safety_identifier")
@@ -77,42 +71,6 @@ def _tools(fields: Fields, spec: generation.GenerationSpec) -> None:
     form = tools.response_format(fields)
     if form is not None:
         spec.response_format.CopyFrom(form)
-
-
-def _sampling(fields: Fields, sampling: generation.SamplingParams) -> None:
-    for name in ("temperature", "top_p", "frequency_penalty", "presence_penalty"):
-        number = fields.number(name)
-        if number is not None:
-            setattr(sampling, name, number)
-    for name, integer in (("top_k", fields.integer("top_k")), ("seed", fields.integer("seed", INT64))):
-        if integer is not None:
-            setattr(sampling, name, integer)
-    stop = _stop(fields)
-    if stop:  # extending by nothing would still make `sampling` present
-        sampling.stop.extend(stop)
-    if fields.get("logit_bias") is not None:
-        _logit_bias(fields.required_members("logit_bias"), sampling)
-
-
-def _logit_bias(bias: Fields, sampling: generation.SamplingParams) -> None:
-    for token in bias.names():
-        if not TOKEN.fullmatch(token):
-            refuse("logit_bias", "must map token ids, written as decimal integers, to numbers.")
-        sampling.logit_bias[int(token)] = bias.number(token) or 0.0
-
-
-def _stop(fields: Fields) -> list[str]:
-    stop = fields.get("stop")
-    if stop is None:
-        return []
-    if isinstance(stop, str):
-        return [stop]
-    if not isinstance(stop, list):
-        refuse("stop", expected("a string or an array of strings", stop))
-    return [
-        item if isinstance(item, str) else refuse(path, expected("a string", item))
-        for path, item in fields.items("stop")
-    ]
 
 
 def _limits(fields: Fields, spec: generation.GenerationSpec) -> None:
@@ -148,21 +106,8 @@ def _include_usage(fields: Fields) -> bool:
 
 
 def _unmapped(fields: Fields, spec: generation.GenerationSpec) -> None:
-    """Refuse what would change the answer, drop what changes nothing, keep the rest for the provider to judge."""
-    if fields.boolean("store"):
-        refuse("store", "must be false: answers are not stored.")
-    fields.members("metadata")
     if any(item != "text" for _, item in fields.items("modalities")):
         refuse("modalities", 'must be ["text"]: answers are text.')
-    rest: dict[str, object] = {}
-    for name in fields.names():
-        if name in REFUSED:
-            refuse(name, REFUSED[name])
-        if name in _MAPPED or name in _HARMLESS:
-            continue
-        # `auto` and `default` ask for nothing; another tier has another price, which is for its provider to say.
-        if name == "service_tier" and fields.text(name) in ("auto", "default"):
-            continue
-        rest[name] = fields.get(name)
+    rest = beyond(fields, known=_KNOWN, refused=REFUSED)
     if rest:
         spec.provider_options_json = json_text(rest, "")

@@ -7,8 +7,8 @@ base64 is whole, that two names of one field agree.
 from typing import Any
 
 from services.gateway import validate
-from services.gateway.openai import media
-from services.gateway.openai.chat import messages, request, tools
+from services.gateway.openai import media, sampling, tools
+from services.gateway.openai.chat import messages, request
 from services.gateway.openai.fields import INT64
 from services.gateway.openai.schemas import (
     ABSENT,
@@ -202,7 +202,7 @@ REQUEST = record(
         "logit_bias": nullable(
             {
                 "type": "object",
-                "propertyNames": {"pattern": f"^{request.TOKEN.pattern}$"},
+                "propertyNames": {"pattern": f"^{sampling.TOKEN.pattern}$"},
                 "additionalProperties": nullable(_number(-100, 100)),
             },
             "Added to the logits of tokens, by token id.",

@@ -3,13 +3,8 @@
 from hybridinference.inference.v1 import conversation_pb2 as conversation
 from hybridinference.inference.v1 import generation_pb2 as generation
 
-from services.gateway.openai.fields import Fields, expected, object_text, refuse
-
-MODES = {
-    "auto": conversation.TOOL_CHOICE_MODE_AUTO,
-    "none": conversation.TOOL_CHOICE_MODE_NONE,
-    "required": conversation.TOOL_CHOICE_MODE_REQUIRED,
-}
+from services.gateway.openai import tools
+from services.gateway.openai.fields import Fields
 
 
 def tool(value: object, path: str) -> conversation.Tool:
@@ -17,16 +12,7 @@ def tool(value: object, path: str) -> conversation.Tool:
     fields = Fields(value, path)
     fields.require("type")
     fields.choice("type", ("function",))
-    function = fields.required_members("function")
-    declared = conversation.Tool(
-        name=function.required_text("name"),
-        description=function.text("description") or "",
-        parameters_json=object_text(function, "parameters"),
-    )
-    strict = function.boolean("strict")
-    if strict is not None:
-        declared.strict = strict
-    return declared
+    return tools.function(fields.required_members("function"))
 
 
 def tool_choice(fields: Fields) -> conversation.ToolChoice | None:
@@ -40,11 +26,7 @@ def tool_choice(fields: Fields) -> conversation.ToolChoice | None:
         named.choice("type", ("function",))
         name = named.required_members("function").required_text("name")
         return conversation.ToolChoice(mode=conversation.TOOL_CHOICE_MODE_NAMED, name=name)
-    if not isinstance(value, str):
-        refuse(fields.path("tool_choice"), expected("a string or an object", value))
-    if value not in MODES:
-        refuse(fields.path("tool_choice"), f"must be one of {', '.join(MODES)}, or an object that names a function.")
-    return conversation.ToolChoice(mode=MODES[value])
+    return conversation.ToolChoice(mode=tools.mode(value, fields.path("tool_choice")))
 
 
 def response_format(fields: Fields) -> generation.ResponseFormat | None:
@@ -58,13 +40,4 @@ def response_format(fields: Fields) -> generation.ResponseFormat | None:
         return generation.ResponseFormat(text=generation.TextFormat())
     if kind == "json_object":
         return generation.ResponseFormat(json_object=generation.JsonObjectFormat())
-    asked = form.required_members("json_schema")
-    schema = generation.JsonSchemaFormat(
-        name=asked.required_text("name"),
-        schema_json=object_text(asked, "schema"),
-        description=asked.text("description") or "",
-    )
-    strict = asked.boolean("strict")
-    if strict is not None:
-        schema.strict = strict
-    return generation.ResponseFormat(json_schema=schema)
+    return tools.schema(form.required_members("json_schema"))

@@ -1,7 +1,6 @@
 """POST /v1/embeddings, from the body to the last byte of the answer."""
 
 from services.gateway.arrival import Arrival
-from services.gateway.openai import dropped
 from services.gateway.openai.embeddings.request import parse_embedding
 from services.gateway.openai.embeddings.response import pieces
 from services.gateway.openai.reply import JSON, Reply
@@ -16,7 +15,7 @@ async def answer(body: bytes, arrival: Arrival, relay: Relay, reply: Reply) -> N
     """
     asked = parse_embedding(body)
     running = relay.embed(arrival.call(asked.spec, api="openai", streamed=False))
+    reply.serve(running)
     async with running.vectors() as served:
-        reply.headers = dropped.header(served.dropped_fields, asked.spec)
         for piece in pieces(served, model=asked.spec.model, in_base64=asked.in_base64):
             await reply.write(piece, JSON)

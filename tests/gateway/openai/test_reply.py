@@ -1,0 +1,203 @@
+"""One reply: what is written, in which order, while content, comments and the reader's going away meet."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+import pytest
+from google.api.httpbody_pb2 import HttpBody
+from hybridinference.gateway.v1 import inference_service_pb2 as inference
+from hybridinference.inference.v1 import error_reason_pb2 as reasons
+from hybridinference.inference.v1 import generation_pb2 as generation
+
+from services.chassis.deadline import Deadline
+from services.chassis.failure import Failure
+from services.gateway.call import Call
+from services.gateway.openai.reply import COMMENT, EVENTS, Reply
+from tests.fakes import eventually
+
+SILENCE = 0.02
+LOST = Failure(reasons.ERROR_REASON_WORKER_LOST, "lost")
+
+
+class Wire:
+    """A call's context, which takes what is written only while it is open, and one write at a time as gRPC does."""
+
+    def __init__(self) -> None:
+        self.open = asyncio.Event()
+        self.open.set()
+        self.gone = False
+        self.metadata: dict[str, str] = {}
+        self.written: list[bytes] = []
+        self.writing = 0
+
+    async def send_initial_metadata(self, metadata: tuple[tuple[str, str], ...]) -> None:
+        await self._taken()
+        self.metadata = dict(metadata)
+
+    async def write(self, body: HttpBody) -> None:
+        await self._taken()
+        self.written.append(body.data)
+
+    async def _taken(self) -> None:
+        assert not self.writing, "two writes at once"
+        self.writing += 1
+        try:
+            await self.open.wait()
+            if self.gone:
+                raise grpc.aio.InternalError("nobody takes it")
+        finally:
+            self.writing -= 1
+
+
+class Running:
+    """A request under way."""
+
+    dropped: tuple[str, ...] = ()
+    provider_model = ""
+
+    def __init__(self, *, streamed: bool = True) -> None:
+        spec = generation.GenerationSpec()
+        self.call = Call(spec=spec, api="openai", streamed=streamed, deadline=Deadline(None))
+
+    def route(self) -> inference.Route:
+        return inference.Route()
+
+
+@pytest.fixture
+def wire() -> Wire:
+    """What is written to."""
+    return Wire()
+
+
+@contextlib.asynccontextmanager
+async def replying(wire: Wire, silence: float = SILENCE, **running: Any) -> AsyncIterator[Reply]:
+    made = Reply(wire, traceparent="t", keep_alive_seconds=silence)  # type: ignore[arg-type]
+    async with made.failing_in_kind():
+        made.serve(Running(**running))  # type: ignore[arg-type]
+        yield made
+
+
+async def test_a_comment_breaks_each_silence_before_content_and_after_it(wire: Wire) -> None:
+    async with replying(wire) as reply:
+        await eventually(lambda: len(wire.written) >= 2, seconds=5)
+        before = len(wire.written)
+        await reply.write(b"content", EVENTS)
+        await eventually(lambda: len(wire.written) >= before + 3, seconds=5)
+    assert wire.written.pop(before) == b"content"
+    assert set(wire.written) == {COMMENT}
+    written = len(wire.written)
+    await asyncio.sleep(3 * SILENCE)
+    assert len(wire.written) == written, "a comment after the end"
+
+
+async def test_content_in_time_leaves_no_silence(wire: Wire) -> None:
+    async with replying(wire, silence=0.5) as reply:
+        for _ in range(80):
+            await reply.write(b"x", EVENTS)
+            await asyncio.sleep(0.01)
+    assert set(wire.written) == {b"x"}
+
+
+@pytest.mark.parametrize("off", [{"silence": 0}, {"streamed": False}])
+async def test_there_are_no_comments_where_there_are_to_be_none(wire: Wire, off: dict[str, Any]) -> None:
+    async with replying(wire, **off) as reply:
+        await asyncio.sleep(5 * SILENCE)
+        await reply.write(b"content", EVENTS)
+    assert wire.written == [b"content"]
+
+
+async def test_nothing_runs_beside_a_stream_that_is_not_silent(wire: Wire) -> None:
+    alone = asyncio.all_tasks()
+    async with replying(wire, silence=15) as reply:
+        for _ in range(100):
+            await reply.write(b"x", EVENTS)
+        assert asyncio.all_tasks() == alone
+
+
+async def test_content_waits_for_a_comment_that_is_being_written(wire: Wire) -> None:
+    wire.open.clear()
+    async with replying(wire) as reply:
+        await eventually(lambda: wire.writing == 1, seconds=5)
+        content = asyncio.create_task(reply.write(b"content", EVENTS))
+        await asyncio.sleep(3 * SILENCE)
+        assert not content.done()
+        wire.open.set()
+        await content
+    assert wire.written[:2] == [COMMENT, b"content"]
+
+
+async def test_no_comment_stands_in_line_behind_content_that_is_not_taken(wire: Wire) -> None:
+    wire.open.clear()
+    async with replying(wire) as reply:
+        content = asyncio.create_task(reply.write(b"content", EVENTS))
+        await asyncio.sleep(5 * SILENCE)
+        wire.open.set()
+        await content
+        assert wire.written == [b"content"]
+        await eventually(lambda: wire.written == [b"content", COMMENT], seconds=5)
+
+
+async def test_a_failure_while_a_comment_is_being_written_is_an_event_after_it(wire: Wire) -> None:
+    wire.open.clear()
+    async with replying(wire):
+        await eventually(lambda: wire.writing == 1, seconds=5)
+        asyncio.get_running_loop().call_later(SILENCE, wire.open.set)
+        raise LOST
+    assert "x-http-status" not in wire.metadata
+    comment, event = wire.written
+    assert (comment, event[:15]) == (COMMENT, b'data: {"error":')
+
+
+async def test_a_failure_before_any_byte_is_a_status(wire: Wire) -> None:
+    async with replying(wire):
+        raise LOST
+    assert wire.metadata["x-http-status"] == "503"
+
+
+async def test_a_face_says_for_itself_how_its_streams_fail(wire: Wire) -> None:
+    made = Reply(wire, traceparent="t", keep_alive_seconds=0)  # type: ignore[arg-type]
+    async with made.failing_in_kind():
+        made.serve(Running(), error_event=lambda failure: f"event: {failure.reason_name}\n\n".encode())  # type: ignore[arg-type]
+        await made.write(b"content", EVENTS)
+        raise LOST
+    assert wire.written == [b"content", b"event: WORKER_LOST\n\n"]
+
+
+@pytest.mark.parametrize("waiting", ["for content", "for the comment"])
+async def test_a_reader_that_leaves_while_a_comment_is_being_written_leaves_nothing_behind(
+    wire: Wire, waiting: str
+) -> None:
+    wire.open.clear()
+    alone = asyncio.all_tasks()
+
+    async def handle() -> None:
+        async with replying(wire) as reply:
+            await eventually(lambda: wire.writing == 1, seconds=5)
+            if waiting == "for content":
+                await asyncio.get_running_loop().create_future()
+            await reply.write(b"content", EVENTS)
+
+    handler = asyncio.create_task(handle())
+    await asyncio.sleep(3 * SILENCE)
+    await eventually(lambda: wire.writing == 1, seconds=5)
+    handler.cancel(LOST)
+    with pytest.raises(asyncio.CancelledError) as caught:
+        await handler
+    assert caught.value.args == (LOST,), "the reason of an eviction is the end that a caller is told"
+    assert (asyncio.all_tasks() - alone, wire.writing, wire.written) == (set(), 0, [])
+
+
+async def test_a_comment_that_nobody_takes_is_no_fault_and_content_tells(wire: Wire) -> None:
+    wire.gone = True
+
+    async def handle() -> None:
+        async with replying(wire) as reply:
+            await asyncio.sleep(3 * SILENCE)
+            assert wire.written == []
+            await reply.write(b"content", EVENTS)
+
+    with pytest.raises(grpc.aio.InternalError):
+        await handle()

@@ -1,0 +1,336 @@
+"""What an answer of the OpenAI face says beside its body: headers, deadlines, comments while it is silent."""
+
+import asyncio
+import contextlib
+import json
+import pathlib
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import grpc
+import pytest
+from google.api.httpbody_pb2 import HttpBody
+from hybridinference.gateway.v1 import ledger_pb2 as ledger
+from hybridinference.gateway.v1 import openai_service_pb2 as openai
+from hybridinference.inference.v1 import error_reason_pb2 as reasons
+
+from services.chassis import status
+from services.chassis.failure import Failure
+from services.gateway import trace
+from services.gateway.openai.reply import COMMENT, EVENTS, JSON
+from tests.fakes import Events, Script, delta, eventually, finished, saying, started
+from tests.gateway.faces import Faces, faces
+from tests.gateway.test_face import Reply, floods, stuck_client, sweep
+
+TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-01"
+OF_ROUTE = ("x-hybrid-provider", "x-hybrid-model", "x-hybrid-attempts", "x-hybrid-queue-ms", "x-hybrid-worker")
+REST = ("x-envoy-original-path", "/v1/chat/completions")
+SILENCE = 0.05
+
+
+async def broken() -> Events:
+    yield started()
+    raise Failure(reasons.ERROR_REASON_PROVIDER_OVERLOADED, "busy", retry_after=2.5)
+
+
+async def hangs() -> Events:
+    yield started()
+    await asyncio.get_running_loop().create_future()
+
+
+async def hangs_after_a_piece() -> Events:
+    yield started()
+    yield delta("a")
+    await asyncio.get_running_loop().create_future()
+
+
+SCRIPTS: dict[str, Script] = {
+    "whole": saying(started(), delta("a"), delta("b"), finished(2)),
+    "broken": broken,
+    "hangs": hangs,
+    "hangs after a piece": hangs_after_a_piece,
+}
+
+
+@contextlib.asynccontextmanager
+async def serving(*workers: dict[str, Script], **settings: Any) -> AsyncIterator[Faces]:
+    with tempfile.TemporaryDirectory(prefix="g-") as directory:
+        async with faces(pathlib.Path(directory), *(workers or (SCRIPTS,)), **settings) as made:
+            yield made
+
+
+@pytest.fixture
+async def served() -> AsyncIterator[Faces]:
+    """A gateway in front of one worker."""
+    async with serving() as made:
+        yield made
+
+
+def chat(script: str, **fields: Any) -> HttpBody:
+    asked = {"model": "scripted", "messages": [{"role": "user", "content": "hi"}], "user": script, **fields}
+    return HttpBody(data=json.dumps(asked).encode())
+
+
+def vectors(script: str, **fields: Any) -> HttpBody:
+    return HttpBody(data=json.dumps({"model": "scripted", "input": "hi", "user": script, **fields}).encode())
+
+
+async def received(call: Any) -> Reply:
+    bodies = []
+    while (one := await call.read()) is not grpc.aio.EOF:
+        bodies.append(one)
+    metadata = {str(key): str(value) for key, value in await call.initial_metadata() or ()}
+    return Reply(metadata, bodies, await call.code())
+
+
+def asking(served: Faces, *metadata: tuple[str, str]) -> dict[str, Callable[[], Any]]:
+    """A call for each kind of answer."""
+    return {
+        "chat": lambda: served.openai.CreateChatCompletion(chat("whole"), metadata=metadata),
+        "chat stream": lambda: served.openai.CreateChatCompletion(chat("whole", stream=True), metadata=metadata),
+        "embeddings": lambda: served.openai.CreateEmbedding(vectors(""), metadata=metadata),
+    }
+
+
+@pytest.mark.parametrize("kind", ["chat", "chat stream", "embeddings"])
+async def test_every_answer_tells_how_it_was_served(served: Faces, kind: str) -> None:
+    reply = await received(asking(served)[kind]())
+    told = {name: reply.metadata.get(name) for name in OF_ROUTE}
+    queue = int(told.pop("x-hybrid-queue-ms") or "-1")
+    assert told == {
+        "x-hybrid-provider": "scripted",
+        "x-hybrid-model": "scripted",
+        "x-hybrid-attempts": "1",
+        "x-hybrid-worker": None,
+    }
+    assert 0 <= queue <= int(reply.metadata["openai-processing-ms"]) < 5000
+
+
+async def test_the_worker_is_told_where_the_configuration_allows_it() -> None:
+    async with serving(show_worker=True) as served:
+        for kind, ask in asking(served).items():
+            assert (await received(ask())).metadata["x-hybrid-worker"] == "w0", kind
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_an_attempt_elsewhere_counts_and_the_headers_are_of_the_one_that_served(stream: bool) -> None:
+    async with serving({"s": broken}, {"s": SCRIPTS["whole"]}, show_worker=True) as served:
+        reply = await received(served.openai.CreateChatCompletion(chat("s", stream=stream)))
+        assert (reply.metadata["x-hybrid-attempts"], reply.metadata["x-hybrid-worker"]) == ("2", "w1")
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_failure_tells_where_it_was_tried_last(stream: bool) -> None:
+    async with serving({"s": broken}, {"s": broken}, show_worker=True) as served:
+        reply = await received(served.openai.CreateChatCompletion(chat("s", stream=stream)))
+        assert (reply.metadata["x-http-status"], reply.metadata["retry-after"]) == ("503", "3")
+        assert (reply.metadata["x-hybrid-attempts"], reply.metadata["x-hybrid-worker"]) == ("2", "w1")
+
+
+async def test_what_was_never_placed_has_a_trace_and_a_time_and_nothing_else(served: Faces) -> None:
+    for request in (HttpBody(data=b"{"), chat("whole", temperature=9)):
+        metadata = (await received(served.openai.CreateChatCompletion(request))).metadata
+        assert metadata["x-http-status"] == "400"
+        assert trace.accepted(metadata["traceparent"])
+        assert int(metadata["openai-processing-ms"]) >= 0
+        assert not set(OF_ROUTE) & set(metadata)
+
+
+async def test_models_have_a_trace_and_a_time_too(served: Faces) -> None:
+    for call in (
+        served.openai.ListModels(openai.OpenAIServiceListModelsRequest(), metadata=(("traceparent", TRACEPARENT),)),
+        served.openai.GetModel(openai.OpenAIServiceGetModelRequest(id="b"), metadata=(("traceparent", TRACEPARENT),)),
+        served.openai.GetModel(openai.OpenAIServiceGetModelRequest(id="?"), metadata=(("traceparent", TRACEPARENT),)),
+    ):
+        metadata = (await received(call)).metadata
+        assert metadata["traceparent"] == TRACEPARENT
+        assert int(metadata["openai-processing-ms"]) >= 0
+
+
+@pytest.mark.parametrize("kind", ["chat", "chat stream", "embeddings"])
+@pytest.mark.parametrize("sent", [TRACEPARENT, None, "00-malformed"])
+async def test_the_trace_of_the_answer_is_that_of_the_ledger(served: Faces, kind: str, sent: str | None) -> None:
+    metadata = (("traceparent", sent),) if sent else ()
+    reply = await received(asking(served, *metadata)[kind]())
+    traceparent = reply.metadata["traceparent"]
+    assert trace.accepted(traceparent) == traceparent
+    assert served.scene.request.trace_id == trace.trace_id(traceparent)
+    assert (traceparent == sent) == (sent == TRACEPARENT)
+
+
+@pytest.mark.parametrize("value", ["0", "soon"])
+async def test_a_deadline_that_is_none_is_a_400_that_names_the_header(served: Faces, value: str) -> None:
+    metadata = (REST, ("x-hybrid-timeout-ms", value))
+    for kind, ask in asking(served, *metadata).items():
+        reply = await received(ask())
+        error = reply.json["error"]
+        assert (reply.metadata["x-http-status"], error["param"]) == ("400", "x-hybrid-timeout-ms"), kind
+        assert error["message"].startswith("The header `x-hybrid-timeout-ms` must be")
+    assert served.scene.book.records == []
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_deadline_that_passes_before_the_first_byte_is_a_504_and_ends_the_work(
+    served: Faces, stream: bool
+) -> None:
+    metadata = (REST, ("x-hybrid-timeout-ms", "200"))
+    reply = await received(served.openai.CreateChatCompletion(chat("hangs", stream=stream), metadata=metadata))
+    error = reply.json["error"]
+    assert (reply.metadata["x-http-status"], error["type"], error["code"]) == ("504", "timeout_error", "timeout")
+    assert 150 <= int(reply.metadata["openai-processing-ms"]) < 1200
+    await eventually(lambda: served.scene.providers[0].closed == ["hangs"], seconds=1)
+    assert served.scene.request.outcome == ledger.OUTCOME_DEADLINE
+
+
+async def test_a_deadline_that_passes_while_a_place_is_waited_for_is_a_504(served: Faces) -> None:
+    served.scene.router.silent = True
+    metadata = (REST, ("x-hybrid-timeout-ms", "200"))
+    reply = await received(served.openai.CreateChatCompletion(chat("whole"), metadata=metadata))
+    assert (reply.metadata["x-http-status"], reply.json["error"]["code"]) == ("504", "timeout")
+    assert not set(OF_ROUTE) & set(reply.metadata)
+
+
+async def test_a_deadline_that_passes_in_mid_stream_is_an_event(served: Faces) -> None:
+    request = chat("hangs after a piece", stream=True)
+    metadata = (REST, ("x-hybrid-timeout-ms", "500"))
+    reply = await received(served.openai.CreateChatCompletion(request, metadata=metadata))
+    assert "x-http-status" not in reply.metadata
+    assert reply.events[0]["choices"][0]["delta"]["content"] == "a"
+    assert reply.events[-1]["error"]["type"] == "timeout_error"
+    await eventually(lambda: served.scene.providers[0].closed == ["hangs after a piece"], seconds=1)
+
+
+async def test_a_deadline_bounds_an_embedding(served: Faces) -> None:
+    async def never(*_: object) -> Any:
+        await asyncio.get_running_loop().create_future()
+
+    served.scene.providers[0].embeds = {"never": never}
+    metadata = (REST, ("x-hybrid-timeout-ms", "200"))
+    reply = await received(served.openai.CreateEmbedding(vectors("never"), metadata=metadata))
+    assert (reply.metadata["x-http-status"], reply.json["error"]["type"]) == ("504", "timeout_error")
+    await eventually(lambda: served.scene.providers[0].closed == ["never"], seconds=1)
+
+
+def gated(gate: asyncio.Event, script: Script) -> Script:
+    """A script that says nothing before a gate opens."""
+
+    async def late() -> Events:
+        await gate.wait()
+        async with contextlib.aclosing(script()) as events:
+            async for event in events:
+                yield event
+
+    return late
+
+
+async def first(call: Any) -> HttpBody:
+    """The first piece of an answer, in good time."""
+    read: HttpBody = await asyncio.wait_for(call.read(), timeout=5)
+    return read
+
+
+async def test_a_stream_whose_first_token_is_slow_begins_with_a_comment() -> None:
+    gate = asyncio.Event()
+    async with serving({"late": gated(gate, SCRIPTS["whole"])}, keep_alive_seconds=SILENCE) as served:
+        call = served.openai.CreateChatCompletion(chat("late", stream=True))
+        assert await first(call) == HttpBody(content_type=EVENTS, data=COMMENT)
+        gate.set()
+        reply = await received(call)
+    assert "x-http-status" not in reply.metadata
+    assert (reply.metadata["x-hybrid-provider"], reply.metadata["x-hybrid-attempts"]) == ("scripted", "1")
+    events = [event for event in reply.data.split(b"\n\n") if event and event != COMMENT.strip()]
+    assert events[0].startswith(b'data: {"id":"chatcmpl-')
+    assert events[-1] == b"data: [DONE]"
+
+
+async def test_a_stream_that_waits_for_its_place_begins_with_a_comment_and_tells_no_route() -> None:
+    async with serving(keep_alive_seconds=SILENCE, show_worker=True) as served:
+        served.scene.router.silent = True
+        served.scene.placements.patience_seconds = 0.5  # then the gateway places by itself
+        call = served.openai.CreateChatCompletion(chat("whole", stream=True))
+        assert (await first(call)).data == COMMENT
+        reply = await received(call)
+    assert not set(OF_ROUTE) & set(reply.metadata)
+    assert trace.accepted(reply.metadata["traceparent"])
+    assert reply.data.endswith(b"data: [DONE]\n\n")
+
+
+async def test_a_failure_after_a_comment_is_an_event() -> None:
+    gate = asyncio.Event()
+    async with serving({"late": gated(gate, broken)}, keep_alive_seconds=SILENCE) as served:
+        call = served.openai.CreateChatCompletion(chat("late", stream=True))
+        assert (await first(call)).data == COMMENT
+        gate.set()
+        reply = await received(call)
+    assert reply.code is grpc.StatusCode.OK
+    assert not {"x-http-status", "retry-after"} & set(reply.metadata)
+    last = reply.data.removesuffix(b"\n\n").split(b"\n\n")[-1]
+    assert json.loads(last.removeprefix(b"data: "))["error"]["code"] == "server_is_overloaded"
+
+
+async def test_an_attempt_elsewhere_still_follows_a_comment_unseen() -> None:
+    gate = asyncio.Event()
+    async with serving({"s": gated(gate, broken)}, {"s": SCRIPTS["whole"]}, keep_alive_seconds=SILENCE) as served:
+        call = served.openai.CreateChatCompletion(chat("s", stream=True))
+        assert (await first(call)).data == COMMENT
+        gate.set()
+        reply = await received(call)
+        assert [attempt.worker for attempt in served.scene.attempts] == ["w0", "w1"]
+    assert b"error" not in reply.data
+    assert reply.data.endswith(b"data: [DONE]\n\n")
+
+
+async def test_a_whole_answer_has_no_comments() -> None:
+    gate = asyncio.Event()
+    async with serving({"late": gated(gate, SCRIPTS["whole"])}, keep_alive_seconds=SILENCE) as served:
+        asyncio.get_running_loop().call_later(5 * SILENCE, gate.set)
+        reply = await received(served.openai.CreateChatCompletion(chat("late")))
+    assert (reply.bodies[0].content_type, len(reply.bodies)) == (JSON, 1)
+    assert reply.json["choices"][0]["message"]["content"] == "ab"
+
+
+async def test_comments_and_content_that_meet_all_the_time_break_nothing() -> None:
+    async def dripping() -> Events:
+        yield started()
+        for number in range(50):
+            yield delta(f"{number} ")
+            await asyncio.sleep(0.002 * (number % 4))
+        yield finished(50)
+
+    async with serving({"s": dripping}, keep_alive_seconds=0.001) as served:
+        calls = [received(served.openai.CreateChatCompletion(chat("s", stream=True))) for _ in range(8)]
+        replies = await asyncio.wait_for(asyncio.gather(*calls), timeout=30)
+    assert any(COMMENT in reply.data for reply in replies)
+    for reply in replies:
+        events = [event for event in reply.data.split(b"\n\n") if event.startswith(b"data: {")]
+        pieces = [json.loads(event.removeprefix(b"data: "))["choices"][0]["delta"].get("content") for event in events]
+        assert "".join(filter(None, pieces)) == "".join(f"{number} " for number in range(50))
+        assert reply.code is grpc.StatusCode.OK
+
+
+async def test_a_client_that_leaves_between_comments_ends_the_generation() -> None:
+    async with serving(keep_alive_seconds=SILENCE) as served:
+        call = served.openai.CreateChatCompletion(chat("hangs", stream=True))
+        assert (await first(call)).data == COMMENT
+        call.cancel()
+        await eventually(lambda: served.scene.providers[0].closed == ["hangs"], seconds=1)
+        await eventually(lambda: bool(served.scene.book.records), seconds=1)
+        assert served.scene.request.outcome == ledger.OUTCOME_CANCELLED
+
+
+@pytest.mark.parametrize("forsaken", [False, True])
+async def test_comments_hide_no_client_that_does_not_read(forsaken: bool) -> None:
+    async with serving({"floods": floods}, keep_alive_seconds=0.001) as served:
+        call = await stuck_client(served)
+        sweep(served, 3601 if forsaken else 61)
+        await eventually(lambda: served.scene.providers[0].closed == ["floods"], seconds=2)
+        if forsaken:
+            await eventually(lambda: bool(served.scene.book.records), seconds=2)
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await asyncio.wait_for(received(call), timeout=5)
+            assert status.from_rpc_error(caught.value).reason_name == "SLOW_CONSUMER"
+        else:
+            reply = await asyncio.wait_for(received(call), timeout=5)
+            assert b'"code":"slow_consumer"' in reply.bodies[-1].data
+        assert served.scene.request.error_reason == "SLOW_CONSUMER"
