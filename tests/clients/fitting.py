@@ -13,7 +13,7 @@ Path = tuple[str | int, ...]
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
 ANY = st.recursive(
-    st.none() | st.booleans() | st.integers(-(1 << 53), 1 << 53) | st.floats(allow_nan=False, allow_infinity=False) | TEXT,
+    st.none() | st.booleans() | st.integers(-(1 << 53), 1 << 53) | st.floats(-1e300, 1e300) | TEXT,
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(TEXT, inner, max_size=2),
     max_leaves=3,
 )
@@ -33,7 +33,7 @@ def fitting(schema: Schema) -> st.SearchStrategy[Any]:
 
 
 def changed(schema: Schema) -> st.SearchStrategy[tuple[Any, Any, Path]]:
-    """A value that fits, the same with one change, and where that is: a member is gone, or something else in its place."""
+    """A value that fits, the same with one change, and where: a member is gone, or something else in its place."""
     return _changed(fitting(schema))
 
 

@@ -30,7 +30,9 @@ from tests.gateway import arbitrary
 
 pytestmark = pytest.mark.clients
 
-PATIENT = settings(deadline=None, suppress_health_check=list(HealthCheck), derandomize=True, phases=[Phase.generate, Phase.shrink])
+PATIENT = settings(
+    deadline=None, suppress_health_check=list(HealthCheck), derandomize=True, phases=[Phase.generate, Phase.shrink]
+)
 
 # What a schema cannot say: words of the refusals that a body may earn which fits it.
 SEMANTIC = re.compile(
@@ -103,7 +105,8 @@ def valid(schema: Schema, data: bytes | str) -> None:
 
 # What a worker that keeps to the contract may send: choices from 0, tokens with a name, ends with a reason.
 EVENTS = st.lists(
-    arbitrary.message(generation.Delta, choice=st.integers(0, 2), index=st.integers(0, 3), tokens=st.integers(0, 9)), max_size=6
+    arbitrary.message(generation.Delta, choice=st.integers(0, 2), index=st.integers(0, 3), tokens=st.integers(0, 9)),
+    max_size=6,
 ).map(lambda deltas: [generation.GenerationEvent(delta=delta) for delta in deltas])
 FINISHED = arbitrary.message(
     generation.Finished,
@@ -133,7 +136,10 @@ def test_every_whole_chat_fits_its_schema(events: Any, finished: Any) -> None:
 
 
 @settings(PATIENT)
-@given(st.lists(st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), max_size=4), max_size=3), st.booleans())
+@given(
+    st.lists(st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), max_size=4), max_size=3),
+    st.booleans(),
+)
 def test_every_answer_of_vectors_fits_its_schema(vectors: list[list[float]], in_base64: bool) -> None:
     answer = worker.EmbedResponse(embeddings=[embedding.Embedding(values=values) for values in vectors])
     valid(embeddings.RESPONSE, b"".join(pieces(answer, model="m", in_base64=in_base64)))

@@ -3,7 +3,9 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from services.gateway import arrival
 from services.gateway.openai import dropped
+from services.gateway.openapi.examples import EXAMPLES
 
 Node = dict[str, Any]
 
@@ -11,15 +13,35 @@ JSON = "application/json"
 EVENTS = "text/event-stream"
 
 TIMEOUT = {
-    "name": "x-hybrid-timeout-ms",
+    "name": arrival.TIMEOUT,
     "in": "header",
     "required": False,
     "description": "How long the whole call may take, waiting included, in milliseconds. Past it: 504.",
-    "schema": {"type": "integer", "minimum": 1},
+    "schema": {"type": "integer", "minimum": 1, "maximum": 10**12 - 1},
 }
+_COUNT = {"type": "integer", "minimum": 0}
 _HEADERS: Mapping[str, Node] = {
     "x-request-id": {
         "description": "Identifies the request in the edge's log and in the ledger.",
+        "schema": {"type": "string"},
+    },
+    "traceparent": {
+        "description": "The W3C trace context: the caller's own, or a new one.",
+        "schema": {"type": "string", "pattern": "^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}"},
+    },
+    "openai-processing-ms": {"description": "Time until the first byte, in milliseconds.", "schema": _COUNT},
+    "x-hybrid-provider": {
+        "description": "The provider's name in the configuration.",
+        "schema": {"type": "string"},
+    },
+    "x-hybrid-model": {"description": "The model's name at the provider.", "schema": {"type": "string"}},
+    "x-hybrid-attempts": {"description": "How often it was tried.", "schema": {"type": "integer", "minimum": 1}},
+    "x-hybrid-queue-ms": {
+        "description": "Time from arrival to the placement that served, in milliseconds.",
+        "schema": _COUNT,
+    },
+    "x-hybrid-worker": {
+        "description": "The worker, where the configuration lets callers know it.",
         "schema": {"type": "string"},
     },
     dropped.HEADER: {
@@ -31,12 +53,22 @@ _HEADERS: Mapping[str, Node] = {
         "schema": {"type": "integer", "minimum": 1},
     },
 }
+# What an answer of the OpenAI face says beside its body: every one, and one that has reached a worker.
+EVERY = ("traceparent", "openai-processing-ms")
+SERVED = (*EVERY, *(name for name in _HEADERS if name.startswith("x-hybrid-")))
 _RETRIED = (429, 503)
 
 
 def headers() -> dict[str, Node]:
     """Descriptions of all headers, by name."""
     return dict(_HEADERS)
+
+
+def body(operation: str, schema: Node) -> Node:
+    """The request body of an operation."""
+    examples = {name: {"value": value} for name, value in EXAMPLES.get(operation, {}).items()}
+    content = {"schema": schema} | ({"examples": examples} if examples else {})
+    return {"required": True, "content": {JSON: content}}
 
 
 def answer(description: str, content: Mapping[str, Node], *names: str) -> Node:

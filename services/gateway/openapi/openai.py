@@ -7,7 +7,6 @@ from google.api import annotations_pb2
 from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor
 from hybridinference.gateway.v1 import openai_service_pb2
 
-from services.gateway.openai import dropped
 from services.gateway.openai import schemas as common
 from services.gateway.openai.chat import schema as chat
 from services.gateway.openai.embeddings import schema as embeddings
@@ -78,11 +77,11 @@ def _operation(method: MethodDescriptor, comments: Comments) -> Node:
     if piece:
         content[http.EVENTS] = http.events({"anyOf": [_reference(piece), _reference("Error")]}, done=True)
     if asked:
-        operation["requestBody"] = {"required": True, "content": {http.JSON: {"schema": _reference(asked)}}}
+        operation["requestBody"] = http.body(operation["operationId"], _reference(asked))
     failing = {
         str(code): {"$ref": f"#/components/responses/{_name(code)}"} for code in _failures() if asked or code in _READS
     }
-    good = http.answer("The answer.", content, *([dropped.HEADER] if asked else []))
+    good = http.answer("The answer.", content, *(http.SERVED if asked else http.EVERY))
     return operation | {"responses": {"200": good, **failing}}
 
 

@@ -119,8 +119,7 @@ def _operation(method: MethodDescriptor, messages: Messages, comments: Comments)
         "parameters": [http.TIMEOUT],
     }
     if rule.body:
-        content = {http.JSON: {"schema": messages.asked(method.input_type)}}
-        operation["requestBody"] = {"required": True, "content": content}
+        operation["requestBody"] = http.body(operation["operationId"], messages.asked(method.input_type))
     else:
         operation["parameters"] = [*_query(method.input_type, messages, comments), http.TIMEOUT]
     answered = messages.answered(method.output_type)

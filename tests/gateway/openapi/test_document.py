@@ -47,7 +47,9 @@ def test_the_committed_document_is_what_contracts_and_codecs_make(contracts):
 
 
 def test_comments_are_descriptions(comments):
-    assert comments.of("hybridinference.inference.v1.Usage.input_tokens") == "Tokens of the prompt, cached ones included."
+    assert (
+        comments.of("hybridinference.inference.v1.Usage.input_tokens") == "Tokens of the prompt, cached ones included."
+    )
     assert schema("Usage")["properties"]["input_tokens"]["description"].startswith("Tokens of the prompt")
     assert "`FINISH_REASON_LENGTH`: The token limit." in schema("FinishReason")["description"]
     assert "buf:lint" not in FILE.read_text()

@@ -92,6 +92,7 @@ _PARTS = {
 }
 _REFUSAL_PART = _typed("refusal", {"refusal": TEXT}, "refusal")
 
+
 def _call(identifier: Schema) -> Schema:
     function = record({"name": TEXT, "arguments": TEXT | {"description": "JSON text."}}, "name", "arguments")
     extra = record({"google": nullable(record({"thought_signature": nullable(TEXT)}))})
