@@ -9,6 +9,7 @@ from typing import Any
 
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 
+from services.gateway.openapi.bounds import BOUNDS
 from services.gateway.openapi.comments import Comments
 
 Schema = dict[str, Any]
@@ -53,7 +54,7 @@ class Messages:
 
     def parameter(self, field: FieldDescriptor) -> Schema:
         """The schema of a field in a query or a path."""
-        return self._single(field, asked=True)
+        return self._single(field, asked=True) | BOUNDS.get(field.full_name, {})
 
     def schemas(self) -> dict[str, Schema]:
         """All that was collected, by full name.
@@ -107,7 +108,8 @@ class Messages:
 
     def _field(self, field: FieldDescriptor, *, asked: bool) -> Schema:
         said = self._comments.of(field.full_name)
-        return self._several(field, asked=asked) | ({"description": said} if said else {})
+        bounds = BOUNDS.get(field.full_name, {}) if asked else {}
+        return self._several(field, asked=asked) | bounds | ({"description": said} if said else {})
 
     def _several(self, field: FieldDescriptor, *, asked: bool) -> Schema:
         if field.message_type is not None and field.message_type.GetOptions().map_entry:

@@ -116,12 +116,12 @@ def _operation(method: MethodDescriptor, messages: Messages, comments: Comments)
         "operationId": f"{SERVICE.name}_{method.name}",
         "tags": [SERVICE.name],
         "summary": said,
-        "parameters": [http.TIMEOUT],
     }
     if rule.body:
+        operation["parameters"] = [http.TIMEOUT]
         operation["requestBody"] = http.body(operation["operationId"], messages.asked(method.input_type))
     else:
-        operation["parameters"] = [*_query(method.input_type, messages, comments), http.TIMEOUT]
+        operation["parameters"] = list(_query(method.input_type, messages, comments))
     answered = messages.answered(method.output_type)
     content = {http.EVENTS: http.events(answered)} if method.server_streaming else {http.JSON: answered}
     failing = {name.rpartition(".")[2]: {"$ref": f"#/components/responses/{name}"} for name in responses()}
