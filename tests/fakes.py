@@ -66,19 +66,21 @@ def spec(script: str = "", text: str = "hello") -> generation.GenerationSpec:
 
 
 class ScriptedProvider:
-    """Does what the script named by the spec's `user` says, and notes which scripts have been closed."""
+    """Does what the script named by the spec's `user` or prompt says, and notes which scripts have been closed."""
 
     def __init__(self, scripts: Mapping[str, Script]) -> None:
         self.scripts = scripts
         self.embeds: dict[str, EmbedScript] = {}
         self.contexts: list[AttemptContext] = []
         self.running = 0
+        self.most_running = 0
         self.closed: list[str] = []
         self.last_words: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     @property
     def models(self) -> Sequence[ServedModel]:
-        return [ServedModel("scripted", 1000, (model.CAPABILITY_CHAT, model.CAPABILITY_EMBEDDINGS))]
+        able = (model.CAPABILITY_CHAT, model.CAPABILITY_COMPLETIONS, model.CAPABILITY_EMBEDDINGS)
+        return [ServedModel("scripted", 1000, able)]
 
     def load(self) -> Load:
         return Load(running=self.running)
@@ -96,14 +98,16 @@ class ScriptedProvider:
 
     async def generate(self, spec: generation.GenerationSpec, context: AttemptContext) -> Events:
         self.contexts.append(context)
+        name = spec.prompt.text or spec.user
         self.running += 1
+        self.most_running = max(self.most_running, self.running)
         try:
-            async with contextlib.aclosing(self.scripts[spec.user]()) as events:
+            async with contextlib.aclosing(self.scripts[name]()) as events:
                 async for event in events:
                     yield event
         finally:
             self.running -= 1
-            self.closed.append(spec.user)
+            self.closed.append(name)
 
 
 async def _embedded(spec: embedding.EmbeddingSpec, context: AttemptContext) -> Embedded:

@@ -118,14 +118,15 @@ CapabilityName = Literal[
     "provider_options",
     "dimensions",
     "token_inputs",
+    "completions",
 ]
 _OF_EMBEDDINGS = ("embeddings", "dimensions", "token_inputs")
-# `top_k` is no field of OpenAI's own API, so it has to be asked for.
+# `top_k` is no field of OpenAI's own API, and its chat models complete no prompts: both have to be asked for.
 _OPENAI_CAPABILITIES: tuple[CapabilityName, ...] = tuple(
-    capability for capability in get_args(CapabilityName) if capability not in ("top_k", *_OF_EMBEDDINGS)
+    capability for capability in get_args(CapabilityName) if capability not in ("top_k", "completions", *_OF_EMBEDDINGS)
 )
-# No logit bias, no fields beyond the contract that would be passed on, no tokens as inputs.
-_NOT_OF_GEMINI = ("logit_bias", "provider_options", "token_inputs")
+# No logit bias, no fields beyond the contract that would be passed on, no tokens as inputs, no prompts as they are.
+_NOT_OF_GEMINI = ("logit_bias", "provider_options", "token_inputs", "completions")
 _GEMINI_CAPABILITIES: tuple[CapabilityName, ...] = tuple(
     capability for capability in get_args(CapabilityName) if capability not in (*_NOT_OF_GEMINI, *_OF_EMBEDDINGS)
 )
@@ -258,7 +259,7 @@ class GeminiProvider(VendorProvider):
 
 
 class EchoProvider(_WorkedProvider):
-    """No model and no network: answers with the words of the last message. For tests, demos and measurements."""
+    """No model and no network: repeats the last message, or the prompt. For tests, demos and measurements."""
 
     kind: Literal["echo"]
     models: tuple[str, ...] = pydantic.Field(default=("echo",), min_length=1)

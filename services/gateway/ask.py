@@ -39,6 +39,8 @@ def estimated_tokens(spec: Spec) -> int:
     """Tokens of the prompt, or of the inputs, roughly."""
     if isinstance(spec, embedding.EmbeddingSpec):
         return sum(len(item.token_ids.ids) or -(-len(item.text) // _BYTES_PER_TOKEN) for item in spec.inputs)
+    if spec.HasField("prompt"):
+        return len(spec.prompt.token_ids.ids) or -(-len(spec.prompt.text.encode()) // _BYTES_PER_TOKEN)
     size, images = 0, 0
     for message in spec.messages:
         for part in message.parts:

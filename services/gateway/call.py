@@ -36,8 +36,10 @@ class Call(Generic[Spec]):
 
     @property
     def operation(self) -> str:
-        """What is asked for: `chat` or `embeddings`."""
-        return "embeddings" if isinstance(self.spec, embedding.EmbeddingSpec) else "chat"
+        """What is asked for: `chat`, `completions` or `embeddings`."""
+        if isinstance(self.spec, embedding.EmbeddingSpec):
+            return "embeddings"
+        return "completions" if self.spec.HasField("prompt") else "chat"
 
     @property
     def trace_id(self) -> str:

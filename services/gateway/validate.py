@@ -28,6 +28,7 @@ EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 
 TOOL_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
+_OF_CONVERSATIONS = ("tools", "tool_choice", "parallel_tool_calls", "reasoning_effort")
 _ASSISTANT_PARTS = frozenset({"text", "tool_call", "reasoning", "refusal"})
 _PARTS_OF_ROLE = {
     conversation.ROLE_SYSTEM: frozenset({"text"}),
@@ -44,7 +45,10 @@ def validate(spec: generation.GenerationSpec) -> None:
         Failure: SPEC_INVALID, naming the field.
     """
     _validate_model(spec.model)
-    _validate_messages(spec)
+    if spec.HasField("prompt"):
+        _validate_prompt(spec)
+    else:
+        _validate_messages(spec)
     _validate_sampling(spec.sampling)
     if spec.HasField("max_output_tokens"):
         _between("max_output_tokens", spec.max_output_tokens, 1, MAX_OUTPUT_TOKENS)
@@ -109,9 +113,20 @@ def _validate_user(user: str) -> None:
         raise invalid("user", f"must be at most {MAX_USER_CHARACTERS} characters")
 
 
+def _validate_prompt(spec: generation.GenerationSpec) -> None:
+    if spec.messages:
+        raise invalid("prompt", "cannot go with `messages`; give one of them")
+    if not spec.prompt.text and not spec.prompt.token_ids.ids:
+        raise invalid("prompt", "must not be empty")
+    for field in _OF_CONVERSATIONS:
+        given = getattr(spec, field) if field in ("tools", "reasoning_effort") else spec.HasField(field)
+        if given:  # a chat template would tell the model of it, and there is none around a prompt
+            raise invalid(field, "cannot go with a `prompt`; use `messages`")
+
+
 def _validate_messages(spec: generation.GenerationSpec) -> None:
     if not spec.messages:
-        raise invalid("messages", "must hold at least one message")
+        raise invalid("messages", "must hold at least one message, unless there is a `prompt`")
     if len(spec.messages) > MAX_MESSAGES:
         raise invalid("messages", f"must hold at most {MAX_MESSAGES} messages")
     for index, message in enumerate(spec.messages):

@@ -37,9 +37,11 @@ def needs_of(spec: generation.GenerationSpec | embedding.EmbeddingSpec) -> Needs
 
 def required(spec: generation.GenerationSpec) -> Needs:
     """Each capability that the spec needs, with the field that needs it."""
-    sampling = spec.sampling
+    sampling, prompted = spec.sampling, spec.HasField("prompt")
     needs = {
-        model.CAPABILITY_CHAT: "messages",
+        model.CAPABILITY_CHAT: "" if prompted else "messages",
+        model.CAPABILITY_COMPLETIONS: "prompt" if prompted else "",
+        model.CAPABILITY_TOKEN_INPUTS: "prompt.token_ids" if spec.prompt.HasField("token_ids") else "",
         model.CAPABILITY_TOOLS: "tools" if spec.tools else "",
         model.CAPABILITY_JSON_OBJECT: "response_format" if spec.response_format.HasField("json_object") else "",
         model.CAPABILITY_JSON_SCHEMA: "response_format" if spec.response_format.HasField("json_schema") else "",

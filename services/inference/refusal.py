@@ -8,8 +8,12 @@ from hybridinference.inference.v1 import model_pb2 as model
 from services.chassis.failure import Failure
 
 _NAMES: dict[int, str] = {value: name.removeprefix("CAPABILITY_").lower() for name, value in model.Capability.items()}
-# Not a parameter but the call itself: it is the model that does not fit.
-_CALLS: dict[int, str] = {model.CAPABILITY_CHAT: "chat", model.CAPABILITY_EMBEDDINGS: "embed"}
+# Not a parameter but the call itself: it is the model that does not fit. What it cannot do, and what to do about it.
+_CALLS: dict[int, tuple[str, str]] = {
+    model.CAPABILITY_CHAT: ("chat", "choose another `model`"),
+    model.CAPABILITY_EMBEDDINGS: ("embed", "choose another `model`"),
+    model.CAPABILITY_COMPLETIONS: ("complete prompts", "use chat, or choose another `model`"),
+}
 
 
 def unsupported(capability: int, field: str, *, name: str, provider: str) -> Failure:
@@ -23,12 +27,11 @@ def unsupported(capability: int, field: str, *, name: str, provider: str) -> Fai
     """
     call = _CALLS.get(capability)
     if call:
-        field = "model"
-        message = f"The model `{name}` cannot {call} (asked of {provider}); choose another `model`."
+        field, (what, advice) = "model", call
+        message = f"The model `{name}` cannot {what} (asked of {provider}); {advice}."
     else:
-        message = (
-            f"`{field}` is not supported by {provider} for the model `{name}`; leave it out or choose another model."
-        )
+        instead = "send text" if capability == model.CAPABILITY_TOKEN_INPUTS else "leave it out"
+        message = f"`{field}` is not supported by {provider} for the model `{name}`; {instead} or choose another model."
     return Failure(
         reasons.ERROR_REASON_UNSUPPORTED,
         message,

@@ -1,4 +1,4 @@
-"""No model and no network: answers with the words of the last message. For tests, demos and measurements."""
+"""No model and no network: answers with the words of the last message, or of the prompt. For tests and demos."""
 
 import asyncio
 import contextlib
@@ -22,6 +22,7 @@ from services.workers.provider import AttemptContext, Embedded, Load, ServedMode
 
 _CAPABILITIES = (
     model.CAPABILITY_CHAT,
+    model.CAPABILITY_COMPLETIONS,
     model.CAPABILITY_CHOICES,
     model.CAPABILITY_SEED,
     model.CAPABILITY_PROVIDER_OPTIONS,
@@ -155,7 +156,7 @@ class Echo:
                 yield generation.GenerationEvent(delta=generation.Delta(choice=choice, text=text, tokens=1))
         reason = generation.FINISH_REASON_STOP if wanted <= limit else generation.FINISH_REASON_LENGTH
         usage = generation.Usage(
-            input_tokens=sum(len(_split(text)) for text in _texts(spec)),
+            input_tokens=_input_tokens(spec),
             output_tokens=total * choices,
         )
         yield generation.GenerationEvent(finished=generation.Finished(reasons=[reason] * choices, usage=usage))
@@ -207,12 +208,17 @@ def _script(options_json: str) -> _Script:
         ) from error
 
 
-def _texts(spec: generation.GenerationSpec) -> list[str]:
-    return [part.text for message in spec.messages for part in message.parts if part.WhichOneof("content") == "text"]
+def _input_tokens(spec: generation.GenerationSpec) -> int:
+    if spec.HasField("prompt"):
+        return len(_words(spec))
+    texts = [part.text for message in spec.messages for part in message.parts if part.WhichOneof("content") == "text"]
+    return sum(len(_split(text)) for text in texts)
 
 
 def _words(spec: generation.GenerationSpec) -> list[str]:
-    """The words of the last user message, each with the white space before it."""
+    """The words of the prompt or the last user message, each with the white space before it. An id is a word."""
+    if spec.HasField("prompt"):
+        return _split(spec.prompt.text or " ".join(map(str, spec.prompt.token_ids.ids)))
     for message in reversed(spec.messages):
         if message.role == conversation.ROLE_USER:
             return _split("".join(part.text for part in message.parts))

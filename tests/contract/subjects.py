@@ -14,13 +14,13 @@ from tests.vendors.openai_model import OpenAIModel
 from tests.vendors.openai_server import openai_server
 
 OF_EMBEDDINGS = ("embeddings", "dimensions", "token_inputs")
-OF_CHAT = tuple(name for name in get_args(CapabilityName) if name not in OF_EMBEDDINGS)
-OPENAI = {"chat": [name for name in OF_CHAT if name != "top_k"], "embeddings": OF_EMBEDDINGS}
+OF_TEXT = tuple(name for name in get_args(CapabilityName) if name not in ("embeddings", "dimensions"))
+OPENAI = {"chat": [name for name in OF_TEXT if name != "top_k"], "embeddings": OF_EMBEDDINGS}
 GEMINI = {
-    "chat": [name for name in OF_CHAT if name not in ("logit_bias", "provider_options")],
+    "chat": [name for name in OF_TEXT if name not in ("logit_bias", "provider_options", "completions", "token_inputs")],
     "embeddings": ("embeddings", "dimensions"),
 }
-ECHO = ("chat", "choices", "seed", "provider_options", *OF_EMBEDDINGS)
+ECHO = ("chat", "completions", "choices", "seed", "provider_options", *OF_EMBEDDINGS)
 
 ECHO_FAULTS: dict[str, dict[str, Any]] = {
     "rejected": {"fail": "PROVIDER_REJECTED"},
@@ -86,7 +86,7 @@ SUBJECTS = (
 ENGINE = Subject(
     "vllm",
     unserved,
-    [*(name for name in OF_CHAT if name not in ("images", "files", "reasoning_effort"))],
+    [*(name for name in OF_TEXT if name not in ("images", "files", "reasoning_effort"))],
     ["embeddings", "token_inputs"],
     none,
     reasons=ENGINE_REASONS,

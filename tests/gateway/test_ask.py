@@ -46,6 +46,14 @@ def test_a_picture_counts_as_one_whatever_its_bytes() -> None:
     assert estimated_tokens(small) == estimated_tokens(large) > 500
 
 
+def test_a_prompt_is_estimated_by_its_bytes_or_counted_by_its_token_ids() -> None:
+    text = generation.GenerationSpec(model="m", prompt=generation.Prompt(text="é" * 8))
+    assert estimated_tokens(text) == 4
+    ids = generation.GenerationSpec(model="m", prompt=generation.Prompt(token_ids={"ids": [7] * 9}))
+    assert estimated_tokens(ids) == 9
+    assert list(placement_ask("g", text, None).capabilities) == [model.CAPABILITY_COMPLETIONS]
+
+
 @given(message(generation.GenerationSpec))
 def test_every_spec_can_be_asked_for(made: generation.GenerationSpec) -> None:
     assert placement_ask("g", made, 1.0).model == made.model

@@ -110,6 +110,35 @@ def test_a_refusal_names_the_field(field: str, change: Change) -> None:
     assert f"`{field}`" in caught.value.message
 
 
+def prompted() -> Spec:
+    return generation.GenerationSpec(model="m", prompt=generation.Prompt(text="hi"))
+
+
+@pytest.mark.parametrize(
+    ("field", "change"),
+    [
+        ("prompt", lambda made: made.prompt.Clear()),
+        ("prompt", lambda made: setattr(made.prompt, "text", "")),
+        ("prompt", lambda made: made.prompt.token_ids.SetInParent()),
+        ("prompt", lambda made: made.messages.add(role=conversation.ROLE_USER)),
+        ("tools", tool),
+        ("tool_choice", lambda made: setattr(made.tool_choice, "mode", conversation.TOOL_CHOICE_MODE_NONE)),
+        ("parallel_tool_calls", lambda made: setattr(made, "parallel_tool_calls", False)),
+        ("reasoning_effort", lambda made: setattr(made, "reasoning_effort", "low")),
+        ("sampling.temperature", lambda made: setattr(made.sampling, "temperature", 3)),
+    ],
+)
+def test_a_prompt_stands_alone_and_has_nothing_that_only_a_conversation_has(field: str, change: Change) -> None:
+    made = prompted()
+    validate(made)
+    change(made)
+    with pytest.raises(Failure) as caught:
+        validate(made)
+    assert caught.value.reason == reasons.ERROR_REASON_SPEC_INVALID
+    assert caught.value.metadata["field"] == field
+    assert f"`{field}`" in caught.value.message
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -127,6 +156,13 @@ def test_a_refusal_names_the_field(field: str, change: Change) -> None:
 def test_the_edges_of_what_is_allowed_are_allowed(change: Change) -> None:
     made = spec()
     change(made)
+    validate(made)
+
+
+def test_a_prompt_may_be_token_ids_and_its_answer_have_a_form() -> None:
+    made = prompted()
+    made.prompt.token_ids.ids.append(0)
+    made.response_format.json_schema.schema_json = "{}"
     validate(made)
 
 

@@ -81,7 +81,26 @@ def test_a_refusal_names_field_model_and_provider(
 def test_every_capability_of_a_generation_is_asked_for_by_some_field() -> None:
     asked = {capability for _, capability, _ in _NEEDS}
     of_embeddings = set(required_by_embedding(_EMBEDDING)) - {model.CAPABILITY_PROVIDER_OPTIONS}
-    assert asked == set(_ALL) - {model.CAPABILITY_UNSPECIFIED, model.CAPABILITY_CHAT} - of_embeddings
+    of_prompts = {model.CAPABILITY_COMPLETIONS}
+    assert asked == set(_ALL) - {model.CAPABILITY_UNSPECIFIED, model.CAPABILITY_CHAT} - of_embeddings - of_prompts
+
+
+@pytest.mark.parametrize(
+    ("text", "needs"),
+    [
+        ("prompt {text: 'x'}", {model.CAPABILITY_COMPLETIONS: "prompt"}),
+        (
+            "prompt {token_ids {ids: 1}}",
+            {model.CAPABILITY_COMPLETIONS: "prompt", model.CAPABILITY_TOKEN_INPUTS: "prompt.token_ids"},
+        ),
+        (
+            "prompt {text: 'x'} logprobs {}",
+            {model.CAPABILITY_COMPLETIONS: "prompt", model.CAPABILITY_LOGPROBS: "logprobs"},
+        ),
+    ],
+)
+def test_a_prompt_needs_completions_and_no_chat(text: str, needs: dict[int, str]) -> None:
+    assert required(_spec(text)) == needs
 
 
 _EMBEDDING = text_format.Parse(

@@ -1,5 +1,6 @@
 """What a client gets: the official SDK, native gRPC and grpcurl, through the edge and straight at the gateway."""
 
+import functools
 import json
 import pathlib
 import subprocess
@@ -14,7 +15,8 @@ from hybridinference.gateway.v1 import inference_service_pb2_grpc as gateway_grp
 from hybridinference.inference.v1 import conversation_pb2 as conversation
 
 from services.chassis.channel import open_channel
-from tests.mesh.driver import Mesh
+from tests.mesh.driver import Mesh, until
+from tests.mesh.scrape import total
 
 pytestmark = [pytest.mark.slow, pytest.mark.edge]
 
@@ -55,6 +57,38 @@ def test_a_stream_ends_with_done(echo: Mesh) -> None:
         lines = [line for line in raw.iter_lines() if line]
     assert lines[-1] == "data: [DONE]"
     assert all(json.loads(line.removeprefix("data: ")).get("usage") is None for line in lines[:-1])
+
+
+def test_the_official_sdk_completes_prompts_whole_and_streamed(echo: Mesh) -> None:
+    create = functools.partial(echo.client.completions.create, model="echo", max_tokens=5)
+    whole = create(prompt=[WORDS, "to be", "or"], n=2)
+    texts = ["one two three four five"] * 2 + ["to be"] * 2 + ["or"] * 2
+    assert [(one.index, one.text) for one in whole.choices] == list(enumerate(texts))
+    assert [one.finish_reason for one in whole.choices] == ["length"] * 2 + ["stop"] * 4
+    assert whole.usage is not None
+    assert (whole.usage.prompt_tokens, whole.usage.completion_tokens) == (13, 16)
+    assert create(prompt=[7, 8]).choices[0].text == "7 8"
+    streamed = [""] * 6
+    for chunk in create(prompt=[WORDS, "to be", "or"], n=2, stream=True):
+        for choice in chunk.choices:
+            streamed[choice.index] += choice.text
+    assert streamed == texts
+
+
+async def test_a_client_that_leaves_a_completion_frees_the_workers_within_a_second(echo: Mesh) -> None:
+    running = functools.partial(total, echo, "gateway", "hybrid_gateway_requests_running")
+    async with echo.async_client() as client:
+        stream = await client.completions.create(
+            model="echo", prompt=["one", "two", "three"], max_tokens=100_000, stream=True,
+            extra_body={"echo": {"tokens": 100_000}},
+        )  # fmt: skip
+        await anext(aiter(stream))
+        await until(lambda: running() == 3, seconds=2)
+        await stream.close()
+        took = await until(lambda: running() == 0, seconds=1)
+    print(f"three generations ended {took * 1e3:.0f} ms after the client left")
+    workers = [functools.partial(total, echo, f"echo-{n}", "hybrid_worker_attempts_running") for n in range(2)]
+    await until(lambda: sum(one() for one in workers) == 0, seconds=1)
 
 
 def test_models_are_listed_and_found_by_ids_with_slashes(echo: Mesh) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import pathlib
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -26,6 +27,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.edge, pytest.mark.engine]
 QUESTION = [{"role": "user", "content": "What is the capital of France?"}]
 STORY = [{"role": "user", "content": "Tell me a very long story about a ship."}]
 LONG = 1500
+CAPITAL = "The capital of France is"
+CAPITAL_IDS = [504, 3575, 282, 4649, 314]  # the same, by the model's tokenizer, which begins no text with a token
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +106,38 @@ async def test_the_real_model_streams_and_is_accounted_for(local: Mesh, client: 
     row = await asyncio.to_thread(local.row_of, last.id.removeprefix("chatcmpl-"))
     assert (row["worker"], row["outcome"]) == ("local-0", "success")
     assert (row["input_tokens"], row["output_tokens"]) == (last.usage.prompt_tokens, last.usage.completion_tokens)
+
+
+async def test_prompts_of_text_and_of_token_ids_go_on_alike_streamed_or_not(
+    local: Mesh, client: openai.AsyncOpenAI
+) -> None:
+    create = functools.partial(client.completions.create, model="smollm2", max_tokens=12, temperature=0)
+    told = await create(prompt=CAPITAL, logprobs=2, echo=False)
+    (choice,) = told.choices
+    assert "Paris" in choice.text
+    assert (choice.finish_reason, told.usage and told.usage.prompt_tokens) == ("length", len(CAPITAL_IDS))
+    logprobs = choice.logprobs
+    assert logprobs is not None
+    assert logprobs.tokens
+    assert logprobs.text_offset
+    assert "".join(logprobs.tokens) == choice.text
+    for token, offset in zip(logprobs.tokens, logprobs.text_offset, strict=True):
+        assert choice.text[offset : offset + len(token)] == token
+    several = await create(prompt=[CAPITAL_IDS, CAPITAL_IDS], n=2)
+    assert [(one.index, one.text) for one in several.choices] == [(index, choice.text) for index in range(4)]
+    streamed = ["", ""]
+    stream = await create(prompt=[CAPITAL_IDS, CAPITAL_IDS], stream=True, stream_options={"include_usage": True})
+    async for chunk in stream:
+        for piece in chunk.choices:
+            streamed[piece.index] += piece.text
+        last = chunk
+    assert streamed == [choice.text] * 2
+    assert last.usage is not None
+    assert (last.usage.prompt_tokens, last.usage.completion_tokens) == (10, 24)
+    echoed = await create(prompt=CAPITAL, echo=True)
+    assert echoed.choices[0].text == CAPITAL + choice.text
+    row = await asyncio.to_thread(local.row_of, told.id.removeprefix("cmpl-"))
+    assert (row["operation"], row["outcome"], row["output_tokens"]) == ("completions", "success", 12)
 
 
 async def test_a_client_that_leaves_mid_stream_frees_the_engine_within_a_second(

@@ -21,6 +21,7 @@ from tests.vendors.openai_server import (
     openai_server,
     sse,
     text,
+    text_chunk,
     tool_calls,
     usage,
 )
@@ -37,7 +38,10 @@ providers:
     kind: openai
     base_url: {url}
     api_keys: [{keys}]
-    models: [big, {{name: vectors, capabilities: [embeddings, dimensions, token_inputs]}}]
+    models:
+      - big
+      - {{name: vectors, capabilities: [embeddings, dimensions, token_inputs]}}
+      - {{name: older, capabilities: [completions, logprobs]}}
     fetch: {{allow_http: true, allow_private: true}}
     drain_seconds: 2
 models:
@@ -45,8 +49,11 @@ models:
     routes: [{{provider: vendor, model: big}}]
   - name: vectors
     routes: [{{provider: vendor, model: vectors}}]
+  - name: older
+    routes: [{{provider: vendor, model: older}}]
 """
 LOGPROBS = {"content": [{"token": "a", "logprob": -0.5, "bytes": [97], "top_logprobs": []}]}
+OLDER_LOGPROBS = {"tokens": ["ab"], "token_logprobs": [-0.5], "top_logprobs": [{"ab": -0.5}], "text_offset": [0]}
 ANSWERS: dict[str, Script] = {
     "text": Script(text("Grüße", " 🚀")),
     "tools": Script(tool_calls(), write_bytes=5),
@@ -65,6 +72,13 @@ ANSWERS: dict[str, Script] = {
             chunk({"content": "yes"}),
             chunk(finish="stop"),
             usage(9, 5, cached=4, reasoning=2),
+        )
+    ),
+    "completed": Script(
+        sse(
+            text_chunk("Grüße", logprobs=OLDER_LOGPROBS),
+            text_chunk(" 🚀", logprobs=OLDER_LOGPROBS, finish="length"),
+            usage(3, 2),
         )
     ),
     "rejected": failing(400, error("`n` is too large", param="n")),
@@ -88,6 +102,8 @@ def answer(asked: Asked) -> Script:
         return Script(b"<html>", headers={"content-type": "text/html"}, chunked=False)
     if asked.path == "/v1/embeddings":
         return embeddings(*[[0.5, -1.0, 0.25]] * len(asked.body["input"]))
+    if asked.path == "/v1/completions":
+        return ANSWERS[asked.body["prompt"]]
     content = asked.body["messages"][-1]["content"]
     return ANSWERS[content if isinstance(content, str) else content[0]["text"]]
 
@@ -111,6 +127,38 @@ def test_embeddings_come_through_the_sdk(running: Mesh, fake: OpenAIServer, give
     assert made.usage.prompt_tokens == 5
     asked = fake.asked[-1].body
     assert (asked["model"], asked["input"], asked["dimensions"]) == ("vectors", given, 3)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_prompt_reaches_the_vendor_as_it_is_and_its_answer_comes_back(
+    running: Mesh, fake: OpenAIServer, stream: bool
+) -> None:
+    create = running.client.completions.create
+    answer: Any = create(model="older", prompt="completed", max_tokens=2, logprobs=1, stream=stream)
+    sent = fake.asked[-1]
+    assert (sent.path, sent.body["prompt"], sent.body["max_tokens"]) == ("/v1/completions", "completed", 2)
+    choices = [choice for one in (answer if stream else [answer]) for choice in one.choices]
+    assert "".join(choice.text for choice in choices) == "Grüße 🚀"
+    assert choices[-1].finish_reason == "length"
+    offsets = [offset for choice in choices if choice.logprobs for offset in choice.logprobs.text_offset]
+    assert offsets == [0, 2]
+
+
+@pytest.mark.parametrize(("prompt", "status"), [("overloaded", 503), ("long", 400)])
+def test_a_vendors_refusal_of_a_prompt_is_told_as_that_of_a_chat(running: Mesh, prompt: str, status: int) -> None:
+    with pytest.raises(openai.APIStatusError) as caught:
+        running.client.completions.create(model="older", prompt=prompt)
+    assert caught.value.status_code == status
+    wait_until(lambda: answers(running), seconds=5)  # a router leaves a worker that is overloaded alone for a moment
+
+
+def test_a_chat_model_refuses_prompts_and_a_model_for_prompts_refuses_chats(running: Mesh) -> None:
+    with pytest.raises(openai.BadRequestError) as caught:
+        running.client.completions.create(model="chat", prompt="completed")
+    assert (caught.value.param, caught.value.code) == ("model", "unsupported_parameter")
+    assert "The model `chat` cannot complete prompts (asked of vendor); use chat" in caught.value.message
+    with pytest.raises(openai.BadRequestError, match="`older` cannot chat"):
+        ask(running, "text", model="older")
 
 
 def ask(running: Mesh, what: str, **more: Any) -> Any:

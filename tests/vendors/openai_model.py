@@ -7,13 +7,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from tests.vendors.mind import Answer, Mind, Wish, vector
-from tests.vendors.openai_server import Asked, Script, chunk, error, failing, sse, text, usage
+from tests.vendors.openai_server import Asked, Script, chunk, error, failing, sse, text, text_chunk, usage
 
 DIMENSIONS = 1536
 _FIELDS = frozenset(
     {"model", "messages", "stream", "stream_options", "n", "max_completion_tokens", "max_tokens", "user", "stop"}
     | {"tools", "tool_choice", "parallel_tool_calls", "response_format", "reasoning_effort", "seed", "temperature"}
     | {"top_p", "frequency_penalty", "presence_penalty", "logit_bias", "logprobs", "top_logprobs", "prompt_cache_key"}
+)
+_COMPLETION_FIELDS = frozenset(
+    {"model", "prompt", "stream", "stream_options", "n", "max_tokens", "user", "stop", "seed", "temperature", "top_p"}
+    | {"frequency_penalty", "presence_penalty", "logit_bias", "logprobs", "response_format"}
 )
 _EMBEDDING_FIELDS = frozenset(("model", "input", "dimensions", "encoding_format", "user"))
 # An answer that somebody may want to leave takes its time.
@@ -45,14 +49,15 @@ class OpenAIModel:
     def answer(self, asked: Asked) -> Script:
         if asked.path == "/v1/embeddings":
             return _embedded(asked.body)
-        assert asked.path == "/v1/chat/completions"
-        unknown = set(asked.body) - _FIELDS
+        prompted = asked.path == "/v1/completions"
+        assert prompted or asked.path == "/v1/chat/completions"
+        unknown = set(asked.body) - (_COMPLETION_FIELDS if prompted else _FIELDS)
         if unknown:
             return failing(400, error(f"Unrecognized request argument supplied: {min(unknown)}", param=min(unknown)))
-        wish = _wish(asked.body)
+        wish = _prompted(asked.body) if prompted else _wish(asked.body)
         if wish.question.startswith("fault: "):
             return FAULTS[wish.question.removeprefix("fault: ")]
-        body = sse(*self._chunks(asked.body, wish))
+        body = sse(*(self._text_chunks if prompted else self._chunks)(asked.body, wish))
         tokens = body.count(b"\n\n")
         # The smallest writes where characters are of several bytes, so that they come apart.
         small = 0 if wish.question.isascii() else 3
@@ -67,6 +72,20 @@ class OpenAIModel:
             thought += len(answer.thought)
             spent += len(answer.tokens) + len(answer.thought) + 5 * len(answer.calls)
         counted = usage(sum(len(str(message)) for message in body["messages"]) // 4, spent, reasoning=thought)
+        return [*said, *([counted] if body.get("stream_options", {}).get("include_usage") else [])]
+
+    def _text_chunks(self, body: Mapping[str, Any], wish: Wish) -> list[dict[str, Any]]:
+        said: list[dict[str, Any]] = []
+        spent = 0
+        for index in range(body.get("n", 1)):
+            answer = self._mind.answer(wish)
+            for token in answer.tokens:
+                more = {} if body.get("logprobs") is None else {"logprobs": _text_logprobs(token, body["logprobs"])}
+                said.append(text_chunk(token, index=index, **more))
+            said.append(text_chunk(index=index, finish=answer.finish))
+            spent += len(answer.tokens)
+        prompt = body["prompt"]
+        counted = usage(len(prompt if isinstance(prompt, list) else prompt.split()), spent)
         return [*said, *([counted] if body.get("stream_options", {}).get("include_usage") else [])]
 
 
@@ -95,6 +114,26 @@ def _logprob(token: str, alternatives: int) -> dict[str, Any]:
 
     top = [one(token if not number else f"{token}{number}", -0.1 - number) for number in range(alternatives)]
     return {**one(token, -0.1), "top_logprobs": top}
+
+
+def _text_logprobs(token: str, alternatives: int) -> dict[str, Any]:
+    others = {f"{token}{number}": -0.1 - number for number in range(1, alternatives)}
+    top = {token: -0.1, **others} if alternatives else {}
+    return {"tokens": [token], "token_logprobs": [-0.1], "top_logprobs": [top], "text_offset": [0]}
+
+
+def _prompted(body: Mapping[str, Any]) -> Wish:
+    prompt, stop = body["prompt"], body.get("stop") or []
+    form = body.get("response_format", {"type": "text"})
+    return Wish(
+        question=prompt if isinstance(prompt, str) else " ".join(map(str, prompt)),
+        form={"json_object": "object", "json_schema": "schema"}.get(form["type"], "text"),
+        schema=form.get("json_schema", {}).get("schema", {}),
+        temperature=body.get("temperature"),
+        seed=body.get("seed"),
+        stop=[stop] if isinstance(stop, str) else stop,
+        most=body.get("max_tokens", 16),
+    )
 
 
 def _wish(body: Mapping[str, Any]) -> Wish:

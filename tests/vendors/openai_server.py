@@ -10,7 +10,7 @@ from typing import Any
 from tests.vendors.http_server import Asked, HTTPServer, Script, failing, in_turn, listening
 
 __all__ = ["Asked", "OpenAIServer", "Script", "chunk", "error", "failing", "in_turn", "openai_server", "sse", "text"]
-__all__ += ["tool_calls", "usage"]
+__all__ += ["text_chunk", "tool_calls", "usage"]
 
 
 class OpenAIServer(HTTPServer):
@@ -42,6 +42,12 @@ def chunk(
         "choices": [choice],
         "usage": None,
     }
+
+
+def text_chunk(text: str = "", *, index: int = 0, finish: str | None = None, **more: Any) -> dict[str, Any]:
+    """A chunk of one choice of a prompt's completion."""
+    choice = {"index": index, "text": text, "logprobs": None, "finish_reason": finish, **more}
+    return {**chunk(), "id": "cmpl-1", "object": "text_completion", "choices": [choice]}
 
 
 def usage(prompt: int = 7, completion: int = 3, *, cached: int = 0, reasoning: int = 0) -> dict[str, Any]:

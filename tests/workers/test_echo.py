@@ -58,6 +58,15 @@ async def test_the_last_message_of_the_user_comes_back_word_for_word() -> None:
     assert events == await run(provider(), asked)
 
 
+async def test_a_prompt_goes_on_with_its_own_words_and_an_id_is_a_word() -> None:
+    events = await run(provider(), generation.GenerationSpec(model="echo", prompt={"text": "one two  three"}))
+    assert text(events) == "one two  three"
+    assert (events[-1].finished.usage.input_tokens, events[-1].finished.usage.output_tokens) == (3, 3)
+    events = await run(provider(), generation.GenerationSpec(model="echo", prompt={"token_ids": {"ids": [7, 0]}}))
+    assert text(events) == "7 0"
+    assert events[-1].finished.usage.input_tokens == 2
+
+
 async def test_a_scripted_length_repeats_the_words() -> None:
     events = await run(provider(), spec("a b", tokens=5))
     assert text(events) == "a ba ba"

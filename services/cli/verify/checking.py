@@ -33,23 +33,25 @@ class Result:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Subject:
-    """The model that is asked for text, and the one that is asked for vectors; with what they claim."""
+    """The models that are asked for chats, for completions and for vectors; with what they claim."""
 
     chat: worker_status.WorkerModel | None
+    completions: worker_status.WorkerModel | None
     embeddings: worker_status.WorkerModel | None
 
     def of(self, feature: Feature) -> worker_status.WorkerModel | None:
         """The model for a feature; one that does not claim it where no other does, which then has to refuse."""
-        return (self.embeddings or self.chat) if feature.embeds else self.chat
+        if feature.embeds:
+            return self.embeddings or self.chat
+        return (self.completions or self.chat) if feature.completes else self.chat
 
 
 def chosen(models: Sequence[worker_status.WorkerModel], name: str | None) -> Subject:
-    """The model of that name, else the first that claims text and the first that claims vectors."""
+    """The model of that name, else the first that claims chats, the first that claims completions, and so on."""
     if name is not None:
         models = [one for one in models if one.name == name]
-    chat = next((one for one in models if model.CAPABILITY_CHAT in one.capabilities), None)
-    vectors = next((one for one in models if model.CAPABILITY_EMBEDDINGS in one.capabilities), None)
-    return Subject(chat, vectors)
+    each = (model.CAPABILITY_CHAT, model.CAPABILITY_COMPLETIONS, model.CAPABILITY_EMBEDDINGS)
+    return Subject(*(next((one for one in models if able in one.capabilities), None) for able in each))
 
 
 async def checked(client: Client, provider: str, kind: str, subject: Subject) -> AsyncGenerator[Result, None]:

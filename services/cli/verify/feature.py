@@ -42,6 +42,11 @@ class Feature:
         """Whether it is about vectors."""
         return model.CAPABILITY_EMBEDDINGS in self.needs
 
+    @property
+    def completes(self) -> bool:
+        """Whether it is about prompts that are gone on with as they are."""
+        return model.CAPABILITY_COMPLETIONS in self.needs
+
     def offered(self, capabilities: Collection[int]) -> bool:
         """Whether a model with these capabilities claims it."""
         return set(self.needs) <= set(capabilities)

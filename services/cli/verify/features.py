@@ -1,6 +1,6 @@
 """Every feature that needs no fault to show: the rows of the matrix, in its order."""
 
-from services.cli.verify import forms, media, sampling, texts, tools, vectors
+from services.cli.verify import forms, media, prompts, sampling, texts, tools, vectors
 
 FEATURES = (
     *texts.FEATURES,
@@ -8,5 +8,6 @@ FEATURES = (
     *tools.FEATURES,
     *forms.FEATURES,
     *media.FEATURES,
+    *prompts.FEATURES,
     *vectors.FEATURES,
 )

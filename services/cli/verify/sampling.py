@@ -12,7 +12,7 @@ from services.cli.verify.seen import Seen
 from services.cli.verify.texts import well_ended
 
 _CHAT = model.CAPABILITY_CHAT
-_ALTERNATIVES = 2
+ALTERNATIVES = 2
 _CHOICES = 2
 
 
@@ -26,14 +26,15 @@ def _alike(seen: Sequence[Seen]) -> str:
     return "asked twice, answered differently"
 
 
-def _probable(seen: Sequence[Seen]) -> str:
+def probable(seen: Sequence[Seen]) -> str:
+    """A judge: each token of the answer has its log probability, and alternatives best first."""
     (one,) = seen
     if not one.logprobs:
         return "no log probabilities"
     for position in one.logprobs:
         if not -math.inf < position.logprob <= 0:
             return f"a log probability of {position.logprob}"
-        if not 1 <= len(position.top) <= _ALTERNATIVES:
+        if not 1 <= len(position.top) <= ALTERNATIVES:
             return f"{len(position.top)} alternatives"
         if [top.logprob for top in position.top] != sorted((top.logprob for top in position.top), reverse=True):
             return "alternatives that are not best first"
@@ -75,8 +76,8 @@ FEATURES = (
         "logprobs",
         "Log probabilities",
         (_CHAT, model.CAPABILITY_LOGPROBS),
-        (asking(_HELLO, logprobs=generation.Logprobs(top=_ALTERNATIVES)),),
-        _probable,
+        (asking(_HELLO, logprobs=generation.Logprobs(top=ALTERNATIVES)),),
+        probable,
     ),
     Feature(
         "choices", "Two choices", (_CHAT, model.CAPABILITY_CHOICES), (asking(_COLOUR, choices=_CHOICES),), _several

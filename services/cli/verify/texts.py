@@ -81,7 +81,8 @@ def _valid(seen: Sequence[Seen]) -> str:
     return "half a character" if "\ufffd" in seen[0].text() else says("東京", "🚀")(seen)
 
 
-def _freed(seen: Sequence[Seen]) -> str:
+def freed(seen: Sequence[Seen]) -> str:
+    """A judge: the provider was free in time when its caller had left."""
     return "" if seen[0].freed else "still running a second after the caller left"
 
 
@@ -109,5 +110,5 @@ FEATURES = (
         (asking(_CAPITAL), asking(_CAPITAL, sampling=_STOP)),
         _stopped,
     ),
-    Feature("cancel", "Free within a second of the caller's leaving", _CHAT, (asking(_LONG),), _freed, leaves=True),
+    Feature("cancel", "Free within a second of the caller's leaving", _CHAT, (asking(_LONG),), freed, leaves=True),
 )

@@ -7,7 +7,7 @@ import orjson
 from hybridinference.inference.v1 import embedding_pb2 as embedding
 from hybridinference.inference.v1 import generation_pb2 as generation
 
-from services.gateway.openai.errors import param_of
+from services.gateway.openai.errors import ParamOf, param_of
 
 HEADER = "x-hybrid-dropped"
 _OPTIONS = "provider_options_json"
@@ -17,12 +17,15 @@ _MAX_BYTES = 2048
 
 
 def header(
-    fields: Iterable[str], spec: generation.GenerationSpec | embedding.EmbeddingSpec
+    fields: Iterable[str], spec: generation.GenerationSpec | embedding.EmbeddingSpec, param_of: ParamOf = param_of
 ) -> tuple[tuple[str, str], ...]:
     """The header for fields of a spec that were dropped; none where nothing was."""
     names: list[str] = []
     for field in fields:
-        names += orjson.loads(spec.provider_options_json) if field == _OPTIONS else [param_of(field)]
+        if field == _OPTIONS:
+            names += [param_of(f"{field}.{name}") for name in orjson.loads(spec.provider_options_json)]
+        else:
+            names.append(param_of(field))
     if not names:
         return ()
     # The names of provider options are whatever the caller wrote, and a header holds only some characters.

@@ -3,6 +3,8 @@
 import dataclasses
 import math
 import re
+from collections.abc import Callable
+from typing import Any
 
 import orjson
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
@@ -61,6 +63,17 @@ _NESTED = (
 )
 
 
+# What a caller calls a field of the spec.
+ParamOf = Callable[[str], str]
+
+
+def param_of(field: str) -> str:
+    """What an OpenAI client calls it: `sampling.seed` is `seed`, `messages[0].parts[1]` is `messages[0].content[1]`."""
+    for pattern, theirs in _NESTED:
+        field = pattern.sub(theirs, field)
+    return _PARAMS.get(field, field.removeprefix("sampling.").removeprefix("provider_options_json."))
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class ErrorReply:
     """A failure before the first byte: the HTTP status, extra headers, and a JSON body."""
@@ -70,44 +83,44 @@ class ErrorReply:
     body: bytes
 
 
-def render(failure: Failure) -> ErrorReply:
+def render(failure: Failure, param_of: ParamOf = param_of) -> ErrorReply:
     """The answer to a request that failed."""
-    status, _, _ = _row(failure)
+    http_status = status(failure)
     headers: list[tuple[str, str]] = []
     # A 503 always says when to come back; where nobody knows, soon.
-    seconds = 1.0 if failure.retry_after is None and status == 503 else failure.retry_after
+    seconds = 1.0 if failure.retry_after is None and http_status == 503 else failure.retry_after
     if seconds is not None:
         whole = max(1, math.ceil(min(seconds, _LONGEST_RETRY_AFTER_SECONDS)))
         headers.append(("retry-after", str(whole)))
     if failure.reason == reasons.ERROR_REASON_QUOTA_EXHAUSTED:
         headers.append(("x-should-retry", "false"))  # the SDKs would retry a 429
-    return ErrorReply(status, tuple(headers), _body(failure))
+    return ErrorReply(http_status, tuple(headers), _body(failure, param_of))
 
 
-def event(failure: Failure) -> bytes:
+def event(failure: Failure, param_of: ParamOf = param_of) -> bytes:
     """The event that ends a stream which failed after it had begun. SDKs raise on it; nothing else tells them."""
-    return b"data: " + _body(failure) + b"\n\n"
+    return b"data: " + _body(failure, param_of) + b"\n\n"
+
+
+def told(failure: Failure, param_of: ParamOf = param_of) -> dict[str, Any]:
+    """The `error` object: a message, a type, a code, and the parameter at fault in the caller's words."""
+    _, kind, code = _row(failure)
+    field = failure.metadata.get("field", "")
+    param = param_of(field)
+    message = failure.message.replace(f"`{field}`", f"`{param}`") if field else failure.message
+    error = {"message": message, "type": kind, "param": param or None, "code": code}
+    # A lone surrogate in a vendor's text: telling the failure must not fail.
+    return {key: value and value.encode("utf-8", "replace").decode() for key, value in error.items()}
+
+
+def status(failure: Failure) -> int:
+    """The HTTP status of a failure."""
+    return _row(failure)[0]
 
 
 def _row(failure: Failure) -> tuple[int, str, str]:
     return TABLE.get(failure.reason, TABLE[reasons.ERROR_REASON_UNSPECIFIED])
 
 
-def _body(failure: Failure) -> bytes:
-    _, kind, code = _row(failure)
-    field = failure.metadata.get("field", "")
-    param = param_of(field)
-    message = failure.message.replace(f"`{field}`", f"`{param}`") if field else failure.message
-    error = {"message": message, "type": kind, "param": param or None, "code": code}
-    try:
-        return orjson.dumps({"error": error})
-    except TypeError:  # a lone surrogate in a vendor's text: telling the failure must not fail
-        whole = {key: value and value.encode("utf-8", "replace").decode() for key, value in error.items()}
-        return orjson.dumps({"error": whole})
-
-
-def param_of(field: str) -> str:
-    """What an OpenAI client calls it: `sampling.seed` is `seed`, `messages[0].parts[1]` is `messages[0].content[1]`."""
-    for pattern, theirs in _NESTED:
-        field = pattern.sub(theirs, field)
-    return _PARAMS.get(field, field.removeprefix("sampling.").removeprefix("provider_options_json."))
+def _body(failure: Failure, param_of: ParamOf) -> bytes:
+    return orjson.dumps({"error": told(failure, param_of)})

@@ -52,9 +52,9 @@ class Fields:
         self._members: Mapping[str, object] = value
         self._path = path
 
-    def path(self, name: str) -> str:
-        """The path of a member."""
-        return f"{self._path}.{name}" if self._path else name
+    def path(self, name: str = "") -> str:
+        """The path of a member, or of the object itself."""
+        return f"{self._path}.{name}" if self._path and name else self._path or name
 
     def get(self, name: str) -> object | None:
         """The member as it is."""

@@ -46,14 +46,14 @@ def audio(part: Fields) -> conversation.Part:
 
 def file(part: Fields) -> conversation.Part:
     """The `file` part of a chat message: an id that the provider gave out, or content."""
-    return document(part.required_members("file"), part.path("file"), ("file_id", "file_data"))
+    return document(part.required_members("file"), ("file_id", "file_data"))
 
 
-def document(source: Fields, path: str, ways: tuple[str, ...]) -> conversation.Part:
+def document(source: Fields, ways: tuple[str, ...]) -> conversation.Part:
     """A document, given in one of some ways: `file_id`, `file_data` and `file_url` are understood."""
     given = {way: text for way in ways if (text := source.text(way)) is not None}
     if len(given) != 1:
-        refuse(path, f"must have either {' or '.join(ways)}.")
+        refuse(source.path(), f"must have either {' or '.join(ways)}.")
     ((way, text),) = given.items()
     made = conversation.File(name=source.text("filename") or "")
     if way == "file_id":

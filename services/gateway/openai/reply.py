@@ -3,16 +3,17 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
-from typing import Any
+from typing import Any, Protocol
 
 import grpc
 import structlog
 from google.api.httpbody_pb2 import HttpBody
+from hybridinference.gateway.v1 import inference_service_pb2 as inference
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
 
 from services.chassis.failure import Failure
+from services.gateway.call import Call
 from services.gateway.openai import dropped, errors, headers
-from services.gateway.undertaking import Undertaking
 
 LOG = structlog.get_logger()
 
@@ -23,25 +24,45 @@ COMMENT = b": keep-alive\n\n"
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
+class Running(Protocol):
+    """What serves a request: an accepted one, or several as one."""
+
+    @property
+    def call(self) -> Call[Any]:
+        """What is asked for."""
+
+    @property
+    def provider_model(self) -> str:
+        """The provider's name of the model; "" before it is placed."""
+
+    @property
+    def dropped(self) -> tuple[str, ...]:
+        """Fields that the provider does not have, as far as is known."""
+
+    def route(self) -> inference.Route:
+        """How it is served, as far as that is known; empty before it is placed."""
+
+
 class Reply:
     """One reply. Before its first byte a failure is an HTTP status; after it, an error event."""
 
     def __init__(self, context: Context, *, traceparent: str, keep_alive_seconds: float) -> None:
         """`keep_alive_seconds` of silence bring a comment into a stream; 0 is never."""
+        self.param_of: errors.ParamOf = errors.param_of  # what the caller calls a field of the spec
         self._context = context
         self._traceparent = traceparent
         self._keep_alive_seconds = keep_alive_seconds
         self._loop = asyncio.get_running_loop()
         self._arrived_at = self._loop.time()
         self._begun = False
-        self._running: Undertaking | None = None
+        self._running: Running | None = None
         self._error_event: Callable[[Failure], bytes] = errors.event
         # Comments. At most one timer, and a task only while one is written: a token costs a glance at the clock.
         self._silent_since: float | None = self._arrived_at  # None while something is written
         self._timer: asyncio.TimerHandle | None = None
         self._comment: asyncio.Task[None] | None = None
 
-    def serve(self, running: Undertaking, *, error_event: Callable[[Failure], bytes] = errors.event) -> None:
+    def serve(self, running: Running, *, error_event: Callable[[Failure], bytes] = errors.event) -> None:
         """From here on headers say how a request is served, and its stream, if it is one, is kept alive.
 
         Args:
@@ -83,7 +104,7 @@ class Reply:
         if self._begun:
             await self._write(self._error_event(failure), EVENTS)
             return
-        answer = errors.render(failure)
+        answer = errors.render(failure, self.param_of)
         await self._write(answer.body, JSON, ("x-http-status", str(answer.http_status)), *answer.headers)
 
     async def _write(self, data: bytes, content_type: str, *more: tuple[str, str]) -> None:
@@ -103,7 +124,7 @@ class Reply:
         if running is None:
             return of_call
         of_route = headers.of_route(running.route(), running.provider_model)
-        return (*of_call, *of_route, *dropped.header(running.dropped, running.call.spec))
+        return (*of_call, *of_route, *dropped.header(running.dropped, running.call.spec, self.param_of))
 
     def _perhaps_comment(self) -> None:
         """Write a comment where it has been silent for long; else look again when it may have been."""

@@ -1,6 +1,5 @@
 """Pieces that streamed and whole answers have in common, as OpenAI shapes them."""
 
-import base64
 from collections.abc import Iterable
 from typing import Any
 
@@ -8,6 +7,7 @@ from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hybridinference.inference.v1 import generation_pb2 as generation
 
 from services.chassis.failure import Failure
+from services.gateway.openai import signatures
 
 FINISH = {
     generation.FINISH_REASON_STOP: "stop",
@@ -50,10 +50,7 @@ def tool_call(call: generation.ToolCallDelta, *, indexed: bool) -> dict[str, Any
         shaped["function"] = {"name": call.name, "arguments": call.arguments_json}
     else:
         shaped["function"] = {"arguments": call.arguments_json}
-    if call.signature:  # where Gemini's own OpenAI-compatible endpoint puts it, and clients send it back from
-        text = base64.b64encode(call.signature).decode()
-        shaped["extra_content"] = {"google": {"thought_signature": text}}
-    return shaped
+    return shaped | signatures.shaped(call.signature)
 
 
 def reasoning(text: str) -> dict[str, str]:
@@ -65,18 +62,23 @@ def logprobs(delta: generation.Delta) -> dict[str, Any] | None:
     """Log probabilities of a piece, or None where there are none."""
     if not delta.logprobs:
         return None
-    tokens = [_token(token) | {"top_logprobs": [_token(top) for top in token.top]} for token in delta.logprobs]
+    tokens = [token(one) | {"top_logprobs": [token(top) for top in one.top]} for one in delta.logprobs]
     refused = bool(delta.refusal and not delta.text)
     return {"content": None if refused else tokens, "refusal": tokens if refused else None}
 
 
-def _token(token: generation.TokenLogprob | generation.TopLogprob) -> dict[str, Any]:
+def token(drawn: generation.TokenLogprob | generation.TopLogprob) -> dict[str, Any]:
+    """The log probability of a token."""
     return {
-        "token": token.token,
-        # Nothing is likelier than certain; in this order NaN, too, becomes the least.
-        "logprob": min(0.0, max(_LEAST_LOGPROB, token.logprob)),
-        "bytes": list(token.token_bytes) if token.token_bytes else None,
+        "token": drawn.token,
+        "logprob": logprob(drawn),
+        "bytes": list(drawn.token_bytes) if drawn.token_bytes else None,
     }
+
+
+def logprob(drawn: generation.TokenLogprob | generation.TopLogprob) -> float:
+    """A log probability that JSON has: nothing is likelier than certain, and NaN is as good as the least."""
+    return min(0.0, max(_LEAST_LOGPROB, drawn.logprob))
 
 
 def tool_calls(calls: Iterable[generation.ToolCallDelta], *, indexed: bool) -> list[dict[str, Any]]:

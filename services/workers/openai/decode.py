@@ -93,7 +93,7 @@ class Answer:
             raise failures.malformed("a choice that was not asked for")
         event = generation.GenerationEvent()
         delta = event.delta
-        self._fill(delta, index, choice)
+        self.fill(delta, index, choice)
         reason = choice.get("finish_reason")
         if reason:
             for kind in ("text", "reasoning", "refusal"):  # names of the delta's own fields
@@ -109,21 +109,22 @@ class Answer:
         self._pieces += 1
         return event
 
-    def _fill(self, delta: generation.Delta, index: int, choice: Mapping[str, Any]) -> None:
+    def fill(self, delta: generation.Delta, index: int, choice: Mapping[str, Any]) -> None:
+        """Put what a choice says into a delta."""
         piece = choice.get("delta")
         if not isinstance(piece, dict):
             return
         text = piece.get("content")
         if text:
-            delta.text = self._joined(index, "text", text)
+            delta.text = self.joined(index, "text", text)
         if "reasoning" in piece or "reasoning_content" in piece:
             # Two names of one thing; some servers say it under both.
             thought = piece.get("reasoning") or piece.get("reasoning_content")
             if thought:
-                delta.reasoning = self._joined(index, "reasoning", thought)
+                delta.reasoning = self.joined(index, "reasoning", thought)
         refusal = piece.get("refusal")
         if refusal:
-            delta.refusal = self._joined(index, "refusal", refusal)
+            delta.refusal = self.joined(index, "refusal", refusal)
         if "tool_calls" in piece:
             delta.tool_calls.extend(map(self._calls[index].delta, _list(piece, "tool_calls")))
         elif piece.get("function_call"):
@@ -132,7 +133,8 @@ class Answer:
         if logprobs:
             delta.logprobs.extend(token_logprobs(logprobs))
 
-    def _joined(self, index: int, kind: str, text: object) -> str:
+    def joined(self, index: int, kind: str, text: object) -> str:
+        """A piece of text, with what is needed of the last one to make whole characters."""
         if not isinstance(text, str):
             raise failures.malformed(f"a piece of {kind} that is no text")
         return self._joiner.piece((index, kind), text)

@@ -1,4 +1,4 @@
-"""A spec as the body of a chat completion request."""
+"""A spec as the body of a request for a chat completion, or for the completion of a prompt."""
 
 from typing import Any
 
@@ -31,25 +31,44 @@ def body(
     Raises:
         Failure: SPEC_INVALID or UNSUPPORTED, naming the field.
     """
+    if spec.HasField("prompt"):
+        return _common(spec) | _prompted(spec)
     messages: list[dict[str, Any]] = []
     for index, message in enumerate(spec.messages):
         messages.extend(chat_messages(message, f"messages[{index}]", reasoning_field=reasoning_field))
-    request: dict[str, Any] = {
-        "model": spec.model,
-        "messages": messages,
-        "stream": True,
-        "stream_options": {"include_usage": True},
-    }
+    request = _common(spec) | {"messages": messages} | _tools(spec)
     if spec.HasField("max_output_tokens"):
         request[max_tokens_field] = spec.max_output_tokens
-    if spec.choices > 1:  # some servers do not know the field
-        request["n"] = spec.choices
     if spec.HasField("logprobs"):
         request |= {"logprobs": True, "top_logprobs": spec.logprobs.top}
-    for name in ("reasoning_effort", "user"):
-        if getattr(spec, name):
-            request[name] = getattr(spec, name)
-    return request | _tools(spec) | _sampling(spec.sampling) | options.passed_on(spec.provider_options_json)
+    if spec.reasoning_effort:
+        request["reasoning_effort"] = spec.reasoning_effort
+    return request
+
+
+def _prompted(spec: generation.GenerationSpec) -> dict[str, Any]:
+    """What only the older API has, where several things go by other names."""
+    if not spec.HasField("max_output_tokens"):  # without, an answer would end after 16 tokens
+        raise Failure(
+            reasons.ERROR_REASON_SPEC_INVALID,
+            "`max_output_tokens` is required with a `prompt` for this provider.",
+            field="max_output_tokens",
+        )
+    prompt = spec.prompt
+    said: dict[str, Any] = {"prompt": list(prompt.token_ids.ids) or prompt.text, "max_tokens": spec.max_output_tokens}
+    if spec.HasField("logprobs"):
+        said["logprobs"] = spec.logprobs.top
+    return said
+
+
+def _common(spec: generation.GenerationSpec) -> dict[str, Any]:
+    """What both APIs say in the same words."""
+    request: dict[str, Any] = {"model": spec.model, "stream": True, "stream_options": {"include_usage": True}}
+    if spec.choices > 1:  # some servers do not know the field
+        request["n"] = spec.choices
+    if spec.user:
+        request["user"] = spec.user
+    return request | _form(spec) | _sampling(spec.sampling) | options.passed_on(spec.provider_options_json)
 
 
 def _sampling(sampling: generation.SamplingParams) -> dict[str, Any]:
@@ -75,12 +94,14 @@ def _tools(spec: generation.GenerationSpec) -> dict[str, Any]:
         said["tool_choice"] = _MODES[choice.mode]
     if spec.HasField("parallel_tool_calls"):
         said["parallel_tool_calls"] = spec.parallel_tool_calls
+    return said
+
+
+def _form(spec: generation.GenerationSpec) -> dict[str, Any]:
     form = spec.response_format.WhichOneof("form")
     if form == "json_schema":
-        said["response_format"] = {"type": form, "json_schema": _schema(spec.response_format.json_schema)}
-    elif form:
-        said["response_format"] = {"type": form}
-    return said
+        return {"response_format": {"type": form, "json_schema": _schema(spec.response_format.json_schema)}}
+    return {"response_format": {"type": form}} if form else {}
 
 
 def _tool(tool: conversation.Tool, path: str) -> dict[str, Any]:

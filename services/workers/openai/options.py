@@ -11,7 +11,7 @@ from services.workers.openai import failures
 
 # What the spec says itself. An option of that name would get past validation, routing and the ledger.
 _OF_THE_SPEC = frozenset(
-    {"model", "messages", "stream", "stream_options", "n", "max_tokens", "max_completion_tokens", "user"}
+    {"model", "messages", "prompt", "stream", "stream_options", "n", "max_tokens", "max_completion_tokens", "user"}
     | {"tools", "tool_choice", "parallel_tool_calls", "response_format", "reasoning_effort", "stop", "seed"}
     | {"temperature", "top_p", "top_k", "frequency_penalty", "presence_penalty", "logit_bias"}
     | {"logprobs", "top_logprobs", "functions", "function_call", "safety_identifier"}

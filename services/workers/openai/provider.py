@@ -11,7 +11,7 @@ from hybridinference.inference.v1 import embedding_pb2 as embedding
 from hybridinference.inference.v1 import generation_pb2 as generation
 
 from services.config.provider import OpenAIProvider
-from services.workers.openai import embeddings, encode, upstream
+from services.workers.openai import completion, embeddings, encode, upstream
 from services.workers.openai.decode import Answer
 from services.workers.provider import AttemptContext, Embedded, Load, ServedModel
 from services.workers.vendor.asking import answered
@@ -26,6 +26,7 @@ from services.workers.vendor.upstream import whole
 
 # 2048 vectors of 1536 numbers, 16 MiB, take 0.4 s, in which streams beside them should not stand still.
 _LARGE_BYTES = 256 << 10
+_CHAT = "/chat/completions"
 
 
 @contextlib.asynccontextmanager
@@ -103,12 +104,14 @@ class OpenAIServer:
         self, key: int, spec: generation.GenerationSpec, body: bytes, patience: Patience
     ) -> AsyncIterator[tuple[Stream, Answer, Events]]:
         """A stream and its first content, with one of the keys."""
-        answer = Answer(choices=spec.choices or 1, prompt_bytes=len(body), keys=self._keys)
+        kind, path = (completion.Answer, completion.PATH) if spec.HasField("prompt") else (Answer, _CHAT)
+        answer = kind(choices=spec.choices or 1, prompt_bytes=len(body), keys=self._keys)
         async with contextlib.AsyncExitStack() as stack:
             try:
                 async with asyncio.timeout_at(patience.first_by):
                     asked = upstream.opened(
                         self._clients[key],
+                        path,
                         body,
                         keys=self._keys,
                         connect_seconds=self._config.connect_seconds,

@@ -22,14 +22,14 @@ Heard = Callable[[Mapping[str, str]], None]
 
 @contextlib.asynccontextmanager
 async def opened(
-    client: openai.AsyncOpenAI, body: bytes, *, keys: Sequence[str], connect_seconds: float, heard: Heard
+    client: openai.AsyncOpenAI, path: str, body: bytes, *, keys: Sequence[str], connect_seconds: float, heard: Heard
 ) -> AsyncIterator[Upstream]:
-    """Ask for a stream, and wait for it to begin. Leaving closes the connection unless it was read to its end.
+    """Ask for a stream at a path, and wait for it to begin. Leaving closes the connection unless read to its end.
 
     Raises:
         Failure: what the server answered instead, or why it could not be asked.
     """
-    asked = _Asked("/chat/completions", "text/event-stream", body)
+    asked = _Asked(path, "text/event-stream", body)
     async with _responding(client, asked, keys, connect_seconds, heard) as response:
         if media_type(response) != asked.accepts or not plain(response):
             # Some proxies say 200 and mean an error.

@@ -6,7 +6,8 @@ from typing import Any
 from hybridinference.inference.v1 import model_pb2 as model
 
 _GENERATING = (
-    model.CAPABILITY_CHAT,
+    model.CAPABILITY_COMPLETIONS,
+    model.CAPABILITY_TOKEN_INPUTS,
     model.CAPABILITY_JSON_OBJECT,
     model.CAPABILITY_JSON_SCHEMA,
     model.CAPABILITY_LOGPROBS,
@@ -22,12 +23,13 @@ _EMBEDDING = (model.CAPABILITY_EMBEDDINGS, model.CAPABILITY_TOKEN_INPUTS)
 
 
 def abilities(
-    tasks: Collection[str], *, tools: bool, effort: bool, images: bool, dimensions: bool
+    tasks: Collection[str], *, chats: bool, tools: bool, effort: bool, images: bool, dimensions: bool
 ) -> tuple[model.Capability, ...]:
     """The capabilities of a model.
 
     Args:
         tasks: what the engine says that it can do with the model.
+        chats: whether there is a chat template; without one it has nothing that takes a conversation.
         tools: whether there is a parser for tool calls.
         effort: whether the model can be told how much to think.
         images: whether it looks at pictures.
@@ -37,16 +39,17 @@ def abilities(
     if "generate" in tasks:
         found += _GENERATING
         optional = (
+            (True, model.CAPABILITY_CHAT),
             (tools, model.CAPABILITY_TOOLS),
             (effort, model.CAPABILITY_REASONING_EFFORT),
             (images, model.CAPABILITY_IMAGES),
         )
-        found += [capability for has, capability in optional if has]
+        found += [capability for has, capability in optional if has and chats]
     if "embed" in tasks:
         found += _EMBEDDING
         if dimensions:
             found.append(model.CAPABILITY_DIMENSIONS)
-    return tuple(found)
+    return tuple(dict.fromkeys(found))
 
 
 class Effort:

@@ -8,6 +8,7 @@ import importlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
+_CHAT = ("vllm.renderers.chat_utils", "vllm.entrypoints.chat_utils")
 _WEIGHTS = "vllm.model_executor.model_loader.weight_utils"
 
 
@@ -27,6 +28,8 @@ class Errors:
     """The admission limits."""
     invalid: type[Exception]
     """The request is at fault."""
+    no_template: type[Exception] = NeverRaised
+    """The model has no chat template."""
 
     @property
     def all(self) -> tuple[type[Exception], ...]:
@@ -85,6 +88,7 @@ def load() -> Api:
             ),
             # Before vLLM had a hierarchy of its own, a bad request was a ValueError.
             invalid=_error("VLLMClientError", _error("VLLMValidationError", ValueError)),
+            no_template=_error("ChatTemplateResolutionError", NeverRaised, *_CHAT),
         ),
     )
 
@@ -124,9 +128,9 @@ def follow_weights(told: Callable[[float], None]) -> None:
     importlib.import_module(_WEIGHTS).tqdm = TellingBar  # type: ignore[attr-defined]
 
 
-def _error(name: str, otherwise: type[Exception]) -> type[Exception]:
+def _error(name: str, otherwise: type[Exception], *homes: str) -> type[Exception]:
     try:
-        found: type[Exception] = _find(name, "vllm.exceptions")
+        found: type[Exception] = _find(name, *homes or ("vllm.exceptions",))
     except ImportError:
         return otherwise
     return found

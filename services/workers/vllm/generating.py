@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import dataclasses
 import itertools
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from typing import Any
@@ -49,17 +50,21 @@ class Generator:
         translation.check(spec, admitted=self._engine.admitted)
         messages, offered = chat_messages(spec), offer(spec)
         told = self.effort.template_kwargs(spec.reasoning_effort)
-        with self._engine.failures(model=spec.model, field="messages"), _readable_pictures(spec):
-            # A copy, since the renderer makes objects of the arguments of tool calls.
-            prompt = await self._rendered(copy.deepcopy(messages), offered, told, salted(context.tenant))
+        given = "prompt" if spec.HasField("prompt") else "messages"
+        with self._engine.failures(model=spec.model, field=given, prompt=given), _readable_pictures(spec):
+            if given == "prompt":
+                prompt = await self._tokenized(spec.prompt, salted(context.tenant))
+            else:
+                # A copy, since the renderer makes objects of the arguments of tool calls.
+                prompt = await self._rendered(copy.deepcopy(messages), offered, told, salted(context.tenant))
         arguments = translation.sampling_arguments(
             spec,
             self._engine.sampling_defaults,
             prompt_tokens=len(prompt["prompt_token_ids"]),
             context_tokens=self._engine.context_tokens,
         )
-        at_fault = "tools" if offered.tools else _form_of(spec, arguments)
-        with self._engine.failures(model=spec.model, field=at_fault):
+        at_fault = "tools" if offered.tools else _form_of(spec, arguments) or (given if given == "prompt" else "")
+        with self._engine.failures(model=spec.model, field=at_fault, prompt=given):
             if "structured_outputs" in arguments:
                 arguments["structured_outputs"] = self._api.StructuredOutputsParams(**arguments["structured_outputs"])
             reading = self._reading(spec, messages, offered, told, arguments)
@@ -77,9 +82,13 @@ class Generator:
                         yield event
         yield fold.finished()
 
-    async def warm_up(self) -> None:
-        """Render a prompt, since the first takes 0.4 s, and a model without a chat template is found out here."""
-        await self._rendered([{"role": "user", "content": "Hello"}], Offer([], "auto", True), {}, {})
+    async def warm_up(self) -> bool:
+        """Render a conversation, since the first takes 0.4 s. Whether it can be: some models have no chat template."""
+        try:
+            await self._rendered([{"role": "user", "content": "Hello"}], Offer([], "auto", True), {}, {})
+        except self._api.errors.no_template:
+            return False
+        return True
 
     async def _rendered(
         self, messages: list[dict[str, Any]], offered: Offer, told: Mapping[str, Any], extras: dict[str, str]
@@ -96,6 +105,16 @@ class Generator:
         rendered: dict[str, Any] = prompt
         return rendered
 
+    async def _tokenized(self, prompt: generation.Prompt, extras: dict[str, str]) -> dict[str, Any]:
+        """A prompt as it is. A text gets what the model's tokenizer begins texts with; token ids get nothing."""
+        given: dict[str, Any] = {"prompt": prompt.text}
+        if prompt.HasField("token_ids"):
+            given = {"prompt_token_ids": list(prompt.token_ids.ids)}
+        params = dataclasses.replace(self._llm.renderer.default_cmpl_tok_params, add_special_tokens=True)
+        (tokenized,) = await self._llm.renderer.render_cmpl_async([given], params, prompt_extras=extras)
+        rendered: dict[str, Any] = tokenized
+        return rendered
+
     def _reading(
         self,
         spec: generation.GenerationSpec,
@@ -105,7 +124,7 @@ class Generator:
         arguments: Mapping[str, Any],
     ) -> Reading | None:
         """How the answer is to be read, where it is not text alone. What is text alone costs less without parsers."""
-        if self._parsing is None or not (offered.tools or self._thinks):
+        if self._parsing is None or spec.HasField("prompt") or not (offered.tools or self._thinks):
             return None
         return self._parsing.reading(
             model=spec.model, messages=messages, offer=offered, template_kwargs=told, arguments=arguments
@@ -125,6 +144,8 @@ class Generator:
     ) -> dict[str, Any]:
         """Arguments of the engine's `generate` besides prompt and sampling."""
         more = reading.of_engine(prompt["prompt_token_ids"]) if reading else {}
+        if self._thinks and reading is None:
+            more["reasoning_ended"] = True  # all is text: a form applies from the first token on
         if spec.model in self._engine.adapters:
             more["lora_request"] = self._engine.adapters[spec.model]
         return more

@@ -49,16 +49,11 @@ class VllmEngine:
         self._llm = up.llm
         self._generator = Generator(up) if "generate" in tasks else None
         self._embedder = Embedder(up) if "embed" in tasks else None
-        able = abilities(
-            tasks,
-            tools=self._generator is not None and self._generator.calls_tools,
-            effort=self._generator is not None and self._generator.effort.known,
-            images=up.sees_images,
-            dimensions=up.shortens_vectors,
-        )
-        if not able:
+        self._names = (name, *up.adapters)
+        self._tasks = tasks
+        self._models = self._able(chats=True)  # until the warm-up shows otherwise
+        if not self._models[0].capabilities:
             raise ValueError(f"the model neither generates nor embeds; vLLM offers {', '.join(sorted(tasks))} for it")
-        self._models = [ServedModel(served, up.context_tokens, able) for served in (name, *up.adapters)]
 
     @property
     def models(self) -> Sequence[ServedModel]:
@@ -105,6 +100,17 @@ class VllmEngine:
             except Exception as error:  # the engine passes on whatever its process says of an adapter
                 raise ValueError(f"lora_adapters.{name}: the engine cannot load it: {error}") from error
         if self._generator is not None:
-            await self._generator.warm_up()
+            self._models = self._able(chats=await self._generator.warm_up())
         if self._embedder is not None:
             await self._embedder.warm_up()
+
+    def _able(self, *, chats: bool) -> Sequence[ServedModel]:
+        able = abilities(
+            self._tasks,
+            chats=chats,
+            tools=self._generator is not None and self._generator.calls_tools,
+            effort=self._generator is not None and self._generator.effort.known,
+            images=self._engine.sees_images,
+            dimensions=self._engine.shortens_vectors,
+        )
+        return [ServedModel(name, self._engine.context_tokens, able) for name in self._names]

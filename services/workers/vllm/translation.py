@@ -94,7 +94,7 @@ def _max_tokens(
     limit = f"the model's context is {context_tokens} tokens"
     if left < 1:
         raise too_long(
-            "messages",
+            "prompt" if spec.HasField("prompt") else "messages",
             f"The prompt is {prompt_tokens} tokens long, which leaves no room for an answer; {limit}.",
             model=spec.model,
         )

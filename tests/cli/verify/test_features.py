@@ -95,7 +95,7 @@ class Boaster:
 
 # What cannot be told apart from outside: an answer that a parameter has shaped may look like one that it has not.
 UNNOTICED = {"text", "stream", "cancel", "usage", "temperature-0", "seed", "penalties", "top-k", "logit-bias"}
-UNNOTICED |= {"option", "tools-none", "embed", "embed-usage", "embed-tokens"}
+UNNOTICED |= {"option", "tools-none", "embed", "embed-usage", "embed-tokens", "prompt-tokens", "prompt-cancel"}
 
 
 async def test_who_claims_what_it_does_not_do_is_found_out() -> None:

@@ -28,6 +28,7 @@ from tests.vendors.openai_server import (
     openai_server,
     sse,
     text,
+    text_chunk,
     tool_calls,
     usage,
 )
@@ -59,16 +60,16 @@ async def serving(
             yield provider, fake
 
 
-async def collect(provider: OpenAIServer, seen: Events) -> None:
+async def collect(provider: OpenAIServer, seen: Events, asked: generation.GenerationSpec | None = None) -> None:
     """What came before a failure counts."""
-    async with contextlib.aclosing(provider.generate(spec(), AttemptContext())) as events:
+    async with contextlib.aclosing(provider.generate(asked or spec(), AttemptContext())) as events:
         async for event in events:
             seen.append(event)
 
 
-async def run(provider: OpenAIServer) -> Events:
+async def run(provider: OpenAIServer, asked: generation.GenerationSpec | None = None) -> Events:
     seen: Events = []
-    await collect(provider, seen)
+    await collect(provider, seen, asked)
     return seen
 
 
@@ -91,6 +92,33 @@ async def test_an_answer_comes_in_the_grammar_over_a_connection_that_is_kept() -
             assert events[0].started.provider_model == "vendor-model-2026"
         assert fake.connections == 1
         assert provider.load().running == 0
+
+
+PROMPTED = generation.GenerationSpec(model="m", prompt={"text": "hi"}, max_output_tokens=5)
+COMPLETED = Script(sse(text_chunk("a"), text_chunk("b", finish="length"), usage(1, 2)))
+
+
+async def test_a_prompt_is_completed_at_the_older_path_over_the_same_connections() -> None:
+    async with serving(COMPLETED) as (provider, fake):
+        for _ in range(2):
+            events = await run(provider, PROMPTED)
+            assert (said(events), events[0].started.provider_model) == ("ab", "vendor-model-2026")
+            assert list(events[-1].finished.reasons) == [generation.FINISH_REASON_LENGTH]
+        assert {asked.path for asked in fake.asked} == {"/v1/completions"}
+        assert fake.connections == 1
+
+
+async def test_what_fails_before_a_prompt_goes_on_is_tried_with_another_key_and_afterwards_it_is_not() -> None:
+    refused = failing(429, error("slow down", code="rate_limit_exceeded"), retry_after="7")
+    async with serving(in_turn([refused, COMPLETED]), KEYS[:2]) as (provider, fake):
+        assert said(await run(provider, PROMPTED)) == "ab"
+        assert len(fake.asked) == 2
+    cut = Script(sse(text_chunk("a"), done=False))
+    async with serving(cut, KEYS[:2]) as (provider, fake):
+        seen: Events = []
+        with pytest.raises(Failure) as caught:
+            await collect(provider, seen, PROMPTED)
+        assert (caught.value.reason_name, said(seen), len(fake.asked)) == ("TRUNCATED", "a", 1)
 
 
 async def test_the_server_is_told_the_key_and_nothing_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

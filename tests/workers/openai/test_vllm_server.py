@@ -98,6 +98,20 @@ async def test_the_real_server_answers_streams_counts_and_fails_as_it_should() -
             with pytest.raises(Failure) as caught:
                 await run(provider, spec("word " * 3000))
             assert caught.value.reason_name == "CONTEXT_TOO_LONG"
+            for prompt in ({"text": "The capital of France is"}, {"token_ids": {"ids": [504, 3575, 282, 4649, 314]}}):
+                asked = generation.GenerationSpec(
+                    model="smollm2", prompt=prompt, max_output_tokens=8, logprobs=generation.Logprobs(top=2)
+                )
+                asked.sampling.temperature = 0
+                events = await run(provider, asked)
+                tokens = [token for event in events for token in event.delta.logprobs]
+                assert "Paris" in "".join(event.delta.text for event in events)
+                assert b"".join(token.token_bytes for token in tokens).decode().startswith(" Paris")
+                assert all(token.logprob in (top.logprob for top in token.top) for token in tokens)
+                finished = events[-1].finished
+                assert finished.reasons == [generation.FINISH_REASON_LENGTH]
+                assert finished.usage == generation.Usage(input_tokens=5, output_tokens=8)
+
             asked = spec("hi")
             asked.sampling.temperature = 99
             with pytest.raises(Failure) as caught:

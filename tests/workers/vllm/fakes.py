@@ -63,6 +63,10 @@ class FullError(Exception):
     """vLLM's QueueOverflowError."""
 
 
+class NoTemplateError(ValueError):
+    """vLLM's ChatTemplateResolutionError."""
+
+
 class InvalidError(Exception):
     """vLLM's VLLMValidationError."""
 
@@ -71,7 +75,9 @@ class InvalidError(Exception):
         self.parameter = parameter
 
 
-ERRORS = Errors(dead=DeadError, failed=FailedError, full=(FullError, NeverRaised), invalid=InvalidError)
+ERRORS = Errors(
+    dead=DeadError, failed=FailedError, full=(FullError, NeverRaised), invalid=InvalidError, no_template=NoTemplateError
+)
 
 # What a fake engine does once it is asked: a list of outputs, each of them or an exception to raise.
 Script = list[Output | Exception]
@@ -136,15 +142,26 @@ class ThinkingParser(FakeParser):
     reasoning_parser_cls: Any = object
 
 
+@dataclasses.dataclass(frozen=True)
+class TokenizeParams:
+    """vLLM's TokenizeParams, as a model of pictures may have them."""
+
+    max_total_tokens: int = 20
+    add_special_tokens: bool = False
+
+
 class FakeLlm:
     """An AsyncLLM that plays a script, and then waits to be told that it may end."""
 
     def __init__(self, script: Script, *, endless: bool = False) -> None:
         self.renderer = self
         self.default_chat_tok_params = None
+        self.default_cmpl_tok_params = TokenizeParams()
+        self.tokenizing: TokenizeParams | None = None
         self.errored = False
         self.prompt_tokens = 3
         self.rendered: list[list[dict[str, Any]]] = []
+        self.prompt: Any = None
         self.params: Any = None
         self.begun = asyncio.Event()
         self.unfinished: set[str] = set()
@@ -169,9 +186,12 @@ class FakeLlm:
         self.extras.append(prompt_extras)
         return conversations, [{"type": "token", "prompt_token_ids": list(range(self.prompt_tokens))}]
 
-    async def render_cmpl_async(self, prompts: Any, *, prompt_extras: dict[str, Any]) -> Any:
+    async def render_cmpl_async(
+        self, prompts: Any, tok_params: TokenizeParams | None = None, *, prompt_extras: dict[str, Any]
+    ) -> Any:
         """Each character is a token; more than ten are too long."""
         self.extras.append(prompt_extras)
+        self.tokenizing = tok_params
         (prompt,) = prompts
         ids = prompt.get("prompt_token_ids") or [ord(character) for character in prompt["prompt"]]
         if len(ids) > 10:
@@ -196,6 +216,7 @@ class FakeLlm:
         self.adapters.append(adapter)
 
     async def generate(self, prompt: Any, params: Any, request_id: str, **more: Any) -> AsyncGenerator[Output, None]:
+        self.prompt = prompt
         self.params = params
         self.more = more
         self.unfinished.add(request_id)

@@ -4,7 +4,7 @@ from hybridinference.inference.v1 import model_pb2 as model
 
 from services.workers.vllm.abilities import Effort, abilities
 
-NOTHING = {"tools": False, "effort": False, "images": False, "dimensions": False}
+NOTHING = {"chats": True, "tools": False, "effort": False, "images": False, "dimensions": False}
 OPTIONAL = {
     "tools": model.CAPABILITY_TOOLS,
     "effort": model.CAPABILITY_REASONING_EFFORT,
@@ -19,6 +19,13 @@ def test_a_model_that_generates_announces_only_what_it_is_set_up_for() -> None:
     assert not {*OPTIONAL.values(), model.CAPABILITY_EMBEDDINGS, model.CAPABILITY_FILES} & set(plain)
     for name, capability in OPTIONAL.items():
         assert set(abilities(["generate"], **(NOTHING | {name: True}))) - set(plain) == {capability}
+
+
+def test_a_model_without_a_chat_template_has_nothing_of_conversations() -> None:
+    able = abilities(["generate"], **dict.fromkeys(NOTHING, True) | {"chats": False})
+    assert model.CAPABILITY_COMPLETIONS in able
+    assert model.CAPABILITY_JSON_SCHEMA in able
+    assert not {model.CAPABILITY_CHAT, *OPTIONAL.values()} & set(able)
 
 
 def test_a_model_that_embeds_does_not_chat() -> None:

@@ -26,6 +26,7 @@ from tests.workers.vllm.fakes import (
     FakeParser,
     FullError,
     InvalidError,
+    NoTemplateError,
     Output,
     ThinkingParser,
     fake_engine,
@@ -176,6 +177,17 @@ async def test_a_warm_up_renders_and_generates_nothing() -> None:
     assert llm.params is None
 
 
+async def test_a_model_without_a_chat_template_completes_prompts_and_does_not_chat() -> None:
+    llm = FakeLlm(list(HELLO))
+    provider = provider_of(llm, parser_class=FakeParser)
+    llm.render_error = NoTemplateError("there is none")
+    await provider.warm_up()
+    (served,) = provider.models
+    assert model.CAPABILITY_COMPLETIONS in served.capabilities
+    assert not {model.CAPABILITY_CHAT, model.CAPABILITY_TOOLS} & set(served.capabilities)
+    assert (await events_of(provider, prompted(text="Hi")))[-1].HasField("finished")
+
+
 async def test_the_model_and_each_adapter_are_announced_with_their_context_and_what_they_can_do() -> None:
     llm = FakeLlm(list(HELLO))
     provider = provider_of(llm, parser_class=FakeParser, adapters={"law": "the adapter"})
@@ -296,3 +308,64 @@ async def test_callers_share_no_cache_of_prompts() -> None:
     assert first == again != other
     assert nobody is None
     assert engine.salted("a/1")["cache_salt"].isalnum(), "the engine refuses slashes in a salt"
+
+
+def prompted(**prompt: Any) -> generation.GenerationSpec:
+    return generation.GenerationSpec(model="m", prompt=prompt)
+
+
+async def test_a_prompt_is_tokenized_as_it_is_and_begins_as_the_tokenizer_has_it() -> None:
+    llm = FakeLlm(list(HELLO))
+    events = await events_of(provider_of(llm), prompted(text="Hi"))
+    assert [event.WhichOneof("event") for event in events] == ["started", "delta", "delta", "finished"]
+    assert llm.rendered == [], "no template is put around it"
+    assert llm.prompt == {"prompt_token_ids": [ord("H"), ord("i")]}
+    assert llm.tokenizing is not None
+    assert llm.tokenizing.add_special_tokens is True, "whatever the model's processor says of chats"
+    assert llm.params.max_tokens == 18
+
+
+async def test_token_ids_reach_the_engine_as_they_are_and_are_salted() -> None:
+    llm = FakeLlm(list(HELLO))
+    provider = provider_of(llm, adapters={"law": "the adapter"})
+    asked = prompted(token_ids={"ids": [5, 7]})
+    asked.model = "law"
+    async for _ in provider.generate(asked, AttemptContext(tenant="a")):
+        pass
+    assert llm.prompt == {"prompt_token_ids": [5, 7]}
+    assert llm.extras == [engine.salted("a")]
+    assert llm.more == {"lora_request": "the adapter"}
+
+
+async def test_an_answer_to_a_prompt_is_text_alone_and_its_form_applies_from_the_first_token() -> None:
+    llm = FakeLlm([Output([Choice(text="~hm", token_ids=[1], finish_reason="stop")])])
+    asked = prompted(text="Hi")
+    asked.response_format.json_object.SetInParent()
+    events = await events_of(provider_of(llm, parser_class=ThinkingParser), asked)
+    assert (events[1].delta.text, events[1].delta.reasoning) == ("~hm", "")
+    assert llm.more == {"reasoning_ended": True}
+    assert llm.params.structured_outputs.json_object is True
+
+
+async def test_a_prompt_that_is_too_long_is_named() -> None:
+    for asked in (prompted(text="much too long"), prompted(token_ids={"ids": range(11)})):
+        failure = await failure_of(FakeLlm([]), asked)
+        assert (failure.reason, failure.metadata["field"]) == (reasons.ERROR_REASON_CONTEXT_TOO_LONG, "prompt")
+    full = prompted(text="ten tokens")
+    full.max_output_tokens = 11
+    failure = await failure_of(FakeLlm([]), full)
+    assert failure.metadata["field"] == "max_output_tokens"
+
+
+async def test_a_token_that_the_model_does_not_have_names_the_prompt() -> None:
+    failure = await failure_of(FakeLlm([InvalidError("Token id 9 is out of vocabulary")]), prompted(text="Hi"))
+    assert (failure.reason, failure.metadata["field"]) == (reasons.ERROR_REASON_SPEC_INVALID, "prompt")
+
+
+def test_a_model_that_generates_completes_prompts_of_text_and_of_ids_and_one_that_embeds_does_not() -> None:
+    (generates,) = provider_of(FakeLlm([])).models
+    assert {model.CAPABILITY_COMPLETIONS, model.CAPABILITY_TOKEN_INPUTS} <= set(generates.capabilities)
+    (embeds,) = provider_of(FakeLlm([]), tasks=["embed"]).models
+    with pytest.raises(Failure) as caught:
+        capabilities.check(capabilities.required(prompted(text="Hi")), embeds.capabilities, name="m", provider="w")
+    assert "cannot complete prompts" in caught.value.message

@@ -3,12 +3,9 @@
 Keys that are not known are ignored inside messages: clients send back what other servers have added to them.
 """
 
-import base64
-import binascii
-
 from hybridinference.inference.v1 import conversation_pb2 as conversation
 
-from services.gateway.openai import media
+from services.gateway.openai import media, signatures
 from services.gateway.openai.fields import Fields, expected, refuse
 
 ROLES = {
@@ -72,22 +69,9 @@ def _tool_call(value: object, path: str) -> conversation.Part:
         id=fields.required_id("id"),
         name=function.required_text("name"),
         arguments_json=function.required_text("arguments"),
-        signature=_signature(fields),
+        signature=signatures.signature(fields),
     )
     return conversation.Part(tool_call=call)
-
-
-def _signature(fields: Fields) -> bytes:
-    """Gemini's thought signature, where its own OpenAI-compatible endpoint puts it."""
-    extra = fields.members("extra_content")
-    vendor = extra.members("google") if extra else None
-    text = vendor.text("thought_signature") if vendor else None
-    if vendor is None or text is None:
-        return b""
-    try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        refuse(vendor.path("thought_signature"), "must be valid base64, as it was received.")
 
 
 def _tool_result(fields: Fields) -> conversation.Part:

@@ -9,6 +9,7 @@ from services.gateway.openai.beyond import beyond
 from services.gateway.openai.chat import tools
 from services.gateway.openai.chat.messages import message
 from services.gateway.openai.fields import Fields, json_body, json_text, refuse
+from services.gateway.openai.stream_options import include_usage
 from services.gateway.validate import MAX_OUTPUT_TOKENS
 
 # Said and understood, or of no effect on the answer.
@@ -56,8 +57,8 @@ def parse_chat(body: bytes) -> ChatRequest:
     spec.user = newer or older or ""
     _unmapped(fields, spec)
     stream = fields.boolean("stream") or False
-    include_usage = _include_usage(fields)  # read in any case: a mistake is one in an answer that is whole, too
-    return ChatRequest(spec, stream, stream and include_usage)
+    usage = include_usage(fields)  # read in any case: a mistake is one in an answer that is whole, too
+    return ChatRequest(spec, stream, stream and usage)
 
 
 def _tools(fields: Fields, spec: generation.GenerationSpec) -> None:
@@ -92,17 +93,6 @@ def _limits(fields: Fields, spec: generation.GenerationSpec) -> None:
         spec.logprobs.SetInParent()  # present even when `top` is 0
     elif top:
         refuse("top_logprobs", "needs `logprobs` to be true.")
-
-
-def _include_usage(fields: Fields) -> bool:
-    options = fields.members("stream_options")
-    if options is None:
-        return False
-    # vLLM's own: it would put usage into every chunk.
-    if options.boolean("continuous_usage_stats"):
-        refuse(options.path("continuous_usage_stats"), "is not supported; usage comes once, at the end.")
-    options.boolean("include_obfuscation")
-    return options.boolean("include_usage") or False
 
 
 def _unmapped(fields: Fields, spec: generation.GenerationSpec) -> None:

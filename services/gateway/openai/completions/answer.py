@@ -1,10 +1,14 @@
 """POST /v1/completions, from the body to the last byte of the answer."""
 
-from hybridinference.inference.v1 import error_reason_pb2 as reasons
+import time
 
-from services.chassis.failure import Failure
 from services.gateway.arrival import Arrival
-from services.gateway.openai.reply import Reply
+from services.gateway.fold import Fold
+from services.gateway.generation import Events
+from services.gateway.openai.completions.batch import Batch
+from services.gateway.openai.completions.request import CompletionRequest, parse_completion
+from services.gateway.openai.completions.response import CompletionChunks, completion
+from services.gateway.openai.reply import EVENTS, JSON, Reply
 from services.gateway.relay import Relay
 
 
@@ -14,5 +18,51 @@ async def answer(body: bytes, arrival: Arrival, relay: Relay, reply: Reply) -> N
     Raises:
         Failure: why there is no answer, or no whole one.
     """
-    del body, arrival, relay, reply
-    raise Failure(reasons.ERROR_REASON_UNIMPLEMENTED, "This part of the API is not there yet.")
+    asked = parse_completion(body)
+    batch = Batch(relay, [arrival.call(spec, api="openai", streamed=asked.stream) for spec in asked.specs])
+    reply.serve(batch)
+    if asked.stream:
+        await _stream(asked, batch, reply)
+    else:
+        await _whole(asked, batch, reply)
+
+
+async def _stream(asked: CompletionRequest, batch: Batch, reply: Reply) -> None:
+    chunks: CompletionChunks | None = None
+
+    async def take(prompt: int, events: Events) -> None:
+        nonlocal chunks
+        if chunks is None:
+            chunks = CompletionChunks(
+                completion_id=_completion_id(batch),
+                created=int(time.time()),
+                model=asked.model,
+                include_usage=asked.include_usage,
+                choices=asked.choices,
+                echoed=asked.echoed,
+            )
+        await reply.write(chunks.write(prompt, events), EVENTS)
+
+    await batch.run(take)
+
+
+async def _whole(asked: CompletionRequest, batch: Batch, reply: Reply) -> None:
+    folds = [Fold() for _ in asked.specs]
+
+    async def take(prompt: int, events: Events) -> None:
+        folds[prompt].take(events)
+
+    await batch.run(take)
+    body = completion(
+        [fold.whole() for fold in folds],
+        completion_id=_completion_id(batch),
+        created=int(time.time()),
+        model=asked.model,
+        choices=asked.choices,
+        echoed=asked.echoed,
+    )
+    await reply.write(body, JSON)
+
+
+def _completion_id(batch: Batch) -> str:
+    return f"cmpl-{batch.id}"

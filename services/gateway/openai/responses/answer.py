@@ -1,10 +1,16 @@
 """POST /v1/responses, from the body to the last byte of the answer."""
 
-from hybridinference.inference.v1 import error_reason_pb2 as reasons
+import contextlib
+import time
 
-from services.chassis.failure import Failure
 from services.gateway.arrival import Arrival
-from services.gateway.openai.reply import Reply
+from services.gateway.generation import Generation
+from services.gateway.openai.reply import EVENTS, JSON, Reply
+from services.gateway.openai.responses.events import ResponseEvents
+from services.gateway.openai.responses.params import Params
+from services.gateway.openai.responses.request import parse_response
+from services.gateway.openai.responses.response import Response
+from services.gateway.openai.responses.whole import Whole
 from services.gateway.relay import Relay
 
 
@@ -14,5 +20,34 @@ async def answer(body: bytes, arrival: Arrival, relay: Relay, reply: Reply) -> N
     Raises:
         Failure: why there is no answer, or no whole one.
     """
-    del body, arrival, relay, reply
-    raise Failure(reasons.ERROR_REASON_UNIMPLEMENTED, "This part of the API is not there yet.")
+    reply.param_of = Params().of
+    asked = parse_response(body)
+    reply.param_of = asked.params.of
+    running = relay.begin(arrival.call(asked.spec, api="openai", streamed=asked.stream))
+    response = Response(
+        identity=running.id,
+        created=int(time.time()),
+        model=asked.spec.model,
+        echo=asked.echo,
+        grouped=asked.grouped,
+    )
+    if asked.stream:
+        written = ResponseEvents(response, asked.params.of)
+        reply.serve(running, error_event=written.failed)
+        await _stream(written, running, reply)
+    else:
+        reply.serve(running)
+        await _whole(Whole(response), running, reply)
+
+
+async def _stream(written: ResponseEvents, running: Generation, reply: Reply) -> None:
+    async with contextlib.aclosing(running.events()) as batches:
+        async for events in batches:
+            await reply.write(written.write(events), EVENTS)
+
+
+async def _whole(whole: Whole, running: Generation, reply: Reply) -> None:
+    async with contextlib.aclosing(running.events()) as batches:
+        async for events in batches:
+            whole.take(events)
+    await reply.write(whole.body(now=int(time.time())), JSON)
