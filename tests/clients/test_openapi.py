@@ -17,6 +17,7 @@ pytestmark = [pytest.mark.clients, pytest.mark.slow]
 # The models that a request may reach, so that what is right is answered and not refused as unknown.
 MODELS = {
     "ChatCompletionRequest": ["echo", "chat"],
+    "CompletionRequest": ["echo"],
     "EmbeddingRequest": ["echo", "vectors"],
     "hybridinference.inference.v1.GenerationSpec": ["echo", "chat"],
     "hybridinference.inference.v1.EmbeddingSpec": ["echo", "vectors"],
@@ -79,4 +80,4 @@ def test_every_example_of_the_document_is_answered(clients_mesh: Mesh) -> None:
                 reply = httpx2.post(f"http://127.0.0.1:{clients_mesh.port}{path}", json=request["value"])
                 assert reply.status_code == 200, (path, name, reply.text)
                 asked += 1
-    assert asked >= 6
+    assert asked >= 8

@@ -17,10 +17,14 @@ from jsonschema import Draft202012Validator
 
 from services.chassis.failure import Failure
 from services.gateway.fold import Fold
-from services.gateway.openai import errors, models, schemas
+from services.gateway.openai import errors, members, models
 from services.gateway.openai.chat import schema as chat
 from services.gateway.openai.chat.request import parse_chat
 from services.gateway.openai.chat.response import ChatChunks, completion
+from services.gateway.openai.completions import schema as completions
+from services.gateway.openai.completions.request import parse_completion
+from services.gateway.openai.completions.response import CompletionChunks
+from services.gateway.openai.completions.response import completion as text_completion
 from services.gateway.openai.embeddings import schema as embeddings
 from services.gateway.openai.embeddings.request import parse_embedding
 from services.gateway.openai.embeddings.response import pieces
@@ -37,7 +41,7 @@ PATIENT = settings(
 # What a schema cannot say: words of the refusals that a body may earn which fits it.
 SEMANTIC = re.compile(
     "is given twice|not among the tools|requires a tool|needs `logprobs`|two names of one limit|"
-    "valid base64|must be a data: URL|is too much for"
+    "valid base64|must be a data: URL|is too much for|must equal `n`|cannot go with `logprobs`|needs prompts of text"
 )
 
 
@@ -49,7 +53,16 @@ def read_embedding(body: bytes) -> None:
     validate_embedding(parse_embedding(body).spec)
 
 
-CODECS = {"chat": (read_chat, chat.REQUEST), "embeddings": (read_embedding, embeddings.REQUEST)}
+def read_completion(body: bytes) -> None:
+    for spec in parse_completion(body).specs:
+        validate(spec)
+
+
+CODECS = {
+    "chat": (read_chat, chat.REQUEST),
+    "completions": (read_completion, completions.REQUEST),
+    "embeddings": (read_embedding, embeddings.REQUEST),
+}
 EACH = pytest.mark.parametrize(("read", "schema"), CODECS.values(), ids=CODECS)
 Read = Callable[[bytes], None]
 
@@ -103,6 +116,13 @@ def valid(schema: Schema, data: bytes | str) -> None:
     Draft202012Validator(schema).validate(json.loads(data))
 
 
+def said(stream: bytes) -> list[str]:
+    """The JSON of a stream's events, of which the last says that it is done."""
+    lines = [line.removeprefix("data: ") for line in stream.decode().split("\n") if line]
+    assert lines.pop() == "[DONE]"
+    return lines
+
+
 # What a worker that keeps to the contract may send: choices from 0, tokens with a name, ends with a reason.
 EVENTS = st.lists(
     arbitrary.message(generation.Delta, choice=st.integers(0, 2), index=st.integers(0, 3), tokens=st.integers(0, 9)),
@@ -119,11 +139,8 @@ FINISHED = arbitrary.message(
 def test_every_chunk_of_a_chat_fits_its_schema(events: Any, finished: Any, include_usage: bool) -> None:
     chunks = ChatChunks(completion_id="chatcmpl-1", created=1, model="m", include_usage=include_usage)
     finished.reasons[:] = finished.reasons or [generation.FINISH_REASON_STOP]
-    data = chunks.write([*events, generation.GenerationEvent(finished=finished)]).decode()
-    lines = [line.removeprefix("data: ") for line in data.split("\n") if line]
-    assert lines.pop() == "[DONE]"
-    for line in lines:
-        valid(chat.CHUNK, line)
+    for piece in said(chunks.write([*events, generation.GenerationEvent(finished=finished)])):
+        valid(chat.CHUNK, piece)
 
 
 @settings(PATIENT, max_examples=150)
@@ -133,6 +150,21 @@ def test_every_whole_chat_fits_its_schema(events: Any, finished: Any) -> None:
     fold = Fold()
     fold.take([*events, generation.GenerationEvent(finished=finished)])
     valid(chat.RESPONSE, completion(fold.whole(), completion_id="chatcmpl-1", created=1, model="m"))
+
+
+@settings(PATIENT)
+@given(events=EVENTS, finished=FINISHED, include_usage=st.booleans())
+def test_every_piece_of_a_completion_and_every_whole_one_fits_its_schema(
+    events: Any, finished: Any, include_usage: bool
+) -> None:
+    finished.reasons[:] = (list(finished.reasons) + [generation.FINISH_REASON_STOP] * 3)[:3]
+    whole = [*events, generation.GenerationEvent(finished=finished)]
+    head = {"completion_id": "cmpl-1", "created": 1, "model": "m", "choices": 3, "echoed": ["Once"]}
+    for piece in said(CompletionChunks(include_usage=include_usage, **head).write(0, whole)):
+        valid(completions.CHUNK, piece)
+    fold = Fold()
+    fold.take(whole)
+    valid(completions.RESPONSE, text_completion([fold.whole()], **head))
 
 
 @settings(PATIENT)
@@ -148,12 +180,12 @@ def test_every_answer_of_vectors_fits_its_schema(vectors: list[list[float]], in_
 @settings(PATIENT)
 @given(st.lists(arbitrary.message(model_pb2.Model), max_size=3))
 def test_models_fit_their_schema(all_of_them: list[model_pb2.Model]) -> None:
-    valid(schemas.MODELS, models.listed(all_of_them))
+    valid(members.MODELS, models.listed(all_of_them))
     for one in all_of_them:
-        valid(schemas.MODEL, models.shown(one))
+        valid(members.MODEL, models.shown(one))
 
 
 @pytest.mark.parametrize("reason", reasons.ErrorReason.values())
 def test_every_error_fits_its_schema(reason: Any) -> None:
     for fields in ({}, {"field": "sampling.seed"}):
-        valid(schemas.ERROR, errors.render(Failure(reason, "Why.", **fields)).body)
+        valid(members.ERROR, errors.render(Failure(reason, "Why.", **fields)).body)

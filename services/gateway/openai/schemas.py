@@ -1,13 +1,14 @@
-"""JSON Schemas of what the parts of the API have in common, and the words that they are written in."""
+"""The words that the JSON Schemas of the API are written in."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from services.gateway.openai.errors import TABLE
+from services.gateway.openai.fields import UINT32
 
 Schema = dict[str, Any]
 
 TEXT: Schema = {"type": "string"}
+NOT_EMPTY: Schema = {"type": "string", "minLength": 1}
 BOOLEAN: Schema = {"type": "boolean"}
 ABSENT: Schema = {"type": "null"}
 COUNT: Schema = {"type": "integer", "minimum": 0}
@@ -55,31 +56,12 @@ def constant(value: str | bool) -> Schema:
     return {"const": value}
 
 
-ERROR = record(
-    {
-        "error": record(
-            {
-                "message": TEXT | {"description": "For people."},
-                # Envoy's own replies use two more codes (infrastructure/envoy), and its Lua filter some.
-                "type": choice(sorted({kind for _, kind, _ in TABLE.values()})),
-                "param": nullable(TEXT, "The field at fault."),
-                "code": nullable(TEXT, "For programs: docs/errors.md lists them."),
-            },
-            "message", "type", "param", "code",
-        )
-    },
-    "error",
-)  # fmt: skip
+def typed(kind: str, properties: Mapping[str, Schema], *required: str) -> Schema:
+    """An object whose `type` says what it is."""
+    return record({"type": constant(kind), **properties}, "type", *required)
 
-MODEL = record(
-    {
-        "id": TEXT,
-        "object": constant("model"),
-        "created": COUNT | {"description": "Seconds since 1970."},
-        "owned_by": TEXT,
-        "max_model_len": COUNT | {"description": "Most tokens of prompt and answer together, where it is known."},
-    },
-    "id", "object", "created", "owned_by",
-)  # fmt: skip
 
-MODELS = record({"object": constant("list"), "data": array(MODEL)}, "object", "data")
+def inputs(most: int) -> Schema:
+    """A text, the ids of its tokens, or several of either (services/gateway/openai/inputs.py)."""
+    tokens = array(integer(*UINT32), minItems=1)
+    return either(NOT_EMPTY, tokens, array(either(NOT_EMPTY, tokens), minItems=1, maxItems=most))

@@ -20,6 +20,10 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
         "whole": {"model": MODEL, "messages": _MESSAGES, "temperature": 0},
         "streamed": {"model": MODEL, "messages": _MESSAGES, "stream": True, "stream_options": {"include_usage": True}},
     },
+    "OpenAIService_CreateCompletion": {
+        "whole": {"model": MODEL, "prompt": "The capital of France is", "max_tokens": 5},
+        "streamed": {"model": MODEL, "prompt": ["One, two,", "A, b,"], "max_tokens": 5, "stream": True},
+    },
     "OpenAIService_CreateEmbedding": {"texts": {"model": MODEL, "input": ["Paris", "Rome"]}},
     "InferenceService_Generate": {"question": {"spec": _SPEC}},
     "InferenceService_StreamGenerate": {"question": {"spec": _SPEC}},

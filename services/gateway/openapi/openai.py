@@ -7,8 +7,9 @@ from google.api import annotations_pb2
 from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor
 from hybridinference.gateway.v1 import openai_service_pb2
 
-from services.gateway.openai import schemas as common
+from services.gateway.openai import members
 from services.gateway.openai.chat import schema as chat
+from services.gateway.openai.completions import schema as completions
 from services.gateway.openai.embeddings import schema as embeddings
 from services.gateway.openai.errors import TABLE
 from services.gateway.openapi import http
@@ -26,6 +27,7 @@ _READS = (400, 404, 429, 431, 500, 503, 504)
 # RPC -> (name of the request's schema, of the answer's, of a streamed piece's).
 _BODIES: Mapping[str, tuple[str, str, str]] = {
     "CreateChatCompletion": ("ChatCompletionRequest", "ChatCompletion", "ChatCompletionChunk"),
+    "CreateCompletion": ("CompletionRequest", "Completion", "CompletionChunk"),
     "CreateEmbedding": ("EmbeddingRequest", "Embeddings", ""),
     "ListModels": ("", "Models", ""),
     "GetModel": ("", "Model", ""),
@@ -34,11 +36,14 @@ _SCHEMAS: Mapping[str, Node] = {
     "ChatCompletionRequest": chat.REQUEST,
     "ChatCompletion": chat.RESPONSE,
     "ChatCompletionChunk": chat.CHUNK,
+    "CompletionRequest": completions.REQUEST,
+    "Completion": completions.RESPONSE,
+    "CompletionChunk": completions.CHUNK,
     "EmbeddingRequest": embeddings.REQUEST,
     "Embeddings": embeddings.RESPONSE,
-    "Models": common.MODELS,
-    "Model": common.MODEL,
-    "Error": common.ERROR,
+    "Models": members.MODELS,
+    "Model": members.MODEL,
+    "Error": members.ERROR,
 }
 
 

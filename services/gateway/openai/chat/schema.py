@@ -7,13 +7,25 @@ base64 is whole, that two names of one field agree.
 from typing import Any
 
 from services.gateway import validate
-from services.gateway.openai import media, sampling, tools
+from services.gateway.openai import media, tools
 from services.gateway.openai.chat import messages, request
-from services.gateway.openai.fields import INT64
+from services.gateway.openai.members import (
+    BEYOND,
+    FINISH_REASON,
+    MODEL_NAME,
+    RESPONSE_FORMAT,
+    SAMPLING,
+    STREAM_OPTIONS,
+    TOKENS,
+    UNUSED,
+    USAGE,
+    USERS,
+)
 from services.gateway.openai.schemas import (
     ABSENT,
     BOOLEAN,
     COUNT,
+    NOT_EMPTY,
     PARAMETERS,
     TEXT,
     Schema,
@@ -24,27 +36,16 @@ from services.gateway.openai.schemas import (
     integer,
     nullable,
     record,
+    typed,
 )
-from services.gateway.openai.shapes import FINISH
 
-_TOKENS = integer(1, validate.MAX_OUTPUT_TOKENS)
-_NOT_EMPTY: Schema = {"type": "string", "minLength": 1}
-_USER: Schema = {"type": "string", "maxLength": validate.MAX_USER_CHARACTERS}
 _TOOL_NAME: Schema = {"type": "string", "pattern": f"^{validate.TOOL_NAME.pattern}$"}
 
 
-def _number(low: float, high: float) -> Schema:
-    return {"type": "number", "minimum": low, "maximum": high}
-
-
-def _typed(kind: str, properties: dict[str, Schema], *required: str) -> Schema:
-    return record({"type": constant(kind), **properties}, "type", *required)
-
-
-_TEXT_PART = _typed("text", {"text": TEXT}, "text")
+_TEXT_PART = typed("text", {"text": TEXT}, "text")
 _PARTS = {
     "text": _TEXT_PART,
-    "image_url": _typed(
+    "image_url": typed(
         "image_url",
         {
             "image_url": record(
@@ -61,7 +62,7 @@ _PARTS = {
         },
         "image_url",
     ),
-    "input_audio": _typed(
+    "input_audio": typed(
         "input_audio",
         {
             "input_audio": record(
@@ -75,7 +76,7 @@ _PARTS = {
         },
         "input_audio",
     ),
-    "file": _typed(
+    "file": typed(
         "file",
         {
             "file": record(
@@ -90,14 +91,14 @@ _PARTS = {
         "file",
     ),
 }
-_REFUSAL_PART = _typed("refusal", {"refusal": TEXT}, "refusal")
+_REFUSAL_PART = typed("refusal", {"refusal": TEXT}, "refusal")
 
 
 def _call(identifier: Schema) -> Schema:
     function = record({"name": TEXT, "arguments": TEXT | {"description": "JSON text."}}, "name", "arguments")
     extra = record({"google": nullable(record({"thought_signature": nullable(TEXT)}))})
     wanted_back = nullable(extra, "What the provider wants back with this call.")
-    return _typed("function", {"id": identifier, "function": function, "extra_content": wanted_back}, "id", "function")
+    return typed("function", {"id": identifier, "function": function, "extra_content": wanted_back}, "id", "function")
 
 
 def _turn(role: str, properties: dict[str, Schema], *required: str, **more: Any) -> Schema:
@@ -119,7 +120,7 @@ _ASSISTANT = _turn(
         "refusal": nullable(TEXT),
         "reasoning": nullable(TEXT),
         "reasoning_content": nullable(TEXT),
-        "tool_calls": nullable(array(_call(_NOT_EMPTY))),
+        "tool_calls": nullable(array(_call(NOT_EMPTY))),
         "audio": ABSENT,
         "function_call": ABSENT,
     },
@@ -127,11 +128,11 @@ _ASSISTANT = _turn(
         _given("content", either(TEXT, {"type": "array", "minItems": 1})),
         _given("refusal", TEXT),
         _given("tool_calls", {"type": "array", "minItems": 1}),
-        _given("reasoning", _NOT_EMPTY),
-        _given("reasoning_content", _NOT_EMPTY),
+        _given("reasoning", NOT_EMPTY),
+        _given("reasoning_content", NOT_EMPTY),
     ],
 )
-_TOOL = _turn("tool", {"tool_call_id": _NOT_EMPTY, "content": _said([_TEXT_PART])}, "tool_call_id", "content")
+_TOOL = _turn("tool", {"tool_call_id": NOT_EMPTY, "content": _said([_TEXT_PART])}, "tool_call_id", "content")
 
 
 def _message(role: str) -> Schema:
@@ -141,7 +142,7 @@ def _message(role: str) -> Schema:
     return _turn(role, {"content": _said(parts, minItems=1)}, "content")
 
 
-_DECLARED_TOOL = _typed(
+_DECLARED_TOOL = typed(
     "function",
     {
         "function": record(
@@ -156,60 +157,16 @@ _DECLARED_TOOL = _typed(
     },
     "function",
 )
-_NAMED_TOOL = _typed("function", {"function": record({"name": TEXT}, "name")}, "function")
-_JSON_SCHEMA = _typed(
-    "json_schema",
-    {
-        "json_schema": record(
-            {
-                "name": TEXT,
-                "schema": PARAMETERS,
-                "strict": nullable(BOOLEAN),
-                "description": nullable(TEXT),
-            },
-            "name",
-            "schema",
-        )
-    },
-    "json_schema",
-)
-
+_NAMED_TOOL = typed("function", {"function": record({"name": TEXT}, "name")}, "function")
 REQUEST = record(
     {
-        "model": {
-            "type": "string",
-            "minLength": 1,
-            "maxLength": validate.MAX_MODEL_CHARACTERS,
-            "description": "A name out of /v1/models.",
-        },
+        "model": MODEL_NAME,
         "messages": array(either(*map(_message, messages.ROLES)), minItems=1, maxItems=validate.MAX_MESSAGES),
         "stream": nullable(BOOLEAN, "Answer with server-sent events."),
-        "stream_options": nullable(
-            record(
-                {
-                    "include_usage": nullable(BOOLEAN, "A last chunk tells the tokens."),
-                    "include_obfuscation": nullable(BOOLEAN, "Nothing is padded, whatever it is."),
-                    "continuous_usage_stats": {"enum": [False, None]},
-                }
-            )
-        ),
-        "temperature": nullable(_number(0, 2)),
-        "top_p": nullable({"type": "number", "exclusiveMinimum": 0, "maximum": 1}),
-        "top_k": nullable(integer(1, validate.MAX_TOP_K)),
-        "frequency_penalty": nullable(_number(-2, 2)),
-        "presence_penalty": nullable(_number(-2, 2)),
-        "seed": nullable(integer(*INT64)),
-        "stop": nullable(either(_NOT_EMPTY, array(_NOT_EMPTY, maxItems=validate.MAX_STOPS))),
-        "logit_bias": nullable(
-            {
-                "type": "object",
-                "propertyNames": {"pattern": f"^{sampling.TOKEN.pattern}$"},
-                "additionalProperties": nullable(_number(-100, 100)),
-            },
-            "Added to the logits of tokens, by token id.",
-        ),
-        "max_completion_tokens": nullable(_TOKENS),
-        "max_tokens": nullable(_TOKENS, "The older name of max_completion_tokens, with which it must agree."),
+        "stream_options": STREAM_OPTIONS,
+        **SAMPLING,
+        "max_completion_tokens": nullable(TOKENS),
+        "max_tokens": nullable(TOKENS, "The older name of max_completion_tokens, with which it must agree."),
         "n": nullable(integer(1, validate.MAX_CHOICES)),
         "logprobs": nullable(BOOLEAN),
         "top_logprobs": nullable(integer(0, validate.MAX_TOP_LOGPROBS), "Needs logprobs to be true."),
@@ -217,18 +174,15 @@ REQUEST = record(
         "tools": nullable(array(_DECLARED_TOOL, maxItems=validate.MAX_TOOLS), "Each has a name of its own."),
         "tool_choice": nullable(either(choice(tools.MODES), _NAMED_TOOL), "Names one of the tools, or needs one."),
         "parallel_tool_calls": nullable(BOOLEAN),
-        "response_format": nullable(either(_typed("text", {}), _typed("json_object", {}), _JSON_SCHEMA)),
-        "user": nullable(_USER, "A label for the end user."),
-        "safety_identifier": nullable(_USER, "The newer name of user, which it goes before."),
-        "service_tier": nullable(TEXT, "`auto` and `default` ask for nothing; others are for the provider to judge."),
-        "store": {"enum": [False, None], "description": "Answers are not stored."},
-        "metadata": nullable({"type": "object"}, "Not used."),
+        "response_format": RESPONSE_FORMAT,
+        **USERS,
+        **UNUSED,
         "modalities": nullable(array(constant("text"))),
         **{name: ABSENT | {"description": f"It {why}"} for name, why in request.REFUSED.items()},
     },
     "model",
     "messages",
-    description="What is not named here goes to the provider, which may refuse it. Null counts as absent.",
+    description=BEYOND,
 )
 
 _LOGPROB = {
@@ -241,18 +195,6 @@ _LOGPROBS = nullable(
 )
 _CHOICE_LOGPROBS = nullable(record({"content": _LOGPROBS, "refusal": _LOGPROBS}, "content", "refusal"))
 _REASONING = {"reasoning": TEXT, "reasoning_content": TEXT | {"description": "The same under another name."}}
-_FINISH = choice(FINISH.values())
-
-USAGE = record(
-    {
-        "prompt_tokens": COUNT,
-        "completion_tokens": COUNT,
-        "total_tokens": COUNT,
-        "prompt_tokens_details": record({"cached_tokens": COUNT}, "cached_tokens"),
-        "completion_tokens_details": record({"reasoning_tokens": COUNT}, "reasoning_tokens"),
-    },
-    "prompt_tokens", "completion_tokens", "total_tokens", "prompt_tokens_details", "completion_tokens_details",
-)  # fmt: skip
 
 RESPONSE = record(
     {
@@ -275,7 +217,7 @@ RESPONSE = record(
                         "role", "content", "refusal",
                     ),
                     "logprobs": _CHOICE_LOGPROBS,
-                    "finish_reason": _FINISH,
+                    "finish_reason": FINISH_REASON,
                 },
                 "index", "message", "logprobs", "finish_reason",
             ),
@@ -319,7 +261,7 @@ CHUNK = record(
                         }
                     ),
                     "logprobs": _CHOICE_LOGPROBS,
-                    "finish_reason": nullable(_FINISH),
+                    "finish_reason": nullable(FINISH_REASON),
                 },
                 "index", "delta", "logprobs", "finish_reason",
             )
