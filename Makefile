@@ -8,7 +8,7 @@ BIN = $$(dirname $(DEV))
 export PYTHONPATH := .:gen
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up demo down dev-environment test test-fast test-clients providers protos check-protos openapi googleapis buf protos-release lint types imports lock clean
+.PHONY: help setup up demo down dev-environment test test-fast test-clients providers protos check-protos openapi googleapis contracts buf protos-release lint types imports lock clean
 
 help:  ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -39,9 +39,12 @@ test: dev-environment  ## Run all tests: the fast ones, then those with processe
 test-fast: dev-environment  ## Run the tests that need no engine, no Envoy and little time.
 	$(DEV) -m pytest -m "$(NOT_SLOW)" $(ARGS)
 
-test-clients:  ## Run the tests against programs by others: from PyPI, and from npm, each by a lock.
+test-clients: contracts  ## Run the tests against programs by others, and examples/: from PyPI and npm by locks, and from Debian.
 	$(SETUP) mesh clients
+	tests/clients/debian
 	cd tests/clients && npm ci --no-progress
+	cd examples/node && npm ci --no-progress
+	cd examples/browser && npm ci --no-progress
 	$$($(SETUP) python clients) -m pytest tests/clients -m clients $(ARGS)
 
 providers: dev-environment  ## Write docs/providers.md out of the contract suite.
@@ -71,6 +74,11 @@ googleapis: dev-environment
 	@rm -rf build/googleapis && mkdir -p build/googleapis/google
 	@common=$$($(DEV) -c 'import pathlib, google.rpc.status_pb2 as m; print(pathlib.Path(m.__file__).parents[1])'); \
 	for area in api rpc; do (cd $$common && find $$area -name '*.proto' -exec cp --parents {} $(CURDIR)/build/googleapis/google \;); done
+
+contracts: googleapis  ## Write build/contracts: the image and the .proto files that clients in any language are generated from.
+	@rm -rf build/contracts && mkdir -p build/contracts
+	$(BIN)/buf build -o build/contracts/hybridinference.binpb
+	$(BIN)/buf export . -o build/contracts/protos
 
 buf: googleapis  ## Lint the contracts, check their format, and that they break nothing that was released.
 	$(BIN)/buf lint

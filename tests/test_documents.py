@@ -17,15 +17,13 @@ from google.rpc import code_pb2
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hybridinference.worker.v1 import session_pb2
 
-from services.chassis import config, status
+from services.chassis import config, register
 from services.chassis.channel import open_channel
-from services.chassis.failure import Failure
 from services.cli.__main__ import app
 from services.cli.verify.client import Client
 from services.cli.verify.feature import verdict
 from services.cli.verify.features import FEATURES
 from services.config import mesh, provider
-from services.gateway.openai import errors
 from services.workers import echo
 from tests import fakes
 from tests.contract import subject
@@ -35,6 +33,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 DOCUMENTS = [
     *(ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")),
     *sorted((ROOT / "docs").rglob("*.md")),
+    ROOT / "examples" / "README.md",
 ]
 DECISIONS = sorted((ROOT / "docs" / "decisions").glob("*.md"))
 EACH = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
@@ -42,7 +41,7 @@ EACH = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 # What a path in the repository begins with.
-TOP = r"(?:\.ci|benchmarks|bin|docs|gen|infrastructure|protos|requirements|services|tests)"
+TOP = r"(?:\.ci|benchmarks|bin|docs|examples|gen|infrastructure|protos|requirements|services|tests)"
 METRIC_KINDS = {
     "Counter": "_total",
     "CounterMetricFamily": "_total",
@@ -232,13 +231,12 @@ def test_the_architecture_names_every_import_contract() -> None:
         assert contract["name"] in section
 
 
-def test_the_register_of_errors_is_what_the_tables_say() -> None:
+def test_the_register_of_errors_is_the_one_in_the_code() -> None:
     expected = []
     for name, number in reasons.ErrorReason.items():
-        value = cast(reasons.ErrorReason, number)
-        code = code_pb2.Code.Name(status.code_of(Failure(value, "")))
-        http, kind, word = errors.TABLE[value]
-        expected.append(f"| {name.removeprefix('ERROR_REASON_')} | {code} | {http} | `{kind}` | `{word}` |")
+        row = register.REASONS[number]
+        told = f"{code_pb2.Code.Name(cast(code_pb2.Code, row.grpc))} | {row.http} | `{row.type}` | `{row.code}`"
+        expected.append(f"| {name.removeprefix('ERROR_REASON_')} | {told} | {'no' if row.final else ''} |")
     assert re.findall(r"^\| [A-Z_]+ \|.*$", text_of(ROOT / "docs" / "errors.md"), re.MULTILINE) == expected
 
 

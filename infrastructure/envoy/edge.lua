@@ -2,25 +2,25 @@
 --
 -- The gateway ends each call with gRPC OK and names another HTTP status in the header `x-http-status`. A gRPC error that
 -- still gets here comes from gRPC itself (an unknown method, a message over its limit, a gateway on its way down) and has
--- no body: it is given one. The words are those of services/gateway/openai/errors.py; a test holds the two together.
+-- no body: it is given one. The table is that of services/chassis/register.py; a test holds the two together.
 
--- gRPC code -> { HTTP status, OpenAI's type, OpenAI's code }
+-- gRPC code -> { HTTP status, OpenAI's type, OpenAI's code, whether SDKs are told not to try again }
 local ERRORS = {
   ["1"] = { 499, "server_error", "cancelled" },
   ["2"] = { 500, "server_error", "internal_error" },
   ["3"] = { 400, "invalid_request_error", "invalid_request" },
-  ["4"] = { 504, "timeout_error", "timeout" },
+  ["4"] = { 504, "timeout_error", "timeout", true },
   ["5"] = { 404, "invalid_request_error", "not_found" },
-  ["6"] = { 409, "invalid_request_error", "conflict" },
+  ["6"] = { 409, "invalid_request_error", "conflict", true },
   ["7"] = { 403, "permission_error", "permission_denied" },
   ["8"] = { 429, "rate_limit_error", "rate_limit_exceeded" },
   ["9"] = { 400, "invalid_request_error", "failed_precondition" },
-  ["10"] = { 409, "invalid_request_error", "conflict" },
+  ["10"] = { 409, "invalid_request_error", "conflict", true },
   ["11"] = { 400, "invalid_request_error", "out_of_range" },
-  ["12"] = { 501, "invalid_request_error", "unimplemented" },
+  ["12"] = { 501, "invalid_request_error", "unimplemented", true },
   ["13"] = { 500, "server_error", "internal_error" },
   ["14"] = { 503, "service_unavailable_error", "service_unavailable" },
-  ["15"] = { 500, "server_error", "internal_error" },
+  ["15"] = { 500, "server_error", "internal_error", true },
   ["16"] = { 401, "authentication_error", "invalid_api_key" },
 }
 
@@ -69,6 +69,9 @@ local function shape_error(handle, headers, code)
   headers:replace("content-length", tostring(#body))
   if error[1] == 503 and not headers:get("retry-after") then
     headers:add("retry-after", "1")
+  end
+  if error[4] then
+    headers:replace("x-should-retry", "false")
   end
 end
 

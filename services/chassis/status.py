@@ -1,4 +1,4 @@
-"""Failure to and from google.rpc.Status: one table says which code a reason has."""
+"""Failure to and from google.rpc.Status."""
 
 from typing import Any
 
@@ -8,6 +8,7 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
 
+from services.chassis import register
 from services.chassis.failure import Failure
 
 DOMAIN = "hybridinference.dev"
@@ -16,42 +17,6 @@ DOMAIN = "hybridinference.dev"
 _MESSAGE_CHARACTERS = 500
 _METADATA_CHARACTERS = 200
 _LONGEST_RETRY_SECONDS = 86_400.0
-
-_CODES: dict[int, int] = {
-    reasons.ERROR_REASON_UNSPECIFIED: code_pb2.INTERNAL,
-    reasons.ERROR_REASON_SPEC_INVALID: code_pb2.INVALID_ARGUMENT,
-    reasons.ERROR_REASON_UNSUPPORTED: code_pb2.INVALID_ARGUMENT,
-    reasons.ERROR_REASON_CONTEXT_TOO_LONG: code_pb2.INVALID_ARGUMENT,
-    reasons.ERROR_REASON_REQUEST_TOO_LARGE: code_pb2.RESOURCE_EXHAUSTED,
-    reasons.ERROR_REASON_CREDENTIAL_INVALID: code_pb2.UNAUTHENTICATED,
-    reasons.ERROR_REASON_PERMISSION_DENIED: code_pb2.PERMISSION_DENIED,
-    reasons.ERROR_REASON_RATE_LIMITED: code_pb2.RESOURCE_EXHAUSTED,
-    reasons.ERROR_REASON_QUOTA_EXHAUSTED: code_pb2.RESOURCE_EXHAUSTED,
-    reasons.ERROR_REASON_MODEL_NOT_FOUND: code_pb2.NOT_FOUND,
-    reasons.ERROR_REASON_NO_HEALTHY_WORKER: code_pb2.UNAVAILABLE,
-    reasons.ERROR_REASON_FLEET_SATURATED: code_pb2.RESOURCE_EXHAUSTED,
-    reasons.ERROR_REASON_WORKER_SATURATED: code_pb2.RESOURCE_EXHAUSTED,
-    reasons.ERROR_REASON_WORKER_DRAINING: code_pb2.UNAVAILABLE,
-    reasons.ERROR_REASON_WORKER_LOADING: code_pb2.UNAVAILABLE,
-    reasons.ERROR_REASON_WORKER_LOST: code_pb2.UNAVAILABLE,
-    reasons.ERROR_REASON_STREAM_INTERRUPTED: code_pb2.UNAVAILABLE,
-    reasons.ERROR_REASON_TRUNCATED: code_pb2.INTERNAL,
-    reasons.ERROR_REASON_PROVIDER_UNAVAILABLE: code_pb2.UNAVAILABLE,
-    reasons.ERROR_REASON_PROVIDER_OVERLOADED: code_pb2.UNAVAILABLE,
-    reasons.ERROR_REASON_PROVIDER_RATE_LIMITED: code_pb2.RESOURCE_EXHAUSTED,
-    reasons.ERROR_REASON_PROVIDER_CREDENTIAL: code_pb2.UNAVAILABLE,
-    reasons.ERROR_REASON_PROVIDER_REJECTED: code_pb2.INVALID_ARGUMENT,
-    reasons.ERROR_REASON_CONTENT_POLICY: code_pb2.FAILED_PRECONDITION,
-    reasons.ERROR_REASON_PROVIDER_MALFORMED: code_pb2.INTERNAL,
-    reasons.ERROR_REASON_ENGINE_FAILED: code_pb2.INTERNAL,
-    reasons.ERROR_REASON_DEADLINE_EXCEEDED: code_pb2.DEADLINE_EXCEEDED,
-    reasons.ERROR_REASON_CANCELLED: code_pb2.CANCELLED,
-    reasons.ERROR_REASON_SLOW_CONSUMER: code_pb2.RESOURCE_EXHAUSTED,
-    reasons.ERROR_REASON_ROUTER_UNAVAILABLE: code_pb2.UNAVAILABLE,
-    reasons.ERROR_REASON_ACCOUNTING_UNAVAILABLE: code_pb2.UNAVAILABLE,
-    reasons.ERROR_REASON_INTERNAL: code_pb2.INTERNAL,
-    reasons.ERROR_REASON_UNIMPLEMENTED: code_pb2.UNIMPLEMENTED,
-}
 
 # A bare status, from a library or an older peer, still deserves the closest reason.
 _REASON_OF_CODE: dict[int, reasons.ErrorReason] = {
@@ -75,7 +40,7 @@ _REASON_BY_NAME: dict[str, Any] = {
 
 def code_of(failure: Failure) -> int:
     """The google.rpc.Code of a failure."""
-    return _CODES.get(failure.reason, int(code_pb2.INTERNAL))
+    return register.row_of(failure.reason).grpc
 
 
 def to_status(failure: Failure) -> status_pb2.Status:

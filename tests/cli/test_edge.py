@@ -1,17 +1,17 @@
 """Rendering the edge's configuration."""
 
-import json
 import pathlib
+import re
 import tempfile
 
 import pytest
 import yaml
 from google.protobuf import descriptor_pb2, descriptor_pool
 
+from services.chassis import register
 from services.chassis.config import ConfigError
 from services.cli import edge
 from services.config.mesh import MeshConfig
-from services.gateway.openai import errors
 
 
 def config(**sections):
@@ -124,18 +124,28 @@ def test_rendering_twice_changes_nothing(home):
     assert sorted((home / "run/envoy").iterdir()) == files
 
 
-def test_the_words_of_the_lua_filter_and_of_envoys_own_replies_are_the_codecs(home):
-    """One spelling per status, whoever answers. tests/edge sees most of them on the wire."""
-    text = edge.render(config(), home=home).read_text()
-    said = {row[1:] for row in errors.TABLE.values()}
+def test_the_lua_filter_has_the_registers_words_for_what_bears_no_reason(home):
+    row = re.compile(r'\["(\d+)"\] = \{ (\d+), "(\w+)", "(\w+)"(, true)? \}')
+    edge.render(config(), home=home)
     lua = (home / "run/envoy/edge.lua").read_text()
-    for kind, code in (
-        ("authentication_error", "invalid_api_key"),
-        ("timeout_error", "timeout"),
-        ("service_unavailable_error", "service_unavailable"),
-        ("rate_limit_error", "rate_limit_exceeded"),
-        ("invalid_request_error", "request_too_large"),
-    ):
-        assert (kind, code) in said
-        assert f"type: {kind}, param: null, code: {code}" in text
-        assert f"{json.dumps(kind)}, {json.dumps(code)}" in lua
+    found = {
+        int(code): register.Row(int(code), int(http), kind, word, bool(final))
+        for code, http, kind, word, final in row.findall(lua)
+    }
+    assert found == register.BARE
+
+
+def test_envoys_own_replies_have_the_registers_words(home):
+    (listener,) = rendered(home)["static_resources"]["listeners"]
+    manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
+    found = {}
+    for mapper in manager["local_reply_config"]["mappers"]:
+        if "status_code_filter" in mapper["filter"]:
+            comparison = mapper["filter"]["status_code_filter"]["comparison"]
+            status = comparison["value"]["default_value"]
+            assert comparison["op"] == ("GE" if status in (400, 500) else "EQ")
+            error = mapper["body_format_override"]["json_format"]["error"]
+            assert list(error) == ["message", "type", "param", "code"]
+            found[status] = (error["type"], error["code"])
+    assert found == register.EDGE
+    assert list(found)[-2:] == [500, 400], "the first that matches counts"

@@ -13,7 +13,7 @@ from tests.vendors.openai_server import openai_server
 
 HERE = pathlib.Path(__file__).parent
 CONFIG = """
-gateway: {{drain_seconds: 2}}
+gateway: {{drain_seconds: 2, keep_alive_seconds: 0.4}}
 providers:
   vendor:
     kind: openai

@@ -5,17 +5,16 @@ import asyncio
 import grpc
 import openai
 import pytest
-from google.rpc import status_pb2
+from hybridinference.inference.v1 import error_reason_pb2 as reasons
 
-from services.chassis import status
-from services.gateway.openai import errors
+from services.chassis import register
 from tests.edge.stub import failure_of
 
 pytestmark = [pytest.mark.edge, pytest.mark.asyncio(loop_scope="module")]
 
 ASK = [{"role": "user", "content": "What is the capital of France?"}]
 
-# What the SDK raises for an HTTP status.
+# What the SDK raises for an HTTP status; all from 500 on are an InternalServerError, and the rest have no class.
 RAISES = {
     400: openai.BadRequestError,
     401: openai.AuthenticationError,
@@ -24,14 +23,7 @@ RAISES = {
     409: openai.ConflictError,
     429: openai.RateLimitError,
 }
-# Codes that no reason of the mesh has, or not in this sense: only gRPC itself could send them.
-ONLY_BARE = {
-    grpc.StatusCode.NOT_FOUND: (404, "invalid_request_error", "not_found"),
-    grpc.StatusCode.ALREADY_EXISTS: (409, "invalid_request_error", "conflict"),
-    grpc.StatusCode.FAILED_PRECONDITION: (400, "invalid_request_error", "failed_precondition"),
-    grpc.StatusCode.ABORTED: (409, "invalid_request_error", "conflict"),
-    grpc.StatusCode.OUT_OF_RANGE: (400, "invalid_request_error", "out_of_range"),
-}
+REASONS = [name.removeprefix("ERROR_REASON_") for name, _ in reasons.ErrorReason.items()]
 CODES = [code for code in grpc.StatusCode if code is not grpc.StatusCode.OK]
 
 
@@ -67,19 +59,17 @@ async def test_a_stream_is_events_and_ends_with_done(http, gateway):
     assert "x-http-status" not in reply.headers
 
 
-@pytest.mark.parametrize("reason", ["SPEC_INVALID", "CREDENTIAL_INVALID", "PERMISSION_DENIED", "MODEL_NOT_FOUND",
-                                    "REQUEST_TOO_LARGE", "RATE_LIMITED", "NO_HEALTHY_WORKER", "PROVIDER_MALFORMED",
-                                    "DEADLINE_EXCEEDED", "CANCELLED", "UNIMPLEMENTED", "INTERNAL"])  # fmt: skip
-async def test_a_failure_of_the_gateway_becomes_the_right_exception(sdk, gateway, reason):
+@pytest.mark.parametrize("reason", REASONS)
+async def test_every_reason_becomes_the_right_exception(sdk, reason):
     with pytest.raises(openai.APIStatusError) as caught:
         await sdk.chat.completions.create(model=f"fail:{reason}", messages=ASK)
-    error = caught.value
-    expected = errors.TABLE[failure_of(reason).reason]
-    assert (error.status_code, error.type, error.code) == expected
-    default = openai.InternalServerError if error.status_code >= 500 else openai.APIStatusError
-    assert type(error) is RAISES.get(error.status_code, default)
+    error, row = caught.value, register.REASONS[failure_of(reason).reason]
+    assert (error.status_code, error.type, error.code) == (row.http, row.type, row.code)
+    assert type(error) is RAISES.get(row.http, openai.InternalServerError if row.http >= 500 else openai.APIStatusError)
     assert (error.param, error.body["message"]) == ("seed", f"because of {reason}")
-    assert "x-http-status" not in error.response.headers
+    headers = error.response.headers
+    assert headers.get("x-should-retry") == ("false" if row.final else None)
+    assert "x-http-status" not in headers
 
 
 async def test_a_rate_limit_says_when_to_come_back(sdk, gateway):
@@ -88,11 +78,11 @@ async def test_a_rate_limit_says_when_to_come_back(sdk, gateway):
     assert caught.value.response.headers["retry-after"] == "7"
 
 
-async def test_a_used_up_budget_is_not_tried_again(envoy, gateway):
+@pytest.mark.parametrize("reason", [name for name in REASONS if register.REASONS[failure_of(name).reason].final])
+async def test_the_sdk_tries_nothing_again_that_is_in_vain(envoy, gateway, reason):
     async with openai.AsyncOpenAI(base_url=f"{envoy.url}/v1", api_key="sk-test", max_retries=2) as retrying:
-        with pytest.raises(openai.RateLimitError) as caught:
-            await retrying.chat.completions.create(model="fail:QUOTA_EXHAUSTED", messages=ASK)
-    assert caught.value.code == "insufficient_quota"
+        with pytest.raises(openai.APIStatusError):
+            await retrying.chat.completions.create(model=f"fail:{reason}", messages=ASK)
     assert gateway.script.begun.qsize() == 1
 
 
@@ -122,28 +112,37 @@ async def test_the_timeout_of_a_client_cancels_the_handler(sdk, gateway):
 
 
 @pytest.mark.parametrize("code", CODES, ids=lambda code: code.name)
-async def test_a_bare_grpc_error_is_said_as_the_gateway_would(http, code):
+async def test_a_bare_grpc_error_is_told_in_the_words_of_the_register(http, code):
     reply = await http.post("/v1/chat/completions", json={"model": f"abort:{code.name}"})
     error = reply.json()["error"]
     assert error["message"] == f'the "{code.name}" of the stub'
     assert (error["param"], reply.headers["content-type"]) == (None, "application/json")
     assert "grpc-message" not in reply.headers
-    said = (reply.status_code, error["type"], error["code"])
-    assert said == (
-        ONLY_BARE.get(code) or errors.TABLE[status.from_status(status_pb2.Status(code=code.value[0])).reason]
-    )
-    assert ("retry-after" in reply.headers) == (reply.status_code == 503)
+    row = register.BARE[code.value[0]]
+    assert (reply.status_code, error["type"], error["code"]) == (row.http, row.type, row.code)
+    assert reply.headers.get("retry-after") == ("1" if row.http == 503 else None)
+    assert reply.headers.get("x-should-retry") == ("false" if row.final else None)
 
 
-@pytest.mark.parametrize(("method", "path"), [("GET", "/v1/nothing"), ("GET", "/v1/chat/completions"), ("GET", "/"),
-                                              ("DELETE", "/v1/models"), ("POST", "/v2/chat/completions"),
-                                              ("GET", '/v1/x"y'), ("GET", "/v1/nothing?key=sk-test")])  # fmt: skip
-async def test_an_unknown_path_or_method_is_told_in_openais_words(http, method, path):
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/v1/nothing"), ("GET", "/"), ("GET", "/v1"), ("GET", "/v1/"), ("POST", "/v2/chat/completions"),
+        *((method, "/v1/chat/completions") for method in ("GET", "PUT", "PATCH", "DELETE", "OPTIONS")),
+        ("GET", "/v1/chat/completions/chatcmpl-1"), ("GET", "/v1/completions"), ("GET", "/v1/responses"),
+        ("GET", "/v1/embeddings"), ("DELETE", "/v1/models"), ("POST", "/v1/models"), ("DELETE", "/v1/models/x"),
+        ("POST", "/v1/models/x"), ("POST", "/v1/audio/speech"), ("POST", "/v1/files"), ("GET", "/v1/batches"),
+        ("GET", '/v1/x"y'), ("GET", "/v1/nothing?key=sk-test"),
+    ],
+)  # fmt: skip
+async def test_an_unknown_path_or_method_is_told_in_openais_words(http, gateway, method, path):
     reply = await http.request(method, path, json={} if method == "POST" else None)
     error = reply.json()["error"]
     assert (reply.status_code, error["type"], error["code"]) == (404, "invalid_request_error", "unknown_url")
+    assert (error["param"], reply.headers["content-type"]) == (None, "application/json")
     assert f"{method} /" in error["message"]
     assert "sk-test" not in error["message"]
+    assert gateway.script.begun.empty()
 
 
 async def test_the_sdk_raises_not_found_for_an_endpoint_that_is_not_there(sdk):
@@ -187,6 +186,33 @@ async def test_a_browser_elsewhere_may_not(http, gateway):
     reply = await http.options("/v1/chat/completions", headers=preflight)
     assert "access-control-allow-origin" not in reply.headers
     assert gateway.script.begun.empty()
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/api/v1/generate"])
+@pytest.mark.parametrize(
+    "content_type", ["text/plain", "application/x-www-form-urlencoded", "TEXT/plain;application/json", ""]
+)
+async def test_a_page_elsewhere_may_not_send_what_needs_no_preflight(http, gateway, path, content_type):
+    headers = {"origin": "https://evil.example", "sec-fetch-site": "cross-site", "content-type": content_type}
+    reply = await http.post(path, content='{"model": "any"}', headers={k: v for k, v in headers.items() if v})
+    assert (reply.status_code, reply.json()["error"]["type"]) == (415, "invalid_request_error")
+    assert "application/json" in reply.json()["error"]["message"]
+    assert gateway.script.begun.empty()
+
+
+@pytest.mark.parametrize(
+    ("site", "content_type"),
+    [
+        ("cross-site", "application/json"),
+        ("same-site", "Application/JSON; charset=utf-8"),
+        ("same-origin", "text/plain"),
+        ("none", "text/plain"),
+    ],
+)
+async def test_a_page_that_may_be_let_in_is(http, site, content_type):
+    headers = {"sec-fetch-site": site, "content-type": content_type}
+    reply = await http.post("/v1/chat/completions", content='{"model": "any"}', headers=headers)
+    assert reply.status_code == 200
 
 
 async def test_the_access_log_tells_paths_without_secrets(envoy, http):

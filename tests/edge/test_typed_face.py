@@ -6,19 +6,15 @@ import json
 import grpc
 import httpx2
 import pytest
+from hybridinference.inference.v1 import error_reason_pb2 as reasons
 
-from services.chassis import status
+from services.chassis import register, status
 from tests.edge.stub import failure_of
 
 pytestmark = [pytest.mark.edge, pytest.mark.asyncio(loop_scope="module")]
 
-# What gRPC says each code is in HTTP.
-STATUSES = {
-    "CANCELLED": 499, "UNKNOWN": 500, "INVALID_ARGUMENT": 400, "DEADLINE_EXCEEDED": 504, "NOT_FOUND": 404,
-    "ALREADY_EXISTS": 409, "PERMISSION_DENIED": 403, "RESOURCE_EXHAUSTED": 429, "FAILED_PRECONDITION": 400,
-    "ABORTED": 409, "OUT_OF_RANGE": 400, "UNIMPLEMENTED": 501, "INTERNAL": 500, "UNAVAILABLE": 503, "DATA_LOSS": 500,
-    "UNAUTHENTICATED": 401,
-}  # fmt: skip
+REASONS = [name.removeprefix("ERROR_REASON_") for name, _ in reasons.ErrorReason.items()]
+CODES = [code for code in grpc.StatusCode if code is not grpc.StatusCode.OK]
 
 
 async def test_a_whole_answer_is_json_in_the_protos_names(http):
@@ -46,21 +42,23 @@ async def test_each_event_of_a_stream_arrives_before_the_next_is_made(http, gate
     assert texts == ["Pa", "ris"]
 
 
-@pytest.mark.parametrize("code", sorted(STATUSES))
+@pytest.mark.parametrize("code", CODES, ids=lambda code: code.name)
 async def test_a_status_of_grpc_is_one_of_http(http, code):
-    reply = await http.post("/api/v1/generate", json={"spec": {"model": f"abort:{code}"}})
-    assert (reply.status_code, reply.json()["message"]) == (STATUSES[code], f'the "{code}" of the stub')
-    assert reply.json()["code"] == grpc.StatusCode[code].value[0]
+    reply = await http.post("/api/v1/generate", json={"spec": {"model": f"abort:{code.name}"}})
+    told = (reply.status_code, reply.json()["code"], reply.json()["message"])
+    assert told == (register.BARE[code.value[0]].http, code.value[0], f'the "{code.name}" of the stub')
 
 
 @pytest.mark.parametrize("path", ["/api/v1/generate", "/api/v1/generate:stream"])
-async def test_a_failure_keeps_its_reason_and_the_field(http, path):
-    reply = await http.post(path, json={"spec": {"model": "fail:SPEC_INVALID"}})
-    info = reply.json()["details"][0]
-    assert reply.status_code == 400
-    assert (info["reason"], info["domain"], info["metadata"]) == (
-        "SPEC_INVALID", status.DOMAIN, failure_of("SPEC_INVALID").metadata,
-    )  # fmt: skip
+@pytest.mark.parametrize("reason", REASONS)
+async def test_every_reason_is_told_with_its_field_at_the_status_of_its_code(http, path, reason):
+    reply = await http.post(path, json={"spec": {"model": f"fail:{reason}"}})
+    body, failure = reply.json(), failure_of(reason)
+    row = register.REASONS[failure.reason]
+    assert (reply.status_code, body["code"]) == (register.BARE[row.grpc].http, row.grpc)
+    assert body["message"] == f"because of {reason}"
+    info = body["details"][0]
+    assert (info["reason"], info["domain"], info["metadata"]) == (reason, status.DOMAIN, failure.metadata)
 
 
 async def test_a_failure_that_passes_says_when(http):

@@ -7,7 +7,7 @@ import pytest
 from tests.mesh.driver import Mesh, mesh
 
 ECHO = """
-gateway: {drain_seconds: 2}
+gateway: {drain_seconds: 2, keep_alive_seconds: 0.4, show_worker: true}
 providers:
   echo: {kind: echo, workers: 2, token_ms: 10, drain_seconds: 2}
 models:

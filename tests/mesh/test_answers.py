@@ -15,7 +15,7 @@ from hybridinference.gateway.v1 import inference_service_pb2_grpc as gateway_grp
 from hybridinference.inference.v1 import conversation_pb2 as conversation
 
 from services.chassis.channel import open_channel
-from tests.mesh.driver import Mesh, until
+from tests.mesh.driver import Mesh, until, wait_until
 from tests.mesh.scrape import total
 
 pytestmark = [pytest.mark.slow, pytest.mark.edge]
@@ -160,3 +160,64 @@ async def test_a_deadline_is_kept_and_its_status_is_typed(echo: Mesh) -> None:
                 pass
     assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
     assert 0.4 < time.monotonic() - begun < 0.7
+
+
+def script(**echo: object) -> dict[str, object]:
+    """The request's extra body that tells the echo provider what to do."""
+    return {"echo": echo}
+
+
+def test_headers_say_how_an_answer_came_about_and_lead_to_its_rows(echo: Mesh) -> None:
+    raw = echo.client.chat.completions.with_raw_response.create(model="org/echo:small", messages=MESSAGES)
+    headers, row = raw.headers, echo.row_of(raw.parse().id.removeprefix("chatcmpl-"))
+    assert (headers["x-hybrid-provider"], headers["x-hybrid-model"]) == ("echo", "echo")
+    assert (headers["x-hybrid-attempts"], headers["x-hybrid-worker"]) == ("1", row["worker"])
+    assert 0 <= int(headers["x-hybrid-queue-ms"]) <= int(headers["openai-processing-ms"])
+    assert headers["x-request-id"] == row["edge_request_id"]
+    assert headers["traceparent"].split("-")[1] == row["trace_id"]
+
+
+def test_the_official_sdk_waits_through_comments_before_content_and_between(echo: Mesh) -> None:
+    slow = script(tokens=2, first_token_ms=700, token_ms=700)
+    asked = {"model": "echo", "messages": MESSAGES, "stream": True, "extra_body": slow}
+    with echo.client.chat.completions.with_streaming_response.create(**asked) as raw:
+        assert raw.headers["x-hybrid-provider"] == "echo"
+        assert int(raw.headers["openai-processing-ms"]) < 700, "the first comment comes before the first content"
+        lines = [line for line in raw.iter_lines() if line]
+    first = next(index for index, line in enumerate(lines) if line.startswith("data: "))
+    assert set(lines[:first]) == {": keep-alive"}
+    assert ": keep-alive" in lines[first:]
+    assert lines[-1] == "data: [DONE]"
+    chunks = list(echo.client.chat.completions.create(**asked))
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == "one two"
+
+
+def test_the_official_sdk_raises_what_fails_after_a_comment(echo: Mesh) -> None:
+    failing = script(first_token_ms=700, fail="PROVIDER_REJECTED")
+    stream = echo.client.chat.completions.create(model="echo", messages=MESSAGES, stream=True, extra_body=failing)
+    with pytest.raises(openai.APIError) as caught:
+        list(stream)
+    assert not isinstance(caught.value, openai.APIStatusError), "the status was sent with the first comment"
+    assert caught.value.code == "provider_rejected"
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/api/v1/generate"])
+def test_a_header_sets_the_deadline_of_both_faces_over_http(echo: Mesh, path: str) -> None:
+    options = script(hang_after_tokens=0)
+    spec = {
+        "model": "echo",
+        "messages": [{"role": "ROLE_USER", "parts": [{"text": "never"}]}],
+        "provider_options_json": json.dumps(options),
+    }
+    body = {"model": "echo", "messages": MESSAGES, **options} if path.startswith("/v1") else {"spec": spec}
+    url = f"http://127.0.0.1:{echo.port}{path}"
+    begun = time.monotonic()
+    reply = echo.client._client.post(url, json=body, headers={"x-hybrid-timeout-ms": "500"})
+    assert 0.4 < time.monotonic() - begun < 1.5
+    assert reply.status_code == 504
+    told = reply.json()
+    reason = told["error"]["type"] if "error" in told else told["details"][0]["reason"]
+    assert reason in ("timeout_error", "DEADLINE_EXCEEDED")
+    wait_until(lambda: not any(worker["running"] for worker in echo.status()["workers"]), seconds=5)
+    refused = echo.client._client.post(url, json=body, headers={"x-hybrid-timeout-ms": "1.5"})
+    assert (refused.status_code, "x-hybrid-timeout-ms" in refused.text) == (400, True)

@@ -7,20 +7,11 @@ from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.chassis import status
+from services.chassis import register
 from services.chassis.failure import Failure
 from services.gateway.openai import errors
 
 REASONS = [pytest.param(value, id=name.removeprefix("ERROR_REASON_")) for name, value in reasons.ErrorReason.items()]
-
-# What Envoy's transcoder makes of gRPC's codes.
-HTTP_OF_GRPC = {1: 499, 3: 400, 4: 504, 5: 404, 7: 403, 8: 429, 9: 400, 12: 501, 13: 500, 14: 503, 16: 401}
-DIFFERENT = {
-    reasons.ERROR_REASON_REQUEST_TOO_LARGE: 413,
-    reasons.ERROR_REASON_TRUNCATED: 502,
-    reasons.ERROR_REASON_PROVIDER_MALFORMED: 502,
-    reasons.ERROR_REASON_SLOW_CONSUMER: 408,
-}
 
 
 def error_of(reply):
@@ -28,33 +19,11 @@ def error_of(reply):
 
 
 @pytest.mark.parametrize("reason", REASONS)
-def test_every_reason_has_a_row(reason):
-    http_status, kind, code = errors.TABLE[reason]
+def test_every_reason_is_told_in_the_words_of_the_register(reason):
+    row = register.REASONS[reason]
     reply = errors.render(Failure(reason, "why"))
-    assert reply.http_status == http_status
-    assert error_of(reply) == {"message": "why", "type": kind, "param": None, "code": code}
-
-
-@pytest.mark.parametrize("reason", REASONS)
-def test_both_faces_agree_on_the_status(reason):
-    expected = DIFFERENT.get(reason, HTTP_OF_GRPC[status.code_of(Failure(reason, ""))])
-    assert errors.TABLE[reason][0] == expected
-
-
-@pytest.mark.parametrize(
-    ("reason", "row"),
-    [
-        (reasons.ERROR_REASON_CREDENTIAL_INVALID, (401, "authentication_error", "invalid_api_key")),
-        (reasons.ERROR_REASON_CONTEXT_TOO_LONG, (400, "invalid_request_error", "context_length_exceeded")),
-        (reasons.ERROR_REASON_MODEL_NOT_FOUND, (404, "invalid_request_error", "model_not_found")),
-        (reasons.ERROR_REASON_RATE_LIMITED, (429, "rate_limit_error", "rate_limit_exceeded")),
-        (reasons.ERROR_REASON_QUOTA_EXHAUSTED, (429, "insufficient_quota", "insufficient_quota")),
-        (reasons.ERROR_REASON_CONTENT_POLICY, (400, "invalid_request_error", "content_policy_violation")),
-        (reasons.ERROR_REASON_NO_HEALTHY_WORKER, (503, "service_unavailable_error", "service_unavailable")),
-    ],
-)
-def test_what_clients_look_for_is_spelled_as_openai_spells_it(reason, row):
-    assert errors.TABLE[reason] == row
+    assert reply.http_status == row.http
+    assert error_of(reply) == {"message": "why", "type": row.type, "param": None, "code": row.code}
 
 
 def test_a_reason_from_a_newer_peer_is_an_internal_error():
@@ -68,15 +37,20 @@ def test_retry_after_is_in_whole_seconds_and_never_none(seconds, header):
 
 
 @pytest.mark.parametrize("reason", REASONS)
-def test_every_503_says_when_to_come_back(reason):
+def test_every_503_that_may_pass_says_when_to_come_back(reason):
     reply = errors.render(Failure(reason, ""))
-    assert (("retry-after", "1") in reply.headers) == (reply.http_status == 503)
+    row = register.REASONS[reason]
+    assert (("retry-after", "1") in reply.headers) == (row.http == 503 and not row.final)
+
+
+FINAL = {"QUOTA_EXHAUSTED", "PROVIDER_CREDENTIAL", "DEADLINE_EXCEEDED", "SLOW_CONSUMER", "UNIMPLEMENTED"}
 
 
 @pytest.mark.parametrize("reason", REASONS)
-def test_only_a_used_up_budget_forbids_another_attempt(reason):
-    forbidden = ("x-should-retry", "false") in errors.render(Failure(reason, "")).headers
-    assert forbidden == (reason == reasons.ERROR_REASON_QUOTA_EXHAUSTED)
+def test_sdks_are_told_where_another_attempt_is_in_vain_and_never_to_make_one(reason):
+    failure = Failure(reason, "")
+    told = dict(errors.render(failure).headers).get("x-should-retry")
+    assert told == ("false" if failure.reason_name in FINAL else None)
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,10 @@ def spec(text: str, **fields: Any) -> generation.GenerationSpec:
     return made
 
 
+def prompted(**prompt: Any) -> generation.GenerationSpec:
+    return generation.GenerationSpec(model="smollm2", max_output_tokens=4, prompt=prompt)
+
+
 def endless(max_output_tokens: int = 1900) -> generation.GenerationSpec:
     """A generation of a minute or more: the end of text is ruled out."""
     never_ends = {"logit_bias": {2: -100.0}}
@@ -242,6 +246,8 @@ async def test_the_bytes_of_the_tokens_are_the_bytes_of_the_text(stub: worker_gr
             "provider_options_json.stop_token_ids",
         ),
         (spec("Hi", reasoning_effort="low"), reasons.ERROR_REASON_UNSUPPORTED, "reasoning_effort"),
+        (prompted(token_ids={"ids": [1, 4_000_000]}), reasons.ERROR_REASON_SPEC_INVALID, "prompt"),
+        (prompted(text="word " * 3000), reasons.ERROR_REASON_CONTEXT_TOO_LONG, "prompt"),
     ],
 )
 async def test_what_cannot_be_served_names_its_field(

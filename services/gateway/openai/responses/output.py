@@ -62,18 +62,17 @@ class Item:
     type: str
     id: str
     place: int
-    call: generation.ToolCallDelta | None = None
-    named: dict[str, str] = dataclasses.field(default_factory=dict)  # the called function
+    called: dict[str, str] = dataclasses.field(default_factory=dict)  # the id of a call, and the function's name
+    signature: bytes = b""
     runs: list[Run] = dataclasses.field(default_factory=list)
     status: str = "in_progress"
 
     def shaped(self) -> dict[str, Any]:
         """As a member of `output`."""
         shaped: dict[str, Any] = {"id": self.id, "type": self.type, "status": self.status}
-        if self.call is not None:
+        if self.type == _CALL:
             arguments = "".join([run.text for run in self.runs])  # there is none yet when the call is added
-            called = {"call_id": self.call.id, **self.named, "arguments": arguments}
-            return shaped | called | signatures.shaped(self.call.signature)
+            return {**shaped, **self.called, "arguments": arguments, **signatures.shaped(self.signature)}
         parts = [run.shaped() for run in self.runs]
         return shaped | ({"summary": parts} if self.type == _THOUGHT else {"role": "assistant", "content": parts})
 
@@ -171,13 +170,12 @@ class Output:
         if item is None:
             yield from self._closed()
             item = self._calls[piece.index] = self._add(_CALL)
-            item.call = generation.ToolCallDelta(id=piece.id, signature=piece.signature)
             namespace, name = self._grouped.get(piece.name, ("", piece.name))
-            item.named = {"name": name} | ({"namespace": namespace} if namespace else {})
+            item.called = {"call_id": piece.id, "name": name} | ({"namespace": namespace} if namespace else {})
+            item.signature = piece.signature
             yield Step(Change.ITEM_ADDED, item)
             yield Step(Change.RUN_ADDED, item, _run(Kind.ARGUMENTS, item))
-        elif item.call is not None and piece.signature:
-            item.call.signature = piece.signature
+        item.signature = piece.signature or item.signature
         run = item.runs[0]
         run.grow(piece.arguments_json)
         if piece.arguments_json:

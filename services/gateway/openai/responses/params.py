@@ -32,13 +32,18 @@ class Params:
     def of(self, field: str) -> str:
         """The caller's word for a field: `messages[0].parts[1]` may be `input[2]`. His own words stay as they are."""
         if message := _MESSAGE.fullmatch(field):
-            return self._item(int(message[1]), int(message[2] or 0), message[3])
+            paths = self.parts[int(message[1])] if int(message[1]) < len(self.parts) else ()
+            return _path(paths, message[2]) + _OF_AN_ITEM.get(message[3], "")
         if (tool := _TOOL.fullmatch(field)) and int(tool[1]) < len(self.tools):
             return self.tools[int(tool[1])] + tool[2].removesuffix("_json")
         return _PARAMS.get(field, field.removeprefix("sampling.").removeprefix("provider_options_json."))
 
-    def _item(self, message: int, part: int, rest: str) -> str:
-        paths = self.parts[message] if message < len(self.parts) else ()
-        if part >= len(paths):
-            return "input"
-        return paths[part] + _OF_AN_ITEM.get(rest, "")
+
+def _path(paths: Sequence[str], part: str | None) -> str:
+    """The path of one part of a message, or of what holds all of them."""
+    if part is not None and int(part) < len(paths):
+        return paths[int(part)]
+    if len(paths) == 1:
+        return paths[0]
+    holders = {path.rpartition("[")[0] for path in paths}
+    return holders.pop() if len(holders) == 1 else "input"

@@ -170,13 +170,12 @@ def test_logprobs_come_with_the_text_and_their_bytes_are_always_a_list():
         generation.TokenLogprob(token="a", logprob=-0.5, token_bytes=b"a", top=top),
         generation.TokenLogprob(token="?", logprob=-math.inf),
     ]
-    said = (delta("a?", logprobs=tokens), delta(logprobs=tokens[:1]), finished(STOP))
+    said = (delta("a?", logprobs=tokens), delta("a", logprobs=tokens[:1]), delta(logprobs=tokens[:1]), finished(STOP))
     a = {"token": "a", "logprob": -0.5, "bytes": [97]}
     odd = {"token": "?", "logprob": -9999.0, "bytes": [], "top_logprobs": []}
     for final in (read(*said).final, whole(*said)):
-        assert final["output"][0]["content"][0]["logprobs"] == [
-            {**a, "top_logprobs": [a]}, odd, {**a, "top_logprobs": [a]},
-        ]  # fmt: skip
+        whole_a = {**a, "top_logprobs": [a]}
+        assert final["output"][0]["content"][0]["logprobs"] == [whole_a, odd, whole_a, whole_a]
 
 
 @pytest.mark.parametrize("said", [{"reasoning": "hm"}, {"refusal": "no"}, {"tool_calls": [{"id": "c", "name": "f"}]}])

@@ -389,10 +389,35 @@ def test_each_part_of_the_spec_has_its_place_in_the_body():
     ]  # fmt: skip
     assert of("messages[2].parts[1]") == "input[2]"
     assert of("messages[3]") == "input[3].content"
+    assert of("messages[1]") == "input[0].content", "what holds all of its parts"
+    assert of("messages[2]") == "input", "parts of several items"
     assert of("messages") == of("messages[9].parts[9]") == "input"
     assert [of(field) for field in ("logprobs", "response_format", "provider_options_json.verbosity")] == [
         "include", "text.format", "text.verbosity",
     ]  # fmt: skip
+
+
+def test_a_request_as_codex_sends_it():
+    group = {"type": "namespace", "name": "g", "description": "d", "tools": [{**FUNCTION, "strict": False}]}
+    items = [
+        {"type": "message", "id": "msg_1", "role": "developer", "content": [{"type": "input_text", "text": "Rules."}]},
+        {"type": "message", "id": "msg_2", "role": "user", "content": [{"type": "input_text", "text": "hi"}]},
+        {"type": "reasoning", "id": "rs_1", "summary": [], "content": None, "encrypted_content": "x"},
+        {"type": "function_call", "id": "fc_1", "name": "exec", "arguments": "{}", "call_id": "c"},
+        {"type": "function_call_output", "call_id": "c", "output": "ok"},
+    ]
+    request = asked(
+        input=items, tools=[{**FUNCTION, "name": "exec", "strict": False}, group], tool_choice="auto",
+        parallel_tool_calls=True, reasoning={"summary": "auto"}, store=False, stream=True,
+        include=["reasoning.encrypted_content"], prompt_cache_key="k", client_metadata={"a": "b"},
+    )  # fmt: skip
+    validate(request.spec)
+    assert request.stream
+    assert [message.role for message in request.spec.messages] == [
+        conversation.ROLE_SYSTEM, conversation.ROLE_USER, conversation.ROLE_ASSISTANT, conversation.ROLE_TOOL,
+    ]  # fmt: skip
+    assert [tool.name for tool in request.spec.tools] == ["exec", "g__f"]
+    assert not request.spec.provider_options_json
 
 
 JUNK = st.recursive(
