@@ -67,8 +67,8 @@ check-protos:  ## Check that gen/ is what protos/ generates.
 openapi: dev-environment  ## Write the OpenAPI document of both faces out of contracts and codecs.
 	@mkdir -p build
 	@python=$(DEV); common=$$($$python -c 'import pathlib, google.rpc.status_pb2 as m; print(pathlib.Path(m.__file__).parents[2])'); \
-	$$python -m grpc_tools.protoc -Iprotos -I$$common --include_source_info --descriptor_set_out=build/contracts.binpb $$(find protos -name '*.proto' | sort); \
-	$$python -m services.gateway.openapi build/contracts.binpb infrastructure/envoy/openapi.json
+	$$python -m grpc_tools.protoc -Iprotos -I$$common --include_source_info --descriptor_set_out=build/openapi.binpb $$(find protos -name '*.proto' | sort); \
+	$$python -m services.gateway.openapi build/openapi.binpb infrastructure/envoy/openapi.json
 
 googleapis: dev-environment
 	@rm -rf build/googleapis && mkdir -p build/googleapis/google

@@ -1,8 +1,8 @@
 """JSON Schemas of members that several parts of the API have, in requests and in answers."""
 
+from services.chassis import register
 from services.gateway import validate
 from services.gateway.openai import sampling
-from services.gateway.openai.errors import TABLE
 from services.gateway.openai.fields import INT64
 from services.gateway.openai.schemas import (
     BOOLEAN,
@@ -100,7 +100,7 @@ ERROR = record(
         "error": record(
             {
                 "message": TEXT | {"description": "For people."},
-                "type": choice(sorted({kind for _, kind, _ in TABLE.values()})),
+                "type": choice(sorted({row.type for row in register.REASONS.values()})),
                 "param": nullable(TEXT, "The field at fault."),
                 "code": nullable(TEXT, "For programs: docs/errors.md lists them."),
             },

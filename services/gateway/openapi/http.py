@@ -48,6 +48,7 @@ _HEADERS: Mapping[str, Node] = {
         "description": "Parameters that were left out, where the route of the model allows that.",
         "schema": {"type": "string"},
     },
+    "x-should-retry": {"description": "Whether another try can help at all.", "schema": {"enum": ["true", "false"]}},
     "retry-after": {
         "description": "Seconds after which another try may help.",
         "schema": {"type": "integer", "minimum": 1},
@@ -81,10 +82,10 @@ def answer(description: str, content: Mapping[str, Node], *names: str) -> Node:
     }
 
 
-def failure(status: int, words: Iterable[str], schema: Node) -> Node:
-    """A response to a failure; `words` are what programs know it by."""
+def failure(status: int, words: Iterable[str], schema: Node, *names: str) -> Node:
+    """A response to a failure; `words` are what programs know it by, `names` its further headers."""
     said = "One of " + ", ".join(f"`{word}`" for word in words) + "."
-    return answer(said, {JSON: schema}, *(["retry-after"] if status in _RETRIED else []))
+    return answer(said, {JSON: schema}, *names, *(["retry-after"] if status in _RETRIED else []))
 
 
 def events(item: Node, *, done: bool = False) -> Node:

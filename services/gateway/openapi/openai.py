@@ -7,11 +7,11 @@ from google.api import annotations_pb2
 from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor
 from hybridinference.gateway.v1 import openai_service_pb2
 
+from services.chassis import register
 from services.gateway.openai import members
 from services.gateway.openai.chat import schema as chat
 from services.gateway.openai.completions import schema as completions
 from services.gateway.openai.embeddings import schema as embeddings
-from services.gateway.openai.errors import TABLE
 from services.gateway.openapi import http
 from services.gateway.openapi.comments import Comments
 from services.gateway.openapi.messages import COMPONENTS
@@ -20,8 +20,7 @@ Node = dict[str, Any]
 
 SERVICE = openai_service_pb2.DESCRIPTOR.services_by_name["OpenAIService"]
 
-# What the edge and gRPC itself answer in OpenAI's words, beside the table (infrastructure/envoy).
-_EDGE = {400: ["bad_request"], 404: ["unknown_url"], 431: ["headers_too_large"]}
+# What is refused before it reaches a handler, and what a gateway may say that is not well.
 _READS = (400, 404, 429, 431, 500, 503, 504)
 
 # RPC -> (name of the request's schema, of the answer's, of a streamed piece's).
@@ -62,7 +61,11 @@ def paths(comments: Comments) -> dict[str, Node]:
 
 def responses() -> dict[str, Node]:
     """Responses to failures, by name."""
-    return {_name(code): http.failure(code, words, _reference("Error")) for code, words in _failures().items()}
+    final = {row.http for row in register.REASONS.values() if row.final}
+    return {
+        _name(code): http.failure(code, words, _reference("Error"), *(["x-should-retry"] if code in final else []))
+        for code, words in _failures().items()
+    }
 
 
 def schemas() -> dict[str, Node]:
@@ -102,9 +105,11 @@ def _in_path(field: FieldDescriptor, comments: Comments) -> Node:
 
 def _failures() -> dict[int, list[str]]:
     """Codes of OpenAI by HTTP status."""
-    said: dict[int, set[str]] = {code: set(words) for code, words in _EDGE.items()}
-    for code, _, word in TABLE.values():
-        said.setdefault(code, set()).add(word)
+    said: dict[int, set[str]] = {}
+    for row in (*register.REASONS.values(), *register.BARE.values()):
+        said.setdefault(row.http, set()).add(row.code)
+    for status, (_, word) in register.EDGE.items():
+        said.setdefault(status, set()).add(word)
     return {code: sorted(said[code]) for code in sorted(said)}
 
 

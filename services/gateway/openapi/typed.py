@@ -5,11 +5,10 @@ from typing import Any, cast
 
 from google.api import annotations_pb2
 from google.protobuf.descriptor import Descriptor, MethodDescriptor
-from google.rpc import code_pb2
 from hybridinference.gateway.v1 import inference_service_pb2
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
 
-from services.chassis import status
+from services.chassis import register, status
 from services.chassis.failure import Failure
 from services.gateway.openapi import http
 from services.gateway.openapi.comments import Comments
@@ -19,23 +18,6 @@ Node = dict[str, Any]
 
 SERVICE = inference_service_pb2.DESCRIPTOR.services_by_name["InferenceService"]
 
-# What Envoy makes of each code.
-HTTP_STATUS = {
-    code_pb2.CANCELLED: 499, code_pb2.UNKNOWN: 500, code_pb2.INVALID_ARGUMENT: 400, code_pb2.DEADLINE_EXCEEDED: 504,
-    code_pb2.NOT_FOUND: 404, code_pb2.ALREADY_EXISTS: 409, code_pb2.PERMISSION_DENIED: 403,
-    code_pb2.RESOURCE_EXHAUSTED: 429, code_pb2.FAILED_PRECONDITION: 400, code_pb2.ABORTED: 409,
-    code_pb2.OUT_OF_RANGE: 400, code_pb2.UNIMPLEMENTED: 501, code_pb2.INTERNAL: 500, code_pb2.UNAVAILABLE: 503,
-    code_pb2.DATA_LOSS: 500, code_pb2.UNAUTHENTICATED: 401,
-}  # fmt: skip
-# What the edge answers by itself has OpenAI's shape on this face, too.
-_EDGE = {
-    400: ["bad_request"],
-    404: ["unknown_url"],
-    413: ["request_too_large"],
-    429: ["rate_limit_exceeded"],
-    503: ["service_unavailable"],
-    504: ["timeout"],
-}
 _FAILURES = [Failure(cast("reasons.ErrorReason", reason), "") for reason in reasons.ErrorReason.values()]
 _STATUS = "google.rpc.Status"
 
@@ -54,10 +36,10 @@ def responses() -> dict[str, Node]:
     """Responses to failures, by name."""
     said: dict[int, list[str]] = {}
     for failure in _FAILURES:
-        said.setdefault(HTTP_STATUS[status.code_of(failure)], []).append(failure.reason_name)
+        said.setdefault(register.BARE[status.code_of(failure)].http, []).append(failure.reason_name)
     return {
-        _name(code): http.failure(code, [*said.get(code, []), *_EDGE.get(code, [])], _error(code, said))
-        for code in sorted(said.keys() | _EDGE.keys())
+        _name(code): http.failure(code, _words(code, said), _error(code, said))
+        for code in sorted(said.keys() | register.EDGE.keys())
     }
 
 
@@ -142,8 +124,12 @@ def _query(message: Descriptor, messages: Messages, comments: Comments) -> Itera
 
 def _error(code: int, said: dict[int, list[str]]) -> Node:
     shapes = [{"$ref": COMPONENTS + _STATUS}] if code in said else []
-    shapes += [{"$ref": COMPONENTS + "Error"}] if code in _EDGE else []
+    shapes += [{"$ref": COMPONENTS + "Error"}] if code in register.EDGE else []
     return shapes[0] if len(shapes) == 1 else {"oneOf": shapes}
+
+
+def _words(code: int, said: dict[int, list[str]]) -> list[str]:
+    return [*said.get(code, []), *([register.EDGE[code][1]] if code in register.EDGE else [])]
 
 
 def _name(code: int) -> str:

@@ -7,17 +7,19 @@ import google.rpc.status_pb2
 import pytest
 from google.protobuf import descriptor_pb2
 from grpc_tools import protoc
+from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hybridinference.inference.v1 import generation_pb2 as generation
 
-from services.gateway.openapi import typed
+from services.chassis import register
 from services.gateway.openapi.__main__ import written
 from services.gateway.openapi.comments import Comments
 from services.gateway.openapi.messages import Messages
-from tests.edge.test_typed_face import STATUSES
 
 ROOT = pathlib.Path(__file__).parents[3]
 FILE = ROOT / "infrastructure" / "envoy" / "openapi.json"
 SCHEMAS = json.loads(FILE.read_text())["components"]["schemas"]
+RESPONSES = json.loads(FILE.read_text())["components"]["responses"]
+REASONS = sorted(reasons.ErrorReason.keys())
 PATHS = json.loads(FILE.read_text())["paths"]
 
 
@@ -102,10 +104,13 @@ def test_a_message_that_is_sent_and_received_is_refused(comments):
         messages.schemas()
 
 
-def test_statuses_are_those_that_the_edge_makes():
-    """tests/edge sees Envoy make them."""
-    names = {name: typed.HTTP_STATUS[code] for name, code in typed.code_pb2.Code.items() if code}
-    assert names == STATUSES
+@pytest.mark.parametrize("reason", REASONS, ids=lambda reason: reason.removeprefix("ERROR_REASON_"))
+def test_every_reason_is_in_the_response_of_its_status_on_both_faces(reason):
+    """tests/edge sees Envoy make the status of the typed face."""
+    row = register.REASONS[reasons.ErrorReason.Value(reason)]
+    http = register.BARE[row.grpc].http
+    assert f"`{reason.removeprefix('ERROR_REASON_')}`" in RESPONSES[f"InferenceService.{http}"]["description"]
+    assert f"`{row.code}`" in RESPONSES[f"OpenAIService.{row.http}"]["description"]
 
 
 def test_every_reference_leads_somewhere():
