@@ -18,6 +18,7 @@ pytestmark = [pytest.mark.clients, pytest.mark.slow]
 MODELS = {
     "ChatCompletionRequest": ["echo", "chat"],
     "CompletionRequest": ["echo"],
+    "ResponseRequest": ["echo", "chat"],
     "EmbeddingRequest": ["echo", "vectors"],
     "hybridinference.inference.v1.GenerationSpec": ["echo", "chat"],
     "hybridinference.inference.v1.EmbeddingSpec": ["echo", "vectors"],
@@ -80,4 +81,4 @@ def test_every_example_of_the_document_is_answered(clients_mesh: Mesh) -> None:
                 reply = httpx2.post(f"http://127.0.0.1:{clients_mesh.port}{path}", json=request["value"])
                 assert reply.status_code == 200, (path, name, reply.text)
                 asked += 1
-    assert asked >= 8
+    assert asked >= 10

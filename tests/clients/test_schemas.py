@@ -28,6 +28,14 @@ from services.gateway.openai.completions.response import completion as text_comp
 from services.gateway.openai.embeddings import schema as embeddings
 from services.gateway.openai.embeddings.request import parse_embedding
 from services.gateway.openai.embeddings.response import pieces
+from services.gateway.openai.fields import Fields
+from services.gateway.openai.responses import schema as responses
+from services.gateway.openai.responses.echo import echo
+from services.gateway.openai.responses.events import ResponseEvents
+from services.gateway.openai.responses.params import Params
+from services.gateway.openai.responses.request import parse_response
+from services.gateway.openai.responses.response import Response
+from services.gateway.openai.responses.whole import Whole
 from services.gateway.validate import validate, validate_embedding
 from tests.clients.fitting import Schema, changed, fitting
 from tests.gateway import arbitrary
@@ -40,8 +48,9 @@ PATIENT = settings(
 
 # What a schema cannot say: words of the refusals that a body may earn which fits it.
 SEMANTIC = re.compile(
-    "is given twice|not among the tools|requires a tool|needs `logprobs`|two names of one limit|"
-    "valid base64|must be a data: URL|is too much for|must equal `n`|cannot go with `logprobs`|needs prompts of text"
+    "is given twice|must be 1 to 64|at most 128 tools|not among the tools|requires a tool|at least one message|"
+    "needs `logprobs`|two names of one limit|must equal `n`|cannot go with `logprobs`|needs prompts of text|"
+    "valid base64|must be a data: URL|is too much for"
 )
 
 
@@ -58,12 +67,23 @@ def read_completion(body: bytes) -> None:
         validate(spec)
 
 
+def read_response(body: bytes) -> None:
+    asked = parse_response(body)
+    try:
+        validate(asked.spec)
+    except Failure as failure:
+        failure.metadata["field"] = asked.params.of(failure.metadata["field"])
+        raise
+
+
+# How each is read, what of, and what its callers call a field of the spec.
 CODECS = {
-    "chat": (read_chat, chat.REQUEST),
-    "completions": (read_completion, completions.REQUEST),
-    "embeddings": (read_embedding, embeddings.REQUEST),
+    "chat": (read_chat, chat.REQUEST, errors.param_of),
+    "completions": (read_completion, completions.REQUEST, errors.param_of),
+    "responses": (read_response, responses.REQUEST, str),
+    "embeddings": (read_embedding, embeddings.REQUEST, errors.param_of),
 }
-EACH = pytest.mark.parametrize(("read", "schema"), CODECS.values(), ids=CODECS)
+EACH = pytest.mark.parametrize(("read", "schema", "param_of"), CODECS.values(), ids=CODECS)
 Read = Callable[[bytes], None]
 
 
@@ -76,7 +96,9 @@ def refusal(read: Read, body: Any) -> Failure | None:
 
 
 @EACH
-def test_what_fits_the_schema_is_never_refused_for_its_shape(read: Read, schema: Schema) -> None:
+def test_what_fits_the_schema_is_never_refused_for_its_shape(
+    read: Read, schema: Schema, param_of: errors.ParamOf
+) -> None:
     @settings(PATIENT, max_examples=150)
     @given(fitting(schema))
     def holds(body: Any) -> None:
@@ -87,7 +109,7 @@ def test_what_fits_the_schema_is_never_refused_for_its_shape(read: Read, schema:
 
 
 @EACH
-def test_what_breaks_the_schema_is_refused_by_name(read: Read, schema: Schema) -> None:
+def test_what_breaks_the_schema_is_refused_by_name(read: Read, schema: Schema, param_of: errors.ParamOf) -> None:
     judge = Draft202012Validator(schema)
 
     @settings(PATIENT, max_examples=250)
@@ -98,7 +120,7 @@ def test_what_breaks_the_schema_is_refused_by_name(read: Read, schema: Schema) -
         failure = refusal(read, wrong)
         assert failure is not None, (path, wrong)
         assert failure.reason == reasons.ERROR_REASON_SPEC_INVALID
-        named = steps(errors.param_of(failure.metadata["field"]))
+        named = steps(param_of(failure.metadata["field"]))
         # A top-level field by its name; what is inside by it, by what holds it, or by what is missing beside it.
         held = tuple(map(str, path[: max(1, len(path) - 1)]))
         shorter = min(len(named), len(held))
@@ -124,14 +146,11 @@ def said(stream: bytes) -> list[str]:
 
 
 # What a worker that keeps to the contract may send: choices from 0, tokens with a name, ends with a reason.
-EVENTS = st.lists(
-    arbitrary.message(generation.Delta, choice=st.integers(0, 2), index=st.integers(0, 3), tokens=st.integers(0, 9)),
-    max_size=6,
-).map(lambda deltas: [generation.GenerationEvent(delta=delta) for delta in deltas])
-FINISHED = arbitrary.message(
-    generation.Finished,
-    reasons=st.sampled_from(list(generation.FinishReason.values())[1:]),
+SMALL = st.integers(0, 2)
+EVENTS = st.lists(arbitrary.message(generation.Delta, choice=SMALL, index=SMALL, tokens=SMALL), max_size=6).map(
+    lambda deltas: [generation.GenerationEvent(delta=delta) for delta in deltas]
 )
+FINISHED = arbitrary.message(generation.Finished, reasons=st.sampled_from(generation.FinishReason.values()[1:]))
 
 
 @settings(PATIENT, max_examples=150)
@@ -165,6 +184,29 @@ def test_every_piece_of_a_completion_and_every_whole_one_fits_its_schema(
     fold = Fold()
     fold.take(whole)
     valid(completions.RESPONSE, text_completion([fold.whole()], **head))
+
+
+@settings(PATIENT)
+@given(
+    events=st.lists(arbitrary.message(generation.Delta, choice=st.just(0), index=SMALL), max_size=6),
+    finished=FINISHED,
+    fails=st.booleans(),
+)
+def test_every_event_of_a_response_and_every_whole_one_fits_its_schema(events: Any, finished: Any, fails: bool) -> None:
+    asked = echo(Fields({"model": "m", "input": "hi"}, ""))
+    response = Response(identity="1", created=1, model="m", echo=asked, grouped={})
+    finished.reasons[:] = [*finished.reasons, generation.FINISH_REASON_STOP][:1]
+    deltas = [generation.GenerationEvent(delta=delta) for delta in events]
+    ended = [*deltas, generation.GenerationEvent(finished=finished)]
+    written = ResponseEvents(response, Params().of)
+    failure = Failure(reasons.ERROR_REASON_WORKER_LOST, "Why.")
+    stream = written.write(deltas) + written.failed(failure) + b"[DONE]" if fails else written.write(ended)
+    for piece in said(stream):
+        if not piece.startswith("event: "):
+            valid(responses.EVENT, piece)
+    whole = Whole(response)
+    whole.take(ended)
+    valid(responses.RESPONSE, whole.body(now=2))
 
 
 @settings(PATIENT)

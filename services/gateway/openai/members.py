@@ -2,7 +2,7 @@
 
 from services.chassis import register
 from services.gateway import validate
-from services.gateway.openai import sampling
+from services.gateway.openai import media, sampling
 from services.gateway.openai.fields import INT64
 from services.gateway.openai.schemas import (
     BOOLEAN,
@@ -36,6 +36,21 @@ USERS = {
     "user": nullable(_USER, "A label for the end user."),
     "safety_identifier": nullable(_USER, "The newer name of user, which it goes before."),
 }
+PICTURE_URL: Schema = {
+    "type": "string",
+    "pattern": "^([Hh][Tt][Tt][Pp][Ss]?://|[Dd][Aa][Tt][Aa]:)",
+    "description": "An address, or a data: URL of a picture in base64.",
+}
+DETAIL = nullable(choice(media.DETAILS))
+_SOUND: Schema = {"type": "string", "contentEncoding": "base64"}
+_FORM: Schema = {"type": "string", "pattern": f"^{media.FORMAT.pattern}$"}
+AUDIO = typed(
+    "input_audio", {"input_audio": record({"data": _SOUND, "format": _FORM}, "data", "format")}, "input_audio"
+)
+EXTRA = nullable(
+    record({"google": nullable(record({"thought_signature": nullable(TEXT)}))}),
+    "What the provider wants back with this call.",
+)
 _PENALTY: Schema = {"type": "number", "minimum": -2, "maximum": 2}
 _BIAS: Schema = {"type": "number", "minimum": -100, "maximum": 100}
 SAMPLING = {

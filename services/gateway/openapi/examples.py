@@ -24,6 +24,10 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
         "whole": {"model": MODEL, "prompt": "The capital of France is", "max_tokens": 5},
         "streamed": {"model": MODEL, "prompt": ["One, two,", "A, b,"], "max_tokens": 5, "stream": True},
     },
+    "OpenAIService_CreateResponse": {
+        "whole": {"model": MODEL, "input": _QUESTION, "temperature": 0},
+        "streamed": {"model": MODEL, "input": _MESSAGES, "stream": True},
+    },
     "OpenAIService_CreateEmbedding": {"texts": {"model": MODEL, "input": ["Paris", "Rome"]}},
     "InferenceService_Generate": {"question": {"spec": _SPEC}},
     "InferenceService_StreamGenerate": {"question": {"spec": _SPEC}},

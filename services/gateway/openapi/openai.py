@@ -12,6 +12,7 @@ from services.gateway.openai import members
 from services.gateway.openai.chat import schema as chat
 from services.gateway.openai.completions import schema as completions
 from services.gateway.openai.embeddings import schema as embeddings
+from services.gateway.openai.responses import schema as responses_schema
 from services.gateway.openapi import http
 from services.gateway.openapi.comments import Comments
 from services.gateway.openapi.messages import COMPONENTS
@@ -27,6 +28,7 @@ _READS = (400, 404, 429, 431, 500, 503, 504)
 _BODIES: Mapping[str, tuple[str, str, str]] = {
     "CreateChatCompletion": ("ChatCompletionRequest", "ChatCompletion", "ChatCompletionChunk"),
     "CreateCompletion": ("CompletionRequest", "Completion", "CompletionChunk"),
+    "CreateResponse": ("ResponseRequest", "Response", "ResponseEvent"),
     "CreateEmbedding": ("EmbeddingRequest", "Embeddings", ""),
     "ListModels": ("", "Models", ""),
     "GetModel": ("", "Model", ""),
@@ -38,6 +40,9 @@ _SCHEMAS: Mapping[str, Node] = {
     "CompletionRequest": completions.REQUEST,
     "Completion": completions.RESPONSE,
     "CompletionChunk": completions.CHUNK,
+    "ResponseRequest": responses_schema.REQUEST,
+    "Response": responses_schema.RESPONSE,
+    "ResponseEvent": responses_schema.EVENT,
     "EmbeddingRequest": embeddings.REQUEST,
     "Embeddings": embeddings.RESPONSE,
     "Models": members.MODELS,

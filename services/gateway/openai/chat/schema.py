@@ -7,12 +7,16 @@ base64 is whole, that two names of one field agree.
 from typing import Any
 
 from services.gateway import validate
-from services.gateway.openai import media, tools
+from services.gateway.openai import tools
 from services.gateway.openai.chat import messages, request
 from services.gateway.openai.members import (
+    AUDIO,
     BEYOND,
+    DETAIL,
+    EXTRA,
     FINISH_REASON,
     MODEL_NAME,
+    PICTURE_URL,
     RESPONSE_FORMAT,
     SAMPLING,
     STREAM_OPTIONS,
@@ -50,32 +54,15 @@ _PARTS = {
         {
             "image_url": record(
                 {
-                    "url": {
-                        "type": "string",
-                        "pattern": "^([Hh][Tt][Tt][Pp][Ss]?://|[Dd][Aa][Tt][Aa]:)",
-                        "description": "An address, or a data: URL of a picture in base64.",
-                    },
-                    "detail": nullable(choice(media.DETAILS)),
+                    "url": PICTURE_URL,
+                    "detail": DETAIL,
                 },
                 "url",
             )
         },
         "image_url",
     ),
-    "input_audio": typed(
-        "input_audio",
-        {
-            "input_audio": record(
-                {
-                    "data": {"type": "string", "contentEncoding": "base64"},
-                    "format": {"type": "string", "pattern": f"^{media.FORMAT.pattern}$"},
-                },
-                "data",
-                "format",
-            )
-        },
-        "input_audio",
-    ),
+    "input_audio": AUDIO,
     "file": typed(
         "file",
         {
@@ -96,9 +83,7 @@ _REFUSAL_PART = typed("refusal", {"refusal": TEXT}, "refusal")
 
 def _call(identifier: Schema) -> Schema:
     function = record({"name": TEXT, "arguments": TEXT | {"description": "JSON text."}}, "name", "arguments")
-    extra = record({"google": nullable(record({"thought_signature": nullable(TEXT)}))})
-    wanted_back = nullable(extra, "What the provider wants back with this call.")
-    return typed("function", {"id": identifier, "function": function, "extra_content": wanted_back}, "id", "function")
+    return typed("function", {"id": identifier, "function": function, "extra_content": EXTRA}, "id", "function")
 
 
 def _turn(role: str, properties: dict[str, Schema], *required: str, **more: Any) -> Schema:
