@@ -30,8 +30,8 @@ post /v1/chat/completions "$(chat 'red orange yellow green blue' ', "stream": tr
 echo '# vectors'
 post /v1/embeddings "{\"model\": \"$model\", \"input\": [\"one\", \"two\"]}"
 
-printf '\n# a deadline\n'
-post /v1/chat/completions "$(chat "$count")" --max-time 0.3 || echo "curl ends with $?"
+printf '\n# a deadline, which the mesh is told\n'
+post /v1/chat/completions "$(chat "$count")" --header 'x-hybrid-timeout-ms: 300' --write-out '\nstatus %{http_code}\n'
 
 echo '# a stream that is left after three events; that ends the work behind the mesh, too'
 { post /v1/chat/completions "$(chat "$count" ', "stream": true')" || true; } | head -n 6

@@ -62,7 +62,7 @@ async function sentAnyway() {
   return got;
 }
 
-const words = "red orange yellow green blue indigo violet";
+const words = Array(3).fill("red orange yellow green blue indigo violet").join(" ");
 const busy = JSON.stringify({ echo: { fail: "ACCOUNTING_UNAVAILABLE", retry_after_ms: 1500 } });
 const seen = {
   answer: await ask(await opened(pages), words),

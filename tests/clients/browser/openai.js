@@ -19,7 +19,8 @@ globalThis.seen = (async () => {
   const models = (await client.models.list()).data.map((model) => model.id);
   const whole = (await client.chat.completions.create(asked("one two three"))).choices[0].message.content;
   const pieces = [];
-  const helper = client.chat.completions.stream(asked("one two three")); // sends headers of its own
+  const words = Array(3).fill("red orange yellow green blue indigo violet").join(" ");
+  const helper = client.chat.completions.stream(asked(words)); // sends headers of its own
   for await (const chunk of helper) pieces.push(chunk.choices[0]?.delta?.content ?? "");
   const vectors = (await client.embeddings.create({ model: "echo", input: ["one", "two"] })).data.map((one) => one.embedding.length);
   const unknown = await failure(client.chat.completions.create({ ...asked("one"), model: "no-such-model" }));

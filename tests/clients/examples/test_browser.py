@@ -18,7 +18,7 @@ from tests.mesh.driver import ROOT, Mesh
 pytestmark = [pytest.mark.clients, pytest.mark.slow, pytest.mark.timeout(240)]  # a browser on a loaded machine
 
 CLIENTS = ROOT / "tests" / "clients"
-WORDS = ["red", "orange", "yellow", "green", "blue", "indigo", "violet"]
+WORDS = 3 * ["red", "orange", "yellow", "green", "blue", "indigo", "violet"]
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
@@ -71,10 +71,10 @@ def seen(run: Run, demo: Mesh, site: pathlib.Path) -> dict[str, Any]:
 
 def test_text_comes_into_the_page_as_it_is_made(seen: dict[str, Any]) -> None:
     answer = seen["answer"]
-    assert (answer["answer"], answer["end"]) == (" ".join(WORDS), "7 tokens")
-    grown = [" ".join(WORDS[:number]) for number in range(1, 8)]
+    assert (answer["answer"], answer["end"]) == (" ".join(WORDS), "21 tokens")
+    grown = [" ".join(WORDS[:number]) for number in range(1, 22)]
     assert [text for text in answer["texts"] if text not in grown] == []
-    assert len(set(answer["texts"])) >= 3  # of seven, should the browser be late
+    assert len(set(answer["texts"])) >= 3  # of 21, should the browser be late
 
 
 def test_the_page_is_told_why_a_call_failed_and_when_to_come_back(seen: dict[str, Any]) -> None:
@@ -100,7 +100,8 @@ def test_stopping_ends_the_work_behind_the_mesh(seen: dict[str, Any]) -> None:
 def test_openais_sdk_works_in_a_page(seen: dict[str, Any]) -> None:
     found = seen["openai"]
     assert (found["models"], found["whole"], found["vectors"]) == (["echo"], "one two three", [8, 8])
-    assert found["pieces"] == ["one", " two", " three", ""]
+    assert len([piece for piece in found["pieces"] if piece]) >= 3  # of 21
+    assert "".join(found["pieces"]) == " ".join(WORDS)
     assert (found["unknown"]["name"], found["unknown"]["code"]) == ("NotFoundError", "model_not_found")
     # Headers that only a page sees to which they are exposed.
     assert found["unknown"]["id"]
