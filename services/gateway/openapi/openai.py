@@ -12,7 +12,7 @@ from services.gateway.openai import members
 from services.gateway.openai.chat import schema as chat
 from services.gateway.openai.completions import schema as completions
 from services.gateway.openai.embeddings import schema as embeddings
-from services.gateway.openai.responses import schema as responses_schema
+from services.gateway.openai.responses import schema as responsive
 from services.gateway.openapi import http
 from services.gateway.openapi.comments import Comments
 from services.gateway.openapi.messages import COMPONENTS
@@ -21,7 +21,7 @@ Node = dict[str, Any]
 
 SERVICE = openai_service_pb2.DESCRIPTOR.services_by_name["OpenAIService"]
 
-# What is refused before it reaches a handler, and what a gateway may say that is not well.
+# Statuses of what reads: there is no body to refuse, and no worker to fail.
 _READS = (400, 404, 429, 431, 500, 503, 504)
 
 # RPC -> (name of the request's schema, of the answer's, of a streamed piece's).
@@ -40,9 +40,9 @@ _SCHEMAS: Mapping[str, Node] = {
     "CompletionRequest": completions.REQUEST,
     "Completion": completions.RESPONSE,
     "CompletionChunk": completions.CHUNK,
-    "ResponseRequest": responses_schema.REQUEST,
-    "Response": responses_schema.RESPONSE,
-    "ResponseEvent": responses_schema.EVENT,
+    "ResponseRequest": responsive.REQUEST,
+    "Response": responsive.RESPONSE,
+    "ResponseEvent": responsive.EVENT,
     "EmbeddingRequest": embeddings.REQUEST,
     "Embeddings": embeddings.RESPONSE,
     "Models": members.MODELS,
