@@ -106,6 +106,7 @@ BARE: dict[int, Row] = {
 EDGE: dict[int, tuple[str, str]] = {
     401: (_CREDENTIAL, "invalid_api_key"),
     404: (_REQUEST, "unknown_url"),
+    408: (_TIMEOUT, "request_timeout"),
     413: (_REQUEST, "request_too_large"),
     429: (_RATE, "rate_limit_exceeded"),
     431: (_REQUEST, "headers_too_large"),

@@ -9,11 +9,11 @@ from typing import Any
 import grpc
 import structlog
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
 from prometheus_client import CollectorRegistry
 
 from services.chassis.address import claimed
+from services.chassis.health import Health
 from services.chassis.interceptors import CallInterceptor, RpcMetrics
 
 LOG = structlog.get_logger()
@@ -33,13 +33,14 @@ _OPTIONS: list[tuple[str, int]] = [
 # A call that was accepted just before the drain needs this long, at most, to reach its handler and be counted.
 _SETTLE_SECONDS = 0.1
 
+# Between hearing that we take no more work and no longer sending any: what is on its way still gets here.
+_NOTICE_SECONDS = 0.5
+
 
 class Server:
     """A server that is up. Health says NOT_SERVING until `mark_serving`, and again once it drains."""
 
-    def __init__(
-        self, server: grpc.aio.Server, calls: CallInterceptor, health: HealthServicer, names: Sequence[str]
-    ) -> None:
+    def __init__(self, server: grpc.aio.Server, calls: CallInterceptor, health: Health, names: Sequence[str]) -> None:
         self._server = server
         self._calls = calls
         self._health = health
@@ -50,6 +51,13 @@ class Server:
         state = health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
         for name in self._names:
             await self._health.set(name, state)
+
+    async def retire(self, *, seconds: float) -> None:
+        """Say NOT_SERVING while calls are still taken, until those who check have noticed, for up to `seconds`."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._health.retire()
+                await asyncio.sleep(_NOTICE_SECONDS)
 
     async def drain(self, *, seconds: float) -> None:
         """Take no more calls, let running ones finish for up to `seconds`, cancel the rest.
@@ -93,7 +101,7 @@ async def open_server(
     """
     calls: Any = CallInterceptor(RpcMetrics(registry), endless=endless)
     server = grpc.aio.server(interceptors=[calls], options=_OPTIONS)
-    health = HealthServicer()
+    health = Health()
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
     add(server)
     reflection.enable_server_reflection(
@@ -111,11 +119,17 @@ async def open_server(
             await server.stop(None)
 
 
-async def stop_requested() -> None:
-    """Wait for SIGTERM or SIGINT."""
-    stop = asyncio.Event()
+async def stop_requested() -> signal.Signals:
+    """Wait for SIGTERM or SIGINT; which of them it was."""
     loop = asyncio.get_running_loop()
+    stop: asyncio.Future[signal.Signals] = loop.create_future()
+
+    def asked(number: signal.Signals) -> None:
+        if not stop.done():
+            stop.set_result(number)
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    await stop.wait()
+        loop.add_signal_handler(number, asked, number)
+    number = await stop
     LOG.info("process.stopping")
+    return number

@@ -76,6 +76,31 @@ def down(
 
 
 @app.command()
+def restart(
+    process: Annotated[str, typer.Argument(help="Its name, as `hybrid status` shows it.")],
+    home: HomeOption = _HOME,
+    seconds: Annotated[float, typer.Option(help="How long it may take until it serves again.")] = 180.0,
+) -> None:
+    """Restart one process in order, and wait until it serves again; a gateway among several loses no call."""
+    from services.cli import restart as module
+
+    module.restart(_home(home), process, seconds)
+    print(f"{process} serves again")
+
+
+@app.command()
+def reload(home: HomeOption = _HOME) -> None:
+    """Have the running edge take up its configuration as it is now: limits, certificates, origins. No call is cut."""
+    from services.cli import reload as module
+
+    place = _home(home)
+    done = module.reload(place, required(place))
+    print("the edge has taken it" if done.edge_changed else "nothing has changed for the edge")
+    if done.at_restart:
+        print(f"takes effect when the processes that read it start again: {', '.join(done.at_restart)}")
+
+
+@app.command()
 def status(
     home: HomeOption = _HOME,
     as_json: JsonOption = False,
@@ -131,13 +156,15 @@ def requests(
 @app.command("check-config")
 def check_config(
     file: Annotated[pathlib.Path, typer.Argument(help="The configuration.")],
-    home: HomeOption = _HOME,  # noqa: ARG001  # every subcommand takes it
+    home: HomeOption = _HOME,
 ) -> None:
     """Check a configuration: a summary and exit code 0, or every mistake with its line and exit code 2."""
     from services.cli import check
     from services.cli.up import load
 
-    print(check.summary(load(file, surroundings.environment(os.environ))))
+    config = load(file, surroundings.environment(os.environ))
+    check.edge(config, _home(home))
+    print(check.summary(config))
 
 
 @app.command()

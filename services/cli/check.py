@@ -1,12 +1,35 @@
 """`hybrid check-config`: whether a configuration can be used, and what it says."""
 
+import pathlib
+import tempfile
+
+from services.chassis.config import ConfigError
+from services.cli.home import Home
+from services.cli.problem import Problem
 from services.config.mesh import MeshConfig
+
+
+def edge(config: MeshConfig, home: Home) -> None:
+    """Have Envoy check what it would run with. Nothing of it is left.
+
+    Raises:
+        Problem: with what Envoy says.
+    """
+    from services.cli import edge as module  # slow to import, and `summary` needs none of it
+
+    with tempfile.TemporaryDirectory(prefix="edge") as directory:
+        try:
+            module.validate(module.render(config, home=pathlib.Path(directory), files=home.path))
+        except ConfigError as error:
+            raise Problem("\n".join(error.problems), code=2) from error
 
 
 def summary(config: MeshConfig) -> str:
     """A few lines about a configuration that is well-formed."""
     places = config.workers()
-    lines = [f"edge       {config.edge.host}:{config.edge.port}"]
+    lines = [f"edge       {config.edge.host}:{config.edge.port}{', TLS' if config.edge.tls else ''}"]
+    if len(config.gateways()) > 1:
+        lines.append(f"gateways   {', '.join(place.address for place in config.gateways())}")
     for name, provider in config.providers.items():
         workers = sum(place.provider == name for place in places)
         count = f"{workers} worker{'s' if workers != 1 else ''}"

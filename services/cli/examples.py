@@ -10,9 +10,21 @@ _PROMPT = "What is the capital of France?"
 _METHOD = "hybridinference.gateway.v1.InferenceService/StreamGenerate"
 
 
-def examples(host: str, port: int, model: str, *, grpcurl: str, python: str = sys.executable) -> str:
-    """The address, and one call each with curl, with OpenAI's SDK, with grpcurl."""
-    base = f"http://{host}:{port}"
+def examples(
+    host: str, port: int, model: str, *, grpcurl: str, python: str = sys.executable, certificate: str | None = None
+) -> str:
+    """The address, and one call each with curl, with OpenAI's SDK, with grpcurl.
+
+    Args:
+        host: where the edge is called.
+        port: likewise.
+        model: whom to ask.
+        grpcurl: how to start it.
+        python: an interpreter that has the SDK.
+        certificate: the edge's, which callers are told to trust; None without TLS.
+    """
+    base = f"{'https' if certificate else 'http'}://{host}:{port}"
+    trust = shlex.quote(certificate or "")
     body = {"model": model, "messages": [{"role": "user", "content": _PROMPT}], "temperature": 0}
     spec = {
         "model": model,
@@ -26,9 +38,14 @@ def examples(host: str, port: int, model: str, *, grpcurl: str, python: str = sy
         f'messages=[{{"role": "user", "content": "{_PROMPT}"}}]); '
         "print(answer.choices[0].message.content)"
     )
-    curl = f"curl -s {base}/v1/chat/completions -H 'content-type: application/json' -d {shlex.quote(json.dumps(body))}"
-    grpc = f"{shlex.quote(grpcurl)} -plaintext -d {shlex.quote(json.dumps({'spec': spec}))} {host}:{port} {_METHOD}"
-    return f"The mesh answers at {base}\n\n  {curl}\n\n  {shlex.quote(python)} -c {shlex.quote(code)}\n\n  {grpc}\n"
+    said, asked = shlex.quote(json.dumps(body)), shlex.quote(json.dumps({"spec": spec}))
+    curl = f"curl -s{f' --cacert {trust}' if certificate else ''} {base}/v1/chat/completions"
+    curl += f" -H 'content-type: application/json' -d {said}"
+    grpc = f"{shlex.quote(grpcurl)} {f'-cacert {trust}' if certificate else '-plaintext'}"
+    grpc += f" -d {asked} {host}:{port} {_METHOD}"
+    # The SDK's HTTP client trusts whom OpenSSL is told to trust.
+    run = f"{f'SSL_CERT_FILE={trust} ' if certificate else ''}{shlex.quote(python)} -c {shlex.quote(code)}"
+    return f"The mesh answers at {base}\n\n  {curl}\n\n  {run}\n\n  {grpc}\n"
 
 
 def find_grpcurl() -> str:

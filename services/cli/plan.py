@@ -3,12 +3,13 @@
 import dataclasses
 import functools
 import pathlib
+import signal
 import sys
 from collections.abc import Callable, Mapping
 
-from services.cli import drain, migrations, postgres, readiness
+from services.cli import admin, drain, migrations, postgres, readiness
 from services.cli.spec import Spec
-from services.config.mesh import MeshConfig, WorkerPlace
+from services.config.mesh import GatewayPlace, MeshConfig, WorkerPlace
 from services.config.provider import VllmProvider
 
 # Stopped from the highest to the lowest: whoever gives work goes before whoever does it.
@@ -32,7 +33,6 @@ class Sources:
 
 def specs(
     config: MeshConfig,
-    port: int,
     sources: Sources,
     environment: Mapping[str, str],
     embedded: postgres.Embedded | None,
@@ -42,14 +42,18 @@ def specs(
     dsn = embedded.dsn if embedded else config.ledger.dsn.get_secret_value() if config.ledger.dsn else ""
     tables = migrations.spec(dsn, sources.migrations, environment, after=(postgres.NAME,) if embedded else ())
     workers = tuple(worker(config, place, sources, environment) for place in config.workers())
+    places = config.gateways()
+    loaders = tuple(_loader(place, sources, environment, embedded) for place in places)
+    gateways = tuple(_gateway(config, place, sources, environment) for place in places)
+    before = tuple(each.name for each in (*gateways, *loaders, *workers))
     return (
         *store,
         tables,
         *workers,
         _router(config, sources, environment),
-        _loader(sources, environment, embedded),
-        _gateway(config, sources, environment),
-        _edge(config, port, sources, environment, after=tuple(each.name for each in workers)),
+        *loaders,
+        *gateways,
+        _edge(config, sources, environment, after=before),
     )
 
 
@@ -87,40 +91,44 @@ def _router(config: MeshConfig, sources: Sources, environment: Mapping[str, str]
     )
 
 
-def _loader(sources: Sources, environment: Mapping[str, str], embedded: postgres.Embedded | None) -> Spec:
+def _loader(
+    place: GatewayPlace, sources: Sources, environment: Mapping[str, str], embedded: postgres.Embedded | None
+) -> Spec:
+    own = ("--gateway", place.name, *(("--dsn", embedded.dsn) if embedded else ()))
     return Spec(
-        name="loader",
+        name=place.loader,
         # A DSN of the configuration is not repeated here: everyone on the host can read arguments.
-        command=_python("services.gateway.loader", sources, *(("--dsn", embedded.dsn) if embedded else ())),
+        command=_python("services.gateway.loader", sources, *own),
         environment=environment,
         tier=_LOADER,
         after=(migrations.NAME,),
     )
 
 
-def _gateway(config: MeshConfig, sources: Sources, environment: Mapping[str, str]) -> Spec:
+def _gateway(config: MeshConfig, place: GatewayPlace, sources: Sources, environment: Mapping[str, str]) -> Spec:
     return Spec(
-        name="gateway",
-        command=_python("services.gateway", sources),
+        name=place.name,
+        command=_python("services.gateway", sources, "--gateway", place.name),
         environment=environment,
         tier=_GATEWAY,
         after=("router", migrations.NAME),
-        ready=functools.partial(readiness.grpc_serving, config.gateway.listen),
-        stop_seconds=config.gateway.drain_seconds + _MARGIN_SECONDS,
+        ready=functools.partial(readiness.grpc_serving, place.address),
+        # It may be on its way out already, and telling the edge so.
+        stop_seconds=config.gateway.drain_seconds + 2 * _MARGIN_SECONDS,
+        # The edge has gone before it: nobody has to notice that it takes no more work.
+        stop_signal=signal.SIGINT,
     )
 
 
-def _edge(
-    config: MeshConfig, port: int, sources: Sources, environment: Mapping[str, str], *, after: tuple[str, ...]
-) -> Spec:
+def _edge(config: MeshConfig, sources: Sources, environment: Mapping[str, str], *, after: tuple[str, ...]) -> Spec:
     return Spec(
         name="envoy",
         command=sources.envoy,
         environment=environment,
         tier=_EDGE,
         # Not before there is somebody to answer.
-        after=("gateway", "loader", *after),
-        ready=functools.partial(readiness.http_ok, reachable(config.edge.host), port, "/healthz"),
-        leave=functools.partial(drain.drain_edge, pathlib.Path("run/envoy-admin.sock"), config.gateway.drain_seconds),
+        after=after,
+        ready=functools.partial(readiness.edge_open, admin.SOCKET),
+        leave=functools.partial(drain.drain_edge, admin.SOCKET, config.gateway.drain_seconds),
         stop_seconds=config.gateway.drain_seconds + _MARGIN_SECONDS,
     )

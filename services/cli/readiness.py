@@ -1,13 +1,17 @@
 """Ways to wait until a process can do its work. None of them gives up by itself: the caller has the deadline."""
 
 import asyncio
+import pathlib
 from typing import Any
 
 import asyncpg
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from services.cli import admin
+
 _PAUSE_SECONDS = 0.05
+_LISTENERS, _GATEWAYS = "listener_manager.total_listeners_active", "cluster.gateway.membership_healthy"
 # Connections are to this host, and somebody waits for each of them: no growing pauses between attempts.
 _CHANNEL_OPTIONS = [
     ("grpc.initial_reconnect_backoff_ms", 50),
@@ -34,25 +38,16 @@ async def grpc_serving(address: str) -> None:
                 watch.cancel()
 
 
-async def http_ok(host: str, port: int, path: str) -> None:
-    """Wait until a GET is answered with 200."""
+async def edge_open(socket: pathlib.Path) -> None:
+    """Wait until Envoy listens and has a gateway to call. Asked by its admin socket: TLS may keep us from its door."""
     while True:
         try:
-            if await _status(host, port, path) == 200:
+            found = await admin.counts(socket, _LISTENERS, _GATEWAYS)
+            if all(found.values()) and (await admin.ask(socket, "GET", "/ready")).startswith("LIVE"):
                 return
-        except (OSError, ValueError, IndexError):
-            pass  # not listening yet, or gone in the middle of an answer
+        except (OSError, ValueError):
+            pass  # not there yet, or gone in the middle of an answer
         await asyncio.sleep(_PAUSE_SECONDS)
-
-
-async def _status(host: str, port: int, path: str) -> int:
-    reader, writer = await asyncio.open_connection(host, port)
-    try:
-        writer.write(f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
-        await writer.drain()
-        return int((await reader.readline()).split()[1])
-    finally:
-        writer.close()
 
 
 async def postgres_accepting(dsn: str) -> None:

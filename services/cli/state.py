@@ -24,7 +24,13 @@ class ProcessState:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class MeshState:
-    """A running mesh: who runs it, where it answers, its processes. `dsn` is that of an embedded server only."""
+    """A running mesh: who runs it, where it answers, its processes.
+
+    Attributes:
+        dsn: that of an embedded server only.
+        certificate: the edge's, as an absolute path; None without TLS.
+        sections: what each section of the configuration was at the start, as `services.cli.sections` has it.
+    """
 
     pid: int
     state: MeshPhase
@@ -33,6 +39,8 @@ class MeshState:
     router: str
     dsn: str | None
     models: tuple[str, ...]
+    certificate: str | None = None
+    sections: dict[str, str] = dataclasses.field(default_factory=dict)
     processes: tuple[ProcessState, ...] = ()
 
 

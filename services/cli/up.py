@@ -8,7 +8,7 @@ import socket
 from collections.abc import Mapping
 
 from services.chassis.config import ConfigError
-from services.cli import logfile, plan, postgres, surroundings, watchdog
+from services.cli import logfile, plan, postgres, sections, surroundings, watchdog
 from services.cli.children import open_children
 from services.cli.examples import examples, find_grpcurl
 from services.cli.home import Home
@@ -57,21 +57,24 @@ def up(home: Home, config_file: pathlib.Path, port: int | None, progress: Progre
             _check_port(config.edge.host, edge_port)
             os.close(logfile.open_log(home.log("envoy-access")))  # Envoy would let everybody read it
             embedded = postgres.prepare(home) if config.ledger.dsn is None else None
-            specs = plan.specs(config, edge_port, _sources(config_file, config, home, edge_port), environment, embedded)
+            specs = plan.specs(config, _sources(config_file, config, home, edge_port), environment, embedded)
         except BaseException:
             watchdog.clear(home.path, [temporary, *([embedded.socket] if embedded else [])])
             raise
-        host = plan.reachable(config.edge.host)
+        host, tls = plan.reachable(config.edge.host), config.edge.tls
+        certificate = str(home.path / tls.certificate) if tls else None
         mesh_state = MeshState(
             pid=os.getpid(),
             state="starting",
             config=str(config_file),
-            edge=f"http://{host}:{edge_port}",
+            edge=f"{'https' if tls else 'http'}://{host}:{edge_port}",
             router=config.router.listen,
             dsn=embedded.dsn if embedded else None,
             models=tuple(model.name for model in config.models),
+            certificate=certificate,
+            sections=sections.of(config),
         )
-        welcome = examples(host, edge_port, config.models[0].name, grpcurl=find_grpcurl())
+        welcome = examples(host, edge_port, config.models[0].name, grpcurl=find_grpcurl(), certificate=certificate)
         welcome += f"\n{stopped_by} stops it.\n"
         # Removed even when this process is killed, when they are not in the home.
         outside = (temporary, *([embedded.socket] if embedded else []))
@@ -104,13 +107,14 @@ def _sources(config_file: pathlib.Path, config: mesh.MeshConfig, home: Home, por
     from services.cli import edge
 
     try:
-        envoy = edge.command(edge.render(config, home=home.path, port=port), drain_seconds=config.gateway.drain_seconds)
+        path = edge.render(config, home=home.path, port=port)
+        edge.validate(path)
     except ConfigError as error:
         raise Problem("\n".join(error.problems), code=2) from error
     return plan.Sources(
         config=config_file,
         migrations=surroundings.MIGRATIONS,
-        envoy=tuple(envoy),
+        envoy=tuple(edge.command(edge.live(path), drain_seconds=edge.longest_seconds(config))),
         engine_python=surroundings.engine_python,
     )
 

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import pathlib
+import re
 from collections.abc import Mapping
 from typing import Literal, Self
 
@@ -12,19 +13,66 @@ from services.chassis import config
 from services.config.base import Section
 from services.config.provider import Provider
 
+# What a browser sends: a scheme, a host, and a port unless it is the scheme's own.
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::(?:[0-9]{1,5}|\*))?")
+
+
+class Tls(Section):
+    """The edge's certificate. Files, never their content; relative paths are meant from the mesh's home."""
+
+    certificate: str = pydantic.Field(min_length=1, description="PEM file: the certificate, then those in between.")
+    key: str = pydantic.Field(min_length=1, description="PEM file of the private key.")
+    client_ca: str | None = pydantic.Field(
+        default=None, min_length=1, description="PEM file; with it callers need a certificate signed by one of these."
+    )
+
+
+class Limits(Section):
+    """What callers may send, how much and how slowly. The gateway's own limits stand above them."""
+
+    request_bytes: int = pydantic.Field(default=32 << 20, ge=1024, le=60 << 20, description="A body below /v1.")
+    typed_request_bytes: int = pydantic.Field(default=4 << 20, ge=1024, le=60 << 20, description="A body below /api.")
+    headers_kib: int = pydantic.Field(default=60, ge=8, le=60, description="All headers of a request.")
+    requests_per_second: int = pydantic.Field(default=5000, ge=1, le=4_000_000_000, description="Of all callers.")
+    connections: int = pydantic.Field(default=10_000, ge=1, description="Connections at once.")
+    streams_per_connection: int = pydantic.Field(default=256, ge=1, le=2**31 - 1, description="On HTTP/2.")
+    header_seconds: float = pydantic.Field(default=10.0, ge=0.1, description="Until all headers are there.")
+    request_seconds: float = pydantic.Field(default=300.0, ge=0.1, description="Until the whole request is there.")
+    idle_seconds: float = pydantic.Field(default=300.0, ge=0.1, description="Of a connection without requests.")
+
 
 class Edge(Section):
     """Envoy."""
 
     host: str = "127.0.0.1"
     port: int = pydantic.Field(default=8080, ge=1, le=65535)
+    tls: Tls | None = pydantic.Field(default=None, description="Default: none, plain HTTP.")
+    limits: Limits = Limits()
+    cors_origins: tuple[str, ...] = pydantic.Field(
+        default=("http://localhost:*", "https://localhost:*", "http://127.0.0.1:*", "https://127.0.0.1:*"),
+        description="Pages that browsers let call: SCHEME://HOST[:PORT]; port * is any or none, * alone every page.",
+    )
+
+    @pydantic.field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in origins:
+            if origin != "*" and not _ORIGIN.fullmatch(origin):
+                raise ValueError(f"`{origin}` is not an origin: SCHEME://HOST or SCHEME://HOST:PORT, without a path")
+        return origins
 
 
 class Gateway(Section):
-    """The gateway and its spool."""
+    """The gateways, each with a spool."""
 
-    listen: str = "unix:run/gateway.sock"
-    spool: str = pydantic.Field(default="spool", description="Directory of the spool.")
+    instances: int = pydantic.Field(default=1, ge=1, le=64, description="Processes; more than one share the load.")
+    listen: str | tuple[str, ...] = pydantic.Field(
+        default="unix:run/gateway.sock", description="unix:PATH or HOST:PORT; a list names one for each process."
+    )
+    spool: str = pydantic.Field(default="spool", description="Directory of the spool; of the second, with -2 added.")
+    tenant_key: str = pydantic.Field(
+        default="tenant.key", description="File of the key under which callers are marked; made where it is missing."
+    )
     timeout_seconds: float = pydantic.Field(default=600.0, gt=0, description="Longest request.")
     idle_seconds: float = pydantic.Field(default=60.0, gt=0, description="Longest silence of a worker within a stream.")
     slow_reader_seconds: float = pydantic.Field(default=60.0, gt=0, description="How long a client may not read.")
@@ -112,6 +160,16 @@ class WorkerPlace:
     address: str
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class GatewayPlace:
+    """One gateway process with its spool and the loader of that: `gateway` and `loader`, `gateway-2` and `loader-2`."""
+
+    name: str
+    address: str
+    spool: str
+    loader: str
+
+
 class MeshConfig(Section):
     """The whole configuration. `version` identifies its content."""
 
@@ -133,6 +191,7 @@ class MeshConfig(Section):
         for address in addresses:
             if addresses.count(address) > 1:
                 raise ValueError(f"two workers have the address {address}")
+        self._check_gateways()
         seen: set[str] = set()
         for model in self.models:
             if model.name in seen:
@@ -141,6 +200,19 @@ class MeshConfig(Section):
             for route in model.routes:
                 self._check(model, route)
         return self
+
+    def _check_gateways(self) -> None:
+        listen, instances = self.gateway.listen, self.gateway.instances
+        if isinstance(listen, str):
+            if instances > 1 and not listen.startswith("unix:"):
+                raise ValueError(f"`gateway.listen`: {instances} gateways need a list of {instances} addresses")
+        elif not listen:
+            raise ValueError("`gateway.listen` names no address")
+        elif "instances" in self.gateway.model_fields_set and instances != len(listen):
+            raise ValueError(f"`gateway.listen` has {len(listen)} addresses for {instances} gateways")
+        addresses = [place.address for place in self.gateways()]
+        if len(set(addresses)) < len(addresses):
+            raise ValueError("two gateways have the same address")
 
     def _check(self, model: Model, route: Route) -> None:
         provider = self.providers.get(route.provider)
@@ -168,6 +240,33 @@ class MeshConfig(Section):
                 addresses = provider.workers
             places += [WorkerPlace(f"{name}-{index}", name, address) for index, address in enumerate(addresses)]
         return tuple(places)
+
+    def gateways(self) -> tuple[GatewayPlace, ...]:
+        """Every gateway, in the order of the file."""
+        listen = self.gateway.listen
+        count = self.gateway.instances if isinstance(listen, str) else len(listen)
+        places = []
+        for index in range(count):
+            mark = f"-{index + 1}" if index else ""
+            if isinstance(listen, str):
+                path = pathlib.PurePath(listen)
+                address = f"{listen.removesuffix(path.suffix)}{mark}{path.suffix}" if mark else listen
+            else:
+                address = listen[index]
+            places.append(GatewayPlace(f"gateway{mark}", address, f"{self.gateway.spool}{mark}", f"loader{mark}"))
+        return tuple(places)
+
+    def gateway_place(self, name: str) -> GatewayPlace:
+        """The gateway of that name.
+
+        Raises:
+            ConfigError: there is none.
+        """
+        for place in self.gateways():
+            if place.name == name:
+                return place
+        known = ", ".join(place.name for place in self.gateways())
+        raise config.ConfigError([f"no gateway `{name}`; there are: {known}"])
 
     def provider_model(self, route: Route) -> str:
         """The provider's name for the model of a route."""

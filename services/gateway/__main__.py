@@ -1,9 +1,11 @@
-"""`python -m services.gateway --config FILE`: the gateway process."""
+"""`python -m services.gateway --config FILE [--gateway NAME]`: a gateway process."""
 
 import argparse
 import asyncio
 import contextlib
 import pathlib
+import signal
+import sys
 import time
 
 import grpc
@@ -32,17 +34,19 @@ LOG = structlog.get_logger()
 
 # Long enough for a router that starts beside us; without one the gateway serves alone.
 _ROUTER_SECONDS = 2.0
+# The edge checks our health every two seconds, again half a second later, and waits a second for each answer.
+_NOTICE_SECONDS = 5.0
 # How long telling those may take whose answers a stop interrupts.
 _FAREWELL_SECONDS = 1.0
 
 
-async def serve(config: mesh.MeshConfig) -> None:
-    """Serve until told to stop."""
+async def serve(config: mesh.MeshConfig, place: mesh.GatewayPlace, tenants: Tenants) -> None:
+    """Serve as that gateway until told to stop."""
     settings = config.gateway
     registry = metrics.new_registry()
     async with contextlib.AsyncExitStack() as stack:
-        stack.enter_context(metrics.serving_metrics(registry, config.metrics_address("gateway")))
-        spool = await stack.enter_async_context(open_spool(pathlib.Path(settings.spool), registry=registry))
+        stack.enter_context(metrics.serving_metrics(registry, config.metrics_address(place.name)))
+        spool = await stack.enter_async_context(open_spool(pathlib.Path(place.spool), registry=registry))
         router = router_grpc.RouterServiceStub(
             await stack.enter_async_context(channel.open_channel(config.router.listen))
         )
@@ -67,7 +71,7 @@ async def serve(config: mesh.MeshConfig) -> None:
             show_worker=settings.show_worker,
         )
         models = Models(config, fleet, created_seconds=int(time.time()))
-        tenants, longest = Tenants.random(), settings.timeout_seconds
+        longest = settings.timeout_seconds
         typed_face = inference.InferenceServicer(relay, models, tenants, longest_seconds=longest)
         openai_face = openai.OpenAIServicer(
             relay, models, tenants, longest_seconds=longest, keep_alive_seconds=settings.keep_alive_seconds
@@ -79,15 +83,18 @@ async def serve(config: mesh.MeshConfig) -> None:
 
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         following = [tasks.create_task(fleet.follow()), tasks.create_task(placements.follow())]
-        up = await stack.enter_async_context(
-            server.open_server(settings.listen, add, [inference.NAME, openai.NAME], registry)
-        )
+        # Before anything listens: an edge that has not noticed the end of our predecessor calls at once.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_ROUTER_SECONDS):
                 await placements.connected.wait()
+        up = await stack.enter_async_context(
+            server.open_server(place.address, add, [inference.NAME, openai.NAME], registry)
+        )
         await up.mark_serving()
         LOG.info("gateway.serving", config_version=config.version)
-        await server.stop_requested()
+        # SIGINT is for when nobody calls any more, as at the end of a whole mesh.
+        if await server.stop_requested() == signal.SIGTERM:
+            await up.retire(seconds=_NOTICE_SECONDS)
         # An answer that the server cut would end like a whole one, at a client behind the edge: have it told first.
         later = asyncio.get_running_loop().call_later
         farewells = [later(settings.drain_seconds, told.interrupt) for told in (sessions, channels)]
@@ -102,9 +109,16 @@ def main() -> None:
     """Parse the command line and serve."""
     parser = argparse.ArgumentParser(prog="python -m services.gateway", description="The gateway process.")
     parser.add_argument("--config", type=pathlib.Path, required=True, help="the mesh's configuration")
-    config = mesh.load(parser.parse_args().config)
-    logs.configure("gateway", level=config.log.level)
-    uvloop.run(serve(config))
+    parser.add_argument("--gateway", default="gateway", help="which of the gateways to be")
+    arguments = parser.parse_args()
+    config = mesh.load(arguments.config)
+    place = config.gateway_place(arguments.gateway)
+    logs.configure(place.name, level=config.log.level)
+    try:
+        tenants = Tenants.of_file(pathlib.Path(config.gateway.tenant_key))
+    except (OSError, ValueError) as error:
+        sys.exit(f"the key of the callers' marks cannot be used: {error}")
+    uvloop.run(serve(config, place, tenants))
 
 
 if __name__ == "__main__":

@@ -73,6 +73,28 @@ async def test_reflection_lists_the_services(serve: Any) -> None:
     assert names == {"test.Test", "grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}
 
 
+async def test_who_retires_still_takes_calls_until_those_who_check_have_heard_it(serve: Any) -> None:
+    async def echo(request: bytes, context: Any) -> bytes:
+        return request
+
+    async with serve({"Echo": grpc.unary_unary_rpc_method_handler(echo)}) as served:
+        await served.server.mark_serving()
+        assert await _health(served.channel, "") == health_pb2.HealthCheckResponse.SERVING
+        retiring = asyncio.create_task(served.server.retire(seconds=30))
+        for _ in range(2):
+            assert await _health(served.channel, "") == health_pb2.HealthCheckResponse.NOT_SERVING
+            assert await served.channel.unary_unary("/test.Test/Echo")(b"x") == b"x"
+        await asyncio.wait_for(retiring, 5)
+
+
+async def test_who_retires_waits_no_longer_than_it_may_for_those_who_do_not_ask_again(serve: Any) -> None:
+    async with serve({}) as served:
+        await _health(served.channel, "")
+        begun = asyncio.get_running_loop().time()
+        await served.server.retire(seconds=0.3)
+        assert 0.25 <= asyncio.get_running_loop().time() - begun < 2
+
+
 async def test_a_drain_lets_a_running_stream_finish_and_refuses_new_calls(serve: Any) -> None:
     streams = _Streams()
     async with serve({"Stream": grpc.unary_stream_rpc_method_handler(streams)}) as served:

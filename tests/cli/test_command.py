@@ -106,3 +106,26 @@ def test_a_start_that_is_stopped_says_so(home: Home) -> None:
         assert hybrid("down", "--home", str(home.path)).stdout == "stopped\n"
         _, said = starting.communicate(timeout=60)
     assert (starting.returncode, said) == (1, "the mesh was stopped before it was ready\n")
+
+
+@pytest.mark.edge
+def test_what_envoy_would_refuse_is_a_mistake_in_the_configuration(tmp_path: pathlib.Path) -> None:
+    file = tmp_path / "bad.yaml"
+    for name in ("edge.crt", "edge.key"):
+        (tmp_path / name).write_text("no certificate")
+    tls = f"{{certificate: {tmp_path}/edge.crt, key: {tmp_path}/edge.key}}"
+    file.write_text(f"{DEMO.read_text()}edge: {{tls: {tls}}}\n")
+    done = hybrid("check-config", str(file))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "Envoy refuses it" in done.stderr
+    assert "no certificate" not in done.stderr
+    file.write_text(f"{DEMO.read_text()}edge: {{tls: {{certificate: missing.crt, key: missing.key}}}}\n")
+    done = hybrid("check-config", str(file), "--home", str(tmp_path))
+    assert done.stderr == f"`edge.tls.certificate`: {tmp_path}/missing.crt cannot be read: No such file or directory\n"
+
+
+@pytest.mark.parametrize("command", [["restart", "gateway"], ["reload"]])
+def test_what_does_not_run_can_be_neither_restarted_nor_reloaded(home: Home, command: list[str]) -> None:
+    done = hybrid(*command, "--home", str(home.path))
+    assert done.returncode == 1
+    assert "no mesh is running" in done.stderr

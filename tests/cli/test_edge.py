@@ -43,7 +43,8 @@ def test_everything_is_below_the_home_and_relative_to_it(home):
     assert str(home) not in text
     assert "$" not in text.split("static_resources:")[1]
     (descriptors,) = (home / "run/envoy").glob("mesh-*.pb")
-    for name in ("run/envoy/edge.lua", f"run/envoy/{descriptors.name}"):
+    (lua,) = (home / "run/envoy").glob("edge-*.lua")
+    for name in (f"run/envoy/{lua.name}", f"run/envoy/{descriptors.name}"):
         assert name in text
         assert (home / name).exists()
     assert (home / "logs").is_dir()
@@ -89,6 +90,12 @@ def test_the_gateways_address(home, listen, kind, address):
     assert cluster(home, listen) == (kind, address)
 
 
+def test_the_addresses_of_a_rendered_configuration_can_be_read_back(home):
+    listen = ("unix:run/g.sock", "10.0.0.7:50051", "[::1]:50052")
+    path = edge.render(config(edge={"port": 8123}, gateway={"listen": listen}), home=home)
+    assert edge.addresses(path) == ("127.0.0.1", 8123, listen)
+
+
 def test_the_gateway_refuses_before_the_edge_does(home):
     (only,) = rendered(home, gateway={"max_running": 7})["static_resources"]["clusters"]
     assert only["circuit_breakers"]["thresholds"][0]["max_requests"] > 7
@@ -98,7 +105,8 @@ def test_the_gateway_refuses_before_the_edge_does(home):
 def test_the_gateways_timeout_passes_before_the_edges(home, timeout, idle, longest):
     (listener,) = rendered(home, gateway={"timeout_seconds": timeout})["static_resources"]["listeners"]
     manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
-    routes = [route.get("route", {}) for route in manager["route_config"]["virtual_hosts"][0]["routes"]]
+    everything = manager["route_config"]["virtual_hosts"][0]["routes"]
+    routes = [route["route"] for route in everything if "route" in route]
     assert manager["stream_idle_timeout"] == f"{idle}s"
     assert [route["idle_timeout"] for route in routes if "timeout" in route] == [f"{idle}s"] * 3
     assert manager["common_http_protocol_options"]["max_stream_duration"] == f"{longest}s"
@@ -127,7 +135,8 @@ def test_rendering_twice_changes_nothing(home):
 def test_the_lua_filter_has_the_registers_words_for_what_bears_no_reason(home):
     row = re.compile(r'\["(\d+)"\] = \{ (\d+), "(\w+)", "(\w+)"(, true)? \}')
     edge.render(config(), home=home)
-    lua = (home / "run/envoy/edge.lua").read_text()
+    (file,) = (home / "run/envoy").glob("edge-*.lua")
+    lua = file.read_text()
     found = {
         int(code): register.Row(int(code), int(http), kind, word, bool(final))
         for code, http, kind, word, final in row.findall(lua)
@@ -149,3 +158,72 @@ def test_envoys_own_replies_have_the_registers_words(home):
             found[status] = (error["type"], error["code"])
     assert found == register.EDGE
     assert list(found)[-2:] == [500, 400], "the first that matches counts"
+
+
+def test_a_limit_is_where_envoy_looks_for_it(home):
+    limits = {
+        "request_bytes": 2001,
+        "typed_request_bytes": 2002,
+        "headers_kib": 21,
+        "requests_per_second": 22,
+        "connections": 23,
+        "streams_per_connection": 24,
+        "header_seconds": 25.5,
+        "request_seconds": 26,
+        "idle_seconds": 27,
+    }
+    whole = rendered(home, edge={"limits": limits})
+    manager = whole["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+    configured = {each["name"]: each["typed_config"] for each in manager["http_filters"]}
+    routes = manager["route_config"]["virtual_hosts"][0]["routes"]
+    switched_on = [route.get("typed_per_filter_config", {}) for route in routes]
+    transcoders = [filters["transcoder"] for filters in switched_on if "transcoder" in filters]
+    (monitor,) = whole["overload_manager"]["resource_monitors"]
+    bucket = configured["ratelimit"]["token_bucket"]
+    assert [each["max_request_body_size"] for each in transcoders] == [2001, 2002]
+    assert configured["body_limit"]["max_request_bytes"] == 2002
+    assert manager["max_request_headers_kb"] == 21
+    assert (bucket["max_tokens"], bucket["tokens_per_fill"], bucket["fill_interval"]) == (22, 22, "1s")
+    assert monitor["typed_config"]["max_active_downstream_connections"] == 23
+    assert manager["http2_protocol_options"]["max_concurrent_streams"] == 24
+    assert manager["request_headers_timeout"] == "25.500s"
+    assert manager["request_timeout"] == "26.000s"
+    assert manager["common_http_protocol_options"]["idle_timeout"] == "27.000s"
+
+
+def test_every_gateway_is_an_endpoint_and_the_edge_lets_through_what_all_of_them_take(home):
+    (only,) = rendered(home, gateway={"instances": 3, "max_running": 7})["static_resources"]["clusters"]
+    (group,) = only["load_assignment"]["endpoints"]
+    paths = [each["endpoint"]["address"]["pipe"]["path"] for each in group["lb_endpoints"]]
+    assert paths == ["run/gateway.sock", "run/gateway-2.sock", "run/gateway-3.sock"]
+    assert only["circuit_breakers"]["thresholds"][0]["max_requests"] > 21
+
+
+@pytest.mark.parametrize(
+    ("origin", "matches", "others"),
+    [
+        (
+            "http://localhost:*",
+            ["http://localhost", "http://localhost:3000"],
+            ["http://localhost.evil", "https://localhost"],
+        ),
+        ("https://app.example", ["https://app.example"], ["https://appxexample", "https://app.example:8443"]),
+        (
+            "https://app.example:*",
+            ["https://app.example:8443"],
+            ["https://appxexample:1", "https://app.example:1.evil"],
+        ),
+        ("*", ["https://any.where"], []),
+    ],
+)
+def test_an_origin_admits_what_it_says_and_nothing_else(home, origin, matches, others):
+    whole = rendered(home, edge={"cors_origins": [origin]})
+    manager = whole["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+    (host,) = manager["route_config"]["virtual_hosts"]
+    (matcher,) = host["typed_per_filter_config"]["cors"]["allow_origin_string_match"]
+
+    def admitted(page):
+        return page == matcher["exact"] if "exact" in matcher else re.fullmatch(matcher["safe_regex"]["regex"], page)
+
+    assert all(admitted(page) for page in matches)
+    assert not any(admitted(page) for page in others)

@@ -34,3 +34,13 @@ def test_its_method_exists() -> None:
     service, _, method = GRPC[-1].partition("/")
     found = inference_service_pb2.DESCRIPTOR.services_by_name["InferenceService"]
     assert (found.full_name, method in found.methods_by_name) == (service, True)
+
+
+def test_with_tls_every_example_trusts_the_certificate() -> None:
+    text = examples("localhost", 8443, "m", grpcurl="grpcurl", python="python", certificate="/my tls/edge.crt")
+    curl, sdk, grpc = (shlex.split(line) for line in text.splitlines() if line.startswith("  "))
+    assert curl[:4] == ["curl", "-s", "--cacert", "/my tls/edge.crt"]
+    assert curl[4] == "https://localhost:8443/v1/chat/completions"
+    assert sdk[0] == "SSL_CERT_FILE=/my tls/edge.crt"
+    assert grpc[:3] == ["grpcurl", "-cacert", "/my tls/edge.crt"]
+    assert "-plaintext" not in text

@@ -1,6 +1,7 @@
 """Which processes there are, and their order."""
 
 import pathlib
+import signal
 import sys
 
 import pytest
@@ -27,7 +28,7 @@ ledger: {dsn: "postgresql://user:secret@db/ledger"}
 
 def planned(text: str, embedded: Embedded | None = None) -> dict[str, Spec]:
     mesh = config.parse(text, MeshConfig, source="mesh.yaml", environment={})
-    return {spec.name: spec for spec in plan.specs(mesh, 8080, SOURCES, {"PATH": "/bin"}, embedded)}
+    return {spec.name: spec for spec in plan.specs(mesh, SOURCES, {"PATH": "/bin"}, embedded)}
 
 
 @pytest.fixture
@@ -75,3 +76,17 @@ def test_only_a_vllm_worker_runs_in_the_engines_environment() -> None:
 
 def test_a_host_that_means_every_address_is_reached_on_loopback() -> None:
     assert [plan.reachable(host) for host in ("0.0.0.0", "::", "10.0.0.1")] == ["127.0.0.1", "127.0.0.1", "10.0.0.1"]
+
+
+def test_each_gateway_has_a_loader_and_the_edge_waits_for_all_of_them() -> None:
+    specs = planned(f"{OWN}gateway: {{instances: 2}}\n")
+    assert {"gateway", "gateway-2", "loader", "loader-2"} < set(specs["envoy"].after)
+    for name, gateway in (("gateway", "gateway"), ("gateway-2", "gateway-2"), ("loader-2", "gateway-2")):
+        command = specs[name].command
+        assert command[command.index("--gateway") + 1] == gateway
+
+
+def test_gateways_are_not_told_to_wait_for_an_edge_that_has_gone() -> None:
+    specs = planned(OWN)
+    assert specs["gateway"].stop_signal == signal.SIGINT
+    assert specs["envoy"].tier > specs["gateway"].tier

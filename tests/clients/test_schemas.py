@@ -99,7 +99,7 @@ def refusal(read: Read, body: Any) -> Failure | None:
 def test_what_fits_the_schema_is_never_refused_for_its_shape(
     read: Read, schema: Schema, param_of: errors.ParamOf
 ) -> None:
-    @settings(PATIENT, max_examples=150)
+    @settings(PATIENT)
     @given(fitting(schema))
     def holds(body: Any) -> None:
         failure = refusal(read, body)
@@ -112,7 +112,7 @@ def test_what_fits_the_schema_is_never_refused_for_its_shape(
 def test_what_breaks_the_schema_is_refused_by_name(read: Read, schema: Schema, param_of: errors.ParamOf) -> None:
     judge = Draft202012Validator(schema)
 
-    @settings(PATIENT, max_examples=250)
+    @settings(PATIENT, max_examples=200)
     @given(changed(schema))
     def holds(change: tuple[Any, Any, tuple[str | int, ...]]) -> None:
         right, wrong, path = change
@@ -153,7 +153,7 @@ EVENTS = st.lists(arbitrary.message(generation.Delta, choice=SMALL, index=SMALL,
 FINISHED = arbitrary.message(generation.Finished, reasons=st.sampled_from(generation.FinishReason.values()[1:]))
 
 
-@settings(PATIENT, max_examples=150)
+@settings(PATIENT)
 @given(events=EVENTS, finished=FINISHED, include_usage=st.booleans())
 def test_every_chunk_of_a_chat_fits_its_schema(events: Any, finished: Any, include_usage: bool) -> None:
     chunks = ChatChunks(completion_id="chatcmpl-1", created=1, model="m", include_usage=include_usage)
@@ -162,7 +162,7 @@ def test_every_chunk_of_a_chat_fits_its_schema(events: Any, finished: Any, inclu
         valid(chat.CHUNK, piece)
 
 
-@settings(PATIENT, max_examples=150)
+@settings(PATIENT)
 @given(events=EVENTS, finished=FINISHED)
 def test_every_whole_chat_fits_its_schema(events: Any, finished: Any) -> None:
     finished.reasons[:] = (list(finished.reasons) + [generation.FINISH_REASON_STOP] * 3)[:3]

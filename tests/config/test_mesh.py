@@ -1,8 +1,10 @@
 """The configuration of a mesh."""
 
 import pathlib
+import re
 
 import pytest
+import yaml
 
 from services.chassis.config import ConfigError
 from services.config import mesh
@@ -167,3 +169,59 @@ def test_gemini_cannot_be_said_to_have_what_its_api_has_not(
     config = VENDOR.replace("openai", "gemini").replace("models: [a, b]", settings).replace("model: b", "model: a")
     with pytest.raises(ConfigError, match=f"the Gemini API has no `{missing}`"):
         read(config, tmp_path, KEY="k")
+
+
+def test_every_gateway_has_an_address_a_spool_and_a_loader_of_its_own(tmp_path: pathlib.Path) -> None:
+    def places(gateway: str) -> list[tuple[str, str, str, str]]:
+        found = read(f"{_BASE}gateway: {gateway}\n", tmp_path).gateways()
+        return [(place.name, place.address, place.spool, place.loader) for place in found]
+
+    first = ("gateway", "unix:run/gateway.sock", "spool", "loader")
+    assert places("{}") == [first]
+    assert places("{instances: 2}") == [first, ("gateway-2", "unix:run/gateway-2.sock", "spool-2", "loader-2")]
+    assert places("{listen: ['10.0.0.7:50051', 'unix:run/g.sock'], spool: s}") == [
+        ("gateway", "10.0.0.7:50051", "s", "loader"),
+        ("gateway-2", "unix:run/g.sock", "s-2", "loader-2"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("gateway", "why"),
+    [
+        ("{instances: 2, listen: '127.0.0.1:50051'}", "2 gateways need a list of 2 addresses"),
+        ("{instances: 3, listen: ['unix:a', 'unix:b']}", "has 2 addresses for 3 gateways"),
+        ("{listen: ['unix:a', 'unix:a']}", "two gateways have the same address"),
+        ("{listen: []}", "names no address"),
+    ],
+)
+def test_gateways_whose_addresses_do_not_add_up_are_refused(tmp_path: pathlib.Path, gateway: str, why: str) -> None:
+    assert why in problem(f"{_BASE}gateway: {gateway}\n", tmp_path)
+
+
+def test_a_gateway_that_is_not_configured_is_told(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(ConfigError, match="no gateway `gateway-2`; there are: gateway"):
+        read(_BASE, tmp_path).gateway_place("gateway-2")
+
+
+@pytest.mark.parametrize("origin", ["https://app.example", "http://localhost:*", "http://[::1]:3000", "*"])
+def test_an_origin_is_what_a_browser_sends(tmp_path: pathlib.Path, origin: str) -> None:
+    assert read(f"{_BASE}edge: {{cors_origins: ['{origin}']}}\n", tmp_path).edge.cors_origins == (origin,)
+
+
+@pytest.mark.parametrize("origin", ["app.example", "https://app.example/", "https://*.example", "", "null"])
+def test_what_no_browser_sends_is_refused(tmp_path: pathlib.Path, origin: str) -> None:
+    assert "is not an origin" in problem(f"{_BASE}edge: {{cors_origins: ['{origin}']}}\n", tmp_path)
+
+
+@pytest.mark.parametrize("limit", ["request_bytes: 70000000", "headers_kib: 61", "header_seconds: 0", "connections: 0"])
+def test_the_edges_limits_stay_below_the_gateways_and_above_nothing(tmp_path: pathlib.Path, limit: str) -> None:
+    assert f"edge.limits.{limit.partition(':')[0]}" in problem(f"{_BASE}edge: {{limits: {{{limit}}}}}\n", tmp_path)
+
+
+def test_the_edges_document_shows_every_setting_with_its_default(tmp_path: pathlib.Path) -> None:
+    document = (pathlib.Path(__file__).parents[2] / "docs" / "edge.md").read_text(encoding="utf-8")
+    shown, secured = re.findall(r"^```yaml\n(.*?)^```$", document, re.MULTILINE | re.DOTALL)
+    assert yaml.safe_load(shown)["edge"] == mesh.Edge().model_dump(mode="json")
+    tls = read(f"{_BASE}{secured}", tmp_path).edge.tls
+    assert tls is not None
+    assert all(value is not None for _, value in tls), "every setting is shown"

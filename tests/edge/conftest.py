@@ -12,6 +12,7 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import httpx2
 import openai
@@ -22,11 +23,14 @@ from hybridinference.gateway.v1 import inference_service_pb2_grpc as inference_g
 from hybridinference.gateway.v1 import openai_service_pb2_grpc as openai_grpc
 
 from services.chassis.server import open_server
-from services.cli import edge
+from services.cli import admin, edge, readiness
 from services.config.mesh import MeshConfig
 from tests.edge.stub import NAMES, InferenceStub, OpenAIStub, Script
 
-CONFIG = {"providers": {"echo": {"kind": "echo"}}, "models": [{"name": "echo", "routes": [{"provider": "echo"}]}]}
+CONFIG: dict[str, Any] = {
+    "providers": {"echo": {"kind": "echo"}},
+    "models": [{"name": "echo", "routes": [{"provider": "echo"}]}],
+}
 
 
 @dataclasses.dataclass
@@ -36,6 +40,7 @@ class Edge:
     home: pathlib.Path
     port: int
     process: subprocess.Popen[bytes]
+    config: MeshConfig
 
     @property
     def url(self) -> str:
@@ -49,6 +54,10 @@ class Edge:
     async def stats(self) -> list[str]:
         """Names of all of Envoy's own statistics that there are."""
         return [line.partition(": ")[0] for line in (await self._ask("/stats")).splitlines()]
+
+    async def prometheus(self) -> str:
+        """All of them, as Prometheus reads them."""
+        return await self._ask("/stats/prometheus")
 
     async def memory(self) -> int:
         """Bytes that Envoy has allocated. What the process holds says nothing: freed memory stays with it."""
@@ -104,18 +113,18 @@ class Gateway:
 
 
 @contextlib.contextmanager
-def running_edge() -> Iterator[Edge]:
-    """Envoy on a free port, in a home with a path short enough for sockets."""
-    home = pathlib.Path(tempfile.mkdtemp(prefix="edge", dir="/tmp"))
+def running_edge(home: pathlib.Path | None = None, **sections: Any) -> Iterator[Edge]:
+    """Envoy on a free port, configured so, in a home with a path short enough for sockets."""
+    home = home or pathlib.Path(tempfile.mkdtemp(prefix="edge", dir="/tmp"))
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    config = MeshConfig.model_validate(CONFIG)
+    config = MeshConfig.model_validate({**CONFIG, **sections})
     path = edge.render(config, home=home, port=port)
     with (home / "logs/envoy.log").open("wb") as log:
-        process = subprocess.Popen(edge.command(path), cwd=home, stdout=log, stderr=log)
+        process = subprocess.Popen(edge.command(edge.live(path)), cwd=home, stdout=log, stderr=log)
     try:
-        yield Edge(home, port, process)
+        yield Edge(home, port, process, config)
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.kill(process.pid, signal.SIGKILL)
@@ -123,17 +132,31 @@ def running_edge() -> Iterator[Edge]:
         shutil.rmtree(home)
 
 
+@contextlib.asynccontextmanager
+async def serving(running: Edge) -> AsyncIterator[tuple[Edge, Gateway]]:
+    """That edge, and a gateway behind it, both ready."""
+    gateway = Gateway(f"unix:{running.home}/run/gateway.sock")
+    await gateway.start()
+    try:
+        async with asyncio.timeout(5):
+            await readiness.edge_open(running.home / admin.SOCKET)
+        yield running, gateway
+    finally:
+        await gateway.stop()
+
+
+@pytest.fixture(scope="module")
+def sections() -> dict[str, Any]:
+    """Sections of the configuration; a module has its own by a fixture of this name."""
+    return {}
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def mesh() -> AsyncIterator[tuple[Edge, Gateway]]:
+async def mesh(sections: dict[str, Any]) -> AsyncIterator[tuple[Edge, Gateway]]:
     """Edge and gateway, both ready."""
-    with running_edge() as running:
-        gateway = Gateway(f"unix:{running.home}/run/gateway.sock")
-        await gateway.start()
-        try:
-            await running.becomes(healthy=True)
-            yield running, gateway
-        finally:
-            await gateway.stop()
+    with running_edge(**sections) as running:
+        async with serving(running) as both:
+            yield both
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from hybridinference.inference.v1 import model_pb2
 from services.chassis.failure import Failure
 from services.gateway.openai import errors, models
 from services.gateway.openai.chat import response
-from services.gateway.openai.reply import EVENTS, JSON
+from services.gateway.openai.reply import COMMENT, EVENTS, JSON
 
 Body = httpbody_pb2.HttpBody
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -92,7 +92,8 @@ class OpenAIStub(openai_grpc.OpenAIServiceServicer):
         elif kind in ("stream", "interrupted"):
             chunks = response.ChatChunks(completion_id="c", created=1, model="stream", include_usage=False)
             async for event in self._script.pieces():
-                yield Body(content_type=EVENTS, data=chunks.write([event]))
+                data = COMMENT if event.delta.text == COMMENT.decode() else chunks.write([event])
+                yield Body(content_type=EVENTS, data=data)
                 if kind == "interrupted":
                     yield Body(data=errors.event(failure_of("STREAM_INTERRUPTED")))
                     return

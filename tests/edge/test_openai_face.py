@@ -5,9 +5,13 @@ import asyncio
 import grpc
 import openai
 import pytest
+from hybridinference.gateway.v1 import inference_service_pb2 as inference
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
 
 from services.chassis import register
+from services.gateway.arrival import TIMEOUT
+from services.gateway.openai import dropped, headers
+from services.gateway.openai.reply import COMMENT
 from tests.edge.stub import failure_of
 
 pytestmark = [pytest.mark.edge, pytest.mark.asyncio(loop_scope="module")]
@@ -48,6 +52,17 @@ async def test_each_piece_of_a_stream_arrives_before_the_next_is_made(sdk, gatew
         assert (await anext(chunks)).choices[0].finish_reason == "stop"
         with pytest.raises(StopAsyncIteration):
             await anext(chunks)
+
+
+async def test_comments_pass_at_once_and_the_sdk_skips_them(sdk, http, gateway):
+    allowed, comment = gateway.script.allowed, COMMENT.decode()
+    allowed.put_nowait(comment)
+    async with asyncio.timeout(5), http.stream("POST", "/v1/chat/completions", json={"model": "stream"}) as reply:
+        assert await anext(reply.aiter_bytes()) == COMMENT  # a buffer on the way would wait for ever
+    for text in (comment, "Pa", comment, comment, "ris", comment, ""):
+        allowed.put_nowait(text)
+    stream = await sdk.chat.completions.create(model="stream", messages=ASK, stream=True)
+    assert [chunk.choices[0].delta.content async for chunk in stream] == ["Pa", "ris", None]
 
 
 async def test_a_stream_is_events_and_ends_with_done(http, gateway):
@@ -179,6 +194,18 @@ async def test_a_browser_on_this_machine_may_ask(http):
     for path in ("/v1/chat/completions", "/api/v1/generate", "/hybridinference.gateway.v1.InferenceService/Generate"):
         reply = await http.options(path, headers=preflight)
         assert (reply.status_code, reply.headers["access-control-allow-origin"]) == (200, "http://localhost:3000")
+
+
+async def test_a_browser_may_read_every_header_of_an_answer_and_set_a_deadline(http):
+    origin = {"origin": "http://localhost:3000"}
+    route = inference.Route(provider="p", attempts=1, worker="w")
+    told = (*headers.of_call(traceparent="t", seconds=0), *headers.of_route(route, "m"))
+    names = {name for name, _ in told} | {dropped.HEADER, "retry-after", "x-should-retry", "x-request-id"}
+    reply = await http.get("/v1/models", headers=origin)
+    assert names <= set(reply.headers["access-control-expose-headers"].split(","))
+    asked = origin | {"access-control-request-method": "POST", "access-control-request-headers": TIMEOUT}
+    reply = await http.options("/v1/chat/completions", headers=asked)
+    assert TIMEOUT in reply.headers["access-control-allow-headers"].split(",")
 
 
 async def test_a_browser_elsewhere_may_not(http, gateway):

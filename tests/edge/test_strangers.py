@@ -73,3 +73,28 @@ async def test_only_the_gateways_own_services_are_there(envoy):
         "grpc.health.v1.Health",
         "grpc.reflection.v1alpha.ServerReflection",
     }
+
+
+OURS = ("provider", "model", "attempts", "queue-ms", "worker", "dropped", "tenant", "t", "x")
+INTERNAL = (*(f"x-hybrid-{name}" for name in OURS), "x-http-status", "x-envoy-original-path", "x-envoy-attempt-count")
+
+
+async def test_what_only_the_mesh_may_say_does_not_get_past_the_edge(envoy, gateway, http):
+    said = dict.fromkeys(INTERNAL, "429") | {"x-hybrid-timeout-ms": "2500", "x-request-id": "mine"}
+    assert (await http.get("/v1/models?page=1", headers=said)).status_code == 200
+    arrived = dict(gateway.script.metadata)
+    assert arrived["x-envoy-original-path"] == "/v1/models?page=1", "the edge's own"
+    assert (arrived["x-hybrid-timeout-ms"], arrived["x-request-id"]) == ("2500", "mine")
+    assert not {*INTERNAL} - {"x-envoy-original-path"} & {*arrived}
+
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{envoy.port}") as channel:
+        await channel.unary_unary(f"/{REAL}/Generate")(b"", metadata=tuple(said.items()), timeout=5)
+    arrived = gateway.script.metadata
+    assert arrived["x-hybrid-timeout-ms"] == "2500"
+    assert not {*INTERNAL} & {*arrived}
+
+
+@pytest.mark.parametrize("path", ["/v1/models", "/v1/unknown", "/api/v1/models", "/healthz", "/"])
+async def test_answers_do_not_tell_what_the_edge_is(http, path):
+    reply = await http.get(path)
+    assert not [name for name in reply.headers if name == "server" or name.startswith("x-envoy-")]

@@ -14,6 +14,7 @@ from hybridinference.gateway.v1 import ledger_pb2 as ledger
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hybridinference.inference.v1 import generation_pb2 as generation
 
+from services.chassis import status
 from services.chassis.failure import Failure
 from services.gateway.openai.completions.batch import MOST_AT_ONCE
 from services.gateway.openai.reply import COMMENT, EVENTS, JSON
@@ -43,6 +44,13 @@ async def hangs() -> Events:
     yield started()
     yield delta("h")
     await asyncio.get_running_loop().create_future()
+
+
+async def floods() -> Events:
+    yield started()
+    while True:
+        yield delta("x" * 4096)
+        await asyncio.sleep(0)
 
 
 async def silent() -> Events:
@@ -209,6 +217,35 @@ async def test_leaving_ends_every_prompt_and_gives_their_room_back(served: Faces
     await eventually(lambda: provider(served).closed == ["hangs"] * 3, seconds=2)
     assert served.scene.relay._room == room
     assert not served.scene.placements._leases
+
+
+async def rest(call: Any) -> None:
+    """Read what is left of a stream."""
+    while await call.read() is not grpc.aio.EOF:
+        pass
+
+
+async def test_a_client_that_never_reads_on_is_ended_with_all_its_prompts(served: Faces) -> None:
+    provider(served).scripts = {"floods": floods}
+    room = served.scene.relay._room
+    call = served.openai.CreateCompletion(body(["floods"] * 3, stream=True))
+    await call.read()
+    session = served.scene.sessions.to(served.scene.router.addresses[0])
+    now = asyncio.get_running_loop().time
+
+    def stuck() -> bool:
+        """Whether every generation waits for what it took to be written, and has for a while."""
+        taken = [attempt.taken_at for attempt in session._attempts.values()]
+        return len(taken) == 3 and all(at is not None and now() - at > 0.2 for at in taken)
+
+    await eventually(stuck, seconds=10)
+    session.sweep(now=now() + 3601, idle_seconds=60, slow_reader_seconds=60)
+    await eventually(lambda: len(served.scene.book.records) == 3, seconds=2)
+    assert {record.request.error_reason for record in served.scene.book.records} == {"SLOW_CONSUMER"}
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await asyncio.wait_for(rest(call), timeout=5)
+    assert status.from_rpc_error(caught.value).reason_name == "SLOW_CONSUMER"
+    assert served.scene.relay._room == room
 
 
 async def test_a_gateway_without_room_for_a_prompt_refuses_the_request(served: Faces) -> None:

@@ -134,6 +134,17 @@ async def test_a_whole_answer_says_what_was_left_out(served: Faces) -> None:
     assert list((await served.inference.Generate(request)).dropped_fields) == ["sampling.seed"]
 
 
+async def test_a_prompt_instead_of_messages_is_a_completion(served: Faces) -> None:
+    served.scene.providers[0].scripts = {"go on": saying(started(), delta("and on"), finished(1))}
+    request = gateway.GenerateRequest(spec={"model": "scripted", "prompt": {"text": "go on"}})
+    assert (await served.inference.Generate(request)).choices[0].content.text == "and on"
+    assert (served.scene.request.api, served.scene.request.operation) == ("inference", "completions")
+    request.spec.messages.add()
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await served.inference.Generate(request)
+    assert status.from_rpc_error(caught.value).metadata["field"] == "prompt"
+
+
 async def test_vectors_come_with_the_id_of_their_row(served: Faces) -> None:
     request = gateway.EmbedRequest()
     request.spec.model = "scripted"

@@ -106,7 +106,7 @@ async def test_a_router_sees_load_and_state_change() -> None:
             serving = await report()
             assert serving.state == worker_status.WORKER_STATE_SERVING
             assert [(served.name, list(served.capabilities)) for served in serving.models] == [
-                ("scripted", [model.CAPABILITY_CHAT, model.CAPABILITY_EMBEDDINGS])
+                ("scripted", [model.CAPABILITY_CHAT, model.CAPABILITY_COMPLETIONS, model.CAPABILITY_EMBEDDINGS])
             ]
             await gateway.start(("1", "waits"))
             assert (await report()).running == 1

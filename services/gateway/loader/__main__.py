@@ -1,4 +1,4 @@
-"""The loader's process: `python -m services.gateway.loader --config FILE [--dsn DSN]`."""
+"""A loader's process: `python -m services.gateway.loader --config FILE [--gateway NAME] [--dsn DSN]`."""
 
 import argparse
 import asyncio
@@ -25,12 +25,12 @@ LOG = structlog.get_logger()
 _LAST_PASS_SECONDS = 10.0
 
 
-async def serve(config: mesh.MeshConfig, dsn: str) -> None:
-    """Load the gateway's spool until SIGTERM or SIGINT, then what is left of it."""
-    directory = pathlib.Path(config.gateway.spool)
+async def serve(config: mesh.MeshConfig, place: mesh.GatewayPlace, dsn: str) -> None:
+    """Load that gateway's spool until SIGTERM or SIGINT, then what is left of it."""
+    directory = pathlib.Path(place.spool)
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     registry = new_registry()
-    with _locked(directory), serving_metrics(registry, config.metrics_address("loader")):
+    with _locked(directory), serving_metrics(registry, config.metrics_address(place.loader)):
         loader = Loader(directory, lambda: open_store(dsn), registry)
         stop = asyncio.Event()
         async with asyncio.TaskGroup() as group:
@@ -59,18 +59,20 @@ def main() -> None:
     """Parse the command line and serve."""
     parser = argparse.ArgumentParser(prog="python -m services.gateway.loader", description=__doc__)
     parser.add_argument("--config", type=pathlib.Path, required=True, help="the mesh's configuration")
+    parser.add_argument("--gateway", default="gateway", help="the gateway whose spool it is")
     parser.add_argument("--dsn", help="PostgreSQL; default: ledger.dsn of the configuration")
     arguments = parser.parse_args()
     try:
         config = mesh.load(arguments.config)
+        place = config.gateway_place(arguments.gateway)
     except ConfigError as error:
         sys.exit(str(error))
     dsn = arguments.dsn or (config.ledger.dsn.get_secret_value() if config.ledger.dsn else None)
     if not dsn:
         sys.exit(f"{arguments.config}: no database: give --dsn, or set ledger.dsn")
-    logs.configure("loader", level=config.log.level)
+    logs.configure(place.loader, level=config.log.level)
     try:
-        asyncio.run(serve(config, dsn))
+        asyncio.run(serve(config, place, dsn))
     except SpoolTaken as taken:
         sys.exit(str(taken))
 

@@ -50,14 +50,16 @@ class Reply:
         """`keep_alive_seconds` of silence bring a comment into a stream; 0 is never."""
         self.param_of: errors.ParamOf = errors.param_of  # what the caller calls a field of the spec
         self._context = context
+        self._send = context.write
         self._traceparent = traceparent
         self._keep_alive_seconds = keep_alive_seconds
         self._loop = asyncio.get_running_loop()
-        self._arrived_at = self._loop.time()
+        self._now = self._loop.time
+        self._arrived_at = self._now()
         self._begun = False
         self._running: Running | None = None
         self._error_event: Callable[[Failure], bytes] = errors.event
-        # Comments. At most one timer, and a task only while one is written: a token costs a glance at the clock.
+        # Of comments: at most one timer, and a task only while one is written. A token costs a glance at the clock.
         self._silent_since: float | None = self._arrived_at  # None while something is written
         self._timer: asyncio.TimerHandle | None = None
         self._comment: asyncio.Task[None] | None = None
@@ -80,7 +82,12 @@ class Reply:
             return
         if self._comment is not None:  # gRPC takes one write at a time
             await self._comment
-        await self._write(data, content_type)
+        if not self._begun:
+            await self._begin(data, content_type)
+            return
+        self._silent_since = None
+        await self._send(HttpBody(data=data))
+        self._silent_since = self._now()
 
     @contextlib.asynccontextmanager
     async def failing_in_kind(self) -> AsyncIterator[None]:
@@ -95,31 +102,36 @@ class Reply:
             except Exception as error:
                 LOG.error("openai.crashed", error=type(error).__name__, exc_info=error)
                 await self._fail(Failure(reasons.ERROR_REASON_INTERNAL, "The mesh failed to handle this request."))
+            if self._comment is not None:  # gRPC does not end a call while it writes
+                await self._comment
         finally:
-            await self._end_comments()
+            if self._timer is not None:
+                self._timer.cancel()
+            if self._comment is not None:
+                self._comment.cancel()
+                await asyncio.wait((self._comment,))
 
     async def _fail(self, failure: Failure) -> None:
         if self._comment is not None:
             await self._comment
         if self._begun:
-            await self._write(self._error_event(failure), EVENTS)
+            await self.write(self._error_event(failure), EVENTS)
             return
         answer = errors.render(failure, self.param_of)
-        await self._write(answer.body, JSON, ("x-http-status", str(answer.http_status)), *answer.headers)
+        await self._begin(answer.body, JSON, ("x-http-status", str(answer.http_status)), *answer.headers)
 
-    async def _write(self, data: bytes, content_type: str, *more: tuple[str, str]) -> None:
+    async def _begin(self, data: bytes, content_type: str, *more: tuple[str, str]) -> None:
+        """Write headers and the first piece."""
+        metadata = (*more, *self._headers())
+        self._begun = True
         self._silent_since = None
-        if self._begun:
-            await self._context.write(HttpBody(data=data))
-        else:
-            self._begun = True
-            await self._context.send_initial_metadata((*more, *self._headers()))
-            await self._context.write(HttpBody(content_type=content_type, data=data))
-        self._silent_since = self._loop.time()
+        await self._context.send_initial_metadata(metadata)
+        await self._send(HttpBody(content_type=content_type, data=data))
+        self._silent_since = self._now()
 
     def _headers(self) -> headers.Headers:
         """What is known when the first byte is written."""
-        of_call = headers.of_call(traceparent=self._traceparent, seconds=self._loop.time() - self._arrived_at)
+        of_call = headers.of_call(traceparent=self._traceparent, seconds=self._now() - self._arrived_at)
         running = self._running
         if running is None:
             return of_call
@@ -128,7 +140,7 @@ class Reply:
 
     def _perhaps_comment(self) -> None:
         """Write a comment where it has been silent for long; else look again when it may have been."""
-        now = self._loop.time()
+        now = self._now()
         # A write that nobody takes is not silence: a comment would only stand in line behind it.
         due = (now if self._silent_since is None else self._silent_since) + self._keep_alive_seconds
         if due > now:
@@ -140,14 +152,12 @@ class Reply:
         try:
             # The call is over, and its cancellation on its way.
             with contextlib.suppress(grpc.aio.InternalError, grpc.aio.UsageError):
-                await self._write(COMMENT, EVENTS)
+                if self._begun:
+                    self._silent_since = None
+                    await self._send(HttpBody(data=COMMENT))
+                    self._silent_since = self._now()
+                else:
+                    await self._begin(COMMENT, EVENTS)
         finally:
             self._comment = None
         self._perhaps_comment()
-
-    async def _end_comments(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        if self._comment is not None:
-            self._comment.cancel()
-            await asyncio.wait((self._comment,))

@@ -32,6 +32,7 @@ class Wire:
         self.metadata: dict[str, str] = {}
         self.written: list[bytes] = []
         self.writing = 0
+        self.overlapped = False
 
     async def send_initial_metadata(self, metadata: tuple[tuple[str, str], ...]) -> None:
         await self._taken()
@@ -42,7 +43,7 @@ class Wire:
         self.written.append(body.data)
 
     async def _taken(self) -> None:
-        assert not self.writing, "two writes at once"
+        self.overlapped = self.overlapped or self.writing > 0
         self.writing += 1
         try:
             await self.open.wait()
@@ -67,9 +68,11 @@ class Running:
 
 
 @pytest.fixture
-def wire() -> Wire:
-    """What is written to."""
-    return Wire()
+async def wire() -> AsyncIterator[Wire]:
+    """What is written to, one at a time."""
+    made = Wire()
+    yield made
+    assert not made.overlapped
 
 
 @contextlib.asynccontextmanager
@@ -149,6 +152,16 @@ async def test_a_failure_while_a_comment_is_being_written_is_an_event_after_it(w
     assert "x-http-status" not in wire.metadata
     comment, event = wire.written
     assert (comment, event[:15]) == (COMMENT, b'data: {"error":')
+
+
+async def test_a_reply_does_not_end_while_a_comment_is_being_written(wire: Wire) -> None:
+    wire.open.clear()
+    async with replying(wire):
+        await eventually(lambda: wire.writing == 1, seconds=5)
+        asyncio.get_running_loop().call_later(3 * SILENCE, wire.open.set)
+    assert (wire.writing, wire.written) == (0, [COMMENT])
+    await asyncio.sleep(3 * SILENCE)
+    assert wire.written == [COMMENT]
 
 
 async def test_a_failure_before_any_byte_is_a_status(wire: Wire) -> None:

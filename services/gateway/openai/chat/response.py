@@ -35,14 +35,14 @@ class ChatChunks:
         return b"".join([self._bytes(event) for event in events])
 
     def _bytes(self, event: generation.GenerationEvent) -> bytes:
+        delta = event.delta  # empty where the event is another one
+        text = delta.text
+        plain = text and not delta.choice and 0 in self._begun
+        if plain and not (delta.tool_calls or delta.logprobs or delta.reasoning or delta.refusal):
+            return self._text_head + quoted(text) + self._text_tail
         kind = event.WhichOneof("event")
         if kind == "delta":
-            delta = event.delta
-            choice = delta.choice
-            plain = choice == 0 and 0 in self._begun and delta.text
-            if not plain or delta.tool_calls or delta.logprobs or delta.reasoning or delta.refusal:
-                return self._piece(delta)
-            return self._text_head + quoted(delta.text) + self._text_tail
+            return self._piece(delta)
         return self._end(event.finished) if kind == "finished" else b""
 
     def _piece(self, delta: generation.Delta) -> bytes:

@@ -73,8 +73,9 @@ class Batch:
             async with asyncio.TaskGroup() as tasks:
                 prompts = iter(range(len(self._calls)))
                 busy = min(len(self._calls), MOST_AT_ONCE)
+                taker = asyncio.current_task()
                 for _ in range(busy):
-                    tasks.create_task(self._work(prompts))
+                    tasks.create_task(self._work(prompts, taker))
                 await self._pass_on(take, busy)
         except ExceptionGroup as group:
             raise group.exceptions[0] from None
@@ -93,7 +94,7 @@ class Batch:
             else:
                 busy -= 1
 
-    async def _work(self, prompts: Iterator[int]) -> None:
+    async def _work(self, prompts: Iterator[int], taker: "asyncio.Task[None] | None") -> None:
         prompt = 0
         for prompt in prompts:
             try:
@@ -102,6 +103,11 @@ class Batch:
                 # Raised by whoever takes: being cancelled in the middle of a write would break the stream.
                 await self._ready.put(_Ready(prompt, [], failure))
                 return
+            except asyncio.CancelledError as evicted:
+                # With a reason it is meant for whoever does not take, and he would wait for this task in vain.
+                if taker is not None and evicted.args:
+                    taker.cancel(*evicted.args)
+                raise
         await self._ready.put(_Ready(prompt, []))
 
     async def _hand_over(self, prompt: int, events: Events) -> None:

@@ -1,0 +1,87 @@
+"""`hybrid restart`: has one process end in order, and waits until its successor serves."""
+
+import asyncio
+import contextlib
+import os
+import pathlib
+import re
+import signal
+import time
+
+from services.cli import admin, drain
+from services.cli.home import Home
+from services.cli.problem import Problem
+from services.cli.running import required
+from services.cli.state import MeshState, ProcessState
+
+_PAUSE_SECONDS = 0.05
+_HEALTHY = "cluster.gateway.membership_healthy"
+# Whoever uses these would be cut off: the whole mesh is stopped and started instead.
+_FIXED = ("postgres",)
+
+
+def restart(home: Home, name: str, seconds: float) -> None:
+    """Restart a process of the mesh in that home.
+
+    A gateway among several is restarted without losing a call: the edge calls the others from before it stops until
+    after it serves again. Envoy closes its door and lets running calls finish.
+
+    Raises:
+        Problem: there is no such process, it cannot be spared now, or does not serve again within `seconds`.
+    """
+    mesh = required(home)
+    process = _named(mesh, name)
+    if process.state != "ready" or process.pid is None:
+        raise Problem(f"{name} is {process.state}; only what is ready can be restarted")
+    asyncio.run(_restart(home, mesh, process, time.monotonic() + seconds))
+
+
+async def _restart(home: Home, mesh: MeshState, process: ProcessState, until: float) -> None:
+    socket = home.path / admin.SOCKET
+    one_of_several = _is_gateway(process) and sum(_is_gateway(each) for each in mesh.processes) > 1
+    called = await _healthy(socket) if one_of_several else 0
+    if one_of_several and called < 2:
+        raise Problem(f"{process.name} is the only gateway that can be called now; `hybrid status` says why")
+    assert process.pid is not None
+    # Unlike its number, a descriptor never comes to mean another process.
+    try:
+        descriptor = os.pidfd_open(process.pid)
+    except ProcessLookupError:
+        raise Problem(f"{process.name} has just ended; its successor is on its way") from None
+    try:
+        if process.name == "envoy":
+            await drain.drain_edge(socket, until - time.monotonic())
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(descriptor, signal.SIGTERM)
+        while not await _serves(home, process, called):
+            if time.monotonic() > until:
+                raise Problem(f"{process.name} does not serve again yet; see {home.log(process.name)}")
+            await asyncio.sleep(_PAUSE_SECONDS)
+    finally:
+        os.close(descriptor)
+
+
+async def _serves(home: Home, before: ProcessState, called: int) -> bool:
+    """Whether a successor is ready, and the edge calls as many gateways as before."""
+    now = _named(required(home), before.name)
+    if now.state != "ready" or now.pid == before.pid:
+        return False
+    return not called or await _healthy(home.path / admin.SOCKET) >= called
+
+
+async def _healthy(socket: pathlib.Path) -> int:
+    """How many gateways the edge calls."""
+    with contextlib.suppress(OSError):
+        return (await admin.counts(socket, _HEALTHY))[_HEALTHY]
+    return 0
+
+
+def _is_gateway(process: ProcessState) -> bool:
+    return re.fullmatch(r"gateway(-\d+)?", process.name) is not None
+
+
+def _named(mesh: MeshState, name: str) -> ProcessState:
+    able = {each.name: each for each in mesh.processes if each.state != "done" and each.name not in _FIXED}
+    if name not in able:
+        raise Problem(f"`{name}` cannot be restarted; there are: {', '.join(able)}", code=2)
+    return able[name]

@@ -1,0 +1,36 @@
+"""What a change of the configuration is about: sections, compared without being kept."""
+
+import hashlib
+import json
+from typing import Any
+
+from services.config.mesh import MeshConfig
+
+# Taken up by a running edge; the rest of its section is not.
+_LIVE = ("limits", "tls", "cors_origins")
+_BOUND = {"limits": ("connections",)}
+
+
+def of(config: MeshConfig) -> dict[str, str]:
+    """For each section that processes read at their start: a digest of its content, less secrets.
+
+    Those are all but what `hybrid reload` changes in a running edge.
+    """
+    content: dict[str, Any] = config.model_dump(mode="json")
+    edge = content.pop("edge")
+    found = {name: value for name, value in content.items() if name not in ("providers", "models")}
+    found |= {f"providers.{name}": value for name, value in content["providers"].items()}
+    found |= {f"models.{model['name']}": model for model in content["models"]}
+    found |= {f"edge.{name}": value for name, value in edge.items() if name not in _LIVE}
+    found |= {f"edge.{name}.{key}": edge[name][key] for name, keys in _BOUND.items() for key in keys}
+    found["edge.tls"] = edge["tls"] is not None
+    return {name: _digest(value) for name, value in found.items()}
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def changed(before: dict[str, str], after: dict[str, str]) -> tuple[str, ...]:
+    """Names of the sections that are not what they were, those that are new, and those that are gone."""
+    return tuple(sorted(name for name in {*before, *after} if before.get(name) != after.get(name)))

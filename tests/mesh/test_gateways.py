@@ -1,0 +1,239 @@
+"""Two gateways behind one edge: what clients lose when one dies, and that they lose nothing when one is restarted."""
+
+import asyncio
+import contextlib
+import dataclasses
+import json
+import time
+from collections.abc import AsyncIterator, Iterator
+
+import grpc
+import openai
+import psutil
+import pytest
+from hybridinference.gateway.v1 import inference_service_pb2 as inference
+from hybridinference.gateway.v1 import inference_service_pb2_grpc as inference_grpc
+from hybridinference.inference.v1 import generation_pb2 as generation
+
+from tests.mesh.driver import Mesh, mesh, until
+from tests.mesh.scrape import total
+
+pytestmark = [pytest.mark.slow, pytest.mark.edge]
+
+TWO = """
+gateway: {instances: 2, drain_seconds: 20}
+providers:
+  echo: {kind: echo, workers: 2, token_ms: 10, drain_seconds: 2}
+models:
+  - name: echo
+    routes: [{provider: echo}]
+"""
+GATEWAYS = ("gateway", "gateway-2")
+MESSAGES = [{"role": "user", "content": "word"}]
+STREAM_TOKENS, CALL_TOKENS = 150, 3
+
+
+@pytest.fixture(scope="module")
+def two() -> Iterator[Mesh]:
+    """A mesh with two gateways."""
+    with mesh(TWO) as running:
+        yield running
+
+
+@dataclasses.dataclass(slots=True)
+class Call:
+    """A call: when it began, what was wrong with it, and its id in the ledger where it has told one."""
+
+    kind: str
+    begun: float
+    error: Exception | None = None
+    generation_id: str = ""
+
+
+class Load:
+    """Clients that call all the time and never try again. `calls` holds those that have ended."""
+
+    def __init__(self, two: Mesh, client: openai.AsyncOpenAI, channel: grpc.aio.Channel) -> None:
+        self.calls: list[Call] = []
+        self._two = two
+        self._client = client
+        self._stub = inference_grpc.InferenceServiceStub(channel)
+        self._ending = asyncio.Event()
+
+    async def run(self) -> None:
+        """Call until told to end."""
+        streams = [self._repeat("stream", self.stream, STREAM_TOKENS) for _ in range(8)]
+        typed = [self._repeat("typed", self.typed, STREAM_TOKENS) for _ in range(4)]
+        calls = [self._repeat("call", self.call, CALL_TOKENS) for _ in range(4)]
+        await asyncio.gather(*streams, *typed, *calls)
+
+    def end(self) -> None:
+        """Begin no further call."""
+        self._ending.set()
+
+    async def _repeat(self, kind, ask, tokens) -> None:
+        while not self._ending.is_set():
+            call = Call(kind, time.monotonic())
+            try:
+                call.generation_id = await ask(tokens)
+            except (openai.APIError, grpc.aio.AioRpcError) as error:
+                call.error = error
+            self.calls.append(call)
+            await asyncio.sleep(0.02)
+
+    async def stream(self, tokens: int, started: asyncio.Event | None = None) -> str:
+        words, reason, name = 0, None, ""
+        options = {"echo": {"tokens": tokens}}
+        stream = await self._client.chat.completions.create(
+            model="echo", messages=MESSAGES, stream=True, extra_body=options
+        )
+        async for chunk in stream:
+            name = chunk.id
+            for choice in chunk.choices:
+                words += bool(choice.delta.content)
+                reason = choice.finish_reason or reason
+            if started is not None:
+                started.set()
+        # Not an error that a client would see: fails the test.
+        assert (reason, words) == ("stop", tokens), f"a stream has ended in silence after {words} words"
+        return name
+
+    async def call(self, tokens: int) -> str:
+        options = {"echo": {"tokens": tokens}}
+        answer = await self._client.chat.completions.create(model="echo", messages=MESSAGES, extra_body=options)
+        assert answer.usage is not None
+        assert answer.usage.completion_tokens == tokens
+        return answer.id
+
+    async def typed(self, tokens: int) -> str:
+        spec = generation.GenerationSpec(
+            model="echo",
+            messages=[{"role": "ROLE_USER", "parts": [{"text": "word"}]}],
+            provider_options_json=json.dumps({"echo": {"tokens": tokens}}),
+        )
+        finished = False
+        async for response in self._stub.StreamGenerate(inference.StreamGenerateRequest(spec=spec)):
+            finished = response.event.WhichOneof("event") == "finished"
+        assert finished, "a stream has ended in silence"
+        return ""
+
+
+@pytest.fixture
+async def load(two: Mesh) -> AsyncIterator[Load]:
+    """Load on that mesh, not begun."""
+    async with two.async_client() as client, grpc.aio.insecure_channel(f"127.0.0.1:{two.port}") as channel:
+        yield Load(two, client, channel)
+
+
+def running(two: Mesh) -> dict[str, float]:
+    """Requests under way at each gateway."""
+    return {name: total(two, name, "hybrid_gateway_requests_running") for name in GATEWAYS}
+
+
+def dead(pid: int) -> bool:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    return True
+
+
+async def test_a_killed_gateway_takes_only_its_running_streams_with_it(two: Mesh, load: Load) -> None:
+    started = [asyncio.Event() for _ in range(16)]
+    streams = [asyncio.create_task(load.stream(600, event)) for event in started]
+    await asyncio.gather(*(event.wait() for event in started))
+    carried = running(two)
+    assert sum(carried.values()) == 16
+    assert min(carried.values()) >= 1, "both gateways have something to do"
+
+    under_load = asyncio.create_task(load.run())
+    await until(lambda: len(load.calls) >= 4, seconds=10)
+    pid = two.pid("gateway")
+    two.kill("gateway")
+    await until(lambda: dead(pid), seconds=5)
+    gone = time.monotonic()
+    results = await asyncio.gather(*streams, return_exceptions=True)
+    failed = [result for result in results if isinstance(result, BaseException)]
+    assert len(failed) == carried["gateway"], failed
+    assert all(isinstance(error, openai.APIError) for error in failed), failed
+
+    # On through the restart, which the edge notices by itself.
+    def is_called() -> bool:
+        with contextlib.suppress(OSError, TypeError):  # it does not answer, or there is none
+            return two.pid("gateway") != pid and running(two)["gateway"] > 0
+        return False
+
+    await until(is_called, seconds=20)
+    load.end()
+    await under_load
+    lost = [call for call in load.calls if call.error]
+    assert len(lost) <= 16, "more than the clients that called when it died"
+    late = [call for call in load.calls if call.begun > gone]
+    assert not [call for call in late if call.error], [call for call in late if call.error]
+    assert len(late) > 50
+    print(f"lost {len(failed)} of 16 streams, and {len(lost)} of {len(load.calls)} calls that ran meanwhile")
+
+
+async def test_restarting_one_gateway_after_the_other_loses_no_call(two: Mesh, load: Load) -> None:
+    before = {name: two.pid(name) for name in GATEWAYS}
+    under_load = asyncio.create_task(load.run())
+    await until(lambda: min(running(two).values()) >= 1, seconds=10)
+    for name in GATEWAYS:
+        begun = time.monotonic()
+        done = await asyncio.to_thread(two.hybrid, "restart", name)
+        assert (done.returncode, done.stdout) == (0, f"{name} serves again\n"), done.stderr
+        print(f"{name} serves again after {time.monotonic() - begun:.1f} s")
+    await until(lambda: min(running(two).values()) >= 1, seconds=10)
+    load.end()
+    await under_load
+    assert {name: two.pid(name) != pid for name, pid in before.items()} == dict.fromkeys(GATEWAYS, True)
+    assert not [call for call in load.calls if call.error]
+    assert {call.kind for call in load.calls} == {"stream", "typed", "call"}
+    print(f"{len(load.calls)} calls, none lost")
+
+    def recorded() -> bool:
+        rows = json.loads(two.hybrid("requests", "--json", "--limit", "1000").stdout)
+        found = {row["generation_id"].replace("-", "") for row in rows}
+        wanted = {call.generation_id.removeprefix("chatcmpl-").replace("-", "") for call in load.calls[-500:]}
+        return wanted - {""} <= found
+
+    await until(lambda: asyncio.to_thread(recorded), seconds=15)
+    # The gateways have shared a key all the time, and it is nobody else's business.
+    key = two.home / "tenant.key"
+    assert key.stat().st_mode & 0o777 == 0o600
+    for log in (two.home / "logs").iterdir():
+        assert key.read_bytes() not in log.read_bytes(), log.name
+        assert key.read_bytes().hex() not in log.read_text(errors="replace"), log.name
+
+
+async def test_a_reload_gives_the_edge_its_new_limits_and_names_what_waits_for_a_restart(two: Mesh, load: Load) -> None:
+    async def reload(text: str) -> tuple[int, str, str]:
+        two.config.write_text(text)
+        done = await asyncio.to_thread(two.hybrid, "reload")
+        return done.returncode, done.stdout, done.stderr
+
+    started = asyncio.Event()
+    stream = asyncio.create_task(load.stream(400, started))
+    await started.wait()
+    changed = TWO.replace("token_ms: 10", "token_ms: 11") + "edge: {limits: {request_bytes: 2000}}\n"
+    said = "the edge has taken it\ntakes effect when the processes that read it start again: providers.echo\n"
+    assert await reload(changed) == (0, said, "")
+    with pytest.raises(openai.APIStatusError) as refused:
+        await two_words(two, "x" * 3000)
+    assert refused.value.status_code == 413
+
+    code, out, err = await reload(f"{changed}log: {{levle: debug}}\n")
+    assert (code, out) == (2, "")
+    line = len(changed.splitlines()) + 1
+    assert err.startswith(f"{two.config}:{line}: `log.levle` is not known")
+    with pytest.raises(openai.APIStatusError):
+        await two_words(two, "x" * 3000)
+    assert await stream
+
+    assert await reload(TWO) == (0, "the edge has taken it\n", "")
+    await two_words(two, "x" * 3000)
+
+
+async def two_words(two: Mesh, text: str) -> None:
+    async with two.async_client() as client:
+        await client.chat.completions.create(
+            model="echo", messages=[{"role": "user", "content": text}], extra_body={"echo": {"tokens": 2}}
+        )
