@@ -3,6 +3,7 @@
 import ast
 import asyncio
 import collections
+import json
 import pathlib
 import re
 import tempfile
@@ -248,6 +249,17 @@ def test_decisions_are_numbered_short_and_of_one_form() -> None:
         assert lines[0].startswith(f"# {number}. "), path.name
         assert [line for line in lines if line.startswith("## ")] == ["## Context", "## Decision", "## Consequences"]
         assert len(lines) <= 40, path.name
+
+
+def test_the_versions_of_clients_are_those_of_the_locks() -> None:
+    rows = re.findall(
+        r"^\| `([\w@/-]+)` \| (PyPI|npm) \| ([\d.]+) \|", text_of(ROOT / "docs" / "clients.md"), re.MULTILINE
+    )
+    assert {home for _, home, _ in rows} == {"PyPI", "npm"}
+    python = dict(re.findall(r"^([\w-]+)==([\d.]+)", text_of(ROOT / "requirements" / "clients.lock"), re.MULTILINE))
+    node = json.loads(text_of(ROOT / "tests" / "clients" / "package-lock.json"))["packages"]
+    for name, home, version in rows:
+        assert version == (python[name] if home == "PyPI" else node[f"node_modules/{name}"]["version"]), name
 
 
 async def test_the_example_of_a_provider_works() -> None:

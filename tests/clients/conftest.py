@@ -2,10 +2,11 @@
 
 import pathlib
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 
 import pytest
 
+from tests.clients.documents import off_by_the_documents
 from tests.mesh.driver import Mesh, mesh
 from tests.vendors.http_server import in_a_thread
 from tests.vendors.openai_model import OpenAIModel
@@ -13,23 +14,47 @@ from tests.vendors.openai_server import openai_server
 
 HERE = pathlib.Path(__file__).parent
 CONFIG = """
-gateway: {{drain_seconds: 2, keep_alive_seconds: 0.4}}
+gateway: {{drain_seconds: 2, keep_alive_seconds: 0.25}}
+router: {{breaker: {{consecutive_failures: 1000}}}}
 providers:
   vendor:
     kind: openai
     base_url: {url}
     api_keys: [sk-fake]
-    models: [big, {{name: small-vectors, capabilities: [embeddings, dimensions, token_inputs]}}]
+    models:
+      - big
+      - {{name: old, capabilities: [completions, token_inputs, choices, logprobs, stop]}}
+      - {{name: small-vectors, capabilities: [embeddings, dimensions, token_inputs]}}
     drain_seconds: 2
   echo: {{kind: echo, drain_seconds: 2}}
+  limited: {{kind: echo, drain_seconds: 2}}
 models:
   - name: chat
     routes: [{{provider: vendor, model: big}}]
+  - name: org/other:chat
+    routes: [{{provider: vendor, model: big}}]
+  - name: prompts
+    routes: [{{provider: vendor, model: old}}]
   - name: vectors
     routes: [{{provider: vendor, model: small-vectors}}]
   - name: echo
     routes: [{{provider: echo}}]
+  - name: limited
+    routes: [{{provider: limited}}]
 """
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """LangChain's tests are skipped where docs/clients.md says so and nowhere else; otherwise they have failed."""
+    report = yield
+    if item.module.__name__.endswith("test_langchain") and report.when == "call" and not report.failed:
+        listed = any(item.originalname in tests for tests in off_by_the_documents().values())
+        if listed != report.skipped:
+            report.longrepr = f"{item.name} has {report.outcome}, and docs/clients.md does not say so"
+            report.outcome = "failed"
+    return report
+
 
 Node = Callable[..., str]
 
@@ -43,20 +68,27 @@ def clients_mesh() -> Iterator[Mesh]:
 
 @pytest.fixture(scope="session")
 def node(clients_mesh: Mesh) -> Node:
-    """Runs a program of this folder on Node, which finds the mesh at $BASE_URL, and returns what it printed."""
+    """Runs a program of this folder on Node, which finds the mesh at $BASE_URL and its processes' metrics in $METRICS,
+    and returns what it printed."""
     assert (HERE / "node_modules").is_dir(), "not installed: run `make test-clients`, or `npm ci` in tests/clients"
 
-    def run(*arguments: str, seconds: float = 60.0) -> str:
+    surroundings = {
+        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        "BASE_URL": f"http://127.0.0.1:{clients_mesh.port}",
+        "METRICS": f"{clients_mesh.home}/run",
+    }
+
+    def run(*arguments: str, seconds: float = 60.0, check: bool = True) -> str:
         done = subprocess.run(
             ["node", *arguments],
             cwd=HERE,
-            env={"PATH": "/usr/local/bin:/usr/bin:/bin", "BASE_URL": f"http://127.0.0.1:{clients_mesh.port}"},
+            env=surroundings,
             capture_output=True,
             text=True,
             timeout=seconds,
             check=False,
         )
-        assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+        assert not check or done.returncode == 0, f"{done.stdout}\n{done.stderr}"
         return done.stdout
 
     return run

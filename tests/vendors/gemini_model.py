@@ -106,7 +106,7 @@ def _wish(body: Mapping[str, Any]) -> Wish:
         system=_text(body.get("systemInstruction", {}).get("parts", [])),
         history=" ".join(_text(one["parts"]) for one in contents[:asked]),
         results=[_result(part["functionResponse"]["response"]) for part in later if "functionResponse" in part],
-        tools=[one["name"] for tool in body.get("tools", []) for one in tool["functionDeclarations"]],
+        tools=_tools(body),
         choice=_choice(body.get("toolConfig", {}).get("functionCallingConfig", {})),
         form=("object" if schema is None else "schema") if json_wanted else "text",
         schema=schema or {},
@@ -118,6 +118,11 @@ def _wish(body: Mapping[str, Any]) -> Wish:
         most=config.get("maxOutputTokens"),
         effort=str(thinking.get("thinkingLevel") or thinking.get("thinkingBudget") or ""),
     )
+
+
+def _tools(body: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    declared = [one for tool in body.get("tools", []) for one in tool["functionDeclarations"]]
+    return {one["name"]: one.get("parametersJsonSchema", {"type": "object"}) for one in declared}
 
 
 def _choice(calling: Mapping[str, Any]) -> str:

@@ -1,12 +1,16 @@
 """What a model would say: reads a request, whichever API it came by, and answers as asked."""
 
 import dataclasses
+import io
 import itertools
 import json
 import re
+import wave
 import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+from tests.vendors.schemas import Schema, instance
 
 _COLOURS = ("Blue", "Green", "Red", "Yellow", "Violet")
 _CITIES = ("Paris", "Oslo")
@@ -15,19 +19,21 @@ _THOUGHT = "Seventeen times twenty is 340, and seventeen times three is 51."
 
 @dataclasses.dataclass(slots=True)
 class Wish:
-    """What is asked. `choice` is auto, none, required or a tool's name; `form` is text, object or schema."""
+    """What is asked. `tools` have the schemas of their arguments, `choice` is auto, none, required or a tool's name,
+    and `form` is text, object or schema."""
 
     question: str
     system: str = ""
     history: str = ""
     results: Sequence[str] = ()
-    tools: Sequence[str] = ()
+    tools: Mapping[str, Schema] = dataclasses.field(default_factory=dict)
     choice: str = "auto"
     parallel: bool = True
     form: str = "text"
-    schema: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    schema: Schema = dataclasses.field(default_factory=dict)
     pictures: Sequence[bytes] = ()
     files: Sequence[bytes] = ()
+    sounds: Sequence[bytes] = ()
     temperature: float | None = None
     seed: int | None = None
     stop: Sequence[str] = ()
@@ -62,10 +68,10 @@ class Mind:
         return Answer(tokens[:left], calls, thought, finish)
 
     def _text(self, wish: Wish) -> str:
-        if wish.results:
-            return f"It is {json.loads(wish.results[-1])['degrees']} degrees."
         if wish.form != "text":
-            return json.dumps(_instance(wish.schema) if wish.form == "schema" else {"city": "Paris"})
+            return json.dumps(_object(wish), ensure_ascii=False)
+        if wish.results:
+            return _told(wish.results[-1])
         if "your name" in wish.question and (told := re.search(r"Your name is (\w+)", wish.system)):
             return f"My name is {told[1]}."
         if wish.question == "Repeat your answer.":
@@ -80,6 +86,8 @@ class Mind:
             return _colour(wish.pictures[0])
         if wish.files and (found := re.search(rb"\((.*)\) Tj", wish.files[0])):
             return found[1].decode()
+        if wish.sounds:
+            return _heard(wish.sounds[0])
         if "colour" in wish.question:
             return self._drawn(wish)
         return "391" if "17 times 23" in wish.question else "Hello there, how are you?"
@@ -90,23 +98,44 @@ class Mind:
 
 
 def _calls(wish: Wish) -> list[tuple[str, dict[str, Any]]]:
+    """Calls of one tool: one for each city that the question names, if more than one may be made at once."""
     if not wish.tools or wish.choice == "none" or wish.results:
         return []
-    cities = [city for city in _CITIES if city in wish.question] or [_CITIES[0]]
-    if wish.choice not in ("auto", "required"):
-        return [(wish.choice, {"city": cities[0]})]
-    if wish.choice == "auto" and "weather" not in wish.question:
+    name = _wanted(wish)
+    if name is None:
         return []
-    return [(wish.tools[0], {"city": city}) for city in (cities if wish.parallel else cities[:1])]
+    cities = [city for city in _CITIES if city in wish.question] or [_CITIES[0]]
+    several = wish.parallel and wish.choice in ("auto", "required")
+    return [(name, instance(wish.tools[name], wish.question, city)) for city in cities[: None if several else 1]]
 
 
-def _instance(schema: Mapping[str, Any]) -> Any:
-    """Something that fits a schema."""
-    if "enum" in schema:
-        return schema["enum"][0]
-    if schema.get("type") == "object":
-        return {name: _instance(member) for name, member in schema.get("properties", {}).items()}
-    return {"integer": 21, "number": 21.5, "boolean": True, "array": []}.get(schema.get("type", ""), "Paris")
+def _wanted(wish: Wish) -> str | None:
+    """The tool to call: the one that must be, else the first that the question speaks of."""
+    if wish.choice not in ("auto", "required"):
+        return wish.choice
+    words = set(re.findall(r"[a-z]{4,}", wish.question.lower()))
+    spoken_of = (name for name in wish.tools if words & {part.lower() for part in re.findall(r"[A-Z]?[a-z]{3,}", name)})
+    return next(spoken_of, next(iter(wish.tools)) if wish.choice == "required" else None)
+
+
+def _object(wish: Wish) -> Any:
+    """What fits the schema; without one, an object with the keys that the question puts in quotes."""
+    if wish.form == "schema":
+        return instance(wish.schema, wish.question, _CITIES[0])
+    return dict.fromkeys(re.findall(r"'(\w+)'", wish.question) or ["city"], _CITIES[0])
+
+
+def _told(result: str) -> str:
+    """What a tool says, in a sentence."""
+    try:
+        return f"It is {json.loads(result)['degrees']} degrees."
+    except (ValueError, KeyError, TypeError):
+        return f"The tool says: {result}"
+
+
+def _heard(sound: bytes) -> str:
+    with wave.open(io.BytesIO(sound)) as recording:
+        return f"A recording of {recording.getnframes() / recording.getframerate():.1f} seconds."
 
 
 def _colour(picture: bytes) -> str:

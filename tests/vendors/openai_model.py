@@ -3,7 +3,7 @@
 import array
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tests.vendors.mind import Answer, Mind, Wish, vector
@@ -45,6 +45,17 @@ class OpenAIModel:
 
     def __init__(self) -> None:
         self._mind = Mind()
+        self._prompts: set[str] = set()
+
+    def _prompt(self, messages: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
+        """Tokens of a prompt, and how many of them are at the beginning of one that was here before."""
+        tokens = cached = 0
+        for number, message in enumerate(messages, start=1):
+            tokens += len(str(message)) // 4
+            begun = json.dumps(messages[:number])
+            cached = tokens if begun in self._prompts else cached
+            self._prompts.add(begun)
+        return tokens, cached
 
     def answer(self, asked: Asked) -> Script:
         if asked.path == "/v1/embeddings":
@@ -71,7 +82,8 @@ class OpenAIModel:
             said += _pieces(index, answer, alternatives=body.get("top_logprobs") if body.get("logprobs") else None)
             thought += len(answer.thought)
             spent += len(answer.tokens) + len(answer.thought) + 5 * len(answer.calls)
-        counted = usage(sum(len(str(message)) for message in body["messages"]) // 4, spent, reasoning=thought)
+        prompt, cached = self._prompt(body["messages"])
+        counted = usage(prompt, spent, cached=cached, reasoning=thought)
         return [*said, *([counted] if body.get("stream_options", {}).get("include_usage") else [])]
 
     def _text_chunks(self, body: Mapping[str, Any], wish: Wish) -> list[dict[str, Any]]:
@@ -94,17 +106,14 @@ def _pieces(index: int, answer: Answer, *, alternatives: int | None) -> list[dic
     for token in answer.tokens:
         more = {} if alternatives is None else {"logprobs": {"content": [_logprob(token, alternatives)]}}
         said.append(chunk({"content": token}, index=index, **more))
-    for number, (name, _) in enumerate(answer.calls):
+    for number, (name, arguments) in enumerate(answer.calls):
+        # One after the other, as OpenAI does: the helpers of its SDK take the next call for the end of the last.
         first = {"index": number, "id": f"call_{number}", "type": "function"}
         said.append(chunk({"tool_calls": [{**first, "function": {"name": name, "arguments": ""}}]}, index=index))
-    written = [json.dumps(arguments) for _, arguments in answer.calls]
-    for start in range(0, max(map(len, written), default=0), 6):  # all of them at once, in turn
-        parts = [
-            {"index": number, "function": {"arguments": part}}
-            for number, whole in enumerate(written)
-            if (part := whole[start : start + 6])
-        ]
-        said.append(chunk({"tool_calls": parts}, index=index))
+        written = json.dumps(arguments)
+        for start in range(0, len(written), 6):
+            part = {"index": number, "function": {"arguments": written[start : start + 6]}}
+            said.append(chunk({"tool_calls": [part]}, index=index))
     return [*said, chunk(index=index, finish=answer.finish)]
 
 
@@ -148,19 +157,25 @@ def _wish(body: Mapping[str, Any]) -> Wish:
         system=" ".join(_text(message) for message in messages if message["role"] in ("system", "developer")),
         history=" ".join(map(_text, messages[:asked])),
         results=[_text(message) for message in messages[asked:] if message["role"] == "tool"],
-        tools=[tool["function"]["name"] for tool in body.get("tools", [])],
+        tools=_tools(body),
         choice=choice if isinstance(choice, str) else choice["function"]["name"],
         parallel=body.get("parallel_tool_calls", True),
         form={"json_object": "object", "json_schema": "schema"}.get(form["type"], "text"),
         schema=form.get("json_schema", {}).get("schema", {}),
         pictures=[_data(part["image_url"]["url"]) for part in parts if part["type"] == "image_url"],
         files=[_data(part["file"]["file_data"]) for part in parts if part["type"] == "file"],
+        sounds=[base64.b64decode(part["input_audio"]["data"]) for part in parts if part["type"] == "input_audio"],
         temperature=body.get("temperature"),
         seed=body.get("seed"),
         stop=[stop] if isinstance(stop, str) else stop,
         most=body.get("max_completion_tokens", body.get("max_tokens")),
         effort=body.get("reasoning_effort", ""),
     )
+
+
+def _tools(body: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    functions = [tool["function"] for tool in body.get("tools", [])]
+    return {one["name"]: one.get("parameters", {"type": "object"}) for one in functions}
 
 
 def _parts(message: Mapping[str, Any]) -> list[dict[str, Any]]:

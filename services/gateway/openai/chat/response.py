@@ -58,6 +58,10 @@ class ChatChunks:
         if not piece and not logprobs:
             return b""  # only token ids, or nothing
         role = self._role(delta.choice, None if delta.tool_calls else "")
+        if role and logprobs:
+            # By itself: OpenAI's SDK for Node counts log probabilities twice that are in a choice's first chunk.
+            alone = self._chunk(_choice(delta.choice, role, None, None), b"")
+            return alone + self._chunk(_choice(delta.choice, piece, logprobs, None), b"")
         return self._chunk(_choice(delta.choice, role | piece, logprobs, None), b"")
 
     def _role(self, choice: int, content: str | None) -> dict[str, Any]:

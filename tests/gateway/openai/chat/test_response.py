@@ -122,12 +122,22 @@ def test_logprobs_have_their_bytes_and_alternatives():
         generation.TokenLogprob(token="�", logprob=-math.inf),
         generation.TokenLogprob(token="?", logprob=math.nan),
     ]
-    (chunk,) = chunks(writer().write([delta("a�?", logprobs=tokens)]))
+    _, chunk = chunks(writer().write([delta("a�?", logprobs=tokens)]))
     content = chunk["choices"][0]["logprobs"]["content"]
     a = {"token": "a", "logprob": -0.5, "bytes": [97]}
     assert content[0] == {**a, "top_logprobs": [a]}
     assert [token["logprob"] for token in content[1:]] == [-9999.0, -9999.0]
     assert content[1]["bytes"] is None
+
+
+def test_the_role_goes_before_the_first_logprobs_of_each_choice():
+    token = generation.TokenLogprob(token="a", logprob=-0.5)
+    for choice in (0, 1):
+        said = delta("a", choice=choice, logprobs=[token])
+        first, *others = [chunk["choices"][0] for chunk in chunks(writer().write([said, said]))]
+        assert (first["delta"], first["logprobs"]) == ({"role": "assistant", "content": ""}, None)
+        assert [one["delta"] for one in others] == [{"content": "a"}] * 2
+        assert [len(one["logprobs"]["content"]) for one in others] == [1, 1]
 
 
 def test_a_piece_without_content_is_not_sent():
