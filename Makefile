@@ -8,7 +8,7 @@ BIN = $$(dirname $(DEV))
 export PYTHONPATH := .:gen
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up demo down dev-environment test test-fast test-clients providers protos check-protos googleapis contracts buf protos-release lint types imports lock clean
+.PHONY: help setup up demo down dev-environment test test-fast test-clients providers protos check-protos openapi googleapis contracts buf protos-release lint types imports lock clean
 
 help:  ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -63,6 +63,12 @@ check-protos:  ## Check that gen/ is what protos/ generates.
 	@rm -rf build/gen
 	@$(MAKE) --no-print-directory protos GEN=build/gen
 	diff -r -x __pycache__ build/gen gen
+
+openapi: dev-environment  ## Write the OpenAPI document of both faces out of contracts and codecs.
+	@mkdir -p build
+	@python=$(DEV); common=$$($$python -c 'import pathlib, google.rpc.status_pb2 as m; print(pathlib.Path(m.__file__).parents[2])'); \
+	$$python -m grpc_tools.protoc -Iprotos -I$$common --include_source_info --descriptor_set_out=build/openapi.binpb $$(find protos -name '*.proto' | sort); \
+	$$python -m services.gateway.openapi build/openapi.binpb infrastructure/envoy/openapi.json
 
 googleapis: dev-environment
 	@rm -rf build/googleapis && mkdir -p build/googleapis/google

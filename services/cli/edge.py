@@ -60,6 +60,7 @@ def render(
     directory.mkdir(parents=True, exist_ok=True)
     (home / "logs").mkdir(exist_ok=True)  # Envoy does not start without the access log's directory
     descriptors, lua = descriptor_set(), _template("edge.lua").encode()
+    openapi = _template("openapi.json").encode()
     addresses = [_address(place.address) for place in config.gateways()]
     kinds = {kind for kind, _ in addresses}
     limits = config.edge.limits
@@ -83,9 +84,11 @@ def render(
         "cors_origins": json.dumps([_origin(origin) for origin in config.edge.cors_origins]),
         "counted_services": json.dumps(_counted()),
         "lua": f"run/envoy/{_hashed('edge', lua, 'lua')}",
+        "openapi": f"run/envoy/{_hashed('openapi', openapi, 'json')}",
         "descriptors": f"run/envoy/{_hashed('mesh', descriptors, 'pb')}",
     }
     replace(home / values["lua"], lua)
+    replace(home / values["openapi"], openapi)
     replace(home / values["descriptors"], descriptors)
     path = directory / name
     replace(path, string.Template(_template("edge.yaml")).substitute(values).encode())

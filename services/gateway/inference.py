@@ -22,7 +22,9 @@ from services.gateway.validate import invalid
 Context = grpc.aio.ServicerContext[Any, Any]
 NAME = gateway.DESCRIPTOR.services_by_name["InferenceService"].full_name
 
-_DEFAULT_PAGE, _LARGEST_PAGE = 100, 1000
+LARGEST_PAGE = 1000
+
+_DEFAULT_PAGE = 100
 # A float of four bytes is up to 16 characters of JSON, and the edge takes 32 MiB (infrastructure/envoy).
 _LARGEST_TRANSCODED_BYTES = 8 << 20
 
@@ -81,8 +83,8 @@ class InferenceServicer(gateway_grpc.InferenceServiceServicer):
 
     async def ListModels(self, request: gateway.ListModelsRequest, context: Context) -> gateway.ListModelsResponse:
         size = request.page_size or _DEFAULT_PAGE
-        if size > _LARGEST_PAGE:
-            raise invalid("page_size", f"must be at most {_LARGEST_PAGE}")
+        if size > LARGEST_PAGE:
+            raise invalid("page_size", f"must be at most {LARGEST_PAGE}")
         # Names are unique and sorted, so the last name of a page is where the next one begins.
         rest = [model for model in self._models.all() if model.name > request.page_token]
         more = rest[size - 1].name if len(rest) > size else ""

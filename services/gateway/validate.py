@@ -16,6 +16,8 @@ MAX_MESSAGES = 4096
 MAX_TOOLS = 128
 MAX_STOPS = 8
 MAX_CHOICES = 16
+MAX_OUTPUT_TOKENS = 1 << 24
+MAX_TOP_K = 1 << 20
 MAX_TOP_LOGPROBS = 20
 MAX_USER_CHARACTERS = 512
 MAX_INPUTS = 2048  # OpenAI's own limit
@@ -24,7 +26,7 @@ MAX_DIMENSIONS = 1 << 16
 MAX_VECTOR_BYTES = 56 << 20  # one message holds them all, and gRPC takes 64 MiB
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 
-_TOOL_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+TOOL_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 _OF_CONVERSATIONS = ("tools", "tool_choice", "parallel_tool_calls", "reasoning_effort")
 _ASSISTANT_PARTS = frozenset({"text", "tool_call", "reasoning", "refusal"})
@@ -49,7 +51,7 @@ def validate(spec: generation.GenerationSpec) -> None:
         _validate_messages(spec)
     _validate_sampling(spec.sampling)
     if spec.HasField("max_output_tokens"):
-        _between("max_output_tokens", spec.max_output_tokens, 1, 1 << 24)
+        _between("max_output_tokens", spec.max_output_tokens, 1, MAX_OUTPUT_TOKENS)
     if spec.HasField("choices"):
         _between("choices", spec.choices, 1, MAX_CHOICES)
     if spec.HasField("logprobs"):
@@ -152,7 +154,7 @@ def _validate_sampling(sampling: generation.SamplingParams) -> None:
         if sampling.top_p == 0:
             raise invalid("sampling.top_p", "must be above 0")
     if sampling.HasField("top_k"):
-        _between("sampling.top_k", sampling.top_k, 1, 1 << 20)
+        _between("sampling.top_k", sampling.top_k, 1, MAX_TOP_K)
     for field in ("frequency_penalty", "presence_penalty"):
         if sampling.HasField(field):
             _between(f"sampling.{field}", getattr(sampling, field), -2, 2)
@@ -169,7 +171,7 @@ def _validate_tools(spec: generation.GenerationSpec) -> None:
         raise invalid("tools", f"must hold at most {MAX_TOOLS} tools")
     names = set()
     for index, tool in enumerate(spec.tools):
-        if not _TOOL_NAME.fullmatch(tool.name):
+        if not TOOL_NAME.fullmatch(tool.name):
             raise invalid(f"tools[{index}].name", "must be 1 to 64 letters, digits, _ or -")
         if tool.name in names:
             raise invalid(f"tools[{index}].name", f"`{tool.name}` is given twice")

@@ -196,6 +196,8 @@ async def test_a_fault_of_ours_is_told_without_detail(
     [
         ({"input": None}, "input"),
         ({"tools": [{"type": "function", "name": "f", "parameters": []}]}, "tools[0].parameters"),
+        ({"response_format": {"type": "text"}}, "response_format"),
+        ({"messages": []}, "messages"),
         ({"tools": [{"type": "function", "name": "f g"}]}, "tools[0].name"),
         ({"reasoning": {"effort": "huge"}}, "reasoning.effort"),
         ({"max_output_tokens": 0}, "max_output_tokens"),

@@ -147,8 +147,8 @@ def _prompted(body: Mapping[str, Any]) -> Wish:
 
 def _wish(body: Mapping[str, Any]) -> Wish:
     messages = body["messages"]
-    asked = max(index for index, message in enumerate(messages) if message["role"] == "user")
-    parts = _parts(messages[asked])
+    asked = max((index for index, message in enumerate(messages) if message["role"] == "user"), default=None)
+    parts = [] if asked is None else _parts(messages[asked])
     form = body.get("response_format", {"type": "text"})
     choice = body.get("tool_choice", "auto")
     stop = body.get("stop") or []

@@ -17,6 +17,8 @@ from services.chassis.failure import Failure
 INT64 = (-(1 << 63), (1 << 63) - 1)
 UINT32 = (0, (1 << 32) - 1)
 
+_EXACT = 1 << 53
+
 
 def refuse(path: str, message: str) -> NoReturn:
     """Refuse the request for what stands at `path`; the message goes on after the path.
@@ -79,6 +81,10 @@ class Fields:
         value = self.require(name)
         return value if isinstance(value, str) else self._wrong(name, "a string")
 
+    def required_id(self, name: str) -> str:
+        """A string that must be present and not empty."""
+        return self.required_text(name) or refuse(self.path(name), "must not be empty.")
+
     def choice(self, name: str, allowed: tuple[str, ...]) -> str | None:
         """One of a few strings."""
         value = self.text(name)
@@ -100,7 +106,8 @@ class Fields:
         if isinstance(value, bool) or not (isinstance(value, int) or (isinstance(value, float) and value.is_integer())):
             self._wrong(name, "an integer")
         low, high = bounds
-        if not low <= value <= high:
+        # A double beyond 2**53 may be an integer beyond 64 bits that was rounded into the bounds.
+        if not low <= value <= high or (isinstance(value, float) and abs(value) > _EXACT):
             refuse(self.path(name), f"must be an integer from {low} to {high}.")
         return int(value)
 

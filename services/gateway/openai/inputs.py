@@ -18,7 +18,7 @@ def inputs(value: object, path: str) -> Iterator[str | list[int]]:
         refuse(path, expected("a string, an array of strings, or one of token ids", value))
     if not value:
         refuse(path, "must not be empty.")
-    if isinstance(value[0], int):
+    if isinstance(value[0], int | float):
         yield _tokens(value, path)
         return
     for index, item in enumerate(value):
@@ -40,9 +40,15 @@ def _tokens(ids: list[object], path: str) -> list[int]:
         refuse(path, "must not be empty.")
     # Every type and both ends at once, since there may be a million of them; one by one only to find the mistake.
     sound = set(map(type, ids)) == {int} and UINT32[0] <= min(ids) and max(ids) <= UINT32[1]  # type: ignore[type-var,operator]
-    for index, token in enumerate(() if sound else ids):
-        if type(token) is not int:  # a bool is an int, too, but no token
-            refuse(f"{path}[{index}]", expected("a token id, an integer", token))
-        if not UINT32[0] <= token <= UINT32[1]:
-            refuse(f"{path}[{index}]", f"must be between {UINT32[0]} and {UINT32[1]}.")
-    return ids  # type: ignore[return-value]
+    if sound:
+        return ids  # type: ignore[return-value]
+    return [_token(token, f"{path}[{index}]") for index, token in enumerate(ids)]
+
+
+def _token(token: object, path: str) -> int:
+    # A bool is an int, too, but no token; 2.0 is an integer to JSON.
+    if not (type(token) is int or (isinstance(token, float) and token.is_integer())):
+        refuse(path, expected("a token id, an integer", token))
+    if not UINT32[0] <= token <= UINT32[1]:
+        refuse(path, f"must be between {UINT32[0]} and {UINT32[1]}.")
+    return int(token)

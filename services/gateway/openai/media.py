@@ -9,7 +9,8 @@ from hybridinference.inference.v1 import conversation_pb2 as conversation
 from services.gateway.openai.fields import Fields, refuse
 
 _DATA_URL = re.compile(r"data:(?P<type>[\w.+-]+/[\w.+-]+)?(?:;[\w.+-]+=[^;,]*)*;base64,", re.ASCII | re.IGNORECASE)
-_FORMAT = re.compile(r"[a-z0-9]{1,16}", re.ASCII)
+FORMAT = re.compile(r"[a-z0-9]{1,16}", re.ASCII)
+DETAILS = ("auto", "low", "high")
 _AUDIO_TYPES = {"mp3": "audio/mpeg"}  # every other format is called by its own name
 
 
@@ -21,7 +22,7 @@ def image(part: Fields) -> conversation.Part:
 def picture(source: Fields, name: str) -> conversation.Part:
     """A picture whose address, or content, is the member `name`."""
     url, path = source.required_text(name), source.path(name)
-    made = conversation.Image(detail=source.choice("detail", ("auto", "low", "high")) or "")
+    made = conversation.Image(detail=source.choice("detail", DETAILS) or "")
     if url[:5].lower() == "data:":
         made.media_type, made.data = _data_url(url, path)
         if not made.media_type.startswith("image/"):
@@ -37,7 +38,7 @@ def audio(part: Fields) -> conversation.Part:
     """The `input_audio` part."""
     source = part.required_members("input_audio")
     form = source.required_text("format")
-    if not _FORMAT.fullmatch(form):
+    if not FORMAT.fullmatch(form):
         refuse(source.path("format"), "must name an audio format, such as wav or mp3.")
     data = _decoded(source.required_text("data"), source.path("data"))
     return conversation.Part(file=conversation.File(data=data, media_type=_AUDIO_TYPES.get(form, f"audio/{form}")))

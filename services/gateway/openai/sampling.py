@@ -1,9 +1,13 @@
 """How tokens are drawn, as every part of the API that generates text asks for it."""
 
+import re
+
 from hybridinference.inference.v1 import generation_pb2 as generation
 
 from services.gateway.openai.fields import INT64, Fields, expected, refuse
 
+# A token id, as a key of an object. No vocabulary has a thousand million tokens.
+TOKEN = re.compile("[0-9]{1,9}")
 MEMBERS = frozenset(
     {"temperature", "top_p", "top_k", "frequency_penalty", "presence_penalty", "stop", "seed", "logit_bias"}
 )
@@ -31,8 +35,7 @@ def read(fields: Fields, sampling: generation.SamplingParams) -> None:
 
 def _logit_bias(bias: Fields, sampling: generation.SamplingParams) -> None:
     for token in bias.names():
-        # isdecimal() alone would let in other scripts' digits.
-        if not (token.isascii() and token.isdecimal() and len(token) <= 10 and int(token) < 1 << 32):
+        if not TOKEN.fullmatch(token):
             refuse("logit_bias", "must map token ids, written as decimal integers, to numbers.")
         sampling.logit_bias[int(token)] = bias.number(token) or 0.0
 

@@ -9,14 +9,14 @@ from hybridinference.inference.v1 import generation_pb2 as generation
 from services.chassis.failure import Failure
 from services.gateway.openai import signatures
 
-_FINISH = {
+FINISH = {
     generation.FINISH_REASON_STOP: "stop",
     generation.FINISH_REASON_LENGTH: "length",
     generation.FINISH_REASON_TOOL_CALLS: "tool_calls",
     generation.FINISH_REASON_BLOCKED: "content_filter",
 }
 # OpenAI's own value for what is too unlikely to tell; JSON has no -Infinity.
-LEAST_LOGPROB = -9999.0
+_LEAST_LOGPROB = -9999.0
 
 
 def finish_reason(reason: "generation.FinishReason") -> str:
@@ -25,7 +25,7 @@ def finish_reason(reason: "generation.FinishReason") -> str:
     Raises:
         Failure: TRUNCATED, when the provider did not say: a client must not take a cut answer for a whole one.
     """
-    known = _FINISH.get(reason)
+    known = FINISH.get(reason)
     if known is None:
         raise Failure(reasons.ERROR_REASON_TRUNCATED, "The provider did not say how the answer ended.")
     return known
@@ -43,9 +43,9 @@ def usage(counted: generation.Usage) -> dict[str, Any]:
 
 
 def tool_call(call: generation.ToolCallDelta, *, indexed: bool) -> dict[str, Any]:
-    """A tool call, or a piece of one: its id, type and name stand only in the first piece."""
+    """A tool call, or with an index a piece of one: then its id, type and name stand only in the first."""
     shaped: dict[str, Any] = {"index": call.index} if indexed else {}
-    if call.id or call.name:
+    if not indexed or call.id or call.name:
         shaped |= {"id": call.id, "type": "function"}
         shaped["function"] = {"name": call.name, "arguments": call.arguments_json}
     else:
@@ -71,9 +71,14 @@ def token(drawn: generation.TokenLogprob | generation.TopLogprob) -> dict[str, A
     """The log probability of a token."""
     return {
         "token": drawn.token,
-        "logprob": max(LEAST_LOGPROB, drawn.logprob),  # in this order NaN, too, becomes the least
+        "logprob": logprob(drawn),
         "bytes": list(drawn.token_bytes) if drawn.token_bytes else None,
     }
+
+
+def logprob(drawn: generation.TokenLogprob | generation.TopLogprob) -> float:
+    """A log probability that JSON has: nothing is likelier than certain, and NaN is as good as the least."""
+    return min(0.0, max(_LEAST_LOGPROB, drawn.logprob))
 
 
 def tool_calls(calls: Iterable[generation.ToolCallDelta], *, indexed: bool) -> list[dict[str, Any]]:

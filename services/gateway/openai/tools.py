@@ -5,7 +5,7 @@ from hybridinference.inference.v1 import generation_pb2 as generation
 
 from services.gateway.openai.fields import Fields, expected, object_text, refuse
 
-_MODES = {
+MODES = {
     "auto": conversation.TOOL_CHOICE_MODE_AUTO,
     "none": conversation.TOOL_CHOICE_MODE_NONE,
     "required": conversation.TOOL_CHOICE_MODE_REQUIRED,
@@ -29,9 +29,9 @@ def mode(value: object, path: str) -> "conversation.ToolChoiceMode":
     """How free the model is to call tools, in a word."""
     if not isinstance(value, str):
         refuse(path, expected("a string or an object", value))
-    if value not in _MODES:
-        refuse(path, f"must be one of {', '.join(_MODES)}, or an object that names a function.")
-    return _MODES[value]
+    if value not in MODES:
+        refuse(path, f"must be one of {', '.join(MODES)}, or an object that names a function.")
+    return MODES[value]
 
 
 def schema(fields: Fields) -> generation.ResponseFormat:

@@ -159,3 +159,7 @@ def test_what_is_not_known_is_for_the_provider_to_judge() -> None:
     asked = parse_embedding(b'{"model": "m", "input": "x", "truncate": "END", "user": null, "n": 1}')
     assert json.loads(asked.spec.provider_options_json) == {"truncate": "END", "n": 1}
     assert not parse_embedding(b'{"model": "m", "input": "x"}').spec.provider_options_json
+
+
+def test_a_token_id_that_is_written_with_a_point_is_one() -> None:
+    assert inputs([1.0, 2]) == [[1, 2]]

@@ -8,14 +8,14 @@ from hybridinference.inference.v1 import conversation_pb2 as conversation
 from services.gateway.openai import media, signatures
 from services.gateway.openai.fields import Fields, expected, refuse
 
-_ROLES = {
+ROLES = {
     "system": conversation.ROLE_SYSTEM,
     "developer": conversation.ROLE_SYSTEM,  # the same thing under its newer name
     "user": conversation.ROLE_USER,
     "assistant": conversation.ROLE_ASSISTANT,
     "tool": conversation.ROLE_TOOL,
 }
-_PARTS_OF_USER = {"text", "image_url", "input_audio", "file"}
+PARTS_OF_USER = {"text", "image_url", "input_audio", "file"}
 
 
 def message(value: object, path: str) -> conversation.Message:
@@ -28,16 +28,16 @@ def message(value: object, path: str) -> conversation.Message:
     role = fields.required_text("role")
     if role == "function":
         refuse(fields.path("role"), "`function` is no longer supported; use `tool` with a tool_call_id.")
-    if role not in _ROLES:
-        refuse(fields.path("role"), f"must be one of {', '.join(_ROLES)}.")
+    if role not in ROLES:
+        refuse(fields.path("role"), f"must be one of {', '.join(ROLES)}.")
     if role == "assistant":
         parts = _assistant(fields)
     elif role == "tool":
         parts = [_tool_result(fields)]
     else:
         fields.require("content")
-        parts = _content(fields, _PARTS_OF_USER if role == "user" else {"text"})
-    return conversation.Message(role=_ROLES[role], parts=parts, name=fields.text("name") or "")
+        parts = _content(fields, PARTS_OF_USER if role == "user" else {"text"})
+    return conversation.Message(role=ROLES[role], parts=parts, name=fields.text("name") or "")
 
 
 def _assistant(fields: Fields) -> list[conversation.Part]:
@@ -46,7 +46,8 @@ def _assistant(fields: Fields) -> list[conversation.Part]:
             refuse(fields.path(name), f"is not supported; send {instead} instead.")
     parts = []
     # Both names are in use for the same thing; a client that keeps both sends the same text twice.
-    thought = fields.text("reasoning") or fields.text("reasoning_content")
+    one, other = fields.text("reasoning"), fields.text("reasoning_content")
+    thought = one or other
     if thought:
         parts.append(conversation.Part(reasoning=conversation.Reasoning(text=thought)))
     parts += _content(fields, {"text", "refusal"})
@@ -65,7 +66,7 @@ def _tool_call(value: object, path: str) -> conversation.Part:
         refuse(fields.path("type"), "is required and must be function.")
     function = fields.required_members("function")
     call = conversation.ToolCall(
-        id=fields.required_text("id"),
+        id=fields.required_id("id"),
         name=function.required_text("name"),
         arguments_json=function.required_text("arguments"),
         signature=signatures.signature(fields),
@@ -74,7 +75,7 @@ def _tool_call(value: object, path: str) -> conversation.Part:
 
 
 def _tool_result(fields: Fields) -> conversation.Part:
-    call = fields.required_text("tool_call_id")
+    call = fields.required_id("tool_call_id")
     fields.require("content")
     text = "".join(part.text for part in _content(fields, {"text"}))
     return conversation.Part(tool_result=conversation.ToolResult(tool_call_id=call, text=text))

@@ -10,6 +10,7 @@ from services.gateway.openai.chat import tools
 from services.gateway.openai.chat.messages import message
 from services.gateway.openai.fields import Fields, json_body, json_text, refuse
 from services.gateway.openai.stream_options import include_usage
+from services.gateway.validate import MAX_OUTPUT_TOKENS
 
 # Said and understood, or of no effect on the answer.
 _KNOWN = sampling.MEMBERS | {
@@ -18,7 +19,7 @@ _KNOWN = sampling.MEMBERS | {
     *("logprobs", "top_logprobs"),
 }
 # Would change the answer or its shape in ways that this API does not have.
-_REFUSED = {
+REFUSED = {
     "functions": "is no longer supported; use tools.",
     "function_call": "is no longer supported; use tool_choice.",
     "audio": "is not supported: answers are text.",
@@ -52,10 +53,12 @@ def parse_chat(body: bytes) -> ChatRequest:
     sampling.read(fields, spec.sampling)
     _limits(fields, spec)
     spec.reasoning_effort = fields.text("reasoning_effort") or ""
-    spec.user = fields.text("safety_identifier") or fields.text("user") or ""
+    older, newer = fields.text("user"), fields.text("safety_identifier")
+    spec.user = newer or older or ""
     _unmapped(fields, spec)
     stream = fields.boolean("stream") or False
-    return ChatRequest(spec, stream, stream and include_usage(fields))
+    usage = include_usage(fields)  # read in any case: a mistake is one in an answer that is whole, too
+    return ChatRequest(spec, stream, stream and usage)
 
 
 def _tools(fields: Fields, spec: generation.GenerationSpec) -> None:
@@ -77,8 +80,9 @@ def _limits(fields: Fields, spec: generation.GenerationSpec) -> None:
         refuse("max_tokens", "and `max_completion_tokens` are two names of one limit; give only the latter.")
     limit = older if newer is None else newer
     if limit is not None:
-        if limit < 1:  # refused here, under the name that was used
-            refuse("max_tokens" if newer is None else "max_completion_tokens", f"must be at least 1, not {limit}.")
+        if not 1 <= limit <= MAX_OUTPUT_TOKENS:  # refused here, under the name that was used
+            name = "max_tokens" if newer is None else "max_completion_tokens"
+            refuse(name, f"must be between 1 and {MAX_OUTPUT_TOKENS}, not {limit}.")
         spec.max_output_tokens = limit
     choices = fields.integer("n")
     if choices is not None:
@@ -94,6 +98,6 @@ def _limits(fields: Fields, spec: generation.GenerationSpec) -> None:
 def _unmapped(fields: Fields, spec: generation.GenerationSpec) -> None:
     if any(item != "text" for _, item in fields.items("modalities")):
         refuse("modalities", 'must be ["text"]: answers are text.')
-    rest = beyond(fields, known=_KNOWN, refused=_REFUSED)
+    rest = beyond(fields, known=_KNOWN, refused=REFUSED)
     if rest:
         spec.provider_options_json = json_text(rest, "")

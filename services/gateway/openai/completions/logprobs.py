@@ -6,7 +6,7 @@ from typing import Any
 
 from hybridinference.inference.v1 import generation_pb2 as generation
 
-from services.gateway.openai.shapes import LEAST_LOGPROB
+from services.gateway.openai.shapes import logprob
 
 
 class Logprobs:
@@ -20,11 +20,11 @@ class Logprobs:
         """The next tokens."""
         shaped: dict[str, list[Any]] = {"tokens": [], "token_logprobs": [], "top_logprobs": [], "text_offset": []}
         for token in tokens:
-            name, logprob = _name(token), _logprob(token)
+            name, drawn = _name(token), logprob(token)
             shaped["tokens"].append(name)
-            shaped["token_logprobs"].append(logprob)
+            shaped["token_logprobs"].append(drawn)
             # The drawn token is always among them, as with OpenAI, and may be one more than was asked for.
-            shaped["top_logprobs"].append(_likeliest(token) | {name: logprob})
+            shaped["top_logprobs"].append(_likeliest(token) | {name: drawn})
             shaped["text_offset"].append(self._offset)
             # In characters. Tokens that share one stand at its beginning.
             self._offset += len(self._characters.decode(_bytes(token)))
@@ -34,7 +34,7 @@ class Logprobs:
 def _likeliest(token: generation.TokenLogprob) -> dict[str, float]:
     found: dict[str, float] = {}
     for top in token.top:
-        found.setdefault(_name(top), _logprob(top))  # of two with the same text, the likelier
+        found.setdefault(_name(top), logprob(top))  # of two with the same text, the likelier
     return found
 
 
@@ -48,7 +48,3 @@ def _name(token: generation.TokenLogprob | generation.TopLogprob) -> str:
 
 def _bytes(token: generation.TokenLogprob) -> bytes:
     return token.token_bytes or token.token.encode()
-
-
-def _logprob(token: generation.TokenLogprob | generation.TopLogprob) -> float:
-    return max(LEAST_LOGPROB, token.logprob)  # in this order NaN, too, becomes the least

@@ -12,18 +12,18 @@ from services.gateway.openai.chat.tools import response_format
 from services.gateway.openai.fields import Fields, json_body, json_text, refuse
 from services.gateway.openai.inputs import inputs
 from services.gateway.openai.stream_options import include_usage
-from services.gateway.validate import MAX_TOP_LOGPROBS
+from services.gateway.validate import MAX_OUTPUT_TOKENS, MAX_TOP_LOGPROBS
 
 MAX_PROMPTS = 128
 
-_DEFAULT_MAX_TOKENS = 16  # OpenAI's own, and that of vLLM's server
+DEFAULT_MAX_TOKENS = 16  # OpenAI's own, and that of vLLM's server
 # Said and understood, or of no effect on the answer.
 _KNOWN = sampling.MEMBERS | {
     *("model", "prompt", "suffix", "echo", "best_of", "max_tokens", "n", "logprobs", "response_format"),
     *("user", "safety_identifier", "stream", "stream_options"),
 }
 _CHATS = "is for chats: POST /v1/chat/completions."
-_REFUSED = {
+REFUSED = {
     "max_completion_tokens": "is called max_tokens here.",
     "top_logprobs": "is called logprobs here.",
     **dict.fromkeys(("messages", "tools", "tool_choice", "parallel_tool_calls", "reasoning_effort"), _CHATS),
@@ -74,11 +74,13 @@ def parse_completion(body: bytes) -> CompletionRequest:
     form = response_format(fields)
     if form is not None:
         spec.response_format.CopyFrom(form)
-    spec.user = fields.text("safety_identifier") or fields.text("user") or ""
+    older, newer = fields.text("user"), fields.text("safety_identifier")
+    spec.user = newer or older or ""
     echoed = _echoed(fields, spec, prompts)
     _beyond(fields, spec)
     stream = fields.boolean("stream") or False
-    return CompletionRequest(_each(spec, prompts), echoed, stream, stream and include_usage(fields))
+    usage = include_usage(fields)  # read in any case: a mistake is one in an answer that is whole, too
+    return CompletionRequest(_each(spec, prompts), echoed, stream, stream and usage)
 
 
 def _prompts(value: object) -> list[generation.Prompt]:
@@ -105,9 +107,9 @@ def _each(spec: generation.GenerationSpec, prompts: Sequence[generation.Prompt])
 def _limits(fields: Fields, spec: generation.GenerationSpec) -> None:
     """How much is generated, and told of it. Mistakes are told here, under the names that this API has."""
     limit = fields.integer("max_tokens")
-    if limit is not None and limit < 1:
-        refuse("max_tokens", f"must be at least 1, not {limit}: a prompt alone is not given back.")
-    spec.max_output_tokens = _DEFAULT_MAX_TOKENS if limit is None else limit
+    if limit is not None and not 1 <= limit <= MAX_OUTPUT_TOKENS:
+        refuse("max_tokens", f"must be between 1 and {MAX_OUTPUT_TOKENS}, not {limit}; a prompt alone is no answer.")
+    spec.max_output_tokens = DEFAULT_MAX_TOKENS if limit is None else limit
     choices = fields.integer("n")
     if choices is not None:
         spec.choices = choices
@@ -134,7 +136,7 @@ def _echoed(fields: Fields, spec: generation.GenerationSpec, prompts: Sequence[g
 
 
 def _beyond(fields: Fields, spec: generation.GenerationSpec) -> None:
-    rest = beyond(fields, known=_KNOWN, refused=_REFUSED)
+    rest = beyond(fields, known=_KNOWN, refused=REFUSED)
     script = fields.get("echo")
     if isinstance(script, dict):
         rest["echo"] = script

@@ -7,6 +7,7 @@ from hybridinference.inference.v1 import embedding_pb2 as embedding
 from services.gateway.openai.fields import Fields, json_body, json_text
 from services.gateway.openai.inputs import inputs
 
+ENCODINGS = ("float", "base64")
 # Said and understood: these become the spec.
 _MAPPED = frozenset({"model", "input", "encoding_format", "dimensions", "user"})
 
@@ -41,4 +42,4 @@ def parse_embedding(body: bytes) -> EmbeddingRequest:
     rest = {name: fields.get(name) for name in fields.names() if name not in _MAPPED}
     if rest:
         spec.provider_options_json = json_text(rest, "")
-    return EmbeddingRequest(spec, fields.choice("encoding_format", ("float", "base64")) == "base64")
+    return EmbeddingRequest(spec, fields.choice("encoding_format", ENCODINGS) == "base64")

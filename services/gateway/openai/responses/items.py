@@ -13,7 +13,7 @@ from services.gateway.openai import media, signatures
 from services.gateway.openai.fields import Fields, expected, refuse
 from services.gateway.openai.responses import tools
 
-_ROLES = {
+ROLES = {
     "system": conversation.ROLE_SYSTEM,
     "developer": conversation.ROLE_SYSTEM,  # the same thing under its newer name
     "user": conversation.ROLE_USER,
@@ -69,13 +69,13 @@ class Conversation:
 
     def _message(self, item: Fields) -> None:
         role = item.required_text("role")
-        if role not in _ROLES:
-            refuse(item.path("role"), f"must be one of {', '.join(_ROLES)}.")
+        if role not in ROLES:
+            refuse(item.path("role"), f"must be one of {', '.join(ROLES)}.")
         item.require("content")
         parts = _content(item, "content", _PARTS.get(role, _TEXT))
         if not parts and role != "assistant":
             refuse(item.path("content"), "must hold at least one part.")
-        self._add(_ROLES[role], parts)
+        self._add(ROLES[role], parts)
 
     def _add(self, role: "conversation.Role", parts: list[tuple[conversation.Part, str]]) -> None:
         if not parts:  # an answer of no words, or reasoning of which only what is encrypted has come back
@@ -134,10 +134,10 @@ def _content(item: Fields, name: str, allowed: Mapping[str, Part]) -> list[tuple
 
 def _reasoning(item: Fields) -> list[conversation.Part]:
     """What was thought, or its summary; what is encrypted can be read by nobody here."""
-    thoughts: list[str] = []
-    for name in ("content", "summary"):
-        thoughts = thoughts or [Fields(one, path).required_text("text") for path, one in item.items(name)]
-    text = "\n\n".join(thoughts)
+    content, summary = (
+        [Fields(one, path).required_text("text") for path, one in item.items(name)] for name in ("content", "summary")
+    )
+    text = "\n\n".join(content or summary)
     return [conversation.Part(reasoning=conversation.Reasoning(text=text))] if text else []
 
 

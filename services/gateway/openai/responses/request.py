@@ -22,7 +22,7 @@ _KNOWN = sampling.MEMBERS | {
     *("truncation", "background", "client_metadata"),
 }
 _WHOLE_INPUT = "needs stored answers, and nothing is stored; send the whole conversation as `input`."
-_REFUSED = {
+REFUSED = {
     "previous_response_id": _WHOLE_INPUT,
     "conversation": _WHOLE_INPUT,
     "prompt": "names a stored template, and nothing is stored; send its text as `instructions` and `input`.",
@@ -45,8 +45,12 @@ _REFUSED = {
 }
 _LOGPROBS = "message.output_text.logprobs"
 # Nothing is encrypted, so nothing is left out by not including it; clients without stored state always ask for it.
-_INCLUDABLE = (_LOGPROBS, "reasoning.encrypted_content")
-_METADATA = (16, 64, 512)  # pairs, and characters of a key and of a value, as OpenAI has it
+INCLUDABLE = (_LOGPROBS, "reasoning.encrypted_content")
+SUMMARIES = ("auto", "concise", "detailed")
+CONTEXTS = ("auto", "all_turns")
+MODES = ("standard",)
+VERBOSITIES = ("low", "medium", "high")
+METADATA = (16, 64, 512)  # pairs, and characters of a key and of a value, as OpenAI has it
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -92,8 +96,9 @@ def parse_response(body: bytes) -> ResponseRequest:
     sampling.read(fields, spec.sampling)
     _limits(fields, spec)
     _reasoning(fields, spec)
-    spec.user = fields.text("safety_identifier") or fields.text("user") or ""
-    options = beyond(fields, known=_KNOWN, refused=_REFUSED)
+    older, newer = fields.text("user"), fields.text("safety_identifier")
+    spec.user = newer or older or ""
+    options = beyond(fields, known=_KNOWN, refused=REFUSED)
     _text(fields, spec, options)
     if options:
         spec.provider_options_json = json_text(options, "")
@@ -111,8 +116,8 @@ def _limits(fields: Fields, spec: generation.GenerationSpec) -> None:
     fields.integer("max_tool_calls")
     included = [item for _, item in fields.items("include")]
     for place, item in enumerate(included):
-        if item not in _INCLUDABLE:
-            refuse(f"include[{place}]", f"must be one of {', '.join(_INCLUDABLE)}: the rest is of hosted tools.")
+        if item not in INCLUDABLE:
+            refuse(f"include[{place}]", f"must be one of {', '.join(INCLUDABLE)}: the rest is of hosted tools.")
     top = fields.integer("top_logprobs")
     if top or _LOGPROBS in included:
         spec.logprobs.top = top or 0
@@ -126,17 +131,17 @@ def _reasoning(fields: Fields, spec: generation.GenerationSpec) -> None:
     spec.reasoning_effort = reasoning.text("effort") or ""
     # What a model tells of its thinking is always told.
     for name in ("summary", "generate_summary"):
-        reasoning.choice(name, ("auto", "concise", "detailed"))
+        reasoning.choice(name, SUMMARIES)
     # What the input holds is all that there is, and all of it is used.
-    reasoning.choice("context", ("auto", "all_turns"))
-    reasoning.choice("mode", ("standard",))
+    reasoning.choice("context", CONTEXTS)
+    reasoning.choice("mode", MODES)
 
 
 def _text(fields: Fields, spec: generation.GenerationSpec, options: dict[str, object]) -> None:
     text = fields.members("text")
     if text is None:
         return
-    verbosity = text.choice("verbosity", ("low", "medium", "high"))
+    verbosity = text.choice("verbosity", VERBOSITIES)
     if verbosity not in (None, "medium"):  # which asks for what a model does by itself
         options["verbosity"] = verbosity
     form = text.members("format")
@@ -170,7 +175,7 @@ def _unstored(fields: Fields) -> None:
 
 
 def _metadata(metadata: Fields) -> None:
-    pairs, key_characters, characters = _METADATA
+    pairs, key_characters, characters = METADATA
     names = list(metadata.names())
     if len(names) > pairs:
         refuse("metadata", f"must hold at most {pairs} pairs.")

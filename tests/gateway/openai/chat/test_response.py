@@ -208,3 +208,17 @@ def test_tool_calls_and_refusals_stand_in_place_of_content():
 
 def test_an_empty_answer_has_empty_content():
     assert whole({"finish_reason": STOP})["choices"][0]["message"]["content"] == ""
+
+
+def test_a_whole_tool_call_has_all_its_members_though_the_provider_named_none():
+    calls = whole({"content": {"tool_calls": [{"arguments_json": "{}"}]}, "finish_reason": STOP})["choices"][0][
+        "message"
+    ]["tool_calls"]
+    assert calls == [{"id": "", "type": "function", "function": {"name": "", "arguments": "{}"}}]
+
+
+@pytest.mark.parametrize("logprob", [math.inf, 1e-9])
+def test_nothing_is_likelier_than_certain(logprob):
+    content = {"text": "a", "logprobs": [{"token": "a", "logprob": logprob}]}
+    shaped = whole({"content": content, "finish_reason": STOP})["choices"][0]["logprobs"]
+    assert shaped["content"][0]["logprob"] == 0

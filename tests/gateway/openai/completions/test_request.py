@@ -101,6 +101,8 @@ def test_no_alternatives_are_still_log_probabilities() -> None:
     ("field", "value"),
     [
         ("max_tokens", 0),
+        ("max_tokens", (1 << 24) + 1),
+        ("stream_options", 3),
         ("logprobs", 21),
         ("logprobs", True),
         ("best_of", 2),

@@ -1,0 +1,99 @@
+"""What both faces have in common over HTTP: headers, errors by status, events of a stream."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from services.gateway import arrival
+from services.gateway.openai import dropped
+from services.gateway.openapi.examples import EXAMPLES
+
+Node = dict[str, Any]
+
+JSON = "application/json"
+EVENTS = "text/event-stream"
+
+TIMEOUT = {
+    "name": arrival.TIMEOUT,
+    "in": "header",
+    "required": False,
+    "description": "How long the whole call may take, waiting included, in milliseconds. Past it: 504.",
+    "schema": {"type": "integer", "minimum": 1, "maximum": 10**12 - 1},
+}
+_COUNT = {"type": "integer", "minimum": 0}
+_HEADERS: Mapping[str, Node] = {
+    "x-request-id": {
+        "description": "Identifies the request in the edge's log and in the ledger.",
+        "schema": {"type": "string"},
+    },
+    "traceparent": {
+        "description": "The W3C trace context: the caller's own, or a new one.",
+        "schema": {"type": "string", "pattern": "^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}"},
+    },
+    "openai-processing-ms": {"description": "Time until the first byte, in milliseconds.", "schema": _COUNT},
+    "x-hybrid-provider": {
+        "description": "The provider's name in the configuration.",
+        "schema": {"type": "string"},
+    },
+    "x-hybrid-model": {"description": "The model's name at the provider.", "schema": {"type": "string"}},
+    "x-hybrid-attempts": {"description": "How often it was tried.", "schema": {"type": "integer", "minimum": 1}},
+    "x-hybrid-queue-ms": {
+        "description": "Time from arrival to the placement that served, in milliseconds.",
+        "schema": _COUNT,
+    },
+    "x-hybrid-worker": {
+        "description": "The worker, where the configuration lets callers know it.",
+        "schema": {"type": "string"},
+    },
+    dropped.HEADER: {
+        "description": "Parameters that were left out, where the route of the model allows that.",
+        "schema": {"type": "string"},
+    },
+    "x-should-retry": {"description": "Whether another try can help at all.", "schema": {"enum": ["true", "false"]}},
+    "retry-after": {
+        "description": "Seconds after which another try may help.",
+        "schema": {"type": "integer", "minimum": 1},
+    },
+}
+# What an answer of the OpenAI face says beside its body: every one, and one that has reached a worker.
+EVERY = ("traceparent", "openai-processing-ms")
+SERVED = (*EVERY, *(name for name in _HEADERS if name.startswith("x-hybrid-")))
+_RETRIED = (429, 503)
+
+
+def headers() -> dict[str, Node]:
+    """Descriptions of all headers, by name."""
+    return dict(_HEADERS)
+
+
+def body(operation: str, schema: Node) -> Node:
+    """The request body of an operation."""
+    examples = {name: {"value": value} for name, value in EXAMPLES.get(operation, {}).items()}
+    content = {"schema": schema} | ({"examples": examples} if examples else {})
+    return {"required": True, "content": {JSON: content}}
+
+
+def answer(description: str, content: Mapping[str, Node], *names: str) -> Node:
+    """A response with the content of each media type, and headers by name."""
+    every = ("x-request-id", *names)
+    return {
+        "description": description,
+        "headers": {name: {"$ref": f"#/components/headers/{name}"} for name in every},
+        "content": {kind: {"schema": schema} for kind, schema in content.items()},
+    }
+
+
+def failure(status: int, words: Iterable[str], schema: Node, *names: str) -> Node:
+    """A response to a failure; `words` are what programs know it by, `names` its further headers."""
+    said = "One of " + ", ".join(f"`{word}`" for word in words) + "."
+    return answer(said, {JSON: schema}, *names, *(["retry-after"] if status in _RETRIED else []))
+
+
+def events(item: Node, *, done: bool = False) -> Node:
+    """One event of a stream, the data of which is JSON; `done` where OpenAI's last word ends the stream."""
+    data: Node = {"type": "string", "contentMediaType": JSON, "contentSchema": item}
+    return {
+        "type": "object",
+        "description": "One event of the stream.",
+        "required": ["data"],
+        "properties": {"data": {"anyOf": [{"const": "[DONE]"}, data]} if done else data},
+    }
