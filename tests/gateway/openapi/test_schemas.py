@@ -37,10 +37,10 @@ from services.gateway.openai.responses.request import parse_response
 from services.gateway.openai.responses.response import Response
 from services.gateway.openai.responses.whole import Whole
 from services.gateway.validate import validate, validate_embedding
-from tests.clients.fitting import Schema, changed, fitting
 from tests.gateway import arbitrary
+from tests.gateway.openapi.fitting import Schema, changed, fitting
 
-pytestmark = pytest.mark.clients
+pytestmark = pytest.mark.slow
 
 PATIENT = settings(
     deadline=None, suppress_health_check=list(HealthCheck), derandomize=True, phases=[Phase.generate, Phase.shrink]
