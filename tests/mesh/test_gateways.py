@@ -131,9 +131,8 @@ def running(two: Mesh) -> dict[str, float]:
 
 
 def dead(pid: int) -> bool:
-    with contextlib.suppress(psutil.NoSuchProcess):
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-    return True
+    """Whether all of a process is gone. As long as there is a zombie a thread of it may hold its connections open."""
+    return not psutil.pid_exists(pid)
 
 
 async def test_a_killed_gateway_takes_only_its_running_streams_with_it(two: Mesh, load: Load) -> None:
@@ -167,7 +166,7 @@ async def test_a_killed_gateway_takes_only_its_running_streams_with_it(two: Mesh
     lost = [call for call in load.calls if call.error]
     assert len(lost) <= 16, "more than the clients that called when it died"
     late = [call for call in load.calls if call.begun > gone]
-    assert not [call for call in late if call.error], [call for call in late if call.error]
+    assert not [call for call in late if call.error]
     assert len(late) > 50
     print(f"lost {len(failed)} of 16 streams, and {len(lost)} of {len(load.calls)} calls that ran meanwhile")
 
