@@ -90,7 +90,7 @@ def restart(
 
 @app.command()
 def reload(home: HomeOption = _HOME) -> None:
-    """Have the running edge take up its configuration as it is now: limits, certificates, origins. No call is cut."""
+    """Have the running edge take up its configuration: limits, certificates, origins, gateways. No call is cut."""
     from services.cli import reload as module
 
     place = _home(home)

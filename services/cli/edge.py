@@ -9,6 +9,7 @@ import pathlib
 import re
 import string
 import subprocess
+from collections.abc import Iterable
 from typing import Any
 
 import envoy  # type: ignore[import-untyped]
@@ -19,7 +20,7 @@ from hybridinference.gateway.v1 import inference_service_pb2, openai_service_pb2
 
 from services.chassis.config import ConfigError
 from services.cli import edge_files
-from services.config.mesh import MeshConfig, Tls
+from services.config.mesh import MOST_GATEWAYS, MeshConfig, Tls
 
 # Error details are not reachable from the services, yet the transcoder prints them only where it knows them.
 _ROOTS = (inference_service_pb2.DESCRIPTOR, openai_service_pb2.DESCRIPTOR, error_details_pb2.DESCRIPTOR)
@@ -71,7 +72,7 @@ def render(
         "gateway_type": "STRICT_DNS" if "STRICT_DNS" in kinds else "STATIC",
         "idle": f"{max(_seconds(config), _LEAST_IDLE_SECONDS)}s",
         "longest": f"{longest_seconds(config)}s",
-        "max_requests": str(config.gateway.max_running * len(addresses) + _MORE_REQUESTS),
+        "max_requests": str(config.gateway.max_running * MOST_GATEWAYS + _MORE_REQUESTS),
         "request_bytes": str(limits.request_bytes),
         "typed_request_bytes": str(limits.typed_request_bytes),
         "headers_kib": str(limits.headers_kib),
@@ -102,6 +103,11 @@ def addresses(path: pathlib.Path) -> tuple[str, int, tuple[str, ...]]:
     endpoints = resources["clusters"][0]["load_assignment"]["endpoints"][0]["lb_endpoints"]
     gateways = tuple(_listen(each["endpoint"]["address"]) for each in endpoints)
     return where["address"], where["port_value"], gateways
+
+
+def by_file(listen: Iterable[str]) -> bool:
+    """Whether gateways that listen there can come and go while Envoy runs: names are for Envoy to resolve."""
+    return all(_address(each)[0] == "STATIC" for each in listen)
 
 
 def parts(path: pathlib.Path) -> edge_files.Parts:

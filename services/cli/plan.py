@@ -57,6 +57,13 @@ def specs(
     )
 
 
+def gateways(
+    config: MeshConfig, sources: Sources, environment: Mapping[str, str], embedded: postgres.Embedded | None
+) -> tuple[Spec, ...]:
+    """Of all processes the gateways and their loaders, whose number may change while the mesh runs."""
+    return tuple(spec for spec in specs(config, sources, environment, embedded) if spec.tier in (_GATEWAY, _LOADER))
+
+
 def reachable(host: str) -> str:
     """A host at which one on this machine reaches what listens on `host`."""
     return "127.0.0.1" if host in ("0.0.0.0", "::") else host

@@ -6,6 +6,8 @@ import dataclasses
 import fcntl
 import os
 import pathlib
+import re
+import signal
 import time
 from collections.abc import Iterator
 
@@ -15,11 +17,14 @@ from services.chassis.config import ConfigError
 from services.cli import admin, edge, edge_files, sections, surroundings
 from services.cli.home import Home
 from services.cli.problem import Problem
+from services.cli.running import required
 from services.cli.state import MeshState
 from services.cli.up import load
 from services.config.mesh import MeshConfig
 
 _SECONDS = 10.0
+_SCALE_SECONDS = 60.0
+_SCALED = re.compile(r"(gateway|loader)(-\d+)?")
 _PAUSE_SECONDS = 0.02
 _WARMING = "listener_manager.total_listeners_warming"
 # The statistics of each file that Envoy reads again.
@@ -44,43 +49,72 @@ def reload(home: Home, mesh: MeshState) -> Reloaded:
     if (config.edge.tls is None) != (mesh.certificate is None):
         raise Problem("`edge.tls`: TLS begins and ends with a start of the whole mesh; nothing was changed", code=2)
     with _alone(home.run / "envoy"):
+        *_, before = edge.addresses(home.run / "envoy" / "edge.yaml")
+        wanted = tuple(place.address for place in config.gateways())
+        stays = wanted[: len(before)] == before[: len(wanted)]
+        if not stays or (len(wanted) != len(before) and not edge.by_file((*wanted, *before))):
+            raise Problem("`gateway.listen`: gateways that run are moved by a start of the whole mesh", code=2)
         try:
-            changed = apply(config, home.path)
+            # Nothing is called before it serves, nor ended before it is called no more.
+            edge.validate(edge.render(config, home=home.path, name="draft.yaml"))
+            if len(wanted) > len(before):
+                _scale(home, mesh.pid, config)
+            changed = apply(config, home.path, wanted)
+            if len(wanted) < len(before):
+                _scale(home, mesh.pid, config)
         except ConfigError as error:
             raise Problem("\n".join(error.problems), code=2) from error
     return Reloaded(changed, sections.changed(mesh.sections, sections.of(config)))
 
 
-def apply(config: MeshConfig, home: pathlib.Path) -> bool:
+def _scale(home: Home, supervisor: int, config: MeshConfig) -> None:
+    """Have the supervisor run as many gateways and loaders as the configuration says, and wait until it does.
+
+    Raises:
+        ConfigError: one of them does not get ready.
+    """
+    wanted = {name for place in config.gateways() for name in (place.name, place.loader)}
+    os.kill(supervisor, signal.SIGUSR1)
+    until = time.monotonic() + _SCALE_SECONDS + config.gateway.drain_seconds
+    while True:
+        there = {each.name: each.state for each in required(home).processes if _SCALED.fullmatch(each.name)}
+        if there.keys() == wanted and all(state == "ready" for state in there.values()):
+            return
+        if time.monotonic() > until:
+            late = sorted(name for name in wanted | there.keys() if name not in wanted or there.get(name) != "ready")
+            raise ConfigError([f"not as it should be: {', '.join(late)}; see {home.logs}"])
+        time.sleep(_PAUSE_SECONDS)
+
+
+def apply(config: MeshConfig, home: pathlib.Path, gateways: tuple[str, ...] | None = None) -> bool:
     """Have the Envoy of a home take up a configuration; whether anything of it was new.
 
-    Where it listens, and which gateways it calls, stays as it is.
+    Where it listens stays as it is, and which gateways it calls, unless their addresses are given.
 
     Raises:
         ConfigError: Envoy refuses it, or does not say; it goes on with what it had.
     """
     directory = home / "run" / "envoy"
-    host, port, gateways = edge.addresses(directory / "edge.yaml")
+    host, port, before = edge.addresses(directory / "edge.yaml")
     here = config.model_copy(
         update={
             "edge": config.edge.model_copy(update={"host": host, "port": port}),
-            "gateway": config.gateway.model_copy(update={"listen": gateways}),
+            "gateway": config.gateway.model_copy(update={"listen": gateways or before}),
         }
     )
     draft = edge.render(here, home=home, name="draft.yaml")
     edge.validate(draft)
     parts = edge.parts(draft)
-    content = edge_files.encoded(parts.listeners)
-    file = home / edge_files.DIRECTORY / edge_files.LISTENERS
-    before = file.read_bytes()
-    changed = content != before
-    if changed:
-        # First: the listener is not there before the certificates that it names.
-        for name, secret in parts.secrets.items():
-            edge.replace(file.with_name(name), edge_files.encoded(secret))
-        asyncio.run(taken(home, edge_files.LISTENERS, content))
+    live = home / edge_files.DIRECTORY
+    # First: the listener is not there before the certificates that it names.
+    for name, secret in parts.secrets.items():
+        edge.replace(live / name, edge_files.encoded(secret))
+    files = {edge_files.LISTENERS: parts.listeners, edge_files.ENDPOINTS: parts.endpoints}
+    changed = [name for name, part in files.items() if edge_files.encoded(part) != (live / name).read_bytes()]
+    for name in changed:
+        asyncio.run(taken(home, name, edge_files.encoded(files[name])))
     draft.replace(directory / "edge.yaml")
-    return changed
+    return bool(changed)
 
 
 async def taken(home: pathlib.Path, name: str, content: bytes) -> None:

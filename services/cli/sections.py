@@ -9,6 +9,8 @@ from services.config.mesh import MeshConfig
 # Taken up by a running edge; the rest of its section is not.
 _LIVE = ("limits", "tls", "cors_origins")
 _BOUND = {"limits": ("connections",)}
+# What a reload settles by itself.
+_SCALED = ("instances", "listen")
 
 
 def of(config: MeshConfig) -> dict[str, str]:
@@ -18,6 +20,7 @@ def of(config: MeshConfig) -> dict[str, str]:
     """
     content: dict[str, Any] = config.model_dump(mode="json")
     edge = content.pop("edge")
+    content["gateway"] = {name: value for name, value in content["gateway"].items() if name not in _SCALED}
     found = {name: value for name, value in content.items() if name not in ("providers", "models")}
     found |= {f"providers.{name}": value for name, value in content["providers"].items()}
     found |= {f"models.{model['name']}": model for model in content["models"]}

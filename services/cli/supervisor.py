@@ -42,6 +42,7 @@ class Supervisor:
         self._backoff = Backoff()
         self._stop = asyncio.Event()
         self._failure: str | None = None
+        self._tasks = asyncio.TaskGroup()
         self._processes = {spec.name: Process(spec, home, children, self._changed) for spec in specs}
 
     def stop(self) -> None:
@@ -58,7 +59,7 @@ class Supervisor:
         Raises:
             Problem: the mesh did not start.
         """
-        async with asyncio.TaskGroup() as tasks:
+        async with self._tasks as tasks:
             for process in self._processes.values():
                 tasks.create_task(self._supervise(process))
             starting = tasks.create_task(self._announce())
@@ -71,13 +72,35 @@ class Supervisor:
         if self._failure is not None:
             raise Problem(self._failure)
 
-    async def _supervise(self, process: Process) -> None:
+    def adopt(self, specs: Sequence[Spec]) -> None:
+        """Of the tiers that `specs` has, run these and no others. What runs under its name already goes on as it is."""
+        if self._stop.is_set():
+            return
+        wanted = {spec.name: spec for spec in specs}
+        tiers = {spec.tier for spec in specs}
+        dismissed = [p for p in self._processes.values() if p.spec.tier in tiers and p.spec.name not in wanted]
+        self._tasks.create_task(self._dismiss(dismissed))
+        for spec in specs:
+            known = self._processes.get(spec.name)
+            if known is None or known.state.state == "stopped":
+                process = Process(spec, self._home, self._children, self._changed)
+                self._processes[spec.name] = process
+                self._tasks.create_task(self._supervise(process, essential=False))
+
+    async def _dismiss(self, processes: Sequence[Process]) -> None:
+        for process in sorted(processes, key=lambda process: -process.spec.tier):
+            await process.stop()
+            del self._processes[process.spec.name]
+            self._write()
+
+    async def _supervise(self, process: Process, *, essential: bool = True) -> None:
         after = [self._processes[name] for name in process.spec.after]
         try:
             await process.run(after, self._backoff)
         except StartFailed as failure:
-            self._failure = self._failure or str(failure)
-            self._stop.set()
+            if essential:
+                self._failure = self._failure or str(failure)
+                self._stop.set()
 
     async def _announce(self) -> None:
         for process in self._processes.values():

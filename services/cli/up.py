@@ -1,11 +1,12 @@
 """`hybrid up` and `hybrid demo`: runs a mesh in this process, the supervisor."""
 
 import asyncio
+import contextlib
 import os
 import pathlib
 import signal
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from services.chassis.config import ConfigError
 from services.cli import logfile, plan, postgres, sections, surroundings, watchdog
@@ -57,7 +58,8 @@ def up(home: Home, config_file: pathlib.Path, port: int | None, progress: Progre
             _check_port(config.edge.host, edge_port)
             os.close(logfile.open_log(home.log("envoy-access")))  # Envoy would let everybody read it
             embedded = postgres.prepare(home) if config.ledger.dsn is None else None
-            specs = plan.specs(config, _sources(config_file, config, home, edge_port), environment, embedded)
+            sources = _sources(config_file, config, home, edge_port)
+            specs = plan.specs(config, sources, environment, embedded)
         except BaseException:
             watchdog.clear(home.path, [temporary, *([embedded.socket] if embedded else [])])
             raise
@@ -78,7 +80,11 @@ def up(home: Home, config_file: pathlib.Path, port: int | None, progress: Progre
         welcome += f"\n{stopped_by} stops it.\n"
         # Removed even when this process is killed, when they are not in the home.
         outside = (temporary, *([embedded.socket] if embedded else []))
-        asyncio.run(_supervise(home, lock, specs, mesh_state, welcome, progress, outside))
+
+        def replan() -> tuple[Spec, ...]:
+            return plan.gateways(load(config_file, environment), sources, environment, embedded)
+
+        asyncio.run(_supervise(home, lock, specs, mesh_state, welcome, progress, outside, replan))
 
 
 async def _supervise(
@@ -89,6 +95,7 @@ async def _supervise(
     welcome: str,
     progress: Progress,
     outside: tuple[pathlib.Path, ...],
+    replan: Callable[[], tuple[Spec, ...]],
 ) -> None:
     async with open_children(home, lock) as children:
         for path in outside:
@@ -99,6 +106,13 @@ async def _supervise(
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, supervisor.stop)
+
+        def adopt() -> None:
+            # Whoever asks has checked the configuration; should it be wrong by now, everything stays as it is.
+            with contextlib.suppress(Problem):
+                supervisor.adopt(replan())
+
+        loop.add_signal_handler(signal.SIGUSR1, adopt)
         await supervisor.run()
 
 

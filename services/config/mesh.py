@@ -17,6 +17,10 @@ from services.config.provider import Provider
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::(?:[0-9]{1,5}|\*))?")
 
 
+# More than any one host has use for.
+MOST_GATEWAYS = 64
+
+
 class Tls(Section):
     """The edge's certificate. Files, never their content; relative paths are meant from the mesh's home."""
 
@@ -65,7 +69,9 @@ class Edge(Section):
 class Gateway(Section):
     """The gateways, each with a spool."""
 
-    instances: int = pydantic.Field(default=1, ge=1, le=64, description="Processes; more than one share the load.")
+    instances: int = pydantic.Field(
+        default=1, ge=1, le=MOST_GATEWAYS, description="Processes; more than one share the load."
+    )
     listen: str | tuple[str, ...] = pydantic.Field(
         default="unix:run/gateway.sock", description="unix:PATH or HOST:PORT; a list names one for each process."
     )

@@ -1,6 +1,7 @@
 """A supervisor over stand-ins: `mesh_of_standins.py HOME [NAME=HOW ...]`. Says `ready` on standard output.
 
 `store` is stopped last; `left` and `right` need it; `front` needs both.
+After SIGUSR1 `new` is there instead of `right`.
 """
 
 import asyncio
@@ -63,6 +64,8 @@ async def run(home: Home, lock: int, hows: dict[str, str]) -> None:
         supervisor = Supervisor(specs, mesh=state, welcome="", home=home, children=children, progress=Said())
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, supervisor.stop)
+        other = [spec("left", 1, hows.get("left", "")), spec("new", 1, hows.get("new", ""))]
+        asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, supervisor.adopt, other)
         await supervisor.run()
 
 

@@ -202,3 +202,32 @@ def test_a_log_stays_small_while_its_process_runs(home: Home) -> None:
             file.write(b"x" * (17 << 20))
         until(lambda: log.stat().st_size < 1 << 20)
         assert home.log("left").with_suffix(".log.1").stat().st_size >= 17 << 20
+
+
+def phases(home: Home) -> dict[str, str]:
+    return {one.name: one.state for one in mesh(home).processes}
+
+
+def test_processes_come_and_go_while_the_others_run_on(home: Home) -> None:
+    with ready(home) as supervising:
+        before, gone = {name: pid(home, name) for name in NAMES}, pid(home, "right")
+        supervising.send_signal(signal.SIGUSR1)
+        until(lambda: phases(home) == dict.fromkeys(["store", "left", "front", "new"], "ready"))
+        assert not there(gone)
+        assert {name: pid(home, name) for name in NAMES if name != "right"} == {
+            name: number for name, number in before.items() if name != "right"
+        }
+        supervising.send_signal(signal.SIGTERM)
+        assert supervising.wait(SECONDS) == 0
+        assert (home.path / "stopped").read_text().split().count("new") == 1
+
+
+def test_one_that_joins_and_does_not_start_leaves_the_mesh_alone_and_may_be_tried_again(home: Home) -> None:
+    with ready(home, "new=crash") as supervising:
+        for times in (3, 6):
+            supervising.send_signal(signal.SIGUSR1)
+            until(lambda times=times: (home.path / "started").read_text().split().count("new") == times)  # type: ignore[misc]
+            until(lambda: phases(home).get("new") == "stopped")
+        assert phases(home) == {"store": "ready", "left": "ready", "front": "ready", "new": "stopped"}
+        supervising.send_signal(signal.SIGTERM)
+        assert supervising.wait(SECONDS) == 0
