@@ -101,19 +101,37 @@ BARE: dict[int, Row] = {
     )
 }
 
-# What Envoy answers by itself: HTTP status -> (`type`, `code`); 500 and 400 stand for every other one from there on.
-# Also in infrastructure/envoy/edge.yaml, and compared by a test.
-EDGE: dict[int, tuple[str, str]] = {
-    401: (_CREDENTIAL, "invalid_api_key"),
-    404: (_REQUEST, "unknown_url"),
-    408: (_TIMEOUT, "request_timeout"),
-    413: (_REQUEST, "request_too_large"),
-    429: (_RATE, "rate_limit_exceeded"),
-    431: (_REQUEST, "headers_too_large"),
-    503: (_UNAVAILABLE, "service_unavailable"),
-    504: (_TIMEOUT, "timeout"),
-    500: (_SERVER, "internal_error"),
-    400: (_REQUEST, "bad_request"),
+
+class EdgeRow(NamedTuple):
+    """How something is told that Envoy answers by itself.
+
+    Attributes:
+        type: OpenAI's `type`.
+        code: OpenAI's `code`.
+        grpc: the google.rpc.Code in the typed API as JSON.
+        reason: the ErrorReason there; unspecified where none says it.
+        retry_seconds: when another attempt may help, where that is known.
+    """
+
+    type: str
+    code: str
+    grpc: int
+    reason: reasons.ErrorReason = reasons.ERROR_REASON_UNSPECIFIED
+    retry_seconds: int | None = None
+
+
+# By HTTP status; 500 and 400 stand for every other one from there on.
+EDGE: dict[int, EdgeRow] = {
+    401: EdgeRow(_CREDENTIAL, "invalid_api_key", code_pb2.UNAUTHENTICATED, reasons.ERROR_REASON_CREDENTIAL_INVALID),
+    404: EdgeRow(_REQUEST, "unknown_url", code_pb2.NOT_FOUND),
+    408: EdgeRow(_TIMEOUT, "request_timeout", code_pb2.DEADLINE_EXCEEDED, reasons.ERROR_REASON_DEADLINE_EXCEEDED),
+    413: EdgeRow(_REQUEST, "request_too_large", code_pb2.RESOURCE_EXHAUSTED, reasons.ERROR_REASON_REQUEST_TOO_LARGE),
+    429: EdgeRow(_RATE, "rate_limit_exceeded", code_pb2.RESOURCE_EXHAUSTED, reasons.ERROR_REASON_RATE_LIMITED, 1),
+    431: EdgeRow(_REQUEST, "headers_too_large", code_pb2.RESOURCE_EXHAUSTED, reasons.ERROR_REASON_REQUEST_TOO_LARGE),
+    503: EdgeRow(_UNAVAILABLE, "service_unavailable", code_pb2.UNAVAILABLE, retry_seconds=1),
+    504: EdgeRow(_TIMEOUT, "timeout", code_pb2.DEADLINE_EXCEEDED, reasons.ERROR_REASON_DEADLINE_EXCEEDED),
+    500: EdgeRow(_SERVER, "internal_error", code_pb2.INTERNAL, reasons.ERROR_REASON_INTERNAL),
+    400: EdgeRow(_REQUEST, "bad_request", code_pb2.INVALID_ARGUMENT, reasons.ERROR_REASON_SPEC_INVALID),
 }
 
 

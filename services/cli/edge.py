@@ -19,7 +19,7 @@ from google.rpc import error_details_pb2
 from hybridinference.gateway.v1 import inference_service_pb2, openai_service_pb2
 
 from services.chassis.config import ConfigError
-from services.cli import edge_files
+from services.cli import edge_files, edge_replies
 from services.config.mesh import MOST_GATEWAYS, MeshConfig, Tls
 
 # Error details are not reachable from the services, yet the transcoder prints them only where it knows them.
@@ -83,6 +83,7 @@ def render(
         "request_time": _duration(limits.request_seconds),
         "idle_time": _duration(limits.idle_seconds),
         "cors_origins": json.dumps([_origin(origin) for origin in config.edge.cors_origins]),
+        "local_replies": json.dumps(edge_replies.mappers()),
         "counted_services": json.dumps(_counted()),
         "lua": f"run/envoy/{_hashed('edge', lua, 'lua')}",
         "openapi": f"run/envoy/{_hashed('openapi', openapi, 'json')}",

@@ -56,6 +56,7 @@ async def test_headers_below_the_limit_pass_every_time(http, path):
 
 @pytest.mark.parametrize("path", ["/v1/models", "/api/v1/models"])
 async def test_headers_over_the_limit_are_refused_at_the_edge(http, path):
+    # In one shape: what has not been read does not say which face it is for.
     reply = await http.get(path, headers={"x-large": "x" * 70_000})
     assert (reply.status_code, reply.json()["error"]["code"]) == (431, "headers_too_large")
 

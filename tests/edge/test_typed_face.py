@@ -6,6 +6,8 @@ import json
 import grpc
 import httpx2
 import pytest
+from google.protobuf import json_format
+from google.rpc import code_pb2, error_details_pb2, status_pb2  # noqa: F401  # the details must be known to be read
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
 
 from services.chassis import register, status
@@ -15,6 +17,17 @@ pytestmark = [pytest.mark.edge, pytest.mark.asyncio(loop_scope="module")]
 
 REASONS = [name.removeprefix("ERROR_REASON_") for name, _ in reasons.ErrorReason.items()]
 CODES = [code for code in grpc.StatusCode if code is not grpc.StatusCode.OK]
+
+
+def told_by_the_edge(reply):
+    """The code's name of a google.rpc.Status, and the reason where it has one. It must be one as a gateway sends it."""
+    body = reply.json()
+    parsed = json_format.Parse(reply.content, status_pb2.Status())
+    reasons = [detail["reason"] for detail in body["details"] if detail["@type"].endswith("ErrorInfo")]
+    assert body.keys() == {"code", "message", "details"}
+    assert body["message"]
+    assert all(detail["domain"] == status.DOMAIN for detail in body["details"] if "domain" in detail)
+    return code_pb2.Code.Name(parsed.code), reasons[0] if reasons else None
 
 
 async def test_a_whole_answer_is_json_in_the_protos_names(http):
@@ -74,18 +87,19 @@ async def test_models_are_listed(http):
 @pytest.mark.parametrize("body", [b"{", b'{"spec": 3}', b'{"spec": {"max_output_tokens": "many"}}'])
 async def test_what_is_no_request_is_refused_at_the_edge(http, gateway, body):
     reply = await http.post("/api/v1/generate", content=body, headers={"content-type": "application/json"})
-    assert (reply.status_code, reply.json()["error"]["code"]) == (400, "bad_request")
+    assert (reply.status_code, told_by_the_edge(reply)) == (400, ("INVALID_ARGUMENT", "SPEC_INVALID"))
     assert gateway.script.begun.empty()
 
 
 async def test_an_unknown_query_parameter_is_refused(http):
     reply = await http.get("/api/v1/models", params={"size": 3})
-    assert (reply.status_code, reply.json()["error"]["type"]) == (400, "invalid_request_error")
+    assert (reply.status_code, told_by_the_edge(reply)) == (400, ("INVALID_ARGUMENT", "SPEC_INVALID"))
 
 
 async def test_an_unknown_path_is_told(http):
     reply = await http.post("/api/v1/nothing", json={})
-    assert (reply.status_code, reply.json()["error"]["code"]) == (404, "unknown_url")
+    assert (reply.status_code, told_by_the_edge(reply)) == (404, ("NOT_FOUND", None))
+    assert "POST /api/v1/nothing" in reply.json()["message"]
 
 
 async def test_a_body_over_the_limit_is_refused_at_the_edge(envoy, gateway):
@@ -93,5 +107,5 @@ async def test_a_body_over_the_limit_is_refused_at_the_edge(envoy, gateway):
         spec = {"spec": {"model": "any", extra: "x" * (5 << 20)}}
         # Not the asynchronous client: it does not look for an answer while it still sends.
         reply = await asyncio.to_thread(httpx2.post, f"{envoy.url}/api/v1/generate", json=spec)
-        assert (reply.status_code, reply.json()["error"]["code"]) == (413, "request_too_large")
+        assert (reply.status_code, told_by_the_edge(reply)) == (413, ("RESOURCE_EXHAUSTED", "REQUEST_TOO_LARGE"))
     assert gateway.script.begun.empty()

@@ -113,8 +113,8 @@ def _failures() -> dict[int, list[str]]:
     said: dict[int, set[str]] = {}
     for row in (*register.REASONS.values(), *register.BARE.values()):
         said.setdefault(row.http, set()).add(row.code)
-    for status, (_, word) in register.EDGE.items():
-        said.setdefault(status, set()).add(word)
+    for status, edge in register.EDGE.items():
+        said.setdefault(status, set()).add(edge.code)
     return {code: sorted(said[code]) for code in sorted(said)}
 
 

@@ -34,13 +34,14 @@ def paths(messages: Messages, comments: Comments) -> dict[str, Node]:
 
 def responses() -> dict[str, Node]:
     """Responses to failures, by name."""
-    said: dict[int, list[str]] = {}
+    said: dict[int, list[str]] = {code: [] for code in register.EDGE}
     for failure in _FAILURES:
         said.setdefault(register.BARE[status.code_of(failure)].http, []).append(failure.reason_name)
-    return {
-        _name(code): http.failure(code, _words(code, said), _error(code, said))
-        for code in sorted(said.keys() | register.EDGE.keys())
-    }
+    for code, row in register.EDGE.items():
+        name = Failure(row.reason, "").reason_name
+        if row.reason and name not in said[code]:
+            said[code].append(name)
+    return {_name(code): http.failure(code, said[code], {"$ref": COMPONENTS + _STATUS}) for code in sorted(said)}
 
 
 def schemas() -> dict[str, Node]:
@@ -120,16 +121,6 @@ def _query(message: Descriptor, messages: Messages, comments: Comments) -> Itera
             "description": comments.of(field.full_name),
             "schema": messages.parameter(field),
         }
-
-
-def _error(code: int, said: dict[int, list[str]]) -> Node:
-    shapes = [{"$ref": COMPONENTS + _STATUS}] if code in said else []
-    shapes += [{"$ref": COMPONENTS + "Error"}] if code in register.EDGE else []
-    return shapes[0] if len(shapes) == 1 else {"oneOf": shapes}
-
-
-def _words(code: int, said: dict[int, list[str]]) -> list[str]:
-    return [*said.get(code, []), *([register.EDGE[code][1]] if code in register.EDGE else [])]
 
 
 def _name(code: int) -> str:
