@@ -54,12 +54,14 @@ class Process:
                 code = await self._live()
                 if self._stopping.is_set() or self.state.state == "done":
                     return
-                crashes = backoff.crashes(crashes, lived=time.monotonic() - begun)
+                # One that ended in order was asked to, by whoever restarts it.
+                in_order = code == 0 and self.state.state == "ready"
+                crashes = 0 if in_order else backoff.crashes(crashes, lived=time.monotonic() - begun)
                 lives += 1
                 if not self.ready.is_set() and lives >= _START_LIVES:
                     raise StartFailed(self._told(code))
                 self._enter("restarting", restarts=self.state.restarts + 1)
-                await self._unless_stopping(asyncio.sleep(backoff.delay(crashes)))
+                await self._unless_stopping(asyncio.sleep(backoff.delay(max(1, crashes))))
         finally:
             if self._child is not None:
                 self._child.kill()
