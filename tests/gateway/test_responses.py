@@ -135,6 +135,26 @@ async def test_nothing_is_written_before_there_is_content(served: Faces) -> None
     assert first[-1]["type"] != "response.in_progress", "content came with them"
 
 
+def nested(levels: int) -> dict[str, Any]:
+    return {"a": nested(levels - 1)} if levels else {}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"tool_choice": {"type": "function", "name": "f", "more": nested(300)}},
+        {"tools": [{"type": "function", "name": "f", "parameters": nested(252)}]},
+    ],
+)
+async def test_what_is_too_deep_to_be_repeated_is_refused_before_it_takes_any_room(
+    served: Faces, fields: dict[str, Any]
+) -> None:
+    room = served.scene.relay._room
+    reply = await post(served, body("whole", **{"tools": [{"type": "function", "name": "f"}], **fields}))
+    assert (reply.metadata["x-http-status"], "nested too deeply" in reply.error["message"]) == ("400", True)
+    assert served.scene.relay._room == room
+
+
 @pytest.mark.parametrize("stream", [True, False])
 async def test_a_failure_before_the_first_byte_is_an_http_status(served: Faces, stream: bool) -> None:
     reply = await post(served, body("broken_before", stream=stream))

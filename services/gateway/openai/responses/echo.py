@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from services.gateway.openai.fields import Fields
+from services.gateway.openai.fields import Fields, refuse
+from services.gateway.openai.lines import dumps
 
 # What OpenAI's API means by a parameter that is absent. A model may have defaults of its own, which nobody tells.
 _DEFAULTS: dict[str, Any] = {
@@ -29,8 +30,22 @@ _INTEGERS = {"top_logprobs": 0, "max_output_tokens": None, "max_tool_calls": Non
 _TOOL = ("description", "parameters", "strict")
 
 
-def echo(fields: Fields) -> dict[str, Any]:
-    """The members of a response that say what was asked, from a body that has been read without a mistake."""
+def echo(fields: Fields) -> bytes:
+    """The members of a response that say what was asked, as one JSON object.
+
+    Args:
+        fields: a body that has been read without a mistake.
+
+    Raises:
+        Failure: SPEC_INVALID, where something is nested more deeply than an answer can be.
+    """
+    try:
+        return dumps(_members(fields))
+    except TypeError:  # the writer goes 254 levels deep, and what is repeated may stand deeper than it did
+        refuse("", "The body is nested too deeply.")
+
+
+def _members(fields: Fields) -> dict[str, Any]:
     repeated = {name: default if fields.get(name) is None else fields.get(name) for name, default in _DEFAULTS.items()}
     if repeated["service_tier"] == "auto":
         repeated["service_tier"] = "default"

@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
 
 from hybridinference.inference.v1 import generation_pb2 as generation
 
@@ -60,14 +59,14 @@ class ResponseRequest:
     Attributes:
         spec: what to generate.
         stream: whether the answer comes in pieces.
-        echo: what the answer repeats.
+        echo: what the answer repeats, as a JSON object.
         params: what the client calls the fields of the spec.
         grouped: the namespace and name of functions that the model knows by both in one.
     """
 
     spec: generation.GenerationSpec
     stream: bool
-    echo: dict[str, Any]
+    echo: bytes
     params: Params
     grouped: Mapping[str, tuple[str, str]]
 

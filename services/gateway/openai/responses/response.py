@@ -41,12 +41,12 @@ class Response:
     """What is the same in every picture of one response."""
 
     def __init__(
-        self, *, identity: str, created: int, model: str, echo: dict[str, Any], grouped: Mapping[str, tuple[str, str]]
+        self, *, identity: str, created: int, model: str, echo: bytes, grouped: Mapping[str, tuple[str, str]]
     ) -> None:
         self._identity, self._grouped = identity, grouped
         self._head = {"id": f"resp_{identity}", "object": "response", "created_at": created, "model": model}
         # Instructions and tools are long, and are told three times in a stream: made into JSON once.
-        self._echo = b"," + dumps(echo)[1:]
+        self._echo = b"," + echo[1:]
 
     def output(self) -> Output:
         """An output for it, with nothing in it."""

@@ -173,7 +173,7 @@ def test_tools_that_are_not_allowed_are_not_shown_to_the_model():
     request = asked(tools=[{**FUNCTION, "name": name} for name in names], tool_choice=allowed)
     assert [tool.name for tool in request.spec.tools] == ["g", "h"]
     assert request.spec.tool_choice.mode == conversation.TOOL_CHOICE_MODE_REQUIRED
-    assert [tool["name"] for tool in request.echo["tools"]] == names
+    assert [tool["name"] for tool in json.loads(request.echo)["tools"]] == names
     assert request.params.of("tools[1].parameters_json") == "tools[2].parameters"
 
 
