@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 
-from services.gateway.openai.fields import UINT32, expected, refuse
+from services.gateway.openai.fields import UINT32, bounded, expected, refuse
 
 
-def inputs(value: object, path: str) -> Iterator[str | list[int]]:
-    """A text, several, the token ids of one, or those of several: each text, or list of ids.
+def inputs(value: object, path: str, most: int) -> Iterator[str | list[int]]:
+    """A text, several, the token ids of one, or those of several: each text, or list of ids, of at most so many.
 
     Raises:
         Failure: SPEC_INVALID, with what is expected and the path of the mistake.
@@ -21,6 +21,7 @@ def inputs(value: object, path: str) -> Iterator[str | list[int]]:
     if isinstance(value[0], int | float):
         yield _tokens(value, path)
         return
+    bounded(value, path, most)
     for index, item in enumerate(value):
         place = f"{path}[{index}]"
         if isinstance(item, str):

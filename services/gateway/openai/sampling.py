@@ -5,6 +5,7 @@ import re
 from hybridinference.inference.v1 import generation_pb2 as generation
 
 from services.gateway.openai.fields import INT64, Fields, expected, refuse
+from services.gateway.validate import MAX_STOPS
 
 # A token id, as a key of an object. No vocabulary has a thousand million tokens.
 TOKEN = re.compile("[0-9]{1,9}")
@@ -50,5 +51,5 @@ def _stop(fields: Fields) -> list[str]:
         refuse("stop", expected("a string or an array of strings", stop))
     return [
         item if isinstance(item, str) else refuse(path, expected("a string", item))
-        for path, item in fields.items("stop")
+        for path, item in fields.items("stop", MAX_STOPS)
     ]

@@ -10,7 +10,7 @@ from services.gateway.openai.chat import tools
 from services.gateway.openai.chat.messages import message
 from services.gateway.openai.fields import Fields, json_body, json_text, refuse
 from services.gateway.openai.stream_options import include_usage
-from services.gateway.validate import MAX_OUTPUT_TOKENS
+from services.gateway.validate import MAX_MESSAGES, MAX_OUTPUT_TOKENS, MAX_TOOLS
 
 # Said and understood, or of no effect on the answer.
 _KNOWN = sampling.MEMBERS | {
@@ -48,7 +48,7 @@ def parse_chat(body: bytes) -> ChatRequest:
     fields = Fields(json_body(body), "")
     spec = generation.GenerationSpec(model=fields.required_text("model"))
     fields.require("messages")
-    spec.messages.extend(message(item, path) for path, item in fields.items("messages"))
+    spec.messages.extend(message(item, path) for path, item in fields.items("messages", MAX_MESSAGES))
     _tools(fields, spec)
     sampling.read(fields, spec.sampling)
     _limits(fields, spec)
@@ -62,7 +62,7 @@ def parse_chat(body: bytes) -> ChatRequest:
 
 
 def _tools(fields: Fields, spec: generation.GenerationSpec) -> None:
-    spec.tools.extend(tools.tool(item, path) for path, item in fields.items("tools"))
+    spec.tools.extend(tools.tool(item, path) for path, item in fields.items("tools", MAX_TOOLS))
     choice = tools.tool_choice(fields)
     if choice is not None:
         spec.tool_choice.CopyFrom(choice)

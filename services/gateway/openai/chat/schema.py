@@ -9,6 +9,7 @@ from typing import Any
 from services.gateway import validate
 from services.gateway.openai import tools
 from services.gateway.openai.chat import messages, request
+from services.gateway.openai.fields import MAX_ITEMS
 from services.gateway.openai.members import (
     AUDIO,
     BEYOND,
@@ -91,7 +92,7 @@ def _turn(role: str, properties: dict[str, Schema], *required: str, **more: Any)
 
 
 def _said(parts: list[Schema], **bounds: int) -> Schema:
-    return either(TEXT, array(parts[0] if len(parts) == 1 else either(*parts), **bounds))
+    return either(TEXT, array(parts[0] if len(parts) == 1 else either(*parts), maxItems=MAX_ITEMS, **bounds))
 
 
 def _given(name: str, schema: Schema) -> Schema:
@@ -105,7 +106,7 @@ _ASSISTANT = _turn(
         "refusal": nullable(TEXT),
         "reasoning": nullable(TEXT),
         "reasoning_content": nullable(TEXT),
-        "tool_calls": nullable(array(_call(NOT_EMPTY))),
+        "tool_calls": nullable(array(_call(NOT_EMPTY), maxItems=MAX_ITEMS)),
         "audio": ABSENT,
         "function_call": ABSENT,
     },

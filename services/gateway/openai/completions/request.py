@@ -15,6 +15,7 @@ from services.gateway.openai.stream_options import include_usage
 from services.gateway.validate import MAX_OUTPUT_TOKENS, MAX_TOP_LOGPROBS
 
 MAX_PROMPTS = 128
+MAX_COPIED_BYTES = 32 << 20  # what is not the prompt, once for each prompt; as much as a whole body
 
 DEFAULT_MAX_TOKENS = 16  # OpenAI's own, and that of vLLM's server
 # Said and understood, or of no effect on the answer.
@@ -84,18 +85,18 @@ def parse_completion(body: bytes) -> CompletionRequest:
 
 
 def _prompts(value: object) -> list[generation.Prompt]:
-    prompts = [
+    return [
         generation.Prompt(text=one)
         if isinstance(one, str)
         else generation.Prompt(token_ids=embedding.TokenIds(ids=one))
-        for one in inputs(value, "prompt")
+        for one in inputs(value, "prompt", MAX_PROMPTS)
     ]
-    if len(prompts) > MAX_PROMPTS:
-        refuse("prompt", f"must hold at most {MAX_PROMPTS} prompts, not {len(prompts)}; send the others apart.")
-    return prompts
 
 
 def _each(spec: generation.GenerationSpec, prompts: Sequence[generation.Prompt]) -> list[generation.GenerationSpec]:
+    if len(prompts) > 1 and len(prompts) * spec.ByteSize() > MAX_COPIED_BYTES:
+        what = f"is too much beside options of {spec.ByteSize()} bytes, which go with each prompt"
+        refuse("prompt", f"{what}; send fewer prompts at once.")
     specs = []
     for prompt in prompts:
         one = generation.GenerationSpec(prompt=prompt)

@@ -6,6 +6,7 @@ from hybridinference.inference.v1 import embedding_pb2 as embedding
 
 from services.gateway.openai.fields import Fields, json_body, json_text
 from services.gateway.openai.inputs import inputs
+from services.gateway.validate import MAX_INPUTS
 
 ENCODINGS = ("float", "base64")
 # Said and understood: these become the spec.
@@ -30,7 +31,7 @@ def parse_embedding(body: bytes) -> EmbeddingRequest:
     """
     fields = Fields(json_body(body), "")
     spec = embedding.EmbeddingSpec(model=fields.required_text("model"))
-    for item in inputs(fields.require("input"), "input"):
+    for item in inputs(fields.require("input"), "input", MAX_INPUTS):
         if isinstance(item, str):
             spec.inputs.add(text=item)
         else:

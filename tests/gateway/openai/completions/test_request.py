@@ -10,7 +10,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from services.chassis.failure import Failure
-from services.gateway.openai.completions.request import MAX_PROMPTS, CompletionRequest, parse_completion
+from services.gateway.openai.completions.request import (
+    MAX_COPIED_BYTES,
+    MAX_PROMPTS,
+    CompletionRequest,
+    parse_completion,
+)
 from services.gateway.validate import validate
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8)
@@ -142,6 +147,19 @@ def test_an_echo_is_the_text_of_each_prompt() -> None:
 @pytest.mark.parametrize("fields", [{"logprobs": 0}, {"prompt": [1, 2]}])
 def test_an_echo_that_cannot_be_told_is_refused(fields: dict[str, Any]) -> None:
     assert refused(echo=True, **fields).metadata["field"] == "echo"
+
+
+def test_too_many_prompts_are_refused_before_any_is_looked_at() -> None:
+    failure = refused(prompt=[{}] * (MAX_PROMPTS + 1))
+    assert failure.metadata["field"] == "prompt"
+    assert f"at most {MAX_PROMPTS}" in failure.message
+
+
+def test_options_that_go_with_each_of_several_prompts_are_bounded_together() -> None:
+    options = {"more": "x" * (MAX_COPIED_BYTES // MAX_PROMPTS)}
+    assert refused(prompt=["a"] * MAX_PROMPTS, **options).metadata["field"] == "prompt"
+    assert len(completion(prompt=["a"] * (MAX_PROMPTS - 1), **options).specs) == MAX_PROMPTS - 1
+    assert completion(prompt="a", more="x" * MAX_COPIED_BYTES).specs
 
 
 def test_usage_is_of_streams() -> None:

@@ -346,6 +346,7 @@ def test_hosted_tools_are_refused_by_their_type(kind):
         ({"max_tool_calls": -1}, "max_tool_calls", "must be an integer from"),
         ({"include": "x"}, "include", "must be an array"),
         ({"stream": "true"}, "stream", "true or false"),
+        ({"input": ["x"] * 16385}, "input", "at most 16384 items"),
         ({"metadata": {"a": 3}}, "metadata.a", "must be a string"),
         ({"metadata": {"a" * 65: "b"}}, "metadata", "at most 64"),
         ({"metadata": {"a": "b" * 513}}, "metadata", "at most 512"),
