@@ -20,6 +20,7 @@ LOG = structlog.get_logger()
 JSON = "application/json"
 EVENTS = "text/event-stream; charset=utf-8"
 COMMENT = b": keep-alive\n\n"
+PIECE_BYTES = 1 << 20  # of one message: the edge drops those above some 20 MiB, and with them the answer
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -85,9 +86,7 @@ class Reply:
         if not self._begun:
             await self._begin(data, content_type)
             return
-        self._silent_since = None
-        await self._send(HttpBody(data=data))
-        self._silent_since = self._now()
+        await self._put(data)
 
     @contextlib.asynccontextmanager
     async def failing_in_kind(self) -> AsyncIterator[None]:
@@ -126,7 +125,13 @@ class Reply:
         self._begun = True
         self._silent_since = None
         await self._context.send_initial_metadata(metadata)
-        await self._send(HttpBody(content_type=content_type, data=data))
+        await self._put(data, content_type)
+
+    async def _put(self, data: bytes, content_type: str = "") -> None:
+        self._silent_since = None
+        await self._send(HttpBody(content_type=content_type, data=data[:PIECE_BYTES]))
+        for start in range(PIECE_BYTES, len(data), PIECE_BYTES):
+            await self._send(HttpBody(data=data[start : start + PIECE_BYTES]))
         self._silent_since = self._now()
 
     def _headers(self) -> headers.Headers:
@@ -153,9 +158,7 @@ class Reply:
             # The call is over, and its cancellation on its way.
             with contextlib.suppress(grpc.aio.InternalError, grpc.aio.UsageError):
                 if self._begun:
-                    self._silent_since = None
-                    await self._send(HttpBody(data=COMMENT))
-                    self._silent_since = self._now()
+                    await self._put(COMMENT)
                 else:
                     await self._begin(COMMENT, EVENTS)
         finally:

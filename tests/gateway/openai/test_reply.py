@@ -15,7 +15,7 @@ from hybridinference.inference.v1 import generation_pb2 as generation
 from services.chassis.deadline import Deadline
 from services.chassis.failure import Failure
 from services.gateway.call import Call
-from services.gateway.openai.reply import COMMENT, EVENTS, Reply
+from services.gateway.openai.reply import COMMENT, EVENTS, PIECE_BYTES, Reply
 from tests.fakes import eventually
 
 SILENCE = 0.02
@@ -162,6 +162,18 @@ async def test_a_reply_does_not_end_while_a_comment_is_being_written(wire: Wire)
     assert (wire.writing, wire.written) == (0, [COMMENT])
     await asyncio.sleep(3 * SILENCE)
     assert wire.written == [COMMENT]
+
+
+async def test_what_is_too_large_for_the_edge_goes_in_pieces_that_no_comment_comes_between(wire: Wire) -> None:
+    large = b"x" * (2 * PIECE_BYTES + 1)
+    async with replying(wire) as reply:
+        await reply.write(large, EVENTS)
+        wire.open.clear()
+        more = asyncio.create_task(reply.write(large, EVENTS))
+        await asyncio.sleep(3 * SILENCE)
+        wire.open.set()
+        await more
+    assert [len(piece) for piece in wire.written] == [PIECE_BYTES, PIECE_BYTES, 1] * 2
 
 
 async def test_a_failure_before_any_byte_is_a_status(wire: Wire) -> None:
