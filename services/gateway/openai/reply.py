@@ -23,6 +23,7 @@ COMMENT = b": keep-alive\n\n"
 PIECE_BYTES = 1 << 20  # of one message: the edge drops those above some 20 MiB, and with them the answer
 
 Context = grpc.aio.ServicerContext[Any, Any]
+ErrorEvent = Callable[[Failure, errors.ParamOf], bytes]
 
 
 class Running(Protocol):
@@ -59,13 +60,13 @@ class Reply:
         self._arrived_at = self._now()
         self._begun = False
         self._running: Running | None = None
-        self._error_event: Callable[[Failure], bytes] = errors.event
+        self._error_event: ErrorEvent = errors.event
         # Of comments: at most one timer, and a task only while one is written. A token costs a glance at the clock.
         self._silent_since: float | None = self._arrived_at  # None while something is written
         self._timer: asyncio.TimerHandle | None = None
         self._comment: asyncio.Task[None] | None = None
 
-    def serve(self, running: Running, *, error_event: Callable[[Failure], bytes] = errors.event) -> None:
+    def serve(self, running: Running, *, error_event: ErrorEvent = errors.event) -> None:
         """From here on headers say how a request is served, and its stream, if it is one, is kept alive.
 
         Args:
@@ -114,7 +115,7 @@ class Reply:
         if self._comment is not None:
             await self._comment
         if self._begun:
-            await self.write(self._error_event(failure), EVENTS)
+            await self.write(self._error_event(failure, self.param_of), EVENTS)
             return
         answer = errors.render(failure, self.param_of)
         await self._begin(answer.body, JSON, ("x-http-status", str(answer.http_status)), *answer.headers)

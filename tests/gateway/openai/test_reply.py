@@ -185,7 +185,7 @@ async def test_a_failure_before_any_byte_is_a_status(wire: Wire) -> None:
 async def test_a_face_says_for_itself_how_its_streams_fail(wire: Wire) -> None:
     made = Reply(wire, traceparent="t", keep_alive_seconds=0)  # type: ignore[arg-type]
     async with made.failing_in_kind():
-        made.serve(Running(), error_event=lambda failure: f"event: {failure.reason_name}\n\n".encode())  # type: ignore[arg-type]
+        made.serve(Running(), error_event=lambda failure, _: f"event: {failure.reason_name}\n\n".encode())  # type: ignore[arg-type]
         await made.write(b"content", EVENTS)
         raise LOST
     assert wire.written == [b"content", b"event: WORKER_LOST\n\n"]

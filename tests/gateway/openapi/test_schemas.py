@@ -198,9 +198,9 @@ def test_every_event_of_a_response_and_every_whole_one_fits_its_schema(events: A
     finished.reasons[:] = [*finished.reasons, generation.FINISH_REASON_STOP][:1]
     deltas = [generation.GenerationEvent(delta=delta) for delta in events]
     ended = [*deltas, generation.GenerationEvent(finished=finished)]
-    written = ResponseEvents(response, Params().of)
+    written = ResponseEvents(response)
     failure = Failure(reasons.ERROR_REASON_WORKER_LOST, "Why.")
-    stream = written.write(deltas) + written.failed(failure) + b"[DONE]" if fails else written.write(ended)
+    stream = written.write(deltas) + written.failed(failure, Params().of) + b"[DONE]" if fails else written.write(ended)
     for piece in said(stream):
         if not piece.startswith("event: "):
             valid(responses.EVENT, piece)

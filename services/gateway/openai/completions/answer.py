@@ -20,6 +20,7 @@ async def answer(body: bytes, arrival: Arrival, relay: Relay, reply: Reply) -> N
     """
     asked = parse_completion(body)
     batch = Batch(relay, [arrival.call(spec, api="openai", streamed=asked.stream) for spec in asked.specs])
+    reply.param_of = batch.param_of
     reply.serve(batch)
     if asked.stream:
         await _stream(asked, batch, reply)

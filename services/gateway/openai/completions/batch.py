@@ -11,11 +11,15 @@ from hybridinference.inference.v1 import generation_pb2 as generation
 from services.chassis.failure import Failure
 from services.gateway.call import Call
 from services.gateway.generation import Events, Generation
-from services.gateway.openai.completions import naming
+from services.gateway.openai import errors
 from services.gateway.relay import Relay
 
 # More prompts than that wait for those before them: one request is not to fill a worker.
 MOST_AT_ONCE = 16
+
+# What this API calls fields of a spec by a name of its own.
+_PROMPT = ("prompt", "prompt.token_ids")
+_NAMES = {"max_output_tokens": "max_tokens", "logprobs.top": "logprobs"}
 
 # Takes the number of a prompt, and events of its generation.
 Take = Callable[[int, Events], Awaitable[None]]
@@ -40,6 +44,7 @@ class Batch:
         self._ready: asyncio.Queue[_Ready] = asyncio.Queue(MOST_AT_ONCE)
         self._running: dict[int, Generation] = {}
         self._shown: Generation | None = None
+        self._at_fault = "prompt"  # the path of the one that failed
 
     @property
     def call(self) -> Call[generation.GenerationSpec]:
@@ -59,6 +64,10 @@ class Batch:
     def route(self) -> inference.Route:
         """How one of the prompts is served: the one that failed, else the first with events, else the first."""
         return self._shown.route() if self._shown else inference.Route()
+
+    def param_of(self, field: str) -> str:
+        """What the caller calls a field of a spec; of several prompts, which of them it is."""
+        return self._at_fault if field in _PROMPT else _NAMES.get(field) or errors.param_of(field)
 
     async def run(self, take: Take) -> None:
         """Run all to their end, handing events to `take`, one call at a time and in order for each prompt.
@@ -88,6 +97,7 @@ class Batch:
             if not begun or ready.failure is not None:
                 begun, self._shown = True, self._running.get(ready.prompt, self._shown)
             if ready.failure is not None:
+                self._at_fault = f"prompt[{ready.prompt}]"
                 raise ready.failure
             if ready.events:
                 await take(ready.prompt, ready.events)
@@ -114,13 +124,9 @@ class Batch:
         await self._ready.put(_Ready(prompt, events))
 
     async def _generate(self, prompt: int, take: Take) -> None:
-        try:
-            running = self._running[prompt] = self._relay.begin(self._calls[prompt])
-            if self._shown is None:
-                self._shown, self.id = running, running.id
-            async with contextlib.aclosing(running.events()) as batches:
-                async for events in batches:
-                    await take(prompt, events)
-        except Failure as failure:
-            naming.rename(failure, prompt=f"prompt[{prompt}]" if len(self._calls) > 1 else "prompt")
-            raise
+        running = self._running[prompt] = self._relay.begin(self._calls[prompt])
+        if self._shown is None:
+            self._shown, self.id = running, running.id
+        async with contextlib.aclosing(running.events()) as batches:
+            async for events in batches:
+                await take(prompt, events)

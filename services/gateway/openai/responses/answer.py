@@ -31,7 +31,7 @@ async def answer(body: bytes, arrival: Arrival, relay: Relay, reply: Reply) -> N
         grouped=asked.grouped,
     )
     if asked.stream:
-        written = ResponseEvents(response, asked.params.of)
+        written = ResponseEvents(response)
         reply.serve(running, error_event=written.failed)
         await _stream(written, running, reply)
     else:

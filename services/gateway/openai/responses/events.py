@@ -32,9 +32,8 @@ class ResponseEvents:
     tail that never change around the escaped text, and the number.
     """
 
-    def __init__(self, response: Response, param_of: errors.ParamOf, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, response: Response, clock: Callable[[], float] = time.time) -> None:
         self._response = response
-        self._param_of = param_of
         self._clock = clock
         self._output = response.output()
         self._number = 0
@@ -48,13 +47,13 @@ class ResponseEvents:
         """
         return b"".join([self._bytes(event) for event in events])
 
-    def failed(self, failure: Failure) -> bytes:
+    def failed(self, failure: Failure, param_of: errors.ParamOf) -> bytes:
         """The end of a stream that failed.
 
         SDKs raise on an event with an `error`, and only on that; a client that reads events by their names finds
         `response.failed`, which an SDK never comes to.
         """
-        error = errors.told(failure, self._param_of)
+        error = errors.told(failure, param_of)
         flat = {"code": error["code"], "message": error["message"], "param": error["param"], "error": error}
         self._output.cut()
         code = _CODES.get(errors.status(failure), "server_error")

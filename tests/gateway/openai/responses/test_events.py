@@ -31,7 +31,7 @@ def made(**fields: Any) -> Response:
 
 
 def writer(**fields: Any) -> ResponseEvents:
-    return ResponseEvents(made(**fields), Params().of, clock=lambda: NOW)
+    return ResponseEvents(made(**fields), clock=lambda: NOW)
 
 
 def delta(text: str = "", **fields: Any) -> Event:
@@ -205,7 +205,7 @@ def test_an_end_without_a_reason_is_a_failure_not_an_answer(ends):
 
 def broken(reason: int, *said: Event, **metadata: str) -> Reader:
     written = writer()
-    data = written.write(said) + written.failed(Failure(reason, "why `sampling.seed`", **metadata))
+    data = written.write(said) + written.failed(Failure(reason, "why `sampling.seed`", **metadata), Params().of)
     assert b"[DONE]" not in data
     return Reader().read(events(data))
 
@@ -235,7 +235,9 @@ def test_a_failure_before_any_content_is_told_in_order_too():
 )
 def test_the_error_has_the_code_of_every_answer_and_the_response_one_of_its_few(reason, code, of_the_response):
     written = writer()
-    *_, error, failed = events(written.write([delta("a")]) + written.failed(Failure(reason, "", field="sampling.seed")))
+    *_, error, failed = events(
+        written.write([delta("a")]) + written.failed(Failure(reason, "", field="sampling.seed"), Params().of)
+    )
     assert (error["code"], error["error"]["code"], error["param"]) == (code, code, "seed")
     assert failed["response"]["error"]["code"] == of_the_response
 
@@ -322,7 +324,7 @@ def test_whatever_is_said_the_events_are_in_order_and_amount_to_the_whole_answer
 def test_wherever_it_fails_the_events_are_in_order(pieces):
     written = writer()
     data = written.write([delta(**piece) for piece in pieces])
-    data += written.failed(Failure(reasons.ERROR_REASON_STREAM_INTERRUPTED, "why"))
+    data += written.failed(Failure(reasons.ERROR_REASON_STREAM_INTERRUPTED, "why"), Params().of)
     reader = Reader().read(events(data))
     assert [item["id"] for item in reader.final["output"]] == [item["id"] for item in reader.output]
     assert "in_progress" not in [item["status"] for item in reader.final["output"]]
