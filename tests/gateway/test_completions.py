@@ -134,6 +134,13 @@ async def test_a_stream_ends_with_the_usage_that_was_asked_for_and_done(served: 
     assert served.scene.request.streamed
 
 
+async def test_usage_that_is_asked_for_all_along_comes_once_at_the_end(served: Faces) -> None:
+    asked = {"include_usage": True, "continuous_usage_stats": True}
+    *pieces, last, _ = (await post(served, body("a", stream=True, stream_options=asked))).events
+    assert [piece["usage"] for piece in pieces] == [None] * len(pieces)
+    assert last["usage"]["total_tokens"] == 3
+
+
 @pytest.mark.parametrize("stream", [True, False])
 async def test_each_of_several_prompts_is_a_generation_with_its_own_record(served: Faces, stream: bool) -> None:
     reply = await post(served, body(["a", "b", "c", "a"], stream=stream, stream_options={"include_usage": True}))

@@ -75,7 +75,7 @@ STREAM_OPTIONS = nullable(
         {
             "include_usage": nullable(BOOLEAN, "A last chunk tells the tokens."),
             "include_obfuscation": nullable(BOOLEAN, "Nothing is padded, whatever it is."),
-            "continuous_usage_stats": {"enum": [False, None]},
+            "continuous_usage_stats": nullable(BOOLEAN, "Usage comes once, at the end, whatever it is."),
         }
     )
 )

@@ -1,6 +1,6 @@
 """What a client asks of a stream."""
 
-from services.gateway.openai.fields import Fields, refuse
+from services.gateway.openai.fields import Fields
 
 
 def include_usage(fields: Fields) -> bool:
@@ -12,8 +12,7 @@ def include_usage(fields: Fields) -> bool:
     options = fields.members("stream_options")
     if options is None:
         return False
-    # vLLM's own: it would put usage into every chunk.
-    if options.boolean("continuous_usage_stats"):
-        refuse(options.path("continuous_usage_stats"), "is not supported; usage comes once, at the end.")
+    # vLLM's own, which load generators send: usage in every chunk. They count what comes last, and that is there.
+    options.boolean("continuous_usage_stats")
     options.boolean("include_obfuscation")
     return options.boolean("include_usage") or False

@@ -198,7 +198,6 @@ def test_what_changes_nothing_is_accepted(harmless):
         ({"modalities": ["text", "audio"]}, "modalities"),
         ({"web_search_options": {}}, "web_search_options"),
         ({"store": True}, "store"),
-        ({"stream": True, "stream_options": {"continuous_usage_stats": True}}, "stream_options.continuous_usage_stats"),
     ],
 )
 def test_what_would_change_the_answer_is_refused(fields, field):
