@@ -6,7 +6,7 @@ bits become doubles, which no field of the contract could carry either.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sized
 from typing import NoReturn
 
 import orjson
@@ -16,8 +16,8 @@ from services.chassis.failure import Failure
 
 INT64 = (-(1 << 63), (1 << 63) - 1)
 UINT32 = (0, (1 << 32) - 1)
-# Of arrays whose items are read one by one. The edge takes 32 MiB (infrastructure/envoy), and nobody else is served
-# while millions are read that are refused in the end.
+# Of objects, and of arrays whose items are read one by one. The edge takes bodies of 32 MiB (infrastructure/envoy), and
+# nobody else is served while millions of items are read that are refused in the end.
 MAX_ITEMS = 1 << 14
 
 _EXACT = 1 << 53
@@ -52,6 +52,7 @@ class Fields:
     def __init__(self, value: object, path: str) -> None:
         if not isinstance(value, dict):
             refuse(path, expected("an object", value) if path else f"The body {expected('a JSON object', value)}")
+        bounded(value, path, MAX_ITEMS)
         self._members: Mapping[str, object] = value
         self._path = path
 
@@ -148,10 +149,10 @@ class Fields:
         refuse(self.path(name), expected(kind, self.get(name)))
 
 
-def bounded(items: list[object], path: str, most: int) -> None:
-    """Refuse an array that holds more than so many items, before any is looked at."""
-    if len(items) > most:
-        refuse(path, f"must hold at most {most} items, not {len(items)}.")
+def bounded(value: Sized, path: str, most: int) -> None:
+    """Refuse an array or an object that holds more than so many items, before any is looked at."""
+    if len(value) > most:
+        refuse(path, f"{'' if path else 'The body '}must hold at most {most} items, not {len(value)}.")
 
 
 def object_text(fields: Fields, name: str) -> str:

@@ -55,8 +55,6 @@ def paths(comments: Comments) -> dict[str, Node]:
     """The paths of the face, each with its operation."""
     found: dict[str, Node] = {}
     for method in SERVICE.methods:
-        if method.name not in _BODIES:
-            continue
         rule = method.GetOptions().Extensions[annotations_pb2.http]
         verb = rule.WhichOneof("pattern")
         path = getattr(rule, verb).replace("=**}", "}")

@@ -222,6 +222,7 @@ def test_unknown_fields_become_provider_options_in_their_order():
         ({"messages": ["x"] * 4097}, "messages", "at most 4096 items, not 4097"),
         ({"messages": [{"role": "user", "content": ["x"] * 16385}]}, "messages[0].content", "at most 16384 items"),
         ({"stop": [0] * 9}, "stop", "at most 8 items"),
+        ({"logit_bias": {str(token): "x" for token in range(16385)}}, "logit_bias", "at most 16384 items"),
         ({"messages": [{}]}, "messages[0].role", "is required"),
         ({"messages": [USER, {"role": "bot", "content": ""}]}, "messages[1].role", "system, developer, user"),
         ({"messages": [{"role": "function", "content": ""}]}, "messages[0].role", "use `tool`"),
@@ -275,6 +276,10 @@ def test_a_mistake_is_told_with_its_path_and_what_is_expected(fields, field, say
     assert failure.metadata["field"] == field
     assert failure.message.startswith(f"`{field}` ")
     assert says in failure.message
+
+
+def test_a_body_of_too_many_members_is_refused():
+    assert "The body must hold at most 16384 items" in refused(**{f"x{number}": 1 for number in range(16385)}).message
 
 
 @pytest.mark.parametrize(
