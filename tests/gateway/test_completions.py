@@ -19,15 +19,12 @@ from services.chassis.failure import Failure
 from services.gateway.openai.completions.batch import MOST_AT_ONCE
 from services.gateway.openai.reply import COMMENT, EVENTS, JSON
 from tests.fakes import Events, ScriptedProvider, delta, eventually, finished, saying, started
+from tests.gateway.answers import Answer, received
 from tests.gateway.faces import Faces, faces
+from tests.gateway.scripts import broken_before, floods, hangs, silent
 
 Event = generation.GenerationEvent
 WHOLE = {name: saying(started(), delta(name), delta("!"), finished(2)) for name in "abc"}
-
-
-async def broken_before() -> Events:
-    yield started()
-    raise Failure(reasons.ERROR_REASON_PROVIDER_OVERLOADED, "busy", retry_after=2.5)
 
 
 async def long_prompt() -> Events:
@@ -38,24 +35,6 @@ async def long_prompt() -> Events:
 async def long_answer() -> Events:
     yield started()
     raise Failure(reasons.ERROR_REASON_CONTEXT_TOO_LONG, "`max_output_tokens` is too much.", field="max_output_tokens")
-
-
-async def hangs() -> Events:
-    yield started()
-    yield delta("h")
-    await asyncio.get_running_loop().create_future()
-
-
-async def floods() -> Events:
-    yield started()
-    while True:
-        yield delta("x" * 4096)
-        await asyncio.sleep(0)
-
-
-async def silent() -> Events:
-    yield started()
-    await asyncio.get_running_loop().create_future()
 
 
 @pytest.fixture
@@ -71,39 +50,19 @@ def body(prompt: Any, **fields: Any) -> HttpBody:
     return HttpBody(data=json.dumps({"model": "scripted", "prompt": prompt, "user": "u", **fields}).encode())
 
 
-class Reply:
-    """What came back."""
-
-    def __init__(self, metadata: dict[str, str], bodies: list[HttpBody]) -> None:
-        self.metadata = metadata
-        self.kind = bodies[0].content_type
-        self.data = b"".join(one.data for one in bodies)
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.data)
-
-    @property
-    def events(self) -> list[Any]:
-        lines = [line.removeprefix("data: ") for line in self.data.decode().splitlines() if line]
-        return [line if line == "[DONE]" else json.loads(line) for line in lines]
-
-    @property
-    def texts(self) -> dict[int, str]:
-        """What was streamed, by the choice's index."""
-        texts: dict[int, str] = {}
-        for event in self.events:
-            for choice in event["choices"] if event != "[DONE]" and "choices" in event else ():
-                texts[choice["index"]] = texts.get(choice["index"], "") + choice["text"]
-        return texts
+async def post(served: Faces, request: HttpBody) -> Answer:
+    answer = await received(served.openai.CreateCompletion(request))
+    assert answer.code == grpc.StatusCode.OK
+    return answer
 
 
-async def post(served: Faces, request: HttpBody) -> Reply:
-    call = served.openai.CreateCompletion(request)
-    bodies = [one async for one in call]
-    metadata = {str(key): str(value) for key, value in await call.initial_metadata() or ()}
-    assert await call.code() == grpc.StatusCode.OK
-    return Reply(metadata, bodies)
+def texts(answer: Answer) -> dict[int, str]:
+    """What was streamed, by the choice's index."""
+    said: dict[int, str] = {}
+    for event in answer.events:
+        for choice in event["choices"] if event != "[DONE]" and "choices" in event else ():
+            said[choice["index"]] = said.get(choice["index"], "") + choice["text"]
+    return said
 
 
 def provider(served: Faces) -> ScriptedProvider:
@@ -129,7 +88,7 @@ async def test_a_stream_ends_with_the_usage_that_was_asked_for_and_done(served: 
     reply = await post(served, body("a", stream=True, stream_options={"include_usage": True}))
     assert reply.kind == EVENTS
     *_, last, done = reply.events
-    assert (reply.texts, done) == ({0: "a!"}, "[DONE]")
+    assert (texts(reply), done) == ({0: "a!"}, "[DONE]")
     assert last["usage"]["total_tokens"] == 3
     assert served.scene.request.streamed
 
@@ -145,7 +104,7 @@ async def test_usage_that_is_asked_for_all_along_comes_once_at_the_end(served: F
 async def test_each_of_several_prompts_is_a_generation_with_its_own_record(served: Faces, stream: bool) -> None:
     reply = await post(served, body(["a", "b", "c", "a"], stream=stream, stream_options={"include_usage": True}))
     if stream:
-        assert reply.texts == {0: "a!", 1: "b!", 2: "c!", 3: "a!"}
+        assert texts(reply) == {0: "a!", 1: "b!", 2: "c!", 3: "a!"}
         *_, last, done = reply.events
         assert done == "[DONE]"
     else:
@@ -200,13 +159,12 @@ async def test_a_failure_after_the_first_byte_is_an_event_and_ends_the_others(se
 
     provider(served).scripts = {"hangs": hangs, "breaks": breaks_later}
     call = served.openai.CreateCompletion(body(["hangs", "breaks"], stream=True))
-    bodies = [await call.read()]
+    first = await call.read()
     gate.set()
-    while (one := await call.read()) is not grpc.aio.EOF:
-        bodies.append(one)
-    reply = Reply({}, bodies)
-    assert reply.texts == {0: "h"}
-    assert reply.events[-1]["error"]["code"] == "server_is_overloaded"
+    rest = await received(call)
+    assert texts(rest) == {}
+    assert json.loads(first.data.removeprefix(b"data: "))["choices"][0]["text"] == "a"
+    assert rest.events[-1]["error"]["code"] == "server_is_overloaded"
     await eventually(lambda: sorted(provider(served).closed) == ["breaks", "hangs"], seconds=2)
     await eventually(
         lambda: sorted(outcomes(served)) == sorted([ledger.OUTCOME_CANCELLED, ledger.OUTCOME_ERROR]), seconds=2

@@ -1,7 +1,6 @@
 """The OpenAI face over real gRPC: whole answers, streams, and how each kind of failure is told."""
 
 import asyncio
-import dataclasses
 import json
 import pathlib
 import tempfile
@@ -15,62 +14,23 @@ from google.api.httpbody_pb2 import HttpBody
 from hybridinference.gateway.v1 import ledger_pb2 as ledger
 from hybridinference.gateway.v1 import openai_service_pb2 as openai
 from hybridinference.inference.v1 import embedding_pb2 as embedding
-from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hybridinference.inference.v1 import generation_pb2 as generation
 
 from services.chassis import status
-from services.chassis.failure import Failure
 from services.gateway.attempt import CREDIT_BYTES
 from services.gateway.openai.chat import answer, response
 from services.gateway.openai.reply import EVENTS, JSON
 from services.workers.provider import AttemptContext, Embedded
 from tests.fakes import Events, delta, eventually, finished, saying, started
+from tests.gateway.answers import Answer, received
 from tests.gateway.faces import Faces, faces
+from tests.gateway.scripts import TWO, broken_after, broken_before, floods, hangs
 
 SECRET = "s3cr3t"
 Event = generation.GenerationEvent
 STOP, LENGTH = generation.FINISH_REASON_STOP, generation.FINISH_REASON_LENGTH
 
 
-async def broken_before() -> Events:
-    yield started()
-    raise Failure(reasons.ERROR_REASON_PROVIDER_OVERLOADED, "busy", retry_after=2.5)
-
-
-async def broken_after() -> Events:
-    yield started()
-    yield delta("a")
-    raise Failure(reasons.ERROR_REASON_PROVIDER_OVERLOADED, "busy", retry_after=2.5)
-
-
-async def hangs() -> Events:
-    yield started()
-    yield delta("a")
-    await asyncio.get_running_loop().create_future()
-
-
-async def floods() -> Events:
-    yield started()
-    while True:
-        yield delta("x" * 4096)
-        await asyncio.sleep(0)
-
-
-def piece(choice: int, text: str) -> Event:
-    return Event(delta=generation.Delta(choice=choice, text=text, tokens=1))
-
-
-TWO = saying(
-    started(),
-    piece(1, "x"),
-    piece(0, "a"),
-    piece(1, "y"),
-    Event(
-        finished=generation.Finished(
-            reasons=[STOP, LENGTH], usage=generation.Usage(input_tokens=1, output_tokens=3), fingerprint="fp"
-        )
-    ),
-)
 SCRIPTS = {
     "whole": saying(started(), delta("a"), delta("b"), finished(2)),
     "two": TWO,
@@ -89,39 +49,13 @@ async def served() -> AsyncIterator[Faces]:
             yield made
 
 
-@dataclasses.dataclass
-class Reply:
-    """What came back."""
-
-    metadata: dict[str, str]
-    bodies: list[HttpBody]
-    code: grpc.StatusCode
-
-    @property
-    def data(self) -> bytes:
-        return b"".join(body.data for body in self.bodies)
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.data)
-
-    @property
-    def events(self) -> list[Any]:
-        """The data of the stream's events; the last is `[DONE]` as text."""
-        lines = [line.removeprefix("data: ") for line in self.data.decode().splitlines() if line]
-        return [line if line == "[DONE]" else json.loads(line) for line in lines]
-
-
 def body(script: str, **fields: Any) -> HttpBody:
     chat = {"model": "scripted", "messages": [{"role": "user", "content": SECRET}], "user": script, **fields}
     return HttpBody(content_type="application/json", data=json.dumps(chat).encode())
 
 
-async def post(served: Faces, request: HttpBody) -> Reply:
-    call = served.openai.CreateChatCompletion(request)
-    bodies = [one async for one in call]
-    metadata = {str(key): str(value) for key, value in await call.initial_metadata() or ()}
-    return Reply(metadata, bodies, await call.code())
+async def post(served: Faces, request: HttpBody) -> Answer:
+    return await received(served.openai.CreateChatCompletion(request))
 
 
 async def test_a_whole_answer_is_one_json_body(served: Faces) -> None:
@@ -317,12 +251,9 @@ async def test_a_client_that_never_reads_on_is_ended(served: Faces) -> None:
     assert status.from_rpc_error(caught.value).reason_name == "SLOW_CONSUMER"
 
 
-async def embed(served: Faces, **fields: Any) -> Reply:
+async def embed(served: Faces, **fields: Any) -> Answer:
     asked = {"model": "scripted", "input": SECRET, **fields}
-    call = served.openai.CreateEmbedding(HttpBody(data=json.dumps(asked).encode()))
-    bodies = [one async for one in call]
-    metadata = {str(key): str(value) for key, value in await call.initial_metadata() or ()}
-    return Reply(metadata, bodies, await call.code())
+    return await received(served.openai.CreateEmbedding(HttpBody(data=json.dumps(asked).encode())))
 
 
 async def test_vectors_are_openais_json(served: Faces) -> None:

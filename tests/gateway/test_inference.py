@@ -1,6 +1,5 @@
 """The typed face over real gRPC."""
 
-import asyncio
 import pathlib
 import tempfile
 from collections.abc import AsyncIterator
@@ -19,18 +18,12 @@ from services.gateway.fold import Fold
 from services.workers.provider import AttemptContext, Embedded
 from tests.fakes import Events, delta, eventually, finished, saying, spec, started
 from tests.gateway.faces import TENANTS, Faces, faces
-from tests.gateway.test_face import TWO
+from tests.gateway.scripts import TWO, hangs
 
 
 async def broken() -> Events:
     yield started()
     raise Failure(reasons.ERROR_REASON_PROVIDER_RATE_LIMITED, "slower", retry_after=2, provider="p")
-
-
-async def hangs() -> Events:
-    yield started()
-    yield delta("a")
-    await asyncio.get_running_loop().create_future()
 
 
 async def large(asked: embedding.EmbeddingSpec, context: AttemptContext) -> Embedded:

@@ -22,8 +22,10 @@ from services.gateway.attempt import CREDIT_BYTES
 from services.gateway.openai import reply as answering
 from services.gateway.openai.reply import COMMENT, EVENTS, JSON
 from tests.fakes import Events, Script, delta, eventually, finished, saying, started
+from tests.gateway.answers import received
 from tests.gateway.faces import Faces, faces
-from tests.gateway.test_face import Reply, floods, stuck_client, sweep
+from tests.gateway.scripts import broken_before, floods, hangs, silent
+from tests.gateway.test_face import stuck_client, sweep
 
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-01"
 OF_ROUTE = ("x-hybrid-provider", "x-hybrid-model", "x-hybrid-attempts", "x-hybrid-queue-ms", "x-hybrid-worker")
@@ -31,27 +33,11 @@ REST = ("x-envoy-original-path", "/v1/chat/completions")
 SILENCE = 0.05
 
 
-async def broken() -> Events:
-    yield started()
-    raise Failure(reasons.ERROR_REASON_PROVIDER_OVERLOADED, "busy", retry_after=2.5)
-
-
-async def hangs() -> Events:
-    yield started()
-    await asyncio.get_running_loop().create_future()
-
-
-async def hangs_after_a_piece() -> Events:
-    yield started()
-    yield delta("a")
-    await asyncio.get_running_loop().create_future()
-
-
 SCRIPTS: dict[str, Script] = {
     "whole": saying(started(), delta("a"), delta("b"), finished(2)),
-    "broken": broken,
-    "hangs": hangs,
-    "hangs after a piece": hangs_after_a_piece,
+    "broken": broken_before,
+    "hangs": silent,
+    "hangs after a piece": hangs,
 }
 
 
@@ -76,14 +62,6 @@ def chat(script: str, **fields: Any) -> HttpBody:
 
 def vectors(script: str, **fields: Any) -> HttpBody:
     return HttpBody(data=json.dumps({"model": "scripted", "input": "hi", "user": script, **fields}).encode())
-
-
-async def received(call: Any) -> Reply:
-    bodies = []
-    while (one := await call.read()) is not grpc.aio.EOF:
-        bodies.append(one)
-    metadata = {str(key): str(value) for key, value in await call.initial_metadata() or ()}
-    return Reply(metadata, bodies, await call.code())
 
 
 def asking(served: Faces, *metadata: tuple[str, str]) -> dict[str, Callable[[], Any]]:
@@ -117,14 +95,14 @@ async def test_the_worker_is_told_where_the_configuration_allows_it() -> None:
 
 @pytest.mark.parametrize("stream", [True, False])
 async def test_an_attempt_elsewhere_counts_and_the_headers_are_of_the_one_that_served(stream: bool) -> None:
-    async with serving({"s": broken}, {"s": SCRIPTS["whole"]}, show_worker=True) as served:
+    async with serving({"s": broken_before}, {"s": SCRIPTS["whole"]}, show_worker=True) as served:
         reply = await received(served.openai.CreateChatCompletion(chat("s", stream=stream)))
         assert (reply.metadata["x-hybrid-attempts"], reply.metadata["x-hybrid-worker"]) == ("2", "w1")
 
 
 @pytest.mark.parametrize("stream", [True, False])
 async def test_a_failure_tells_where_it_was_tried_last(stream: bool) -> None:
-    async with serving({"s": broken}, {"s": broken}, show_worker=True) as served:
+    async with serving({"s": broken_before}, {"s": broken_before}, show_worker=True) as served:
         reply = await received(served.openai.CreateChatCompletion(chat("s", stream=stream)))
         assert (reply.metadata["x-http-status"], reply.metadata["retry-after"]) == ("503", "3")
         assert (reply.metadata["x-hybrid-attempts"], reply.metadata["x-hybrid-worker"]) == ("2", "w1")
@@ -260,7 +238,7 @@ async def test_a_stream_that_waits_for_its_place_begins_with_a_comment_and_tells
 
 async def test_a_failure_after_a_comment_is_an_event() -> None:
     gate = asyncio.Event()
-    async with serving({"late": gated(gate, broken)}, keep_alive_seconds=SILENCE) as served:
+    async with serving({"late": gated(gate, broken_before)}, keep_alive_seconds=SILENCE) as served:
         call = served.openai.CreateChatCompletion(chat("late", stream=True))
         assert (await first(call)).data == COMMENT
         gate.set()
@@ -273,7 +251,9 @@ async def test_a_failure_after_a_comment_is_an_event() -> None:
 
 async def test_an_attempt_elsewhere_still_follows_a_comment_unseen() -> None:
     gate = asyncio.Event()
-    async with serving({"s": gated(gate, broken)}, {"s": SCRIPTS["whole"]}, keep_alive_seconds=SILENCE) as served:
+    async with serving(
+        {"s": gated(gate, broken_before)}, {"s": SCRIPTS["whole"]}, keep_alive_seconds=SILENCE
+    ) as served:
         call = served.openai.CreateChatCompletion(chat("s", stream=True))
         assert (await first(call)).data == COMMENT
         gate.set()

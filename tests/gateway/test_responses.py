@@ -1,7 +1,6 @@
 """POST /v1/responses over real gRPC: whole answers, streams, and how each kind of failure is told."""
 
 import asyncio
-import dataclasses
 import json
 import pathlib
 import tempfile
@@ -20,29 +19,14 @@ from services.chassis.failure import Failure
 from services.gateway.openai.reply import COMMENT, EVENTS, JSON
 from services.gateway.openai.responses import events, whole
 from tests.fakes import Events, delta, eventually, finished, saying, started
+from tests.gateway.answers import Answer, received
 from tests.gateway.faces import Faces, faces
 from tests.gateway.openai.responses.reading import Reader, response
 from tests.gateway.openai.responses.reading import events as events_of
+from tests.gateway.scripts import broken_after, broken_before, hangs
 
 SECRET = "s3cr3t"
 Event = generation.GenerationEvent
-
-
-async def broken_before() -> Events:
-    yield started()
-    raise Failure(reasons.ERROR_REASON_PROVIDER_OVERLOADED, "busy", retry_after=2.5)
-
-
-async def broken_after() -> Events:
-    yield started()
-    yield delta("a")
-    raise Failure(reasons.ERROR_REASON_PROVIDER_OVERLOADED, "busy", retry_after=2.5)
-
-
-async def hangs() -> Events:
-    yield started()
-    yield delta("a")
-    await asyncio.get_running_loop().create_future()
 
 
 async def misled() -> Events:
@@ -67,32 +51,12 @@ async def served() -> AsyncIterator[Faces]:
             yield made
 
 
-@dataclasses.dataclass
-class Reply:
-    """What came back."""
-
-    metadata: dict[str, str]
-    bodies: list[HttpBody]
-    code: grpc.StatusCode
-
-    @property
-    def data(self) -> bytes:
-        return b"".join(body.data for body in self.bodies)
-
-    @property
-    def error(self) -> Any:
-        return json.loads(self.data)["error"]
-
-
 def body(script: str, **fields: Any) -> HttpBody:
     return HttpBody(data=json.dumps({"model": "scripted", "input": SECRET, "user": script, **fields}).encode())
 
 
-async def post(served: Faces, request: HttpBody) -> Reply:
-    call = served.openai.CreateResponse(request)
-    bodies = [one async for one in call]
-    metadata = {str(key): str(value) for key, value in await call.initial_metadata() or ()}
-    return Reply(metadata, bodies, await call.code())
+async def post(served: Faces, request: HttpBody) -> Answer:
+    return await received(served.openai.CreateResponse(request))
 
 
 async def test_a_whole_response_is_one_json_body(served: Faces) -> None:
@@ -151,7 +115,7 @@ async def test_what_is_too_deep_to_be_repeated_is_refused_before_it_takes_any_ro
 ) -> None:
     room = served.scene.relay._room
     reply = await post(served, body("whole", **{"tools": [{"type": "function", "name": "f"}], **fields}))
-    assert (reply.metadata["x-http-status"], "nested too deeply" in reply.error["message"]) == ("400", True)
+    assert (reply.metadata["x-http-status"], "nested too deeply" in reply.json["error"]["message"]) == ("400", True)
     assert served.scene.relay._room == room
 
 
@@ -160,7 +124,7 @@ async def test_a_failure_before_the_first_byte_is_an_http_status(served: Faces, 
     reply = await post(served, body("broken_before", stream=stream))
     assert reply.code == grpc.StatusCode.OK
     assert (reply.metadata["x-http-status"], reply.metadata["retry-after"]) == ("503", "3")
-    assert reply.error["code"] == "server_is_overloaded"
+    assert reply.json["error"]["code"] == "server_is_overloaded"
     assert served.scene.request.outcome == ledger.OUTCOME_ERROR
 
 
@@ -205,7 +169,7 @@ async def test_a_fault_of_ours_is_told_without_detail(
         await eventually(lambda: bool(served.scene.router.said("first_content")), seconds=2)
         gate.set()
         reply = await posted
-    error = events_of(reply.data)[-2]["error"] if stream else reply.error
+    error = events_of(reply.data)[-2]["error"] if stream else reply.json["error"]
     assert (error["type"], error["code"]) == ("server_error", "internal_error")
     assert b"the detail" not in reply.data
     assert SECRET not in repr(logs)
@@ -227,8 +191,8 @@ async def test_a_fault_of_ours_is_told_without_detail(
 )
 async def test_a_mistake_has_the_callers_name(served: Faces, fields: dict[str, Any], param: str) -> None:
     reply = await post(served, body("whole", **fields))
-    assert (reply.metadata["x-http-status"], reply.error["param"]) == ("400", param)
-    assert f"`{param}`" in reply.error["message"]
+    assert (reply.metadata["x-http-status"], reply.json["error"]["param"]) == ("400", param)
+    assert f"`{param}`" in reply.json["error"]["message"]
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"[]", b'{"model": "scripted"}'])
