@@ -60,8 +60,12 @@ def chat(script: str, **fields: Any) -> HttpBody:
     return HttpBody(data=json.dumps(asked).encode())
 
 
-def vectors(script: str, **fields: Any) -> HttpBody:
+def inputs(script: str, **fields: Any) -> HttpBody:
     return HttpBody(data=json.dumps({"model": "scripted", "input": "hi", "user": script, **fields}).encode())
+
+
+def prompts(*scripts: str, **fields: Any) -> HttpBody:
+    return HttpBody(data=json.dumps({"model": "scripted", "prompt": scripts, **fields}).encode())
 
 
 def asking(served: Faces, *metadata: tuple[str, str]) -> dict[str, Callable[[], Any]]:
@@ -69,11 +73,13 @@ def asking(served: Faces, *metadata: tuple[str, str]) -> dict[str, Callable[[], 
     return {
         "chat": lambda: served.openai.CreateChatCompletion(chat("whole"), metadata=metadata),
         "chat stream": lambda: served.openai.CreateChatCompletion(chat("whole", stream=True), metadata=metadata),
-        "embeddings": lambda: served.openai.CreateEmbedding(vectors(""), metadata=metadata),
+        "completions": lambda: served.openai.CreateCompletion(prompts("whole"), metadata=metadata),
+        "responses": lambda: served.openai.CreateResponse(inputs("whole"), metadata=metadata),
+        "embeddings": lambda: served.openai.CreateEmbedding(inputs(""), metadata=metadata),
     }
 
 
-@pytest.mark.parametrize("kind", ["chat", "chat stream", "embeddings"])
+@pytest.mark.parametrize("kind", ["chat", "chat stream", "completions", "responses", "embeddings"])
 async def test_every_answer_tells_how_it_was_served(served: Faces, kind: str) -> None:
     reply = await received(asking(served)[kind]())
     told = {name: reply.metadata.get(name) for name in OF_ROUTE}
@@ -128,7 +134,7 @@ async def test_models_have_a_trace_and_a_time_too(served: Faces) -> None:
         assert int(metadata["openai-processing-ms"]) >= 0
 
 
-@pytest.mark.parametrize("kind", ["chat", "chat stream", "embeddings"])
+@pytest.mark.parametrize("kind", ["chat", "chat stream", "completions", "responses", "embeddings"])
 @pytest.mark.parametrize("sent", [TRACEPARENT, None, "00-malformed"])
 async def test_the_trace_of_the_answer_is_that_of_the_ledger(served: Faces, kind: str, sent: str | None) -> None:
     metadata = (("traceparent", sent),) if sent else ()
@@ -181,13 +187,30 @@ async def test_a_deadline_that_passes_in_mid_stream_is_an_event(served: Faces) -
     await eventually(lambda: served.scene.providers[0].closed == ["hangs after a piece"], seconds=1)
 
 
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_deadline_bounds_a_response_and_all_prompts_of_a_completion(served: Faces, stream: bool) -> None:
+    metadata = (REST, ("x-hybrid-timeout-ms", "200"))
+    for call in (
+        served.openai.CreateResponse(inputs("hangs", stream=stream), metadata=metadata),
+        served.openai.CreateCompletion(prompts("hangs", "hangs", stream=stream), metadata=metadata),
+    ):
+        reply = await received(call)
+        assert (reply.metadata["x-http-status"], reply.json["error"]["type"]) == ("504", "timeout_error")
+    await eventually(lambda: served.scene.providers[0].closed == ["hangs"] * 3, seconds=1)
+    outcomes = [record.request.outcome for record in served.scene.book.records]
+    assert len(outcomes) == 3
+    # The first prompt whose time is up ends the other one, if its own has not ended it.
+    assert set(outcomes) <= {ledger.OUTCOME_DEADLINE, ledger.OUTCOME_CANCELLED}
+    assert outcomes.count(ledger.OUTCOME_DEADLINE) >= 2
+
+
 async def test_a_deadline_bounds_an_embedding(served: Faces) -> None:
     async def never(*_: object) -> Any:
         await asyncio.get_running_loop().create_future()
 
     served.scene.providers[0].embeds = {"never": never}
     metadata = (REST, ("x-hybrid-timeout-ms", "200"))
-    reply = await received(served.openai.CreateEmbedding(vectors("never"), metadata=metadata))
+    reply = await received(served.openai.CreateEmbedding(inputs("never"), metadata=metadata))
     assert (reply.metadata["x-http-status"], reply.json["error"]["type"]) == ("504", "timeout_error")
     await eventually(lambda: served.scene.providers[0].closed == ["never"], seconds=1)
 
