@@ -79,6 +79,16 @@ def test_a_stream_is_what_the_sdk_puts_together(running: Mesh) -> None:
     assert streamed(running, "What is the capital of France?").final["status"] == "completed"
 
 
+def test_long_instructions_come_back_through_the_edge(running: Mesh) -> None:
+    # The first event repeats them, and so does the second: together they are more than the edge takes at once.
+    long = "x" * (12 << 20)
+    asking = running.client.responses.with_streaming_response
+    with asking.create(model="chat", input="Say one.", instructions=long, stream=True) as answer:
+        body = b"".join(answer.iter_bytes())
+    assert body.count(long.encode()) == 3
+    assert body.endswith(b"data: [DONE]\n\n")
+
+
 def test_instructions_and_a_history_reach_the_model(running: Mesh, vendor: OpenAIServer) -> None:
     named = ask(running, "What is your name?", instructions="Your name is Ada.")
     assert named.output_text == "My name is Ada."
