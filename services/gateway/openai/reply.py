@@ -130,9 +130,11 @@ class Reply:
 
     async def _put(self, data: bytes, content_type: str = "") -> None:
         self._silent_since = None
-        await self._send(HttpBody(content_type=content_type, data=data[:PIECE_BYTES]))
-        for start in range(PIECE_BYTES, len(data), PIECE_BYTES):
-            await self._send(HttpBody(data=data[start : start + PIECE_BYTES]))
+        start = 0
+        while len(data) - start > PIECE_BYTES:
+            await self._send(HttpBody(content_type=content_type, data=data[start : start + PIECE_BYTES]))
+            start += PIECE_BYTES
+        await self._send(HttpBody(content_type=content_type, data=data[start:]))
         self._silent_since = self._now()
 
     def _headers(self) -> headers.Headers:
