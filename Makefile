@@ -39,12 +39,15 @@ test: dev-environment  ## Run all tests: the fast ones, then those with processe
 test-fast: dev-environment  ## Run the tests that need no engine, no Envoy and little time.
 	$(DEV) -m pytest -m "$(NOT_SLOW)" $(ARGS)
 
+# What npm installs, again once its lock is newer.
+NODE_MODULES = $(patsubst %,%/node_modules/.package-lock.json,tests/clients examples/node examples/browser)
+%/node_modules/.package-lock.json: %/package-lock.json
+	npm ci --no-progress --prefix $*
+
 test-clients: contracts  ## Run the tests against programs by others, and examples/: from PyPI and npm by locks, and from Debian.
 	$(SETUP) mesh clients
 	tests/clients/debian
-	cd tests/clients && npm ci --no-progress
-	cd examples/node && npm ci --no-progress
-	cd examples/browser && npm ci --no-progress
+	$(MAKE) --no-print-directory -j3 $(NODE_MODULES)
 	$$($(SETUP) python clients) -m pytest tests/clients -m clients $(ARGS)
 
 providers: dev-environment  ## Write docs/providers.md out of the contract suite.
@@ -103,5 +106,6 @@ lock: dev-environment  ## Regenerate the locks; ARGS=--upgrade takes newer versi
 	requirements/lock $(BIN)/uv $(ARGS)
 
 clean:  ## Remove what the checks and builds leave behind; the shared cache stays.
+	rm -rf examples/*/build examples/*/generated examples/*/site $(dir $(NODE_MODULES))
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find services gen tests -name __pycache__ -type d -prune -exec rm -rf {} +
