@@ -1,6 +1,7 @@
 """One mesh that every client of this folder calls: a model behind OpenAI's API, vectors, and an echo for faults."""
 
 import importlib.util
+import os
 import pathlib
 import subprocess
 from collections.abc import Callable, Generator, Iterator
@@ -8,6 +9,7 @@ from collections.abc import Callable, Generator, Iterator
 import pytest
 
 from tests.clients.documents import off_by_the_documents
+from tests.clients.programs import started
 from tests.mesh.driver import Mesh, mesh
 from tests.vendors.http_server import in_a_thread
 from tests.vendors.openai_model import OpenAIModel
@@ -76,22 +78,16 @@ def node(clients_mesh: Mesh) -> Node:
     assert (HERE / "node_modules").is_dir(), "not installed: run `make test-clients`, or `npm ci` in tests/clients"
 
     surroundings = {
-        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        "PATH": os.environ["PATH"],
         "BASE_URL": f"http://127.0.0.1:{clients_mesh.port}",
         "METRICS": f"{clients_mesh.home}/run",
     }
 
     def run(*arguments: str, seconds: float = 60.0, check: bool = True) -> str:
-        done = subprocess.run(
-            ["node", *arguments],
-            cwd=HERE,
-            env=surroundings,
-            capture_output=True,
-            text=True,
-            timeout=seconds,
-            check=False,
-        )
-        assert not check or done.returncode == 0, f"{done.stdout}\n{done.stderr}"
-        return done.stdout
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        with started(["node", *arguments], cwd=HERE, env=surroundings, text=True, **pipes) as process:
+            said, wrong = process.communicate(timeout=seconds)
+        assert not check or process.returncode == 0, f"{said}\n{wrong}"
+        return str(said)
 
     return run

@@ -5,6 +5,7 @@ import datetime
 import os
 import pathlib
 import re
+import select
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 
+from tests.clients.programs import started
 from tests.mesh.driver import ROOT, Mesh, mesh, wait_until
 
 DEMO = ROOT / "infrastructure" / "config" / "demo.yaml"
@@ -58,28 +60,21 @@ def run() -> Run:
     def run(*command: str | pathlib.Path, seconds: float = 60.0, environment: Mapping[str, str] | None = None) -> Said:
         tools = pathlib.Path(sys.executable).parent  # grpcurl, buf
         own = {key: value for key, value in os.environ.items() if key in ("HOME", "LANG", "TMPDIR")}
-        path = {"PATH": f"{tools}:/usr/local/bin:/usr/bin:/bin"}
-        process = subprocess.Popen(
-            command,
-            cwd=ROOT,
-            env={**own, **path, **(environment or {})},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
-        )
-        assert process.stdout
+        surroundings = {**own, "PATH": f"{tools}:{os.environ['PATH']}", **(environment or {})}
         said, lengths = b"", []
-        begun = time.monotonic()
-        try:
-            while piece := os.read(process.stdout.fileno(), 1 << 16):
+        until = time.monotonic() + seconds
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        with started(command, cwd=ROOT, env=surroundings, **pipes) as process:
+            assert process.stdout
+            while True:
+                readable, _, _ = select.select([process.stdout], [], [], max(0.0, until - time.monotonic()))
+                assert readable, f"not within {seconds} s: {said.decode(errors='replace')}"
+                piece = os.read(process.stdout.fileno(), 1 << 16)
+                if not piece:
+                    break
                 said += piece
                 lengths.append(len(said.decode(errors="ignore")))
-                assert time.monotonic() - begun < seconds, said.decode()
             code = process.wait(seconds)
-        finally:
-            process.kill()
-            process.wait()
-            process.stdout.close()
         assert code == 0, said.decode()
         return Said(said.decode(), lengths)
 
