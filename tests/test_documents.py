@@ -6,6 +6,8 @@ import collections
 import json
 import pathlib
 import re
+import subprocess
+import sys
 import tempfile
 import tomllib
 from typing import Any, Literal, cast, get_args
@@ -144,6 +146,21 @@ def test_every_environment_variable_that_is_named_is_read() -> None:
     for document in DOCUMENTS:
         for variable in re.findall(r"\bHYBRID_\w+", text_of(document)):
             assert variable in code, variable
+
+
+def test_what_the_examples_are_run_with_is_where_their_readme_says() -> None:
+    [line] = [one for one in commands(ROOT / "examples" / "README.md") if one.startswith("PATH=")]
+    asked = f"{line}\nexport PATH; command -v python grpcurl buf; python -c 'import grpc, grpc_status, openai'"
+    found = subprocess.run(["bash", "-c", asked], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    environment = pathlib.Path(sys.executable).parent
+    assert found.split() == [str(environment / name) for name in ("python", "grpcurl", "buf")]
+
+
+@EACH
+def test_a_socket_is_named_to_psql_by_an_absolute_path(document: pathlib.Path) -> None:
+    for command in commands(document):  # another one it takes for the name of a host
+        for host in re.findall(r"^psql -h (\S+)", command):
+            assert host.startswith(('"$PWD/', "/")), command
 
 
 def test_every_configuration_in_the_readme_is_valid() -> None:
