@@ -156,6 +156,14 @@ def test_what_the_examples_are_run_with_is_where_their_readme_says() -> None:
     assert found.split() == [str(environment / name) for name in ("python", "grpcurl", "buf")]
 
 
+@pytest.mark.parametrize("example", ["python", "node", "cpp", "ruby", "shell"])
+def test_an_example_bounds_the_answers_that_it_waits_for(example: str) -> None:
+    """Without a bound a small model at its default temperature goes on until the example's deadline."""
+    for path in (ROOT / "examples" / example).iterdir():
+        if path.suffix in (".py", ".js", ".cc", ".rb", ".sh"):
+            assert re.search(r"max_?(completion_|output_?)tokens", text_of(path), re.IGNORECASE), path.name
+
+
 @EACH
 def test_a_socket_is_named_to_psql_by_an_absolute_path(document: pathlib.Path) -> None:
     for command in commands(document):  # another one it takes for the name of a host

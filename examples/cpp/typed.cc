@@ -25,6 +25,7 @@ Request Ask(const std::string& model, const std::string& text, const std::string
   Request request;
   inference::GenerationSpec* spec = request.mutable_spec();
   spec->set_model(model);
+  spec->set_max_output_tokens(256);
   spec->set_provider_options_json(options_json);
   inference::Message* message = spec->add_messages();
   message->set_role(inference::ROLE_USER);

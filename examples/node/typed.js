@@ -22,7 +22,8 @@ const within = (milliseconds) => ({ deadline: Date.now() + milliseconds });
 // What to generate. Options are for one kind of provider alone; these here for an echo worker.
 function ask(model, text, options) {
   const messages = [{ role: "ROLE_USER", parts: [{ text }] }];
-  return { spec: { model, messages, providerOptionsJson: options ? JSON.stringify(options) : "" } };
+  const providerOptionsJson = options ? JSON.stringify(options) : "";
+  return { spec: { model, messages, maxOutputTokens: 256, providerOptionsJson } };
 }
 
 // Why a call failed, for a program to act on: the reason with its metadata, and when to come back.

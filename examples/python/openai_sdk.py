@@ -12,15 +12,17 @@ LONG = "Count to two hundred: " + " ".join(str(number) for number in range(1, 20
 
 def whole(client: openai.OpenAI, model: str) -> None:
     question = "What is the capital of France?"
-    answer = client.chat.completions.create(model=model, messages=[{"role": "user", "content": question}])
+    messages = [{"role": "user", "content": question}]
+    answer = client.chat.completions.create(model=model, messages=messages, max_completion_tokens=256)
     print("whole:", answer.choices[0].message.content)
 
 
 def stream(client: openai.OpenAI, model: str) -> None:
     print("stream: ", end="")
     text = "Say these words one after the other: red orange yellow green blue indigo violet"
+    messages = [{"role": "user", "content": text}]
     with client.chat.completions.create(
-        model=model, messages=[{"role": "user", "content": text}], stream=True
+        model=model, messages=messages, max_completion_tokens=256, stream=True
     ) as chunks:
         for chunk in chunks:
             print("".join(choice.delta.content or "" for choice in chunk.choices), end="", flush=True)

@@ -21,7 +21,7 @@ def ask(model: str, text: str, **options: object) -> generation.GenerationSpec:
     """What to generate. Options are for one kind of provider alone; these here for an echo worker."""
     message = conversation.Message(role=conversation.ROLE_USER, parts=[conversation.Part(text=text)])
     more = json.dumps(options) if options else ""
-    return generation.GenerationSpec(model=model, messages=[message], provider_options_json=more)
+    return generation.GenerationSpec(model=model, messages=[message], max_output_tokens=256, provider_options_json=more)
 
 
 def explain(error: grpc.RpcError) -> str:

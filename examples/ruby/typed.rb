@@ -22,6 +22,7 @@ def ask(model, text, options = nil)
     messages: [Hybridinference::Inference::V1::Message.new(
       role: :ROLE_USER, parts: [Hybridinference::Inference::V1::Part.new(text: text)]
     )],
+    max_output_tokens: 256,
     provider_options_json: options ? JSON.generate(options) : ""
   }
 end

@@ -14,7 +14,7 @@ call() { # METHOD DATA [OPTIONS OF BUF]
   buf curl --http2-prior-knowledge --protocol "$protocol" "${@:3}" --data "$2" "$url/$service/$1"
 }
 spec() { # MODEL TEXT [OPTIONS FOR ONE KIND OF PROVIDER, AS JSON TEXT]
-  printf '{"spec": {"model": "%s", "messages": [{"role": "ROLE_USER", "parts": [{"text": "%s"}]}], "provider_options_json": "%s"}}' \
+  printf '{"spec": {"model": "%s", "messages": [{"role": "ROLE_USER", "parts": [{"text": "%s"}]}], "max_output_tokens": 256, "provider_options_json": "%s"}}' \
     "$1" "$2" "${3:-}"
 }
 busy='{\"echo\": {\"fail\": \"ACCOUNTING_UNAVAILABLE\", \"retry_after_ms\": 1500}}'

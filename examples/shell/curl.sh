@@ -12,10 +12,10 @@ post() { # PATH BODY [OPTIONS OF CURL]
   curl --silent --no-buffer --header 'content-type: application/json' "${@:3}" --data "$2" "$url$1"
 }
 chat() { # TEXT [MORE FIELDS]
-  printf '{"model": "%s", "messages": [{"role": "user", "content": "%s"}]%s}' "$model" "$1" "${2:-}"
+  printf '{"model": "%s", "messages": [{"role": "user", "content": "%s"}], "max_completion_tokens": 256%s}' "$model" "$1" "${2:-}"
 }
 spec() { # MODEL TEXT [MORE FIELDS]
-  printf '{"spec": {"model": "%s", "messages": [{"role": "ROLE_USER", "parts": [{"text": "%s"}]}]%s}}' "$1" "$2" "${3:-}"
+  printf '{"spec": {"model": "%s", "messages": [{"role": "ROLE_USER", "parts": [{"text": "%s"}]}], "max_output_tokens": 256%s}}' "$1" "$2" "${3:-}"
 }
 
 echo '# the models'

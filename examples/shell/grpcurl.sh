@@ -13,7 +13,7 @@ call() { # METHOD DATA [OPTIONS OF GRPCURL]
   grpcurl -plaintext "${@:3}" -d "$2" "$address" "$1"
 }
 spec() { # MODEL TEXT [OPTIONS FOR ONE KIND OF PROVIDER, AS JSON TEXT]
-  printf '{"spec": {"model": "%s", "messages": [{"role": "ROLE_USER", "parts": [{"text": "%s"}]}], "provider_options_json": "%s"}}' \
+  printf '{"spec": {"model": "%s", "messages": [{"role": "ROLE_USER", "parts": [{"text": "%s"}]}], "max_output_tokens": 256, "provider_options_json": "%s"}}' \
     "$1" "$2" "${3:-}"
 }
 
