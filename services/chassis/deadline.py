@@ -28,8 +28,8 @@ class Deadline:
 
 def to_duration(seconds: float) -> duration_pb2.Duration:
     """Seconds as a protobuf Duration."""
-    whole = int(seconds)
-    return duration_pb2.Duration(seconds=whole, nanos=int((seconds - whole) * 1e9))
+    whole, nanos = divmod(round(seconds * 1e9), 10**9)
+    return duration_pb2.Duration(seconds=whole, nanos=nanos)
 
 
 def to_seconds(duration: duration_pb2.Duration) -> float:

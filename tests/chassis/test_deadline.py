@@ -36,3 +36,7 @@ def test_the_earlier_of_two_deadlines_counts(first: float, second: float) -> Non
 @given(seconds=_SECONDS)
 def test_seconds_survive_the_wire(seconds: float) -> None:
     assert abs(to_seconds(to_duration(seconds)) - seconds) < 1e-6
+
+
+def test_a_duration_is_the_nearest_in_nanoseconds() -> None:
+    assert [to_duration(seconds).ToJsonString() for seconds in (0.002, 1.5, 2.9999999999)] == ["0.002s", "1.500s", "3s"]
