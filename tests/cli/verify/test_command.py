@@ -74,7 +74,11 @@ def running() -> str:
 @contextlib.asynccontextmanager
 async def vendor(**settings: Any) -> AsyncIterator[tuple[Any, OpenAIServer]]:
     async with openai_server(OpenAIModel().answer) as fake:
-        models = ["m", {"name": "e", "capabilities": ["embeddings", "dimensions", "token_inputs"]}]
+        models = [
+            "m",
+            {"name": "e", "capabilities": ["embeddings", "dimensions", "token_inputs"]},
+            {"name": "p", "capabilities": ["completions", "token_inputs", "logprobs"]},
+        ]
         provider = {"kind": "openai", "base_url": fake.base_url, "api_keys": ["${VENDOR_KEY}"], "models": models}
         routes = [{"provider": "fake", "model": "m"}]
         yield {"providers": {"fake": {**provider, **settings}}, "models": [{"name": "m", "routes": routes}]}, fake
