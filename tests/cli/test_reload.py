@@ -35,3 +35,19 @@ def test_a_mesh_that_ends_meanwhile_is_told(home: Home, mesh: MeshState) -> None
     (home.run / "envoy" / "edge.yaml").unlink()
     with pytest.raises(Problem, match="no mesh is running"):
         reload.reload(home, mesh)
+
+
+def test_whether_the_edge_speaks_tls_is_settled(home: Home, mesh: MeshState) -> None:
+    with pytest.raises(Problem, match="TLS begins and ends with a start") as refused:
+        reload.reload(home, dataclasses.replace(mesh, certificate="/tls/edge.crt"))
+    assert refused.value.code == 2
+
+
+def test_where_running_gateways_listen_is_settled(home: Home, mesh: MeshState) -> None:
+    path = edge.render(MeshConfig.model_validate({**CONFIG, "gateway": {"instances": 2}}), home=home.path)
+    before = path.read_bytes()
+    home.config.write_text(json.dumps({**CONFIG, "gateway": {"listen": ["unix:run/a.sock", "unix:run/b.sock"]}}))
+    with pytest.raises(Problem, match="gateways that run are moved by a start of the whole mesh") as refused:
+        reload.reload(home, mesh)
+    assert refused.value.code == 2
+    assert path.read_bytes() == before
