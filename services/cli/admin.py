@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import pathlib
 from collections.abc import Iterable
 from typing import Any
@@ -9,26 +10,39 @@ from typing import Any
 # Below a mesh's home; see infrastructure/envoy.
 SOCKET = pathlib.Path("run/envoy-admin.sock")
 
+# It answers in milliseconds, from its main thread.
+_SECONDS = 10.0
+
 
 async def ask(admin: pathlib.Path, method: str, path: str) -> str:
     """The answer's body.
 
     Raises:
-        OSError: nobody answers, or not with 200.
+        OSError: nobody answers, or not with 200, or not in time.
     """
-    reader, writer = await asyncio.open_unix_connection(str(admin))
     # Envoy refuses HTTP/1.0, so the answer may come in chunks.
     fields = "Host: envoy\r\nContent-Length: 0\r\nConnection: close\r\n"
-    try:
-        writer.write(f"{method} {path} HTTP/1.1\r\n{fields}\r\n".encode())
-        await writer.drain()
-        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
-    finally:
-        writer.close()
+    async with asyncio.timeout(_SECONDS):
+        reader, writer = await _connected(admin)
+        try:
+            writer.write(f"{method} {path} HTTP/1.1\r\n{fields}\r\n".encode())
+            await writer.drain()
+            head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+        finally:
+            writer.close()
     if not head.startswith(b"HTTP/1.1 200 "):
         raise ConnectionError(head.partition(b"\r\n")[0].decode(errors="replace"))
     chunked = b"transfer-encoding: chunked" in head.lower()
     return (b"".join(_chunks(body)) if chunked else body).decode(errors="replace")
+
+
+async def _connected(socket: pathlib.Path) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    # A socket's path has room for 107 bytes, which that of a home may exceed: this one starts from its directory.
+    directory = os.open(socket.parent, os.O_PATH | os.O_DIRECTORY)
+    try:
+        return await asyncio.open_unix_connection(f"/proc/self/fd/{directory}/{socket.name}")
+    finally:
+        os.close(directory)
 
 
 def _chunks(body: bytes) -> Iterable[bytes]:

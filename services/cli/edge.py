@@ -106,6 +106,11 @@ def addresses(path: pathlib.Path) -> tuple[str, int, tuple[str, ...]]:
     return where["address"], where["port_value"], gateways
 
 
+def called(config: MeshConfig) -> tuple[str, ...]:
+    """The addresses at which the edge calls a configuration's gateways, as `addresses` reads them back."""
+    return tuple(_listen(_address(place.address)[1]) for place in config.gateways())
+
+
 def by_file(listen: Iterable[str]) -> bool:
     """Whether gateways that listen there can come and go while Envoy runs: names are for Envoy to resolve."""
     return all(_address(each)[0] == "STATIC" for each in listen)
@@ -125,7 +130,7 @@ def live(path: pathlib.Path) -> pathlib.Path:
         replace(directory / name, edge_files.encoded(content))
     replace(directory / edge_files.LISTENERS, edge_files.encoded(found.listeners))
     replace(directory / edge_files.ENDPOINTS, edge_files.encoded(found.endpoints))
-    bootstrap = path.with_name("bootstrap.json")
+    bootstrap = path.with_name(edge_files.BOOTSTRAP)
     replace(bootstrap, edge_files.encoded(found.bootstrap))
     return bootstrap
 
@@ -158,14 +163,17 @@ def validate(path: pathlib.Path) -> None:
     Raises:
         ConfigError: with what Envoy says.
     """
-    checked = subprocess.run(
-        [*command(path), "--mode", "validate"],
-        cwd=path.resolve().parents[2],
-        capture_output=True,
-        text=True,
-        timeout=_VALIDATION_SECONDS,
-        check=False,
-    )
+    try:
+        checked = subprocess.run(
+            [*command(path), "--mode", "validate"],
+            cwd=path.resolve().parents[2],
+            capture_output=True,
+            text=True,
+            timeout=_VALIDATION_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise ConfigError([f"{path}: Envoy has not checked it within {_VALIDATION_SECONDS:.0f} seconds"]) from None
     if checked.returncode != 0:
         # The last line names the mistake; those before it repeat the whole file.
         said = [line for line in checked.stderr.splitlines() if line.strip()]

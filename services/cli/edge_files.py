@@ -10,6 +10,8 @@ _TYPES = "type.googleapis.com/envoy"
 # Apart from everything else: whatever is renamed into it has Envoy read all of these again.
 DIRECTORY = "run/envoy/live"
 LISTENERS, ENDPOINTS = "listeners.json", "endpoints.json"
+# Beside that directory: it is read at a start alone.
+BOOTSTRAP = "bootstrap.json"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -1,24 +1,21 @@
 """`hybrid reload`: has a running edge take up what its configuration says now, without cutting a call."""
 
 import asyncio
-import contextlib
 import dataclasses
-import fcntl
+import json
 import os
 import pathlib
 import re
 import signal
 import time
-from collections.abc import Iterator
-
-import yaml
 
 from services.chassis.config import ConfigError
 from services.cli import admin, edge, edge_files, sections, surroundings
 from services.cli.home import Home
 from services.cli.problem import Problem
 from services.cli.running import required
-from services.cli.state import MeshState
+from services.cli.state import MeshState, ProcessPhase
+from services.cli.turn import turn
 from services.cli.up import load
 from services.config.mesh import MeshConfig
 
@@ -48,23 +45,46 @@ def reload(home: Home, mesh: MeshState) -> Reloaded:
     config = load(pathlib.Path(mesh.config), surroundings.environment(os.environ))
     if (config.edge.tls is None) != (mesh.certificate is None):
         raise Problem("`edge.tls`: TLS begins and ends with a start of the whole mesh; nothing was changed", code=2)
-    with _alone(home.run / "envoy"):
-        *_, before = edge.addresses(home.run / "envoy" / "edge.yaml")
-        wanted = tuple(place.address for place in config.gateways())
-        stays = wanted[: len(before)] == before[: len(wanted)]
-        if not stays or (len(wanted) != len(before) and not edge.by_file((*wanted, *before))):
-            raise Problem("`gateway.listen`: gateways that run are moved by a start of the whole mesh", code=2)
+    if mesh.state != "ready":
+        raise Problem(f"the mesh is {mesh.state}; only one that is ready takes up anything")
+    with turn(home):
         try:
-            # Nothing is called before it serves, nor ended before it is called no more.
-            edge.validate(edge.render(config, home=home.path, name="draft.yaml"))
-            if len(wanted) > len(before):
-                _scale(home, mesh.pid, config)
-            changed = apply(config, home.path, wanted)
-            if len(wanted) < len(before):
-                _scale(home, mesh.pid, config)
+            changed = _change(home, mesh.pid, config)
         except ConfigError as error:
             raise Problem("\n".join(error.problems), code=2) from error
+        except OSError as error:
+            required(home)  # it may have ended meanwhile
+            raise Problem(f"cannot be taken up: {error}") from error
     return Reloaded(changed, sections.changed(mesh.sections, sections.of(config)))
+
+
+def _change(home: Home, supervisor: int, config: MeshConfig) -> bool:
+    """Have edge, gateways and loaders be what the configuration says; whether the edge is another than before."""
+    *_, before = edge.addresses(home.run / "envoy" / "edge.yaml")
+    wanted = edge.called(config)
+    stays = wanted[: len(before)] == before[: len(wanted)]
+    if not stays or (len(wanted) != len(before) and not edge.by_file((*wanted, *before))):
+        raise Problem("`gateway.listen`: gateways that run are moved by a start of the whole mesh", code=2)
+    edge.validate(edge.render(config, home=home.path, name="draft.yaml"))
+    # What runs is looked at, not what the edge calls: an earlier reload may have been interrupted between the two.
+    # Nothing is called before it serves, nor ended before it is called no more.
+    names = _names(config)
+    if names - {name for name, phase in _scaled(home).items() if phase not in ("stopping", "stopped")}:
+        _scale(home, supervisor, config)
+    changed = apply(config, home.path, wanted)
+    if _scaled(home).keys() - names:
+        _scale(home, supervisor, config)
+    return changed
+
+
+def _names(config: MeshConfig) -> set[str]:
+    """Gateways and loaders that a configuration has."""
+    return {name for place in config.gateways() for name in (place.name, place.loader)}
+
+
+def _scaled(home: Home) -> dict[str, ProcessPhase]:
+    """Gateways and loaders that there are."""
+    return {each.name: each.state for each in required(home).processes if _SCALED.fullmatch(each.name)}
 
 
 def _scale(home: Home, supervisor: int, config: MeshConfig) -> None:
@@ -73,11 +93,11 @@ def _scale(home: Home, supervisor: int, config: MeshConfig) -> None:
     Raises:
         ConfigError: one of them does not get ready.
     """
-    wanted = {name for place in config.gateways() for name in (place.name, place.loader)}
+    wanted = _names(config)
     os.kill(supervisor, signal.SIGUSR1)
     until = time.monotonic() + _SCALE_SECONDS + config.gateway.drain_seconds
     while True:
-        there = {each.name: each.state for each in required(home).processes if _SCALED.fullmatch(each.name)}
+        there = _scaled(home)
         if there.keys() == wanted and all(state == "ready" for state in there.values()):
             return
         if time.monotonic() > until:
@@ -113,6 +133,8 @@ def apply(config: MeshConfig, home: pathlib.Path, gateways: tuple[str, ...] | No
     changed = [name for name, part in files.items() if edge_files.encoded(part) != (live / name).read_bytes()]
     for name in changed:
         asyncio.run(taken(home, name, edge_files.encoded(files[name])))
+    # For the next Envoy: what a running one takes up only at its start.
+    edge.replace(directory / edge_files.BOOTSTRAP, edge_files.encoded(parts.bootstrap))
     draft.replace(directory / "edge.yaml")
     return bool(changed)
 
@@ -126,7 +148,7 @@ async def taken(home: pathlib.Path, name: str, content: bytes) -> None:
     file = home / edge_files.DIRECTORY / name
     before = file.read_bytes()
     subscription, socket = _SUBSCRIPTIONS[name], home / admin.SOCKET
-    version = yaml.safe_load(content)["version_info"]
+    version = json.loads(content)["version_info"]
     rejected = f"{subscription}.update_rejected"
     try:
         refused = (await admin.counts(socket, rejected))[rejected]
@@ -144,17 +166,3 @@ async def taken(home: pathlib.Path, name: str, content: bytes) -> None:
     except ConfigError:
         edge.replace(file, before)
         raise
-
-
-@contextlib.contextmanager
-def _alone(directory: pathlib.Path) -> Iterator[None]:
-    """Nobody else does the same meanwhile."""
-    try:
-        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    except OSError as error:
-        raise Problem("the edge is not there yet; `hybrid status` says what is missing") from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)

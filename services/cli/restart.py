@@ -13,6 +13,7 @@ from services.cli.home import Home
 from services.cli.problem import Problem
 from services.cli.running import required
 from services.cli.state import MeshState, ProcessState
+from services.cli.turn import turn
 
 _PAUSE_SECONDS = 0.05
 _HEALTHY = "cluster.gateway.membership_healthy"
@@ -29,11 +30,13 @@ def restart(home: Home, name: str, seconds: float) -> None:
     Raises:
         Problem: there is no such process, it cannot be spared now, or does not serve again within `seconds`.
     """
-    mesh = required(home)
-    process = _named(mesh, name)
-    if process.state != "ready" or process.pid is None:
-        raise Problem(f"{name} is {process.state}; only what is ready can be restarted")
-    asyncio.run(_restart(home, mesh, process, time.monotonic() + seconds))
+    _named(required(home), name)  # a wrong name waits for nobody
+    with turn(home):
+        mesh = required(home)
+        process = _named(mesh, name)
+        if process.state != "ready" or process.pid is None:
+            raise Problem(f"{name} is {process.state}; only what is ready can be restarted")
+        asyncio.run(_restart(home, mesh, process, time.monotonic() + seconds))
 
 
 async def _restart(home: Home, mesh: MeshState, process: ProcessState, until: float) -> None:

@@ -43,6 +43,7 @@ class Supervisor:
         self._stop = asyncio.Event()
         self._failure: str | None = None
         self._tasks = asyncio.TaskGroup()
+        self._adopting = asyncio.Lock()
         self._processes = {spec.name: Process(spec, home, children, self._changed) for spec in specs}
 
     def stop(self) -> None:
@@ -73,25 +74,34 @@ class Supervisor:
             raise Problem(self._failure)
 
     def adopt(self, specs: Sequence[Spec]) -> None:
-        """Of the tiers that `specs` has, run these and no others. What runs under its name already goes on as it is."""
-        if self._stop.is_set():
-            return
-        wanted = {spec.name: spec for spec in specs}
-        tiers = {spec.tier for spec in specs}
-        dismissed = [p for p in self._processes.values() if p.spec.tier in tiers and p.spec.name not in wanted]
-        self._tasks.create_task(self._dismiss(dismissed))
-        for spec in specs:
-            known = self._processes.get(spec.name)
-            if known is None or known.state.state == "stopped":
-                process = Process(spec, self._home, self._children, self._changed)
-                self._processes[spec.name] = process
-                self._tasks.create_task(self._supervise(process, essential=False))
+        """Of the tiers that `specs` has, run these and no others. What runs under its name already goes on as it is.
+
+        Nothing happens unless the mesh is ready: until then others may wait for those that would go.
+        """
+        if self._mesh.state == "ready":
+            self._tasks.create_task(self._adopt(specs))
+
+    async def _adopt(self, specs: Sequence[Spec]) -> None:
+        # One after the other: what is wanted again may still be on its way out.
+        async with self._adopting:
+            if self._stop.is_set():
+                return
+            for spec in specs:
+                known = self._processes.get(spec.name)
+                if known is None or known.state.state == "stopped":
+                    process = Process(spec, self._home, self._children, self._changed)
+                    self._processes[spec.name] = process
+                    self._tasks.create_task(self._supervise(process, essential=False))
+            wanted = {spec.name for spec in specs}
+            for tier in sorted({spec.tier for spec in specs}, reverse=True):
+                members = [each for each in self._processes.values() if each.spec.tier == tier]
+                await self._dismiss([each for each in members if each.spec.name not in wanted])
 
     async def _dismiss(self, processes: Sequence[Process]) -> None:
-        for process in sorted(processes, key=lambda process: -process.spec.tier):
-            await process.stop()
+        await asyncio.gather(*(process.stop() for process in processes))
+        for process in processes:
             del self._processes[process.spec.name]
-            self._write()
+        self._write()
 
     async def _supervise(self, process: Process, *, essential: bool = True) -> None:
         after = [self._processes[name] for name in process.spec.after]

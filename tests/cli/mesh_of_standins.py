@@ -1,7 +1,7 @@
 """A supervisor over stand-ins: `mesh_of_standins.py HOME [NAME=HOW ...]`. Says `ready` on standard output.
 
 `store` is stopped last; `left` and `right` need it; `front` needs both.
-After SIGUSR1 `new` is there instead of `right`.
+After SIGUSR1 `new` is there instead of `right`, after SIGUSR2 it is as it was.
 """
 
 import asyncio
@@ -66,6 +66,7 @@ async def run(home: Home, lock: int, hows: dict[str, str]) -> None:
             asyncio.get_running_loop().add_signal_handler(number, supervisor.stop)
         other = [spec("left", 1, hows.get("left", "")), spec("new", 1, hows.get("new", ""))]
         asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, supervisor.adopt, other)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGUSR2, supervisor.adopt, specs[1:3])
         await supervisor.run()
 
 

@@ -1,7 +1,8 @@
-"""A small program in the place of a process of the mesh: `standin.py NAME [deaf|crash]`, run in a home.
+"""A small program in the place of a process of the mesh: `standin.py NAME [deaf|crash|slow]`, run in a home.
 
 It serves gRPC health on run/NAME.sock, has a child of its own whose pid is in NAME.child, notes in `started` that it
-was started, and in `stopped` that it was asked to end. `deaf` ignores that it is asked, `crash` ends at once.
+was started, and in `stopped` that it was asked to end. `deaf` ignores that it is asked, `crash` ends at once, `slow`
+begins half a second late.
 """
 
 import pathlib
@@ -9,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from concurrent import futures
 
 import grpc
@@ -21,6 +23,8 @@ def main() -> None:
         started.write(f"{name}\n")
     if how == "crash":
         sys.exit(f"{name} cannot go on: its disk is made of cheese")
+    if how == "slow":
+        time.sleep(0.5)
     child = subprocess.Popen(["sleep", "600"])
     pathlib.Path(f"{name}.child").write_text(str(child.pid))
     asked = threading.Event()

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import socket
+import time
 
 import pytest
 
@@ -38,3 +40,24 @@ async def test_an_answer_that_is_none_is_an_error(home: Home) -> None:
             await admin.ask(path, "GET", "/ready")
     with pytest.raises(OSError, match="No such file"):
         await admin.ask(home.run / "nobody.sock", "GET", "/ready")
+
+
+async def test_a_home_may_have_a_path_that_is_longer_than_that_of_a_socket(home: Home) -> None:
+    deep = Home(home.path / ("x" * 120))
+    deep.prepare()
+    async with answering(home, CHUNKED) as (path, _):
+        (deep.run / "admin.sock").hardlink_to(path)
+        assert await admin.ask(deep.run / "admin.sock", "GET", "/stats") == "a: 1\nb: 22"
+
+
+async def test_one_that_takes_the_question_and_says_nothing_is_not_waited_for(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admin, "_SECONDS", 0.05)
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(str(home.run / "admin.sock"))
+        silent.listen()
+        begun = time.monotonic()
+        with pytest.raises(TimeoutError):
+            await admin.ask(home.run / "admin.sock", "GET", "/stats")
+        assert time.monotonic() - begun < 5

@@ -63,6 +63,12 @@ def test_what_envoy_refuses_is_told(home):
         edge.validate(path)
 
 
+def test_an_envoy_that_does_not_come_to_an_end_of_it_is_told(home, monkeypatch):
+    monkeypatch.setattr(edge, "_VALIDATION_SECONDS", 0.05)
+    with pytest.raises(ConfigError, match="has not checked it"):
+        edge.validate(edge.render(config(), home=home))
+
+
 def test_the_port_may_be_overridden(home):
     for port, expected in ((None, 8123), (9000, 9000)):
         path = edge.render(config(edge={"host": "localhost", "port": 8123}), home=home, port=port)
@@ -94,6 +100,11 @@ def test_the_addresses_of_a_rendered_configuration_can_be_read_back(home):
     listen = ("unix:run/g.sock", "10.0.0.7:50051", "[::1]:50052")
     path = edge.render(config(edge={"port": 8123}, gateway={"listen": listen}), home=home)
     assert edge.addresses(path) == ("127.0.0.1", 8123, listen)
+
+
+def test_addresses_that_envoy_is_told_in_other_words_are_still_the_same(home):
+    different = config(gateway={"listen": ("localhost:1", "0.0.0.0:2", "[::]:3", "gateway.example:4", "unix:run/5")})
+    assert edge.called(different) == edge.addresses(edge.render(different, home=home))[2]
 
 
 def test_the_gateway_refuses_before_the_edge_does(home):

@@ -231,3 +231,27 @@ def test_one_that_joins_and_does_not_start_leaves_the_mesh_alone_and_may_be_trie
         assert phases(home) == {"store": "ready", "left": "ready", "front": "ready", "new": "stopped"}
         supervising.send_signal(signal.SIGTERM)
         assert supervising.wait(SECONDS) == 0
+
+
+def test_what_ends_may_be_asked_to_twice_and_is_started_when_it_is_wanted_again(home: Home) -> None:
+    with ready(home, "right=deaf", "new=deaf") as supervising:
+        changed = dict.fromkeys(["store", "left", "front", "new"], "ready")
+        supervising.send_signal(signal.SIGUSR1)
+        until(lambda: phases(home)["right"] == "stopping")
+        supervising.send_signal(signal.SIGUSR1)
+        until(lambda: phases(home) == changed)
+        gone = pid(home, "new")
+        supervising.send_signal(signal.SIGUSR2)
+        until(lambda: phases(home)["new"] == "stopping")
+        supervising.send_signal(signal.SIGUSR1)
+        until(lambda: phases(home) == changed and pid(home, "new") != gone)
+        supervising.send_signal(signal.SIGTERM)
+        assert supervising.wait(SECONDS) == 0
+
+
+def test_a_mesh_that_is_still_starting_takes_up_nothing(home: Home) -> None:
+    with supervisor(home, "store=slow") as supervising:
+        until(lambda: state.read(home) is not None)
+        supervising.send_signal(signal.SIGUSR1)
+        until(lambda: mesh(home).state == "ready")
+        assert phases(home) == dict.fromkeys(NAMES, "ready")

@@ -58,6 +58,12 @@ async def test_where_it_listens_stays_as_it_is(envoy, http):
     await applied(envoy, configured())
 
 
+async def test_an_envoy_that_is_started_again_begins_with_what_a_running_one_does_not_take_up(envoy):
+    await applied(envoy, configured(limits={"connections": 321}))
+    assert '"max_active_downstream_connections": 321' in (envoy.home / "run/envoy/bootstrap.json").read_text()
+    await applied(envoy, configured())
+
+
 async def test_what_cannot_work_is_refused_before_envoy_hears_of_it(envoy, http, tmp_path):
     authority = Authority()
     authority.write(tmp_path, "one")

@@ -30,7 +30,7 @@ models:
 """
 GATEWAYS = ("gateway", "gateway-2")
 MESSAGES = [{"role": "user", "content": "word"}]
-STREAM_TOKENS, CALL_TOKENS = 150, 3
+STREAM_TOKENS, CALL_TOKENS = 80, 3
 
 
 @pytest.fixture(scope="module")
@@ -62,9 +62,9 @@ class Load:
 
     async def run(self) -> None:
         """Call until told to end."""
-        streams = [self._repeat("stream", self.stream, STREAM_TOKENS) for _ in range(8)]
-        typed = [self._repeat("typed", self.typed, STREAM_TOKENS) for _ in range(4)]
-        calls = [self._repeat("call", self.call, CALL_TOKENS) for _ in range(4)]
+        streams = [self._repeat("stream", self.stream, STREAM_TOKENS) for _ in range(4)]
+        typed = [self._repeat("typed", self.typed, STREAM_TOKENS) for _ in range(2)]
+        calls = [self._repeat("call", self.call, CALL_TOKENS) for _ in range(2)]
         await asyncio.gather(*streams, *typed, *calls)
 
     def end(self) -> None:
@@ -164,7 +164,7 @@ async def test_a_killed_gateway_takes_only_its_running_streams_with_it(two: Mesh
     load.end()
     await under_load
     lost = [call for call in load.calls if call.error]
-    assert len(lost) <= 16, "more than the clients that called when it died"
+    assert len(lost) <= 8, "more than the clients that called when it died"
     late = [call for call in load.calls if call.begun > gone]
     assert not [call for call in late if call.error]
     assert len(late) > 50
@@ -237,26 +237,22 @@ async def test_gateways_come_and_go_with_a_reload_and_no_call_is_lost(two: Mesh,
         assert (done.returncode, done.stdout) == (0, "the edge has taken it\n"), done.stderr
 
     def processes() -> set[str]:
-        return {process["name"] for process in two.status()["mesh"]["processes"]}
+        state = json.loads((two.home / "run/supervisor.json").read_text(encoding="utf-8"))
+        return {process["name"] for process in state["processes"]}
 
     under_load = asyncio.create_task(load.run())
     await until(lambda: len(load.calls) >= 4, seconds=10)
     await of(3)
-    assert {"gateway-3", "loader-3"} < await asyncio.to_thread(processes)
+    assert {"gateway-3", "loader-3"} < processes()
     await until(lambda: total(two, "gateway-3", "hybrid_gateway_requests_running") > 0, seconds=10)
     await of(2)
-    assert not {"gateway-3", "loader-3"} & await asyncio.to_thread(processes)
+    assert not {"gateway-3", "loader-3"} & processes()
     load.end()
     await under_load
     assert not [call for call in load.calls if call.error]
     rows = {row["generation_id"].replace("-", "") for row in await asyncio.to_thread(rows_of, two)}
     names = {call.generation_id.removeprefix("chatcmpl-").replace("-", "") for call in load.calls[:200]}
     assert names - {""} <= rows, "a gateway that has gone has left its records to its loader"
-
-    two.config.write_text(TWO.replace("instances: 2", "listen: ['unix:run/a.sock', 'unix:run/b.sock']"))
-    done = await asyncio.to_thread(two.hybrid, "reload")
-    assert (done.returncode, "gateways that run are moved" in done.stderr) == (2, True)
-    two.config.write_text(TWO)
 
 
 def rows_of(two: Mesh) -> list[dict[str, str]]:

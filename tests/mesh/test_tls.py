@@ -40,9 +40,5 @@ def test_with_a_certificate_every_printed_example_works_and_so_does_a_restart_of
         assert (done.returncode, done.stdout) == (0, "envoy serves again\n"), done.stderr
         assert running.pid("envoy") != before
         assert running.hybrid("chat", QUESTION).stdout == f"{QUESTION}\n"
-        # Whether it speaks TLS is not for a running edge to change.
-        running.config.write_text(CONFIG.replace("edge: {host: localhost, tls:", "# {"))
-        done = running.hybrid("reload")
-        assert (done.returncode, "TLS begins and ends with a start" in done.stderr) == (2, True)
         done = running.hybrid("restart", "postgres")
         assert (done.returncode, "`postgres` cannot be restarted" in done.stderr) == (2, True)

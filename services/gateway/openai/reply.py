@@ -20,7 +20,7 @@ LOG = structlog.get_logger()
 JSON = "application/json"
 EVENTS = "text/event-stream; charset=utf-8"
 COMMENT = b": keep-alive\n\n"
-PIECE_BYTES = 1 << 20  # of one message: the edge drops those above some 20 MiB, and with them the answer
+PIECE_BYTES = 1 << 20  # of one message: the edge holds each whole, and answers 500 where the first exceeds its 32 MiB
 
 Context = grpc.aio.ServicerContext[Any, Any]
 ErrorEvent = Callable[[Failure, errors.ParamOf], bytes]
