@@ -146,7 +146,8 @@ async def _take_turns(system: System, times: int) -> dict[str, list[float]]:
         return seconds
 
 
-async def _measure(system: System, clients: int, times: int) -> Times:
+async def measure(system: System, *, clients: int, times: int) -> Times:
+    """Have so many clients take turns at every way, each so many times."""
     kept = await asyncio.gather(*[_take_turns(system, times) for _ in range(clients)])
     return Times(clients, {name: [taken for one in kept for taken in one[name]] for name in kept[0]})
 
@@ -171,7 +172,7 @@ def main() -> None:
     arguments = parser.parse_args()
     calibration = calibrate()
     with mesh(workers=1, token_ms=0) as system:
-        measured = [uvloop.run(_measure(system, clients, arguments.times)) for clients in arguments.clients]
+        measured = [uvloop.run(measure(system, clients=each, times=arguments.times)) for each in arguments.clients]
     print("\n".join(map(table, measured)))
     if arguments.name:
         content = {

@@ -44,28 +44,6 @@ def test_a_short_run_has_sane_numbers(tmp_path: pathlib.Path) -> None:
     assert "| gateway, µs |" in done.stdout
 
 
-@pytest.mark.slow
-@pytest.mark.edge
-def test_the_first_byte_is_timed_on_every_way(tmp_path: pathlib.Path) -> None:
-    asked = ["--clients", "2", "--times", "5", "--name", "short", "--results", str(tmp_path)]
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.first_byte", *asked],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT}/gen"},
-        capture_output=True,
-        text=True,
-        timeout=90,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    (path,) = tmp_path.glob("*-short.json")
-    (measured,) = json.loads(path.read_text())["measured"]
-    p50 = {row["way"]: row["p50_ms"] for row in measured["ways"]}
-    assert 0.1 < p50["worker, gRPC"] < min(p50["gateway, gRPC"], p50["edge, OpenAI over HTTP"]) < 1000
-    assert len(p50) == 5
-    assert all(f"| {way} |" in done.stdout for way in p50)
-
-
 def test_what_a_way_adds_is_told_pair_by_pair() -> None:
     times = first_byte.Times(1, {"worker, gRPC": [1.0, 2.0, 9.0], "edge": [2.0, 4.0, 9.5]})
     direct, edge = times.rows()

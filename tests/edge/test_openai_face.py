@@ -59,6 +59,7 @@ async def test_comments_pass_at_once_and_the_sdk_skips_them(sdk, http, gateway):
     allowed.put_nowait(comment)
     async with asyncio.timeout(5), http.stream("POST", "/v1/chat/completions", json={"model": "stream"}) as reply:
         assert await anext(reply.aiter_bytes()) == COMMENT  # a buffer on the way would wait for ever
+    assert await gateway.script.ended.get() == "cancelled"  # what is allowed from here on is the next call's
     for text in (comment, "Pa", comment, comment, "ris", comment, ""):
         allowed.put_nowait(text)
     stream = await sdk.chat.completions.create(model="stream", messages=ASK, stream=True)

@@ -1,5 +1,6 @@
 """What a client gets: the official SDK, native gRPC and grpcurl, through the edge and straight at the gateway."""
 
+import asyncio
 import functools
 import json
 import pathlib
@@ -14,6 +15,8 @@ from hybridinference.gateway.v1 import inference_service_pb2 as gateway
 from hybridinference.gateway.v1 import inference_service_pb2_grpc as gateway_grpc
 from hybridinference.inference.v1 import conversation_pb2 as conversation
 
+from benchmarks import first_byte
+from benchmarks.system import System
 from services.chassis.channel import open_channel
 from tests.mesh.driver import Mesh, until, wait_until
 from tests.mesh.scrape import total
@@ -221,3 +224,12 @@ def test_a_header_sets_the_deadline_of_both_faces_over_http(echo: Mesh, path: st
     wait_until(lambda: not any(worker["running"] for worker in echo.status()["workers"]), seconds=5)
     refused = echo.client._client.post(url, json=body, headers={"x-hybrid-timeout-ms": "1.5"})
     assert (refused.status_code, "x-hybrid-timeout-ms" in refused.text) == (400, True)
+
+
+def test_the_benchmark_of_the_first_byte_times_every_way_to_an_answer(echo: Mesh):
+    system = System("mesh", echo.port, {}, echo.home)
+    measured = asyncio.run(first_byte.measure(system, clients=2, times=3))
+    p50 = {row["way"]: row["p50_ms"] for row in measured.rows()}
+    assert 0.1 < p50["worker, gRPC"] < min(p50["gateway, gRPC"], p50["edge, OpenAI over HTTP"]) < 5000
+    assert len(p50) == 5
+    assert all(f"| {way} |" in first_byte.table(measured) for way in p50)
