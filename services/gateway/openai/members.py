@@ -3,7 +3,7 @@
 from services.chassis import register
 from services.gateway import validate
 from services.gateway.openai import media, sampling
-from services.gateway.openai.fields import INT64, MAX_ITEMS
+from services.gateway.openai.fields import INT64
 from services.gateway.openai.schemas import (
     BOOLEAN,
     COUNT,
@@ -66,7 +66,6 @@ SAMPLING = {
             "type": "object",
             "propertyNames": {"pattern": f"^{sampling.TOKEN.pattern}$"},
             "additionalProperties": nullable(_BIAS),
-            "maxProperties": MAX_ITEMS,
         },
         "Added to the logits of tokens, by token id.",
     ),

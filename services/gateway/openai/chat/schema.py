@@ -9,7 +9,6 @@ from typing import Any
 from services.gateway import validate
 from services.gateway.openai import tools
 from services.gateway.openai.chat import messages, request
-from services.gateway.openai.fields import MAX_ITEMS
 from services.gateway.openai.members import (
     AUDIO,
     BEYOND,
@@ -92,7 +91,7 @@ def _turn(role: str, properties: dict[str, Schema], *required: str, **more: Any)
 
 
 def _said(parts: list[Schema], **bounds: int) -> Schema:
-    return either(TEXT, array(parts[0] if len(parts) == 1 else either(*parts), maxItems=MAX_ITEMS, **bounds))
+    return either(TEXT, array(parts[0] if len(parts) == 1 else either(*parts), **bounds))
 
 
 def _given(name: str, schema: Schema) -> Schema:
@@ -106,7 +105,7 @@ _ASSISTANT = _turn(
         "refusal": nullable(TEXT),
         "reasoning": nullable(TEXT),
         "reasoning_content": nullable(TEXT),
-        "tool_calls": nullable(array(_call(NOT_EMPTY), maxItems=MAX_ITEMS)),
+        "tool_calls": nullable(array(_call(NOT_EMPTY))),
         "audio": ABSENT,
         "function_call": ABSENT,
     },

@@ -6,7 +6,7 @@ base64 is whole, and that there has to be something to answer.
 
 from services.gateway import validate
 from services.gateway.openai import tools
-from services.gateway.openai.fields import MAX_ITEMS, UINT32
+from services.gateway.openai.fields import UINT32
 from services.gateway.openai.members import (
     AUDIO,
     BEYOND,
@@ -53,10 +53,10 @@ _SAID = (typed("output_text", {"text": TEXT}, "text"), typed("refusal", {"refusa
 
 def _message(role: str) -> Schema:
     if role == "assistant":
-        content = either(TEXT, array(either(*_SAID), maxItems=MAX_ITEMS))
+        content = either(TEXT, array(either(*_SAID)))
     else:
         part = either(*_PARTS) if role == "user" else _INPUT_TEXT
-        content = either(TEXT, array(part, minItems=1, maxItems=MAX_ITEMS))
+        content = either(TEXT, array(part, minItems=1))
     kind: Schema = {"enum": ["message", None]}
     return record({"type": kind, "role": constant(role), "content": content}, "role", "content")
 
@@ -111,7 +111,7 @@ _PAIRS, _KEY_CHARACTERS, _CHARACTERS = request.METADATA
 REQUEST = record(
     {
         "model": MODEL_NAME,
-        "input": either(TEXT, array(either(*_ITEMS), minItems=1, maxItems=MAX_ITEMS)),
+        "input": either(TEXT, array(either(*_ITEMS), minItems=1)),
         "instructions": nullable(TEXT),
         "tools": nullable(array(_TOOL, maxItems=validate.MAX_TOOLS), "Each function has a name of its own."),
         "tool_choice": nullable(_TOOL_CHOICE, "Names one of the tools, or needs one."),
