@@ -57,7 +57,7 @@ def test_no_request_brings_a_server_error_or_an_answer_that_the_document_does_no
     done = subprocess.run(
         [
             *(program, "--no-color", "run", str(file), "--url", f"http://127.0.0.1:{clients_mesh.port}"),
-            *("--include-path-regex", f"^{face}", "--phases", "examples,coverage,fuzzing", "--max-examples", "10"),
+            *("--include-path-regex", f"^{face}", "--phases", "examples,coverage,fuzzing", "--max-examples", "6"),
             *("--seed", "1", "--continue-on-failure", "--exclude-checks", excluded, "--warnings", "off"),
             *("--generation-database", "none", "--no-shrink", "--max-failures", "5"),
         ],

@@ -16,8 +16,9 @@ lowerCamelCase, enums as numbers or in other case, numbers as text and null for 
 fields that are not known are passed over. A stream that ends without `finished` was cut.
 
 Where a response is text/event-stream, the schema is that of one event. In OpenAI's API a request with `"stream": true`
-is answered so, an error that comes late is the last event, and the end is the event `[DONE]`. Beyond what schemas say, no
-array or object there may have more than 16,384 members.
+is answered so, an error that comes late is the last event, and the end is the event `[DONE]`.
+
+Beyond what schemas say, no array or object there may have more than 16,384 members.
 """
 
 
