@@ -108,14 +108,15 @@ class EdgeRow(NamedTuple):
     Attributes:
         type: OpenAI's `type`.
         code: OpenAI's `code`.
-        grpc: the google.rpc.Code in the typed API as JSON.
+        grpc: the google.rpc.Code in the typed API as JSON; None where it is not known yet which API is meant, so that
+            it is told in OpenAI's words to all.
         reason: the ErrorReason there; unspecified where none says it.
         retry_seconds: when another attempt may help, where that is known.
     """
 
     type: str
     code: str
-    grpc: int
+    grpc: int | None
     reason: reasons.ErrorReason = reasons.ERROR_REASON_UNSPECIFIED
     retry_seconds: int | None = None
 
@@ -127,7 +128,7 @@ EDGE: dict[int, EdgeRow] = {
     408: EdgeRow(_TIMEOUT, "request_timeout", code_pb2.DEADLINE_EXCEEDED, reasons.ERROR_REASON_DEADLINE_EXCEEDED),
     413: EdgeRow(_REQUEST, "request_too_large", code_pb2.RESOURCE_EXHAUSTED, reasons.ERROR_REASON_REQUEST_TOO_LARGE),
     429: EdgeRow(_RATE, "rate_limit_exceeded", code_pb2.RESOURCE_EXHAUSTED, reasons.ERROR_REASON_RATE_LIMITED, 1),
-    431: EdgeRow(_REQUEST, "headers_too_large", code_pb2.RESOURCE_EXHAUSTED, reasons.ERROR_REASON_REQUEST_TOO_LARGE),
+    431: EdgeRow(_REQUEST, "headers_too_large", None),
     503: EdgeRow(_UNAVAILABLE, "service_unavailable", code_pb2.UNAVAILABLE, retry_seconds=1),
     504: EdgeRow(_TIMEOUT, "timeout", code_pb2.DEADLINE_EXCEEDED, reasons.ERROR_REASON_DEADLINE_EXCEEDED),
     500: EdgeRow(_SERVER, "internal_error", code_pb2.INTERNAL, reasons.ERROR_REASON_INTERNAL),

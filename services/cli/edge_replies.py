@@ -3,9 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
-from hybridinference.inference.v1 import error_reason_pb2 as reasons
-
 from services.chassis import register, status
+from services.chassis.failure import Failure
 
 Mapper = dict[str, Any]
 
@@ -29,7 +28,7 @@ def mappers() -> list[Mapper]:
 
     There is no default format: it would also rewrite the body of a 200.
     """
-    return [*_grpc(), *(_mapper(http, row) for http, row in register.EDGE.items() for _mapper in (_typed, _openai))]
+    return [*_grpc(), *_http()]
 
 
 def _grpc() -> Iterator[Mapper]:
@@ -50,11 +49,18 @@ def _grpc() -> Iterator[Mapper]:
     yield {"filter": _all(*native), "body_format_override": plain}
 
 
+def _http() -> Iterator[Mapper]:
+    for http, row in register.EDGE.items():
+        if row.grpc is not None:
+            yield _typed(http, row)
+        yield _openai(http, row)
+
+
 def _typed(http: int, row: register.EdgeRow) -> Mapper:
     """Callers of the typed API get a google.rpc.Status, as they do from a gateway."""
     details: list[dict[str, Any]] = []
     if row.reason:
-        name = reasons.ErrorReason.Name(row.reason).removeprefix("ERROR_REASON_")
+        name = Failure(row.reason, "").reason_name
         details.append({"@type": f"{_TYPES}.ErrorInfo", "reason": name, "domain": status.DOMAIN, "metadata": {}})
     if row.retry_seconds is not None:
         details.append({"@type": f"{_TYPES}.RetryInfo", "retry_delay": f"{row.retry_seconds}s"})

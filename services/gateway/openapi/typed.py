@@ -41,7 +41,11 @@ def responses() -> dict[str, Node]:
         name = Failure(row.reason, "").reason_name
         if row.reason and name not in said[code]:
             said[code].append(name)
-    return {_name(code): http.failure(code, said[code], {"$ref": COMPONENTS + _STATUS}) for code in sorted(said)}
+    told = {code: http.failure(code, words, {"$ref": COMPONENTS + _STATUS}) for code, words in said.items()}
+    for code, row in register.EDGE.items():
+        if row.grpc is None:
+            told[code] = http.failure(code, [row.code], {"$ref": COMPONENTS + "Error"})
+    return {_name(code): told[code] for code in sorted(told)}
 
 
 def schemas() -> dict[str, Node]:

@@ -113,6 +113,12 @@ def test_every_reason_is_in_the_response_of_its_status_on_both_faces(reason):
     assert f"`{row.code}`" in RESPONSES[f"OpenAIService.{row.http}"]["description"]
 
 
+@pytest.mark.parametrize(("status", "shape"), [(404, "google.rpc.Status"), (413, "google.rpc.Status"), (431, "Error")])
+def test_what_envoy_answers_below_api_has_the_shape_that_tests_of_the_edge_see(status, shape):
+    content = RESPONSES[f"InferenceService.{status}"]["content"]["application/json"]
+    assert content["schema"] == {"$ref": f"#/components/schemas/{shape}"}
+
+
 def test_every_reference_leads_somewhere():
     document = json.loads(FILE.read_text())
     text = FILE.read_text()
