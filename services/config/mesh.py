@@ -11,7 +11,10 @@ import pydantic
 
 from services.chassis import config
 from services.config.base import Section
+from services.config.flags import Flags
+from services.config.model import Model, Route
 from services.config.provider import Provider
+from services.config.router import Router
 
 # What a browser sends: a scheme, a host, and a port unless it is the scheme's own.
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::(?:[0-9]{1,5}|\*))?")
@@ -90,34 +93,6 @@ class Gateway(Section):
     )
 
 
-class Retry(Section):
-    """Attempts after the first. Never once content has reached the caller."""
-
-    max_attempts: int = pydantic.Field(default=3, ge=1, le=10)
-    budget_ratio: float = pydantic.Field(default=0.2, ge=0, description="Retries as a share of requests.")
-    budget_per_second: float = pydantic.Field(default=3.0, ge=0, description="Retries always allowed.")
-    backoff_ms: float = pydantic.Field(default=50.0, ge=0)
-    backoff_max_ms: float = pydantic.Field(default=1000.0, ge=0)
-
-
-class Breaker(Section):
-    """When a worker is left alone because attempts there fail."""
-
-    consecutive_failures: int = pydantic.Field(default=5, ge=1)
-    open_seconds: float = pydantic.Field(default=1.0, gt=0, description="First time out; doubles each time.")
-    open_max_seconds: float = pydantic.Field(default=60.0, gt=0)
-    max_ejected_share: float = pydantic.Field(default=0.5, ge=0, le=1)
-
-
-class Router(Section):
-    """The router."""
-
-    listen: str = "unix:run/router.sock"
-    retry: Retry = Retry()
-    breaker: Breaker = Breaker()
-    stale_seconds: float = pydantic.Field(default=3.0, gt=0, description="Silence that counts as death.")
-
-
 class Ledger(Section):
     """PostgreSQL."""
 
@@ -134,27 +109,6 @@ class Log(Section):
     """Logs."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
-
-
-class Route(Section):
-    """One way from a model's name to a provider's model."""
-
-    provider: str
-    model: str = pydantic.Field(default="", description="The provider's name for it. Default: its only model.")
-    role: Literal["primary", "fallback"] = "primary"
-    on_unsupported: Literal["refuse", "drop"] = pydantic.Field(
-        default="refuse", description="What becomes of parameters that the provider does not have."
-    )
-
-
-class Model(Section):
-    """A name that callers may ask for."""
-
-    name: str = pydantic.Field(min_length=1, max_length=256)
-    strategy: Literal["round_robin", "least_loaded"] = "least_loaded"
-    routes: tuple[Route, ...] = pydantic.Field(min_length=1)
-    owner: str = "hybridinference"
-    context_tokens: int = pydantic.Field(default=0, ge=0, description="0: as the workers report it.")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -187,6 +141,7 @@ class MeshConfig(Section):
     log: Log = Log()
     providers: dict[str, Provider] = pydantic.Field(min_length=1)
     models: tuple[Model, ...] = pydantic.Field(min_length=1)
+    flags: Flags = Flags()
 
     @pydantic.model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -200,11 +155,16 @@ class MeshConfig(Section):
         self._check_gateways()
         seen: set[str] = set()
         for model in self.models:
-            if model.name in seen:
-                raise ValueError(f"model `{model.name}` is given twice")
-            seen.add(model.name)
+            for name in (model.name, *model.aliases):
+                if name in seen:
+                    raise ValueError(f"model `{name}` is given twice")
+                seen.add(name)
             for route in model.routes:
                 self._check(model, route)
+        for flag in (self.flags.hedging, self.flags.continuation):
+            for name in flag.models:
+                if name not in {model.name for model in self.models}:
+                    raise ValueError(f"flags: there is no model `{name}`")
         return self
 
     def _check_gateways(self) -> None:

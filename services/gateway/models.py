@@ -8,7 +8,8 @@ from hybridinference.inference.v1 import worker_status_pb2 as worker_status
 from hybridinference.router.v1 import fleet_pb2 as fleet
 
 from services.chassis.failure import Failure
-from services.config.mesh import MeshConfig, Model
+from services.config.mesh import MeshConfig
+from services.config.model import Model
 from services.gateway.fleet import FleetView
 
 

@@ -3,7 +3,7 @@
 import enum
 import random
 
-from services.config.mesh import Breaker as Settings
+from services.config.router import Breaker as Settings
 
 
 class State(enum.Enum):

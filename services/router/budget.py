@@ -1,6 +1,6 @@
 """The retry budget: retries as a share of requests, so that an outage is not amplified."""
 
-from services.config.mesh import Retry
+from services.config.router import Retry
 
 _WINDOW_SECONDS = 10
 

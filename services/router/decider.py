@@ -13,14 +13,15 @@ from hybridinference.router.v1 import placement_pb2 as placement
 
 from services.chassis.deadline import to_duration, to_seconds
 from services.chassis.failure import Failure
-from services.config.mesh import Retry
+from services.config.router import Retry
 from services.router import refusals, retries
 from services.router.faults import Kind, Verdict, judge, with_retry_after
-from services.router.leases import GatewayStream, Generation, Lease, LeaseBook, Request
+from services.router.leases import GatewayStream, Generation, Lease, LeaseBook
 from services.router.observer import Observer
-from services.router.policies.strategy import Candidate
+from services.router.request import Request
 from services.router.retries import Stop
 from services.router.roster import Roster
+from services.router.target import ROLES, Target
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -83,21 +84,21 @@ class Decider:
             if generation.ends_at <= now:
                 return self._refuse(generation, refusals.deadline_exceeded())
         pool.budget.on_request(now)
-        request = generation.request = Request(ask, pool, frozenset(ask.capabilities))
-        candidates, _ = pool.candidates(request.needs, (), now=now, later=now)
-        if not candidates:
-            return self._refuse(generation, refusals.not_placed(pool, request.needs, now))
+        request = generation.request = Request.of(ask, pool)
+        targets, _ = pool.eligible(request, (), now=now, later=now)
+        if not targets:
+            return self._refuse(generation, refusals.not_placed(request, now))
         stream.generations[generation.id] = generation
-        return self._place(stream, generation, request, candidates, now)
+        return self._place(stream, generation, request, targets, now)
 
-    def on_first_content(self, stream: GatewayStream, report: placement.FirstContent) -> None:
+    def on_first_content(self, stream: GatewayStream, report: placement.FirstContent, now: float) -> None:
         """An attempt has begun to answer."""
         lease = stream.leases.get(report.attempt_id)
         if lease is None:
             return
         lease.committed = True
         seconds = to_seconds(report.latency)
-        self._roster.on_first_content(lease, seconds)
+        self._roster.on_first_content(lease, seconds, now)
         self._observer.first_content(lease.worker.name, seconds)
 
     def on_outcome(self, stream: GatewayStream, outcome: placement.AttemptOutcome, now: float) -> Answer | None:
@@ -135,17 +136,29 @@ class Decider:
         stream: GatewayStream,
         generation: Generation,
         request: Request,
-        candidates: Sequence[Candidate],
+        targets: Sequence[Target],
         now: float,
     ) -> placement.Placement:
         pool = request.pool
-        target = pool.place(pool.strategy.choose(request.ask, candidates, self._rng))
+        pool.look_up(request)
+        target = pool.choose(request, targets, now, self._rng)
         worker = target.worker
-        probe = worker.breaker.on_placed(now)
+        lease = Lease(
+            self._new_id(),
+            generation,
+            worker,
+            stream,
+            worker.epoch,
+            target,
+            placed_at=now,
+            uncached_tokens=request.uncached_tokens(target.position),
+            running_then=target.load,
+            probe=worker.breaker.on_placed(now),
+        )
         generation.attempts += 1
         generation.tried.add(worker.name)
-        lease = Lease(self._new_id(), generation, worker, stream, worker.epoch, probe)
         self._book.take(lease)
+        pool.on_placed(request, target, now)
         self._observer.placed(pool.strategy.name, worker.name, generation.attempts)
         return placement.Placement(
             generation_id=generation.id,
@@ -157,6 +170,8 @@ class Decider:
             provider_model=target.provider_model,
             strategy=pool.strategy.name,
             drop_unsupported=target.drops,
+            role=ROLES[target.role],
+            max_cost_nano_usd=round(target.most_cost(request)),
         )
 
     def _again(self, failed: Lease, status: status_pb2.Status, verdict: Verdict, now: float) -> Answer:
@@ -169,15 +184,15 @@ class Decider:
         if request is None:
             return self._give_up(failed, status, verdict, Stop.UNKNOWN_REQUEST, now)
         pool, pause = request.pool, retries.backoff(attempts, settings, self._rng)
-        candidates, at = pool.candidates(request.needs, generation.tried, now=now, later=now + pause)
-        if not candidates:
+        targets, at = pool.eligible(request, generation.tried, now=now, later=now + pause)
+        if not targets:
             return self._give_up(failed, status, verdict, Stop.NO_WORKER, now)
-        wait = retries.delay(candidates, at=at, now=now, pause=pause)
+        wait = retries.delay(targets, at=at, now=now, pause=pause)
         if retries.too_late(wait, now=now, ends_at=generation.ends_at):
             return self._give_up(failed, status, verdict, Stop.DEADLINE, now)
         if not pool.budget.take(now):
             return self._give_up(failed, status, verdict, Stop.BUDGET, now)
-        answer = self._place(failed.stream, generation, request, candidates, now)
+        answer = self._place(failed.stream, generation, request, targets, now)
         if wait:
             answer.delay.CopyFrom(to_duration(wait))
         return answer

@@ -2,19 +2,9 @@
 
 import dataclasses
 
-from hybridinference.router.v1 import placement_pb2 as placement
-
-from services.router.pools import Pool
+from services.router.request import Request
+from services.router.target import Target
 from services.router.worker import Worker
-
-
-@dataclasses.dataclass(frozen=True, slots=True, eq=False)
-class Request:
-    """What was asked for: where it may go, and what its worker must be able to do."""
-
-    ask: placement.PlacementAsk
-    pool: Pool
-    needs: frozenset[int]
 
 
 @dataclasses.dataclass(slots=True, eq=False)
@@ -45,6 +35,11 @@ class Lease:
 
     Attributes:
         epoch: the worker's process at the time: what becomes of the attempt says nothing of a later one.
+        target: where it was placed; None for one that began before this router did, on a route that is no more.
+        placed_at: when it was placed.
+        uncached_tokens: prompt tokens that its worker has to read first; 0 once content has come.
+        expected_seconds: expected time to the first content; None where nothing was known.
+        running_then: generations at the worker when it was placed, without it.
         probe: whether the worker's breaker waits for it.
         committed: whether content has reached the caller.
     """
@@ -54,6 +49,11 @@ class Lease:
     worker: Worker
     stream: "GatewayStream"
     epoch: int
+    target: Target | None = None
+    placed_at: float = 0.0
+    uncached_tokens: int = 0
+    expected_seconds: float | None = None
+    running_then: int = 0
     probe: bool = False
     committed: bool = False
 
@@ -82,11 +82,15 @@ class LeaseBook:
         if earlier is not None:
             # It keeps what its first stream knew of it, so that the breaker's probe is still found.
             lease.probe, lease.epoch = earlier.probe, earlier.epoch
+            lease.target, lease.placed_at = earlier.target, earlier.placed_at
+            lease.uncached_tokens, lease.expected_seconds = earlier.uncached_tokens, earlier.expected_seconds
             self.release(earlier)
         self._leases[lease.attempt_id] = lease
         lease.stream.leases[lease.attempt_id] = lease
         lease.generation.held.add(lease.attempt_id)
         lease.worker.on_leased(1)
+        if not lease.committed:
+            lease.worker.on_pending(lease.attempt_id, lease.uncached_tokens, lease.placed_at, lease.expected_seconds)
 
     def release(self, lease: Lease) -> None:
         """Strike a lease out."""
@@ -95,3 +99,4 @@ class LeaseBook:
         lease.stream.leases.pop(lease.attempt_id, None)
         lease.generation.held.discard(lease.attempt_id)
         lease.worker.on_leased(-1)
+        lease.worker.on_read(lease.attempt_id)

@@ -1,151 +1,124 @@
 """Pools: the workers that can serve each model, and which of them may take a request now."""
 
-from collections.abc import Collection, Iterable, Mapping
+import random
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-from services.config.mesh import MeshConfig, Model
-from services.inference.capabilities import DROPPABLE
+from services.config import strategy as settings
+from services.config.mesh import MeshConfig
+from services.config.model import Model
 from services.router.budget import RetryBudget
-from services.router.policies.strategy import Candidate
-from services.router.policies.table import new_strategy
+from services.router.knowledge.prefixes import PrefixIndex
+from services.router.knowledge.speeds import PoolSpeeds, TargetSpeeds
+from services.router.policies.strategy import Strategy
+from services.router.request import Request
+from services.router.target import Target
 from services.router.worker import Worker
 
-
-class Target:
-    """One way to serve a model: a worker, and what to ask it for."""
-
-    __slots__ = ("_candidate", "_version", "drops", "fallback", "position", "provider_model", "turn", "worker")
-
-    def __init__(self, worker: Worker, provider_model: str, *, fallback: bool, drops: bool = False) -> None:
-        self.worker = worker
-        self.provider_model = provider_model
-        self.fallback = fallback
-        self.drops = drops  # whether parameters that the provider does not have are left out
-        self.position = 0
-        self.turn = 0
-        self._candidate: Candidate | None = None
-        self._version = -1
-
-    def on_placed(self, turn: int) -> None:
-        """The model was placed here, for the turn-th time in all."""
-        self.turn = turn
-        self._version = -1
-
-    def capable(self, needs: Collection[int]) -> bool | None:
-        """Whether the worker can do it, less what the route leaves out; None where it has not said."""
-        served = self.worker.served.get(self.provider_model)
-        if served is None:
-            return None
-        return served.issuperset(needs) or (self.drops and not self.lacks(needs))
-
-    def lacks(self, needs: Collection[int]) -> set[int]:
-        """What the worker has not and the route does not leave out."""
-        served = self.worker.served.get(self.provider_model, frozenset())
-        return {need for need in needs if need not in served and not (self.drops and need in DROPPABLE)}
-
-    def has_all(self, needs: Collection[int]) -> bool:
-        """Whether nothing would be left out."""
-        return self.worker.served[self.provider_model].issuperset(needs)
-
-    def ready(self, needs: Collection[int], at: float) -> bool:
-        """Whether an attempt may be placed here that begins at that time."""
-        worker = self.worker
-        return (
-            worker.serving
-            and worker.breaker.admits(at)
-            and worker.held_until <= at
-            and not worker.full
-            and self.capable(needs) is True
-        )
-
-    def candidate(self) -> Candidate:
-        """What a strategy sees. Built anew only after a change, so that an event costs one worker's view, not all."""
-        if self._candidate is None or self._version != self.worker.version:
-            self._candidate = self._seen()
-            self._version = self.worker.version
-        return self._candidate
-
-    def _seen(self) -> Candidate:
-        worker, status = self.worker, self.worker.status
-        return Candidate(
-            position=self.position,
-            worker=worker.name,
-            provider=worker.place.provider,
-            provider_model=self.provider_model,
-            fallback=self.fallback,
-            leases=worker.leases,
-            others=worker.others,
-            running=status.running if status else 0,
-            waiting=status.waiting if status else 0,
-            capacity=worker.capacity,
-            kv_usage=status.kv_usage if status and status.HasField("kv_usage") else None,
-            queued_tokens=status.queued_tokens if status else 0,
-            first_content_seconds=worker.first_content_seconds,
-            turn=self.turn,
-        )
+NewStrategy = Callable[[settings.Strategy], Strategy]
 
 
 class Pool:
     """The targets of one model, in an order that does not depend on the configuration's."""
 
-    def __init__(self, model: Model, targets: Iterable[Target], config: MeshConfig) -> None:
+    def __init__(self, model: Model, targets: Iterable[Target], config: MeshConfig, strategy: Strategy) -> None:
         self.model = model.name
-        self.strategy = new_strategy(model.strategy)
-        self.targets = sorted(targets, key=lambda t: (t.worker.name, t.provider_model, t.fallback, t.drops))
+        self.strategy = strategy
+        self.targets = sorted(targets, key=_order)
         for position, target in enumerate(self.targets):
             target.position = position
-        self.primaries = [target for target in self.targets if not target.fallback]
-        self.fallbacks = [target for target in self.targets if target.fallback]
+        self.slo_seconds = model.slo.first_content_seconds
         self.workers = {target.worker.name: target.worker for target in self.targets}
         self.budget = RetryBudget(config.router.retry)
+        self.prefixes = PrefixIndex(len(self.targets))
+        self.speeds = PoolSpeeds()
         self.turns = 0
+        self._by_role = {
+            role: [target for target in self.targets if target.role == role]
+            for role in ("primary", "fallback", "canary", "shadow")
+        }
 
-    def candidates(
-        self, needs: Collection[int], tried: Collection[str], *, now: float, later: float
-    ) -> tuple[list[Candidate], float]:
+    def eligible(
+        self, request: Request, tried: Collection[str], *, now: float, later: float
+    ) -> tuple[list[Target], float]:
         """Who may take the next attempt, and when it begins.
 
         Primary routes first, nobody twice while another is left, and of one kind first those that leave nothing out.
 
         Args:
-            needs: capabilities.
+            request: what is to be placed.
             tried: names of workers that have failed this request.
             now: when an attempt may begin on a worker that has not been tried.
             later: when one may after the backoff, on a worker that has.
         """
         phases = ((False, now), (False, later), (True, later)) if tried else ((False, now),)
         for again, at in phases:
-            for group in (self.primaries, self.fallbacks):
-                ready = [t for t in group if (t.worker.name in tried) is again and t.ready(needs, at)]
+            for role in ("primary", "fallback"):
+                group = [t for t in self._by_role[role] if (t.worker.name in tried) is again]
+                ready = [t for t in group if not t.ruled_out(request, at)]
                 if any(t.drops for t in ready):
-                    ready = [t for t in ready if t.has_all(needs)] or ready
+                    ready = [t for t in ready if t.has_all(request.needs)] or ready
                 if ready:
-                    return [t.candidate() for t in ready], at
+                    return ready, at
         return [], now
 
-    def place(self, chosen: Candidate) -> Target:
-        """The target of a candidate, now the most recently used one."""
-        target = self.targets[chosen.position]
+    def look_up(self, request: Request) -> None:
+        """Find out which targets are expected to have how much of the prompt in their caches."""
+        if request.blocks:
+            # The last token is always read: its output is what comes next.
+            most, size = request.input_tokens - 1, request.block_tokens
+            request.hits = {at: min(depth * size, most) for at, depth in self.prefixes.match(request.blocks).items()}
+
+    def choose(self, request: Request, targets: Sequence[Target], now: float, rng: random.Random) -> Target:
+        """The strategy's choice among the targets."""
+        return targets[0] if len(targets) == 1 else self.strategy.choose(request, targets, now, rng)
+
+    def on_placed(self, request: Request, target: Target, now: float) -> None:
+        """A request was placed there: its blocks will be in the cache, and it is the most recently used target."""
         self.turns += 1
-        target.on_placed(self.turns)
-        return target
+        target.turn = self.turns
+        self.strategy.on_placed(request, target, now)
+        if request.blocks:
+            self.prefixes.add(target.position, request.blocks)
+
+    def on_first_content(self, request: Request, target: Target, seconds: float, now: float) -> None:
+        """An attempt has begun to answer, so long after its start."""
+        self.strategy.on_first_content(request, target, seconds, now)
+
+    def on_ended(self, request: Request, target: Target, seconds: float, now: float, *, failed: bool) -> None:
+        """An attempt has ended."""
+        self.strategy.on_ended(request, target, seconds, now, failed=failed)
+
+    def on_reset(self, worker: Worker) -> None:
+        """A new process answers to the worker's name, with nothing in its cache."""
+        for target in self.targets:
+            if target.worker is worker:
+                self.prefixes.forget(target.position)
+                target.speeds = TargetSpeeds()
+                self.strategy.on_reset(target)
 
 
-def build(config: MeshConfig) -> tuple[Mapping[str, Worker], Mapping[str, Pool]]:
-    """Every worker by name, and the pool of every model by name."""
+def build(
+    config: MeshConfig, new_strategy: NewStrategy
+) -> tuple[Mapping[str, Worker], Mapping[str, Pool], Mapping[str, Pool]]:
+    """Every worker by name, the pool of every model by name, and the pools by all names and aliases."""
     places = sorted(config.workers(), key=lambda place: place.name)
     workers = {place.name: Worker(place, config.router.breaker) for place in places}
-    pools = {}
+    pools, named = {}, {}
     for model in config.models:
         targets = {
             (worker.name, config.provider_model(route), route.role, route.on_unsupported): Target(
-                worker,
-                config.provider_model(route),
-                fallback=route.role == "fallback",
-                drops=route.on_unsupported == "drop",
+                worker, config.provider_model(route), route, price=route.price
             )
             for route in model.routes
             for worker in workers.values()
             if worker.place.provider == route.provider
         }
-        pools[model.name] = Pool(model, targets.values(), config)
-    return workers, pools
+        pool = Pool(model, targets.values(), config, new_strategy(model.strategy))
+        pools[model.name] = pool
+        for name in (model.name, *model.aliases):
+            named[name] = pool
+    return workers, pools, named
+
+
+def _order(target: Target) -> tuple[str, str, str, bool]:
+    return target.worker.name, target.provider_model, target.role, target.drops

@@ -9,6 +9,7 @@ from services.chassis.failure import Failure
 from services.inference.refusal import unsupported
 from services.router.breaker import State
 from services.router.pools import Pool
+from services.router.request import Request
 from services.router.worker import Worker
 
 _RETRY_SECONDS = 1.0
@@ -52,8 +53,9 @@ def deadline_exceeded() -> Failure:
     return Failure(reasons.ERROR_REASON_DEADLINE_EXCEEDED, message, stage="placement")
 
 
-def not_placed(pool: Pool, needs: Collection[int], now: float) -> Failure:
+def not_placed(request: Request, now: float) -> Failure:
     """No worker of the pool may take the request: it cannot, it is not well, or it is full."""
+    pool, needs = request.pool, request.needs
     missing = _missing(pool, needs)
     if missing is not None:
         return _unsupported(pool, missing)

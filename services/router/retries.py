@@ -4,9 +4,9 @@ import enum
 import random
 from collections.abc import Sequence
 
-from services.config.mesh import Retry
+from services.config.router import Retry
 from services.router.faults import Verdict
-from services.router.policies.strategy import Candidate
+from services.router.target import Target
 
 
 class Stop(enum.Enum):
@@ -36,12 +36,12 @@ def backoff(attempts: int, settings: Retry, rng: random.Random) -> float:
     return min(seconds * rng.uniform(0.8, 1.2), settings.backoff_max_ms / 1e3)
 
 
-def delay(candidates: Sequence[Candidate], *, at: float, now: float, pause: float) -> float:
-    """Seconds before the next attempt starts on one of the candidates, who are ready `at` that time.
+def delay(targets: Sequence[Target], *, at: float, now: float, pause: float) -> float:
+    """Seconds before the next attempt starts on one of the targets, who are ready `at` that time.
 
     Workers that have not been tried, one of them with room, give no cause to wait; the budget keeps a storm away.
     """
-    return 0.0 if at <= now and any(candidate.has_room for candidate in candidates) else pause
+    return 0.0 if at <= now and any(target.has_room for target in targets) else pause
 
 
 def too_late(wait: float, *, now: float, ends_at: float | None) -> bool:

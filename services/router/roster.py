@@ -12,25 +12,39 @@ from services.router.breaker import State
 from services.router.faults import Kind, Verdict
 from services.router.leases import Lease
 from services.router.observer import Observer
+from services.router.policies import table
+from services.router.target import ROLES
 from services.router.worker import Worker
 
 
 class Roster:
-    """The fleet as the router knows it. `version` grows with every change that the fleet's watchers may see."""
+    """The fleet as the router knows it. `version` grows with every change that the fleet's watchers may see.
 
-    def __init__(self, config: MeshConfig, observer: Observer) -> None:
+    Attributes:
+        workers: every worker, by name.
+        models: the pool of every model, by the model's own name.
+        pools: the same, by every name and alias that callers may give.
+    """
+
+    def __init__(
+        self, config: MeshConfig, observer: Observer, *, new_strategy: pools.NewStrategy = table.new_strategy
+    ) -> None:
         self._breaker = config.router.breaker
         self._observer = observer
-        self.workers, self.pools = pools.build(config)
-        self._pools_of = {name: [pool for pool in self.pools.values() if name in pool.workers] for name in self.workers}
+        self.workers, self.models, self.pools = pools.build(config, new_strategy)
+        self._pools_of = {
+            name: [pool for pool in self.models.values() if name in pool.workers] for name in self.workers
+        }
         self._routes_to: dict[str, list[fleet.FleetRoute]] = {name: [] for name in self.workers}
-        for pool in self.pools.values():
-            for target in pool.targets:
+        for model in config.models:
+            for target in self.models[model.name].targets:
                 route = fleet.FleetRoute(
-                    model=pool.model,
+                    model=model.name,
                     provider_model=target.provider_model,
-                    fallback=target.fallback,
+                    fallback=target.role == "fallback",
                     drop_unsupported=target.drops,
+                    role=ROLES[target.role],
+                    aliases=model.aliases,
                 )
                 self._routes_to[target.worker.name].append(route)
 
@@ -46,8 +60,11 @@ class Roster:
     def on_status(self, name: str, status: worker_status.WorkerStatus, now: float) -> None:
         """A worker reported."""
         worker = self.workers[name]
-        before = worker.health
+        before, epoch = worker.health, worker.epoch
         worker.on_status(status, now)
+        if worker.epoch != epoch:
+            for pool in self._pools_of[name]:
+                pool.on_reset(worker)
         self._tell(worker, before)
 
     def on_lost(self, name: str) -> None:
@@ -57,11 +74,15 @@ class Roster:
         worker.on_lost()
         self._tell(worker, before)
 
-    def on_first_content(self, lease: Lease, seconds: float) -> None:
+    def on_first_content(self, lease: Lease, seconds: float, now: float) -> None:
         """An attempt has begun to answer."""
         worker = lease.worker
+        worker.on_read(lease.attempt_id)
         if lease.epoch != worker.epoch:
             return
+        request = lease.generation.request
+        if request is not None and lease.target is not None:
+            request.pool.on_first_content(request, lease.target, seconds, now)
         before = worker.health
         worker.on_first_content(seconds)
         worker.breaker.on_first_content(probe=lease.probe)
@@ -72,6 +93,10 @@ class Roster:
         worker, probe = lease.worker, lease.probe
         if lease.epoch != worker.epoch:
             return
+        request = lease.generation.request
+        if request is not None and lease.target is not None:
+            seconds, failed = now - lease.placed_at, verdict.kind is Kind.HARD
+            request.pool.on_ended(request, lease.target, seconds, now, failed=failed)
         before = worker.health
         match verdict.kind:
             case Kind.SUCCESS:

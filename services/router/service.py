@@ -83,7 +83,7 @@ class RouterServicer(router_grpc.RouterServiceServicer):
             case "ask":
                 return self._decider.on_ask(stream, command.ask, now)
             case "first_content":
-                self._decider.on_first_content(stream, command.first_content)
+                self._decider.on_first_content(stream, command.first_content, now)
             case "outcome":
                 return self._decider.on_outcome(stream, command.outcome, now)
             case "withdrawal":

@@ -1,10 +1,12 @@
 """One worker as the router knows it: what it reports, what is placed there, how it has been doing."""
 
+from typing import NamedTuple
+
 from hybridinference.inference.v1 import worker_status_pb2 as worker_status
 from hybridinference.router.v1 import fleet_pb2 as fleet
 
-from services.config.mesh import Breaker as BreakerSettings
 from services.config.mesh import WorkerPlace
+from services.config.router import Breaker as BreakerSettings
 from services.router.breaker import Breaker, State
 from services.router.faults import Kind, Verdict
 
@@ -16,6 +18,14 @@ _HOLD_SECONDS = 1.0
 _HOLD_MAX_SECONDS = 300.0
 # Weight of the newest time to first content: the mean age of what counts is then about five attempts.
 _LATENCY_WEIGHT = 0.2
+
+
+class Pending(NamedTuple):
+    """An attempt without content so far: tokens to be read, when it was placed, and when content was expected."""
+
+    tokens: int
+    placed_at: float
+    expected_seconds: float | None
 
 
 class Worker:
@@ -30,6 +40,7 @@ class Worker:
         "_report_lifts_hold",
         "breaker",
         "capacity",
+        "context_tokens",
         "first_content_seconds",
         "heard_at",
         "held_for_room",
@@ -37,6 +48,9 @@ class Worker:
         "leases",
         "name",
         "others",
+        "others_tokens",
+        "pending",
+        "pending_tokens",
         "place",
         "served",
         "serving",
@@ -53,8 +67,12 @@ class Worker:
         self.serving = False
         self.capacity = 0
         self.served: dict[str, frozenset[int]] = {}
+        self.context_tokens: dict[str, int] = {}
         self.leases = 0
         self.others = 0
+        self.others_tokens = 0  # prompt tokens that wait there beyond those of our own leases, as reported
+        self.pending: dict[str, Pending] = {}  # own attempts without content, by id, oldest first
+        self.pending_tokens = 0
         self.held_until = 0.0
         self.held_for_room = False
         self.first_content_seconds: float | None = None
@@ -84,6 +102,16 @@ class Worker:
         return fleet.WORKER_HEALTH_UNREACHABLE
 
     @property
+    def waiting_tokens(self) -> int:
+        """Prompt tokens that are to be read before another prompt is, each counted once."""
+        return self.pending_tokens + self.others_tokens
+
+    @property
+    def oldest_pending(self) -> Pending | None:
+        """The own attempt that has waited longest for its first content."""
+        return next(iter(self.pending.values()), None)
+
+    @property
     def full(self) -> bool:
         """Whether it has all it can run and a long queue besides."""
         return 0 < self.capacity * QUEUE_FACTOR <= self.leases + self.others
@@ -111,6 +139,8 @@ class Worker:
         changed = returned or others != self.others or bare != self._bare
         if changed:
             self.others = others
+            self.others_tokens = max(0, status.queued_tokens - self.pending_tokens)
+            self.context_tokens = {served.name: served.context_tokens for served in status.models}
             self.served = {served.name: frozenset(served.capabilities) for served in status.models}
             self._bare = bare
             self.capacity = status.capacity
@@ -125,7 +155,7 @@ class Worker:
         # The order is forgotten as well: a worker whose clock was set back must not be banished by its old epoch.
         self._order = None
         self.serving = False
-        self.others = 0
+        self.others = self.others_tokens = 0
         self.version += 1
         return True
 
@@ -133,6 +163,17 @@ class Worker:
         """A lease was taken (1) or released (-1)."""
         self.leases += change
         self.version += 1
+
+    def on_pending(self, attempt_id: str, tokens: int, placed_at: float, expected_seconds: float | None) -> None:
+        """An attempt waits for its first content."""
+        self.pending[attempt_id] = Pending(tokens, placed_at, expected_seconds)
+        self.pending_tokens += tokens
+
+    def on_read(self, attempt_id: str) -> None:
+        """An attempt's prompt has been read, or nobody waits for it. Saying so twice changes nothing."""
+        pending = self.pending.pop(attempt_id, None)
+        if pending is not None:
+            self.pending_tokens -= pending.tokens
 
     def on_first_content(self, seconds: float) -> None:
         """An attempt has begun to answer after this long."""

@@ -155,7 +155,7 @@ class Scene:
 
     def begin(self, placed: placement.Placement, latency: float = 0.1) -> None:
         content = placement.FirstContent(attempt_id=placed.attempt_id, latency=to_duration(latency))
-        self.decider.on_first_content(self.stream, content)
+        self.decider.on_first_content(self.stream, content, self.now)
 
     def health(self, name: str) -> str:
         return fleet.WorkerHealth.Name(self.roster.workers[name].health).removeprefix("WORKER_HEALTH_")

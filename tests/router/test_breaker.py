@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from services.config.mesh import Breaker as Settings
+from services.config.router import Breaker as Settings
 from services.router.breaker import Breaker, State
 
 _SETTINGS = Settings(consecutive_failures=3, open_seconds=1.0, open_max_seconds=8.0)

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.config.mesh import Retry
+from services.config.router import Retry
 from services.router.budget import RetryBudget
 
 

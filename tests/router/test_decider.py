@@ -2,6 +2,7 @@
 
 import pytest
 from hybridinference.inference.v1 import model_pb2 as model
+from hybridinference.inference.v1 import routing_pb2 as routing
 from hybridinference.inference.v1 import worker_status_pb2 as worker_status
 from hybridinference.router.v1 import placement_pb2 as placement
 
@@ -23,6 +24,7 @@ def test_a_placement_says_all_that_the_gateway_needs() -> None:
         provider="main",
         provider_model="pm",
         strategy="least_loaded",
+        role=routing.ROUTE_ROLE_PRIMARY,
     )
 
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from services.config.mesh import MeshConfig
 from services.router.breaker import State
 from services.router.leases import GatewayStream
+from services.router.request import Request
 from tests.router.scene import CHAT, LOST, OK, Scene, failed, mesh_config, report
 
 _STATUSES = (
@@ -87,8 +88,9 @@ class _Life:
         self._record(answer, stream, tried, ends_at)
 
     def _ready_elsewhere(self, tried: set[str]) -> bool:
-        targets = self.scene.roster.pools["m"].targets
-        return any(t.ready(frozenset(CHAT), self.scene.now) for t in targets if t.worker.name not in tried)
+        pool = self.scene.roster.pools["m"]
+        asked = Request.of(placement.PlacementAsk(model="m", capabilities=CHAT), pool)
+        return any(not t.ruled_out(asked, self.scene.now) for t in pool.targets if t.worker.name not in tried)
 
     def _record(self, answer: Any, stream: GatewayStream, tried: set[str], ends_at: float) -> None:
         if isinstance(answer, placement.Placement):
@@ -100,7 +102,7 @@ class _Life:
         if self.running:
             placed, stream, *_ = self.running[self.chance.choice(sorted(self.running))]
             # What has begun ends without a retry; the record follows it no further than its lease.
-            self.scene.decider.on_first_content(stream, placement.FirstContent(attempt_id=placed.attempt_id))
+            self.scene.decider.on_first_content(stream, placement.FirstContent(attempt_id=placed.attempt_id), self.scene.now)
             self.scene.decider.on_withdrawal(stream, placed.generation_id)
             self.running.pop(placed.attempt_id)
 

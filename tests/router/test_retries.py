@@ -7,7 +7,7 @@ from google.protobuf import duration_pb2
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hybridinference.router.v1 import placement_pb2 as placement
 
-from services.config.mesh import Retry
+from services.config.router import Retry
 from services.router import retries
 from tests.router.scene import LOST, Scene, failed, mesh_config, report, told
 

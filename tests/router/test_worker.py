@@ -5,7 +5,8 @@ from hybridinference.inference.v1 import worker_status_pb2 as worker_status
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.config.mesh import Breaker, WorkerPlace
+from services.config.mesh import WorkerPlace
+from services.config.router import Breaker
 from services.router.faults import Kind, Verdict
 from services.router.worker import Worker
 from tests.router.scene import report

@@ -3,12 +3,12 @@
 import random
 from collections.abc import Sequence
 
-from hybridinference.router.v1 import placement_pb2 as placement
+from services.router.policies.strategy import Score, Strategy, longest_unused
+from services.router.request import Request
+from services.router.target import Target
 
-from services.router.policies.strategy import Candidate, longest_unused
 
-
-class LeastLoaded:
+class LeastLoaded(Strategy):
     """The worker that would be least loaded with this request on it, as a share of its capacity where that is known.
 
     Among equals the one that was used longest ago, so that equal workers share evenly even when all are idle.
@@ -16,11 +16,17 @@ class LeastLoaded:
 
     name = "least_loaded"
 
-    def choose(self, ask: placement.PlacementAsk, candidates: Sequence[Candidate], rng: random.Random) -> Candidate:
-        """The candidate with the least load."""
+    def choose(self, request: Request, targets: Sequence[Target], now: float, rng: random.Random) -> Target:
+        """The target with the least load."""
         # A worker without a known limit, a vendor's API say, counts as large as the largest that has one.
-        largest = max(candidate.capacity for candidate in candidates) or 1
-        loads = [(candidate.load + 1) / (candidate.capacity or largest) for candidate in candidates]
+        largest = max(target.worker.capacity for target in targets) or 1
+        loads = [(target.load + 1) / (target.worker.capacity or largest) for target in targets]
         least = min(loads)
-        idlest = [candidate for candidate, load in zip(candidates, loads, strict=True) if load == least]
+        idlest = [target for target, load in zip(targets, loads, strict=True) if load == least]
         return idlest[0] if len(idlest) == 1 else longest_unused(idlest, rng)
+
+    def score(self, request: Request, target: Target, now: float) -> Score:
+        """Its load with the request on it, as a share of its capacity."""
+        largest = max(other.worker.capacity for other in request.pool.targets) or 1
+        capacity = target.worker.capacity or largest
+        return Score((target.load + 1) / capacity, {"generations": target.load, "capacity": target.worker.capacity})

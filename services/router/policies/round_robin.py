@@ -3,12 +3,12 @@
 import random
 from collections.abc import Sequence
 
-from hybridinference.router.v1 import placement_pb2 as placement
+from services.router.policies.strategy import Score, Strategy, longest_unused
+from services.router.request import Request
+from services.router.target import Target
 
-from services.router.policies.strategy import Candidate, longest_unused
 
-
-class RoundRobin:
+class RoundRobin(Strategy):
     """The worker that was used longest ago.
 
     Unlike a cursor it stays even while workers come and go, and a worker that returns gets one request, not a burst.
@@ -16,6 +16,10 @@ class RoundRobin:
 
     name = "round_robin"
 
-    def choose(self, ask: placement.PlacementAsk, candidates: Sequence[Candidate], rng: random.Random) -> Candidate:
-        """The candidate that was used longest ago."""
-        return longest_unused(candidates, rng)
+    def choose(self, request: Request, targets: Sequence[Target], now: float, rng: random.Random) -> Target:
+        """The target that was used longest ago."""
+        return longest_unused(targets, rng)
+
+    def score(self, request: Request, target: Target, now: float) -> Score:
+        """Its last turn."""
+        return Score(target.turn, {"last_turn": target.turn})

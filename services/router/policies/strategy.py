@@ -1,71 +1,51 @@
 """What a strategy is given, and what it answers."""
 
 import random
-from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
-from hybridinference.router.v1 import placement_pb2 as placement
+from services.router.request import Request
+from services.router.target import Target
 
 
-class Candidate(NamedTuple):
-    """One eligible worker, as seen at one moment. Never changes.
+class Score(NamedTuple):
+    """How a strategy sees one target: the lowest value is chosen. `terms` are its parts, with units in the names."""
 
-    Attributes:
-        position: its place among all targets of the model.
-        worker: the worker's name.
-        provider: the provider's name in the configuration.
-        provider_model: the model to ask of the provider.
-        fallback: whether its route serves only when no primary one can.
-        leases: attempts that this router has placed there and that have not ended.
-        others: what the worker reported beyond this router's own leases.
-        running: generations under way, as reported.
-        waiting: generations waiting for room, as reported.
-        capacity: most generations that it runs at once; 0 where no limit is known.
-        kv_usage: share of the attention cache in use; None where there is none.
-        queued_tokens: prompt tokens that wait to be read, as reported.
-        first_content_seconds: smoothed time to first content; None before the first.
-        turn: when the model was last placed there, as a count of placements; 0 is never.
+    value: float
+    terms: Mapping[str, float]
+
+
+class Strategy:
+    """Chooses. What only it learns it holds itself, by the targets' positions; all else it reads from them.
+
+    A strategy serves one model. It is told of all that happens there, and uses what it likes of it.
     """
 
-    position: int
-    worker: str
-    provider: str
-    provider_model: str
-    fallback: bool
-    leases: int
-    others: int
-    running: int
-    waiting: int
-    capacity: int
-    kv_usage: float | None
-    queued_tokens: int
-    first_content_seconds: float | None
-    turn: int
+    name = ""
 
-    @property
-    def load(self) -> int:
-        """Generations there, each counted once: own leases, and what others have placed."""
-        return self.leases + self.others
+    def choose(self, request: Request, targets: Sequence[Target], now: float, rng: random.Random) -> Target:
+        """One of the targets, of which there is at least one. They come in an order that never varies."""
+        raise NotImplementedError
 
-    @property
-    def has_room(self) -> bool:
-        """Whether it would begin at once, as far as is known."""
-        return self.capacity == 0 or self.load < self.capacity
+    def score(self, request: Request, target: Target, now: float) -> Score | None:
+        """What `choose` compares; None where it does not compare numbers. Changes nothing."""
+        return None
+
+    def on_placed(self, request: Request, target: Target, now: float) -> None:
+        """An attempt was placed there."""
+
+    def on_first_content(self, request: Request, target: Target, seconds: float, now: float) -> None:
+        """An attempt there has begun to answer, so long after its start."""
+
+    def on_ended(self, request: Request, target: Target, seconds: float, now: float, *, failed: bool) -> None:
+        """An attempt there has ended, so long after its start. `failed`: by the worker's fault."""
+
+    def on_reset(self, target: Target) -> None:
+        """A new process answers to the worker's name: what was learned of the old one does not hold."""
 
 
-class Strategy(Protocol):
-    """Chooses. What it learns, it holds itself; time, where it matters, comes with what it is told."""
-
-    @property
-    def name(self) -> str:
-        """Its name in the configuration."""
-
-    def choose(self, ask: placement.PlacementAsk, candidates: Sequence[Candidate], rng: random.Random) -> Candidate:
-        """One of the candidates, of which there is at least one. They come in an order that never varies."""
-
-
-def longest_unused(candidates: Sequence[Candidate], rng: random.Random) -> Candidate:
-    """The candidate whose turn is longest ago; chance decides between those that never had one."""
-    oldest = min(candidate.turn for candidate in candidates)
-    unused = [candidate for candidate in candidates if candidate.turn == oldest]
+def longest_unused(targets: Sequence[Target], rng: random.Random) -> Target:
+    """The target whose turn is longest ago; chance decides between those that never had one."""
+    oldest = min(target.turn for target in targets)
+    unused = [target for target in targets if target.turn == oldest]
     return unused[0] if len(unused) == 1 else unused[rng.randrange(len(unused))]

@@ -3,55 +3,36 @@
 import collections
 import random
 
-from hybridinference.router.v1 import placement_pb2 as placement
 from hypothesis import given
 from hypothesis import strategies as st
 
 from services.router.policies.least_loaded import LeastLoaded
-from services.router.policies.strategy import Candidate
+from services.router.target import Target
+from tests.router.policies.targets import loaded, request, targets
 from tests.router.scene import Scene, mesh_config, report
 
-_ASK = placement.PlacementAsk(model="m")
 
-
-def _candidate(position: int, *, leases: int = 0, others: int = 0, capacity: int = 0, turn: int = 0) -> Candidate:
-    return Candidate(
-        position=position,
-        worker=f"w-{position}",
-        provider="p",
-        provider_model="pm",
-        fallback=False,
-        leases=leases,
-        others=others,
-        running=others,
-        waiting=0,
-        capacity=capacity,
-        kv_usage=None,
-        queued_tokens=0,
-        first_content_seconds=None,
-        turn=turn,
-    )
-
-
-def _chosen(*candidates: Candidate, seed: int = 1) -> str:
-    return LeastLoaded().choose(_ASK, candidates, random.Random(seed)).worker
+def _chosen(*changes: dict[str, int], seed: int = 1) -> Target:
+    seen = [loaded(target, **change) for target, change in zip(targets(len(changes)), changes, strict=True)]
+    pool = Scene(mesh_config(workers=len(changes))).roster.models["m"]
+    return LeastLoaded().choose(request(pool), seen, 1000.0, random.Random(seed))
 
 
 def test_own_leases_and_what_others_placed_are_added() -> None:
-    assert _chosen(_candidate(0, leases=2, others=2), _candidate(1, leases=3)) == "w-1"
+    assert _chosen({"leases": 2, "others": 2}, {"leases": 3}).worker.name == "main-1"
 
 
 def test_load_is_a_share_of_capacity() -> None:
-    assert _chosen(_candidate(0, leases=3, capacity=4), _candidate(1, leases=9, capacity=16)) == "w-1"
+    assert _chosen({"leases": 3, "capacity": 4}, {"leases": 9, "capacity": 16}).worker.name == "main-1"
 
 
 def test_a_worker_without_a_known_limit_counts_as_large_as_the_largest() -> None:
-    assert _chosen(_candidate(0, leases=3, capacity=8), _candidate(1, leases=4)) == "w-0"
-    assert _chosen(_candidate(0, leases=5, capacity=8), _candidate(1, leases=4)) == "w-1"
+    assert _chosen({"leases": 3, "capacity": 8}, {"leases": 4}).worker.name == "main-0"
+    assert _chosen({"leases": 5, "capacity": 8}, {"leases": 4}).worker.name == "main-1"
 
 
 def test_of_two_idle_workers_the_larger_is_chosen() -> None:
-    assert _chosen(_candidate(0, capacity=4), _candidate(1, capacity=16)) == "w-1"
+    assert _chosen({"capacity": 4}, {"capacity": 16}).worker.name == "main-1"
 
 
 def test_idle_equals_take_turns() -> None:
@@ -85,9 +66,11 @@ def test_capacity_decides_the_shares_of_unequal_workers() -> None:
     seed=st.integers(0, 99),
 )
 def test_nobody_has_less_to_do_than_the_chosen_one(loads: list[tuple[int, int, int]], seed: int) -> None:
-    candidates = [
-        _candidate(index, leases=leases, others=others, turn=turn) for index, (leases, others, turn) in enumerate(loads)
+    seen = [
+        loaded(target, leases=leases, others=others, turn=turn)
+        for target, (leases, others, turn) in zip(targets(len(loads)), loads, strict=True)
     ]
-    chosen = LeastLoaded().choose(_ASK, candidates, random.Random(seed))
-    assert chosen.load == min(candidate.load for candidate in candidates)
-    assert chosen.turn == min(candidate.turn for candidate in candidates if candidate.load == chosen.load)
+    pool = Scene(mesh_config(workers=len(loads))).roster.models["m"]
+    chosen = LeastLoaded().choose(request(pool), seen, 1000.0, random.Random(seed))
+    assert chosen.load == min(target.load for target in seen)
+    assert chosen.turn == min(target.turn for target in seen if target.load == chosen.load)

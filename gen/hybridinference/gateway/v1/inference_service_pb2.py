@@ -24,12 +24,14 @@ _sym_db = _symbol_database.Default()
 
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
+from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 from hybridinference.inference.v1 import embedding_pb2 as hybridinference_dot_inference_dot_v1_dot_embedding__pb2
 from hybridinference.inference.v1 import generation_pb2 as hybridinference_dot_inference_dot_v1_dot_generation__pb2
 from hybridinference.inference.v1 import model_pb2 as hybridinference_dot_inference_dot_v1_dot_model__pb2
+from hybridinference.inference.v1 import routing_pb2 as hybridinference_dot_inference_dot_v1_dot_routing__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n2hybridinference/gateway/v1/inference_service.proto\x12\x1ahybridinference.gateway.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a,hybridinference/inference/v1/embedding.proto\x1a-hybridinference/inference/v1/generation.proto\x1a(hybridinference/inference/v1/model.proto\"M\n\x0fGenerateRequest\x12:\n\x04spec\x18\x01 \x01(\x0b\x32,.hybridinference.inference.v1.GenerationSpec\"\x89\x02\n\x10GenerateResponse\x12\x15\n\rgeneration_id\x18\x01 \x01(\t\x12\x16\n\x0eprovider_model\x18\x02 \x01(\t\x12\x33\n\x07\x63hoices\x18\x03 \x03(\x0b\x32\".hybridinference.gateway.v1.Choice\x12\x32\n\x05usage\x18\x04 \x01(\x0b\x32#.hybridinference.inference.v1.Usage\x12\x30\n\x05route\x18\x05 \x01(\x0b\x32!.hybridinference.gateway.v1.Route\x12\x13\n\x0b\x66ingerprint\x18\x06 \x01(\t\x12\x16\n\x0e\x64ropped_fields\x18\x07 \x03(\t\"\x90\x01\n\x06\x43hoice\x12\r\n\x05index\x18\x01 \x01(\r\x12\x34\n\x07\x63ontent\x18\x02 \x01(\x0b\x32#.hybridinference.inference.v1.Delta\x12\x41\n\rfinish_reason\x18\x03 \x01(\x0e\x32*.hybridinference.inference.v1.FinishReason\"j\n\x05Route\x12\x10\n\x08provider\x18\x01 \x01(\t\x12\x10\n\x08\x61ttempts\x18\x02 \x01(\r\x12-\n\nqueue_time\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0e\n\x06worker\x18\x04 \x01(\t\"S\n\x15StreamGenerateRequest\x12:\n\x04spec\x18\x01 \x01(\x0b\x32,.hybridinference.inference.v1.GenerationSpec\"\x9f\x01\n\x16StreamGenerateResponse\x12<\n\x05\x65vent\x18\x01 \x01(\x0b\x32-.hybridinference.inference.v1.GenerationEvent\x12\x15\n\rgeneration_id\x18\x02 \x01(\t\x12\x30\n\x05route\x18\x03 \x01(\x0b\x32!.hybridinference.gateway.v1.Route\"I\n\x0c\x45mbedRequest\x12\x39\n\x04spec\x18\x01 \x01(\x0b\x32+.hybridinference.inference.v1.EmbeddingSpec\"\xf9\x01\n\rEmbedResponse\x12\x15\n\rgeneration_id\x18\x01 \x01(\t\x12;\n\nembeddings\x18\x02 \x03(\x0b\x32\'.hybridinference.inference.v1.Embedding\x12\x32\n\x05usage\x18\x03 \x01(\x0b\x32#.hybridinference.inference.v1.Usage\x12\x16\n\x0eprovider_model\x18\x04 \x01(\t\x12\x16\n\x0e\x64ropped_fields\x18\x05 \x03(\t\x12\x30\n\x05route\x18\x06 \x01(\x0b\x32!.hybridinference.gateway.v1.Route\":\n\x11ListModelsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"b\n\x12ListModelsResponse\x12\x33\n\x06models\x18\x01 \x03(\x0b\x32#.hybridinference.inference.v1.Model\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xb8\x04\n\x10InferenceService\x12\x82\x01\n\x08Generate\x12+.hybridinference.gateway.v1.GenerateRequest\x1a,.hybridinference.gateway.v1.GenerateResponse\"\x1b\x82\xd3\xe4\x93\x02\x15\"\x10/api/v1/generate:\x01*\x12\x9d\x01\n\x0eStreamGenerate\x12\x31.hybridinference.gateway.v1.StreamGenerateRequest\x1a\x32.hybridinference.gateway.v1.StreamGenerateResponse\"\"\x82\xd3\xe4\x93\x02\x1c\"\x17/api/v1/generate:stream:\x01*0\x01\x12v\n\x05\x45mbed\x12(.hybridinference.gateway.v1.EmbedRequest\x1a).hybridinference.gateway.v1.EmbedResponse\"\x18\x82\xd3\xe4\x93\x02\x12\"\r/api/v1/embed:\x01*\x12\x86\x01\n\nListModels\x12-.hybridinference.gateway.v1.ListModelsRequest\x1a..hybridinference.gateway.v1.ListModelsResponse\"\x19\x90\x02\x01\x82\xd3\xe4\x93\x02\x10\x12\x0e/api/v1/modelsb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n2hybridinference/gateway/v1/inference_service.proto\x12\x1ahybridinference.gateway.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x17google/rpc/status.proto\x1a,hybridinference/inference/v1/embedding.proto\x1a-hybridinference/inference/v1/generation.proto\x1a(hybridinference/inference/v1/model.proto\x1a*hybridinference/inference/v1/routing.proto\"\x8a\x01\n\x0fGenerateRequest\x12:\n\x04spec\x18\x01 \x01(\x0b\x32,.hybridinference.inference.v1.GenerationSpec\x12;\n\x07routing\x18\x02 \x01(\x0b\x32*.hybridinference.inference.v1.RoutingHints\"\x89\x02\n\x10GenerateResponse\x12\x15\n\rgeneration_id\x18\x01 \x01(\t\x12\x16\n\x0eprovider_model\x18\x02 \x01(\t\x12\x33\n\x07\x63hoices\x18\x03 \x03(\x0b\x32\".hybridinference.gateway.v1.Choice\x12\x32\n\x05usage\x18\x04 \x01(\x0b\x32#.hybridinference.inference.v1.Usage\x12\x30\n\x05route\x18\x05 \x01(\x0b\x32!.hybridinference.gateway.v1.Route\x12\x13\n\x0b\x66ingerprint\x18\x06 \x01(\t\x12\x16\n\x0e\x64ropped_fields\x18\x07 \x03(\t\"\x90\x01\n\x06\x43hoice\x12\r\n\x05index\x18\x01 \x01(\r\x12\x34\n\x07\x63ontent\x18\x02 \x01(\x0b\x32#.hybridinference.inference.v1.Delta\x12\x41\n\rfinish_reason\x18\x03 \x01(\x0e\x32*.hybridinference.inference.v1.FinishReason\"j\n\x05Route\x12\x10\n\x08provider\x18\x01 \x01(\t\x12\x10\n\x08\x61ttempts\x18\x02 \x01(\r\x12-\n\nqueue_time\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0e\n\x06worker\x18\x04 \x01(\t\"\x90\x01\n\x15StreamGenerateRequest\x12:\n\x04spec\x18\x01 \x01(\x0b\x32,.hybridinference.inference.v1.GenerationSpec\x12;\n\x07routing\x18\x02 \x01(\x0b\x32*.hybridinference.inference.v1.RoutingHints\"\x9f\x01\n\x16StreamGenerateResponse\x12<\n\x05\x65vent\x18\x01 \x01(\x0b\x32-.hybridinference.inference.v1.GenerationEvent\x12\x15\n\rgeneration_id\x18\x02 \x01(\t\x12\x30\n\x05route\x18\x03 \x01(\x0b\x32!.hybridinference.gateway.v1.Route\"\x86\x01\n\x0c\x45mbedRequest\x12\x39\n\x04spec\x18\x01 \x01(\x0b\x32+.hybridinference.inference.v1.EmbeddingSpec\x12;\n\x07routing\x18\x02 \x01(\x0b\x32*.hybridinference.inference.v1.RoutingHints\"\xf9\x01\n\rEmbedResponse\x12\x15\n\rgeneration_id\x18\x01 \x01(\t\x12;\n\nembeddings\x18\x02 \x03(\x0b\x32\'.hybridinference.inference.v1.Embedding\x12\x32\n\x05usage\x18\x03 \x01(\x0b\x32#.hybridinference.inference.v1.Usage\x12\x16\n\x0eprovider_model\x18\x04 \x01(\t\x12\x16\n\x0e\x64ropped_fields\x18\x05 \x03(\t\x12\x30\n\x05route\x18\x06 \x01(\x0b\x32!.hybridinference.gateway.v1.Route\":\n\x11ListModelsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"b\n\x12ListModelsResponse\x12\x33\n\x06models\x18\x01 \x03(\x0b\x32#.hybridinference.inference.v1.Model\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x8e\x01\n\x13\x45xplainRouteRequest\x12:\n\x04spec\x18\x01 \x01(\x0b\x32,.hybridinference.inference.v1.GenerationSpec\x12;\n\x07routing\x18\x02 \x01(\x0b\x32*.hybridinference.inference.v1.RoutingHints\"\xaa\x01\n\x14\x45xplainRouteResponse\x12\x0c\n\x04\x66\x61te\x18\x01 \x01(\t\x12\x38\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0b\x32&.hybridinference.inference.v1.Decision\x12#\n\x07refusal\x18\x03 \x01(\x0b\x32\x12.google.rpc.Status\x12\r\n\x05\x61head\x18\x04 \x01(\r\x12\x16\n\x0e\x63onfig_version\x18\x05 \x01(\t2\xcb\x05\n\x10InferenceService\x12\x82\x01\n\x08Generate\x12+.hybridinference.gateway.v1.GenerateRequest\x1a,.hybridinference.gateway.v1.GenerateResponse\"\x1b\x82\xd3\xe4\x93\x02\x15\"\x10/api/v1/generate:\x01*\x12\x9d\x01\n\x0eStreamGenerate\x12\x31.hybridinference.gateway.v1.StreamGenerateRequest\x1a\x32.hybridinference.gateway.v1.StreamGenerateResponse\"\"\x82\xd3\xe4\x93\x02\x1c\"\x17/api/v1/generate:stream:\x01*0\x01\x12v\n\x05\x45mbed\x12(.hybridinference.gateway.v1.EmbedRequest\x1a).hybridinference.gateway.v1.EmbedResponse\"\x18\x82\xd3\xe4\x93\x02\x12\"\r/api/v1/embed:\x01*\x12\x86\x01\n\nListModels\x12-.hybridinference.gateway.v1.ListModelsRequest\x1a..hybridinference.gateway.v1.ListModelsResponse\"\x19\x90\x02\x01\x82\xd3\xe4\x93\x02\x10\x12\x0e/api/v1/models\x12\x90\x01\n\x0c\x45xplainRoute\x12/.hybridinference.gateway.v1.ExplainRouteRequest\x1a\x30.hybridinference.gateway.v1.ExplainRouteResponse\"\x1d\x90\x02\x01\x82\xd3\xe4\x93\x02\x14\"\x0f/api/v1/explain:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,26 +46,32 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_INFERENCESERVICE'].methods_by_name['Embed']._serialized_options = b'\202\323\344\223\002\022\"\r/api/v1/embed:\001*'
   _globals['_INFERENCESERVICE'].methods_by_name['ListModels']._loaded_options = None
   _globals['_INFERENCESERVICE'].methods_by_name['ListModels']._serialized_options = b'\220\002\001\202\323\344\223\002\020\022\016/api/v1/models'
-  _globals['_GENERATEREQUEST']._serialized_start=279
-  _globals['_GENERATEREQUEST']._serialized_end=356
-  _globals['_GENERATERESPONSE']._serialized_start=359
-  _globals['_GENERATERESPONSE']._serialized_end=624
-  _globals['_CHOICE']._serialized_start=627
-  _globals['_CHOICE']._serialized_end=771
-  _globals['_ROUTE']._serialized_start=773
-  _globals['_ROUTE']._serialized_end=879
-  _globals['_STREAMGENERATEREQUEST']._serialized_start=881
-  _globals['_STREAMGENERATEREQUEST']._serialized_end=964
-  _globals['_STREAMGENERATERESPONSE']._serialized_start=967
-  _globals['_STREAMGENERATERESPONSE']._serialized_end=1126
-  _globals['_EMBEDREQUEST']._serialized_start=1128
-  _globals['_EMBEDREQUEST']._serialized_end=1201
-  _globals['_EMBEDRESPONSE']._serialized_start=1204
-  _globals['_EMBEDRESPONSE']._serialized_end=1453
-  _globals['_LISTMODELSREQUEST']._serialized_start=1455
-  _globals['_LISTMODELSREQUEST']._serialized_end=1513
-  _globals['_LISTMODELSRESPONSE']._serialized_start=1515
-  _globals['_LISTMODELSRESPONSE']._serialized_end=1613
-  _globals['_INFERENCESERVICE']._serialized_start=1616
-  _globals['_INFERENCESERVICE']._serialized_end=2184
+  _globals['_INFERENCESERVICE'].methods_by_name['ExplainRoute']._loaded_options = None
+  _globals['_INFERENCESERVICE'].methods_by_name['ExplainRoute']._serialized_options = b'\220\002\001\202\323\344\223\002\024\"\017/api/v1/explain:\001*'
+  _globals['_GENERATEREQUEST']._serialized_start=349
+  _globals['_GENERATEREQUEST']._serialized_end=487
+  _globals['_GENERATERESPONSE']._serialized_start=490
+  _globals['_GENERATERESPONSE']._serialized_end=755
+  _globals['_CHOICE']._serialized_start=758
+  _globals['_CHOICE']._serialized_end=902
+  _globals['_ROUTE']._serialized_start=904
+  _globals['_ROUTE']._serialized_end=1010
+  _globals['_STREAMGENERATEREQUEST']._serialized_start=1013
+  _globals['_STREAMGENERATEREQUEST']._serialized_end=1157
+  _globals['_STREAMGENERATERESPONSE']._serialized_start=1160
+  _globals['_STREAMGENERATERESPONSE']._serialized_end=1319
+  _globals['_EMBEDREQUEST']._serialized_start=1322
+  _globals['_EMBEDREQUEST']._serialized_end=1456
+  _globals['_EMBEDRESPONSE']._serialized_start=1459
+  _globals['_EMBEDRESPONSE']._serialized_end=1708
+  _globals['_LISTMODELSREQUEST']._serialized_start=1710
+  _globals['_LISTMODELSREQUEST']._serialized_end=1768
+  _globals['_LISTMODELSRESPONSE']._serialized_start=1770
+  _globals['_LISTMODELSRESPONSE']._serialized_end=1868
+  _globals['_EXPLAINROUTEREQUEST']._serialized_start=1871
+  _globals['_EXPLAINROUTEREQUEST']._serialized_end=2013
+  _globals['_EXPLAINROUTERESPONSE']._serialized_start=2016
+  _globals['_EXPLAINROUTERESPONSE']._serialized_end=2186
+  _globals['_INFERENCESERVICE']._serialized_start=2189
+  _globals['_INFERENCESERVICE']._serialized_end=2904
 # @@protoc_insertion_point(module_scope)

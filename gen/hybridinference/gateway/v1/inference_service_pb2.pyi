@@ -2,9 +2,11 @@ import datetime
 
 from google.api import annotations_pb2 as _annotations_pb2
 from google.protobuf import duration_pb2 as _duration_pb2
+from google.rpc import status_pb2 as _status_pb2
 from hybridinference.inference.v1 import embedding_pb2 as _embedding_pb2
 from hybridinference.inference.v1 import generation_pb2 as _generation_pb2
 from hybridinference.inference.v1 import model_pb2 as _model_pb2
+from hybridinference.inference.v1 import routing_pb2 as _routing_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -14,10 +16,12 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class GenerateRequest(_message.Message):
-    __slots__ = ("spec",)
+    __slots__ = ("spec", "routing")
     SPEC_FIELD_NUMBER: _ClassVar[int]
+    ROUTING_FIELD_NUMBER: _ClassVar[int]
     spec: _generation_pb2.GenerationSpec
-    def __init__(self, spec: _Optional[_Union[_generation_pb2.GenerationSpec, _Mapping]] = ...) -> None: ...
+    routing: _routing_pb2.RoutingHints
+    def __init__(self, spec: _Optional[_Union[_generation_pb2.GenerationSpec, _Mapping]] = ..., routing: _Optional[_Union[_routing_pb2.RoutingHints, _Mapping]] = ...) -> None: ...
 
 class GenerateResponse(_message.Message):
     __slots__ = ("generation_id", "provider_model", "choices", "usage", "route", "fingerprint", "dropped_fields")
@@ -60,10 +64,12 @@ class Route(_message.Message):
     def __init__(self, provider: _Optional[str] = ..., attempts: _Optional[int] = ..., queue_time: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., worker: _Optional[str] = ...) -> None: ...
 
 class StreamGenerateRequest(_message.Message):
-    __slots__ = ("spec",)
+    __slots__ = ("spec", "routing")
     SPEC_FIELD_NUMBER: _ClassVar[int]
+    ROUTING_FIELD_NUMBER: _ClassVar[int]
     spec: _generation_pb2.GenerationSpec
-    def __init__(self, spec: _Optional[_Union[_generation_pb2.GenerationSpec, _Mapping]] = ...) -> None: ...
+    routing: _routing_pb2.RoutingHints
+    def __init__(self, spec: _Optional[_Union[_generation_pb2.GenerationSpec, _Mapping]] = ..., routing: _Optional[_Union[_routing_pb2.RoutingHints, _Mapping]] = ...) -> None: ...
 
 class StreamGenerateResponse(_message.Message):
     __slots__ = ("event", "generation_id", "route")
@@ -76,10 +82,12 @@ class StreamGenerateResponse(_message.Message):
     def __init__(self, event: _Optional[_Union[_generation_pb2.GenerationEvent, _Mapping]] = ..., generation_id: _Optional[str] = ..., route: _Optional[_Union[Route, _Mapping]] = ...) -> None: ...
 
 class EmbedRequest(_message.Message):
-    __slots__ = ("spec",)
+    __slots__ = ("spec", "routing")
     SPEC_FIELD_NUMBER: _ClassVar[int]
+    ROUTING_FIELD_NUMBER: _ClassVar[int]
     spec: _embedding_pb2.EmbeddingSpec
-    def __init__(self, spec: _Optional[_Union[_embedding_pb2.EmbeddingSpec, _Mapping]] = ...) -> None: ...
+    routing: _routing_pb2.RoutingHints
+    def __init__(self, spec: _Optional[_Union[_embedding_pb2.EmbeddingSpec, _Mapping]] = ..., routing: _Optional[_Union[_routing_pb2.RoutingHints, _Mapping]] = ...) -> None: ...
 
 class EmbedResponse(_message.Message):
     __slots__ = ("generation_id", "embeddings", "usage", "provider_model", "dropped_fields", "route")
@@ -112,3 +120,25 @@ class ListModelsResponse(_message.Message):
     models: _containers.RepeatedCompositeFieldContainer[_model_pb2.Model]
     next_page_token: str
     def __init__(self, models: _Optional[_Iterable[_Union[_model_pb2.Model, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class ExplainRouteRequest(_message.Message):
+    __slots__ = ("spec", "routing")
+    SPEC_FIELD_NUMBER: _ClassVar[int]
+    ROUTING_FIELD_NUMBER: _ClassVar[int]
+    spec: _generation_pb2.GenerationSpec
+    routing: _routing_pb2.RoutingHints
+    def __init__(self, spec: _Optional[_Union[_generation_pb2.GenerationSpec, _Mapping]] = ..., routing: _Optional[_Union[_routing_pb2.RoutingHints, _Mapping]] = ...) -> None: ...
+
+class ExplainRouteResponse(_message.Message):
+    __slots__ = ("fate", "decision", "refusal", "ahead", "config_version")
+    FATE_FIELD_NUMBER: _ClassVar[int]
+    DECISION_FIELD_NUMBER: _ClassVar[int]
+    REFUSAL_FIELD_NUMBER: _ClassVar[int]
+    AHEAD_FIELD_NUMBER: _ClassVar[int]
+    CONFIG_VERSION_FIELD_NUMBER: _ClassVar[int]
+    fate: str
+    decision: _routing_pb2.Decision
+    refusal: _status_pb2.Status
+    ahead: int
+    config_version: str
+    def __init__(self, fate: _Optional[str] = ..., decision: _Optional[_Union[_routing_pb2.Decision, _Mapping]] = ..., refusal: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., ahead: _Optional[int] = ..., config_version: _Optional[str] = ...) -> None: ...

@@ -58,6 +58,11 @@ class InferenceServiceStub:
                 request_serializer=hybridinference_dot_gateway_dot_v1_dot_inference__service__pb2.ListModelsRequest.SerializeToString,
                 response_deserializer=hybridinference_dot_gateway_dot_v1_dot_inference__service__pb2.ListModelsResponse.FromString,
                 _registered_method=True)
+        self.ExplainRoute = channel.unary_unary(
+                '/hybridinference.gateway.v1.InferenceService/ExplainRoute',
+                request_serializer=hybridinference_dot_gateway_dot_v1_dot_inference__service__pb2.ExplainRouteRequest.SerializeToString,
+                response_deserializer=hybridinference_dot_gateway_dot_v1_dot_inference__service__pb2.ExplainRouteResponse.FromString,
+                _registered_method=True)
 
 
 class InferenceServiceServicer:
@@ -95,6 +100,13 @@ class InferenceServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExplainRoute(self, request, context):
+        """ExplainRoute says what would happen to a generation now, candidate by candidate. Nothing is generated.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_InferenceServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -117,6 +129,11 @@ def add_InferenceServiceServicer_to_server(servicer, server):
                     servicer.ListModels,
                     request_deserializer=hybridinference_dot_gateway_dot_v1_dot_inference__service__pb2.ListModelsRequest.FromString,
                     response_serializer=hybridinference_dot_gateway_dot_v1_dot_inference__service__pb2.ListModelsResponse.SerializeToString,
+            ),
+            'ExplainRoute': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExplainRoute,
+                    request_deserializer=hybridinference_dot_gateway_dot_v1_dot_inference__service__pb2.ExplainRouteRequest.FromString,
+                    response_serializer=hybridinference_dot_gateway_dot_v1_dot_inference__service__pb2.ExplainRouteResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -231,6 +248,33 @@ class InferenceService:
             '/hybridinference.gateway.v1.InferenceService/ListModels',
             hybridinference_dot_gateway_dot_v1_dot_inference__service__pb2.ListModelsRequest.SerializeToString,
             hybridinference_dot_gateway_dot_v1_dot_inference__service__pb2.ListModelsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExplainRoute(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hybridinference.gateway.v1.InferenceService/ExplainRoute',
+            hybridinference_dot_gateway_dot_v1_dot_inference__service__pb2.ExplainRouteRequest.SerializeToString,
+            hybridinference_dot_gateway_dot_v1_dot_inference__service__pb2.ExplainRouteResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -45,6 +45,8 @@ class InferenceServiceStub:
     """Embed turns inputs into vectors."""
     ListModels: _grpc.UnaryUnaryMultiCallable[_inference_service_pb2.ListModelsRequest, _inference_service_pb2.ListModelsResponse]
     """ListModels lists the models that callers may name."""
+    ExplainRoute: _grpc.UnaryUnaryMultiCallable[_inference_service_pb2.ExplainRouteRequest, _inference_service_pb2.ExplainRouteResponse]
+    """ExplainRoute says what would happen to a generation now, candidate by candidate. Nothing is generated."""
 
 @_typing.type_check_only
 class InferenceServiceAsyncStub(InferenceServiceStub):
@@ -63,6 +65,8 @@ class InferenceServiceAsyncStub(InferenceServiceStub):
     """Embed turns inputs into vectors."""
     ListModels: _aio.UnaryUnaryMultiCallable[_inference_service_pb2.ListModelsRequest, _inference_service_pb2.ListModelsResponse]  # type: ignore[assignment]
     """ListModels lists the models that callers may name."""
+    ExplainRoute: _aio.UnaryUnaryMultiCallable[_inference_service_pb2.ExplainRouteRequest, _inference_service_pb2.ExplainRouteResponse]  # type: ignore[assignment]
+    """ExplainRoute says what would happen to a generation now, candidate by candidate. Nothing is generated."""
 
 class InferenceServiceServicer(metaclass=_abc_1.ABCMeta):
     """InferenceService generates text and embeds inputs on whichever worker serves the request best.
@@ -102,5 +106,13 @@ class InferenceServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_inference_service_pb2.ListModelsResponse, _abc.Awaitable[_inference_service_pb2.ListModelsResponse]]:
         """ListModels lists the models that callers may name."""
+
+    @_abc_1.abstractmethod
+    def ExplainRoute(
+        self,
+        request: _inference_service_pb2.ExplainRouteRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_inference_service_pb2.ExplainRouteResponse, _abc.Awaitable[_inference_service_pb2.ExplainRouteResponse]]:
+        """ExplainRoute says what would happen to a generation now, candidate by candidate. Nothing is generated."""
 
 def add_InferenceServiceServicer_to_server(servicer: InferenceServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -3,6 +3,7 @@ import datetime
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from hybridinference.inference.v1 import generation_pb2 as _generation_pb2
 from hybridinference.inference.v1 import provider_try_pb2 as _provider_try_pb2
+from hybridinference.inference.v1 import routing_pb2 as _routing_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -36,7 +37,7 @@ class LedgerRecord(_message.Message):
     def __init__(self, request: _Optional[_Union[RequestRecord, _Mapping]] = ..., attempts: _Optional[_Iterable[_Union[AttemptRecord, _Mapping]]] = ...) -> None: ...
 
 class RequestRecord(_message.Message):
-    __slots__ = ("generation_id", "api", "operation", "model", "streamed", "received_at", "first_content_at", "ended_at", "outcome", "error_reason", "finish_reasons", "usage", "config_version", "provider", "worker", "provider_model", "user", "edge_request_id", "trace_id")
+    __slots__ = ("generation_id", "api", "operation", "model", "streamed", "received_at", "first_content_at", "ended_at", "outcome", "error_reason", "finish_reasons", "usage", "config_version", "provider", "worker", "provider_model", "user", "edge_request_id", "trace_id", "estimated_input_tokens", "max_output_tokens", "refused_by", "prefix_hashes")
     GENERATION_ID_FIELD_NUMBER: _ClassVar[int]
     API_FIELD_NUMBER: _ClassVar[int]
     OPERATION_FIELD_NUMBER: _ClassVar[int]
@@ -56,6 +57,10 @@ class RequestRecord(_message.Message):
     USER_FIELD_NUMBER: _ClassVar[int]
     EDGE_REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     TRACE_ID_FIELD_NUMBER: _ClassVar[int]
+    ESTIMATED_INPUT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    MAX_OUTPUT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_BY_FIELD_NUMBER: _ClassVar[int]
+    PREFIX_HASHES_FIELD_NUMBER: _ClassVar[int]
     generation_id: str
     api: str
     operation: str
@@ -75,10 +80,14 @@ class RequestRecord(_message.Message):
     user: str
     edge_request_id: str
     trace_id: str
-    def __init__(self, generation_id: _Optional[str] = ..., api: _Optional[str] = ..., operation: _Optional[str] = ..., model: _Optional[str] = ..., streamed: _Optional[bool] = ..., received_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., first_content_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ended_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., outcome: _Optional[_Union[Outcome, str]] = ..., error_reason: _Optional[str] = ..., finish_reasons: _Optional[_Iterable[_Union[_generation_pb2.FinishReason, str]]] = ..., usage: _Optional[_Union[_generation_pb2.Usage, _Mapping]] = ..., config_version: _Optional[str] = ..., provider: _Optional[str] = ..., worker: _Optional[str] = ..., provider_model: _Optional[str] = ..., user: _Optional[str] = ..., edge_request_id: _Optional[str] = ..., trace_id: _Optional[str] = ...) -> None: ...
+    estimated_input_tokens: int
+    max_output_tokens: int
+    refused_by: _routing_pb2.Decision
+    prefix_hashes: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, generation_id: _Optional[str] = ..., api: _Optional[str] = ..., operation: _Optional[str] = ..., model: _Optional[str] = ..., streamed: _Optional[bool] = ..., received_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., first_content_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ended_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., outcome: _Optional[_Union[Outcome, str]] = ..., error_reason: _Optional[str] = ..., finish_reasons: _Optional[_Iterable[_Union[_generation_pb2.FinishReason, str]]] = ..., usage: _Optional[_Union[_generation_pb2.Usage, _Mapping]] = ..., config_version: _Optional[str] = ..., provider: _Optional[str] = ..., worker: _Optional[str] = ..., provider_model: _Optional[str] = ..., user: _Optional[str] = ..., edge_request_id: _Optional[str] = ..., trace_id: _Optional[str] = ..., estimated_input_tokens: _Optional[int] = ..., max_output_tokens: _Optional[int] = ..., refused_by: _Optional[_Union[_routing_pb2.Decision, _Mapping]] = ..., prefix_hashes: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class AttemptRecord(_message.Message):
-    __slots__ = ("attempt_id", "number", "provider", "worker", "provider_model", "strategy", "placed_at", "first_content_at", "ended_at", "outcome", "error_reason", "usage", "tries")
+    __slots__ = ("attempt_id", "number", "provider", "worker", "provider_model", "strategy", "placed_at", "first_content_at", "ended_at", "outcome", "error_reason", "usage", "tries", "kind", "decision")
     ATTEMPT_ID_FIELD_NUMBER: _ClassVar[int]
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     PROVIDER_FIELD_NUMBER: _ClassVar[int]
@@ -92,6 +101,8 @@ class AttemptRecord(_message.Message):
     ERROR_REASON_FIELD_NUMBER: _ClassVar[int]
     USAGE_FIELD_NUMBER: _ClassVar[int]
     TRIES_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    DECISION_FIELD_NUMBER: _ClassVar[int]
     attempt_id: str
     number: int
     provider: str
@@ -105,4 +116,6 @@ class AttemptRecord(_message.Message):
     error_reason: str
     usage: _generation_pb2.Usage
     tries: _containers.RepeatedCompositeFieldContainer[_provider_try_pb2.ProviderTry]
-    def __init__(self, attempt_id: _Optional[str] = ..., number: _Optional[int] = ..., provider: _Optional[str] = ..., worker: _Optional[str] = ..., provider_model: _Optional[str] = ..., strategy: _Optional[str] = ..., placed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., first_content_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ended_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., outcome: _Optional[_Union[Outcome, str]] = ..., error_reason: _Optional[str] = ..., usage: _Optional[_Union[_generation_pb2.Usage, _Mapping]] = ..., tries: _Optional[_Iterable[_Union[_provider_try_pb2.ProviderTry, _Mapping]]] = ...) -> None: ...
+    kind: str
+    decision: _routing_pb2.Decision
+    def __init__(self, attempt_id: _Optional[str] = ..., number: _Optional[int] = ..., provider: _Optional[str] = ..., worker: _Optional[str] = ..., provider_model: _Optional[str] = ..., strategy: _Optional[str] = ..., placed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., first_content_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ended_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., outcome: _Optional[_Union[Outcome, str]] = ..., error_reason: _Optional[str] = ..., usage: _Optional[_Union[_generation_pb2.Usage, _Mapping]] = ..., tries: _Optional[_Iterable[_Union[_provider_try_pb2.ProviderTry, _Mapping]]] = ..., kind: _Optional[str] = ..., decision: _Optional[_Union[_routing_pb2.Decision, _Mapping]] = ...) -> None: ...

@@ -25,7 +25,7 @@ WORKER_STATE_DRAINING: WorkerState
 WORKER_STATE_FAILED: WorkerState
 
 class WorkerStatus(_message.Message):
-    __slots__ = ("worker", "kind", "state", "epoch", "sequence", "models", "running", "waiting", "capacity", "kv_usage", "kv_capacity_tokens", "queued_tokens", "prefix_query_tokens", "prefix_hit_tokens", "headroom", "loading_progress", "pid")
+    __slots__ = ("worker", "kind", "state", "epoch", "sequence", "models", "running", "waiting", "capacity", "kv_usage", "kv_capacity_tokens", "queued_tokens", "prefix_query_tokens", "prefix_hit_tokens", "headroom", "loading_progress", "pid", "prefixes")
     WORKER_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
@@ -43,6 +43,7 @@ class WorkerStatus(_message.Message):
     HEADROOM_FIELD_NUMBER: _ClassVar[int]
     LOADING_PROGRESS_FIELD_NUMBER: _ClassVar[int]
     PID_FIELD_NUMBER: _ClassVar[int]
+    PREFIXES_FIELD_NUMBER: _ClassVar[int]
     worker: str
     kind: str
     state: WorkerState
@@ -60,7 +61,16 @@ class WorkerStatus(_message.Message):
     headroom: _containers.RepeatedCompositeFieldContainer[Headroom]
     loading_progress: float
     pid: int
-    def __init__(self, worker: _Optional[str] = ..., kind: _Optional[str] = ..., state: _Optional[_Union[WorkerState, str]] = ..., epoch: _Optional[int] = ..., sequence: _Optional[int] = ..., models: _Optional[_Iterable[_Union[WorkerModel, _Mapping]]] = ..., running: _Optional[int] = ..., waiting: _Optional[int] = ..., capacity: _Optional[int] = ..., kv_usage: _Optional[float] = ..., kv_capacity_tokens: _Optional[int] = ..., queued_tokens: _Optional[int] = ..., prefix_query_tokens: _Optional[int] = ..., prefix_hit_tokens: _Optional[int] = ..., headroom: _Optional[_Iterable[_Union[Headroom, _Mapping]]] = ..., loading_progress: _Optional[float] = ..., pid: _Optional[int] = ...) -> None: ...
+    prefixes: _containers.RepeatedCompositeFieldContainer[PrefixBlocks]
+    def __init__(self, worker: _Optional[str] = ..., kind: _Optional[str] = ..., state: _Optional[_Union[WorkerState, str]] = ..., epoch: _Optional[int] = ..., sequence: _Optional[int] = ..., models: _Optional[_Iterable[_Union[WorkerModel, _Mapping]]] = ..., running: _Optional[int] = ..., waiting: _Optional[int] = ..., capacity: _Optional[int] = ..., kv_usage: _Optional[float] = ..., kv_capacity_tokens: _Optional[int] = ..., queued_tokens: _Optional[int] = ..., prefix_query_tokens: _Optional[int] = ..., prefix_hit_tokens: _Optional[int] = ..., headroom: _Optional[_Iterable[_Union[Headroom, _Mapping]]] = ..., loading_progress: _Optional[float] = ..., pid: _Optional[int] = ..., prefixes: _Optional[_Iterable[_Union[PrefixBlocks, _Mapping]]] = ...) -> None: ...
+
+class PrefixBlocks(_message.Message):
+    __slots__ = ("model", "hashes")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    HASHES_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    hashes: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, model: _Optional[str] = ..., hashes: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class WorkerModel(_message.Message):
     __slots__ = ("name", "context_tokens", "capabilities")

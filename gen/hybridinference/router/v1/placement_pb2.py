@@ -26,25 +26,32 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 from hybridinference.inference.v1 import generation_pb2 as hybridinference_dot_inference_dot_v1_dot_generation__pb2
 from hybridinference.inference.v1 import model_pb2 as hybridinference_dot_inference_dot_v1_dot_model__pb2
+from hybridinference.inference.v1 import routing_pb2 as hybridinference_dot_inference_dot_v1_dot_routing__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)hybridinference/router/v1/placement.proto\x12\x19hybridinference.router.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x17google/rpc/status.proto\x1a-hybridinference/inference/v1/generation.proto\x1a(hybridinference/inference/v1/model.proto\"\xfc\x01\n\x0cPlacementAsk\x12\x15\n\rgeneration_id\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x14\n\x0cinput_tokens\x18\x03 \x01(\r\x12\x19\n\x11max_output_tokens\x18\x04 \x01(\r\x12>\n\x0c\x63\x61pabilities\x18\x05 \x03(\x0e\x32(.hybridinference.inference.v1.Capability\x12,\n\ttime_left\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x15\n\rprefix_hashes\x18\x07 \x03(\x06\x12\x10\n\x08\x61\x66\x66inity\x18\x08 \x01(\x06\"\xe7\x01\n\tPlacement\x12\x15\n\rgeneration_id\x18\x01 \x01(\t\x12\x12\n\nattempt_id\x18\x02 \x01(\t\x12\x0e\n\x06number\x18\x03 \x01(\r\x12\x0e\n\x06worker\x18\x04 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x05 \x01(\t\x12\x10\n\x08provider\x18\x06 \x01(\t\x12\x16\n\x0eprovider_model\x18\x07 \x01(\t\x12\x10\n\x08strategy\x18\x08 \x01(\t\x12(\n\x05\x64\x65lay\x18\t \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x18\n\x10\x64rop_unsupported\x18\n \x01(\x08\"D\n\x07Refusal\x12\x15\n\rgeneration_id\x18\x01 \x01(\t\x12\"\n\x06status\x18\x02 \x01(\x0b\x32\x12.google.rpc.Status\"N\n\x0c\x46irstContent\x12\x12\n\nattempt_id\x18\x01 \x01(\t\x12*\n\x07latency\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xfa\x01\n\x0e\x41ttemptOutcome\x12\x12\n\nattempt_id\x18\x01 \x01(\t\x12\"\n\x06status\x18\x02 \x01(\x0b\x32\x12.google.rpc.Status\x12\x11\n\tcommitted\x18\x03 \x01(\x08\x12\x32\n\x05usage\x18\x04 \x01(\x0b\x32#.hybridinference.inference.v1.Usage\x12+\n\x08\x64uration\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12,\n\ttime_left\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0e\n\x06wanted\x18\x07 \x01(\x08\"k\n\x0cRunningLease\x12\x12\n\nattempt_id\x18\x01 \x01(\t\x12\x15\n\rgeneration_id\x18\x02 \x01(\t\x12\x0e\n\x06worker\x18\x03 \x01(\t\x12\r\n\x05model\x18\x04 \x01(\t\x12\x11\n\tcommitted\x18\x05 \x01(\x08\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)hybridinference/router/v1/placement.proto\x12\x19hybridinference.router.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x17google/rpc/status.proto\x1a-hybridinference/inference/v1/generation.proto\x1a(hybridinference/inference/v1/model.proto\x1a*hybridinference/inference/v1/routing.proto\"\xa5\x04\n\x0cPlacementAsk\x12\x15\n\rgeneration_id\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x14\n\x0cinput_tokens\x18\x03 \x01(\r\x12\x19\n\x11max_output_tokens\x18\x04 \x01(\r\x12>\n\x0c\x63\x61pabilities\x18\x05 \x03(\x0e\x32(.hybridinference.inference.v1.Capability\x12,\n\ttime_left\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x15\n\rprefix_hashes\x18\x07 \x03(\x06\x12\x10\n\x08\x61\x66\x66inity\x18\x08 \x01(\x06\x12\x14\n\x0c\x62lock_tokens\x18\t \x01(\r\x12\x0b\n\x03key\x18\n \x01(\t\x12\x12\n\nkey_weight\x18\x0b \x01(\x01\x12>\n\x0b\x63riticality\x18\x0c \x01(\x0e\x32).hybridinference.inference.v1.Criticality\x12\x34\n\x11\x66irst_content_slo\x18\r \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x1e\n\x11max_cost_nano_usd\x18\x0e \x01(\x03H\x00\x88\x01\x01\x12\x0c\n\x04tags\x18\x0f \x03(\t\x12\x11\n\tproviders\x18\x10 \x03(\t\x12\x0e\n\x06worker\x18\x11 \x01(\t\x12\x13\n\x0b\x63ontinuable\x18\x12 \x01(\x08\x42\x14\n\x12_max_cost_nano_usd\"\xca\x04\n\tPlacement\x12\x15\n\rgeneration_id\x18\x01 \x01(\t\x12\x12\n\nattempt_id\x18\x02 \x01(\t\x12\x0e\n\x06number\x18\x03 \x01(\r\x12\x0e\n\x06worker\x18\x04 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x05 \x01(\t\x12\x10\n\x08provider\x18\x06 \x01(\t\x12\x16\n\x0eprovider_model\x18\x07 \x01(\t\x12\x10\n\x08strategy\x18\x08 \x01(\t\x12(\n\x05\x64\x65lay\x18\t \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x18\n\x10\x64rop_unsupported\x18\n \x01(\x08\x12\x35\n\x04role\x18\x0b \x01(\x0e\x32\'.hybridinference.inference.v1.RouteRole\x12\x34\n\x04kind\x18\x0c \x01(\x0e\x32&.hybridinference.router.v1.AttemptKind\x12.\n\x0bhedge_after\x18\r \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x19\n\x11max_cost_nano_usd\x18\x0e \x01(\x03\x12\x39\n\x16\x65xpected_first_content\x18\x0f \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x38\n\x08\x64\x65\x63ision\x18\x10 \x01(\x0b\x32&.hybridinference.inference.v1.Decision\x12\x34\n\x06shadow\x18\x11 \x01(\x0b\x32$.hybridinference.router.v1.Placement\"/\n\x07Waiting\x12\x15\n\rgeneration_id\x18\x01 \x01(\t\x12\r\n\x05\x61head\x18\x02 \x01(\r\"L\n\x08HedgeAsk\x12\x12\n\nattempt_id\x18\x01 \x01(\t\x12,\n\ttime_left\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x92\x01\n\x07Refusal\x12\x15\n\rgeneration_id\x18\x01 \x01(\t\x12\"\n\x06status\x18\x02 \x01(\x0b\x32\x12.google.rpc.Status\x12\x12\n\nattempt_id\x18\x03 \x01(\t\x12\x38\n\x08\x64\x65\x63ision\x18\x04 \x01(\x0b\x32&.hybridinference.inference.v1.Decision\"N\n\x0c\x46irstContent\x12\x12\n\nattempt_id\x18\x01 \x01(\t\x12*\n\x07latency\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x8f\x02\n\x0e\x41ttemptOutcome\x12\x12\n\nattempt_id\x18\x01 \x01(\t\x12\"\n\x06status\x18\x02 \x01(\x0b\x32\x12.google.rpc.Status\x12\x11\n\tcommitted\x18\x03 \x01(\x08\x12\x32\n\x05usage\x18\x04 \x01(\x0b\x32#.hybridinference.inference.v1.Usage\x12+\n\x08\x64uration\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12,\n\ttime_left\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0e\n\x06wanted\x18\x07 \x01(\x08\x12\x13\n\x0b\x63ontinuable\x18\x08 \x01(\x08\"\xe8\x01\n\x0cRunningLease\x12\x12\n\nattempt_id\x18\x01 \x01(\t\x12\x15\n\rgeneration_id\x18\x02 \x01(\t\x12\x0e\n\x06worker\x18\x03 \x01(\t\x12\r\n\x05model\x18\x04 \x01(\t\x12\x11\n\tcommitted\x18\x05 \x01(\x08\x12\x34\n\x03\x61sk\x18\x06 \x01(\x0b\x32\'.hybridinference.router.v1.PlacementAsk\x12\x0e\n\x06number\x18\x07 \x01(\r\x12\r\n\x05tried\x18\x08 \x03(\t\x12&\n\x03\x61ge\x18\t \x01(\x0b\x32\x19.google.protobuf.Duration*\x93\x01\n\x0b\x41ttemptKind\x12\x1c\n\x18\x41TTEMPT_KIND_UNSPECIFIED\x10\x00\x12\x16\n\x12\x41TTEMPT_KIND_RETRY\x10\x01\x12\x16\n\x12\x41TTEMPT_KIND_HEDGE\x10\x02\x12\x1d\n\x19\x41TTEMPT_KIND_CONTINUATION\x10\x03\x12\x17\n\x13\x41TTEMPT_KIND_SHADOW\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'hybridinference.router.v1.placement_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PLACEMENTASK']._serialized_start=219
-  _globals['_PLACEMENTASK']._serialized_end=471
-  _globals['_PLACEMENT']._serialized_start=474
-  _globals['_PLACEMENT']._serialized_end=705
-  _globals['_REFUSAL']._serialized_start=707
-  _globals['_REFUSAL']._serialized_end=775
-  _globals['_FIRSTCONTENT']._serialized_start=777
-  _globals['_FIRSTCONTENT']._serialized_end=855
-  _globals['_ATTEMPTOUTCOME']._serialized_start=858
-  _globals['_ATTEMPTOUTCOME']._serialized_end=1108
-  _globals['_RUNNINGLEASE']._serialized_start=1110
-  _globals['_RUNNINGLEASE']._serialized_end=1217
+  _globals['_ATTEMPTKIND']._serialized_start=2269
+  _globals['_ATTEMPTKIND']._serialized_end=2416
+  _globals['_PLACEMENTASK']._serialized_start=263
+  _globals['_PLACEMENTASK']._serialized_end=812
+  _globals['_PLACEMENT']._serialized_start=815
+  _globals['_PLACEMENT']._serialized_end=1401
+  _globals['_WAITING']._serialized_start=1403
+  _globals['_WAITING']._serialized_end=1450
+  _globals['_HEDGEASK']._serialized_start=1452
+  _globals['_HEDGEASK']._serialized_end=1528
+  _globals['_REFUSAL']._serialized_start=1531
+  _globals['_REFUSAL']._serialized_end=1677
+  _globals['_FIRSTCONTENT']._serialized_start=1679
+  _globals['_FIRSTCONTENT']._serialized_end=1757
+  _globals['_ATTEMPTOUTCOME']._serialized_start=1760
+  _globals['_ATTEMPTOUTCOME']._serialized_end=2031
+  _globals['_RUNNINGLEASE']._serialized_start=2034
+  _globals['_RUNNINGLEASE']._serialized_end=2266
 # @@protoc_insertion_point(module_scope)

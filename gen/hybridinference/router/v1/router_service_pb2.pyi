@@ -1,12 +1,26 @@
+from google.rpc import status_pb2 as _status_pb2
+from hybridinference.inference.v1 import routing_pb2 as _routing_pb2
 from hybridinference.router.v1 import fleet_pb2 as _fleet_pb2
 from hybridinference.router.v1 import placement_pb2 as _placement_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class ExplainedFate(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    EXPLAINED_FATE_UNSPECIFIED: _ClassVar[ExplainedFate]
+    EXPLAINED_FATE_PLACED: _ClassVar[ExplainedFate]
+    EXPLAINED_FATE_WAITING: _ClassVar[ExplainedFate]
+    EXPLAINED_FATE_REFUSED: _ClassVar[ExplainedFate]
+EXPLAINED_FATE_UNSPECIFIED: ExplainedFate
+EXPLAINED_FATE_PLACED: ExplainedFate
+EXPLAINED_FATE_WAITING: ExplainedFate
+EXPLAINED_FATE_REFUSED: ExplainedFate
 
 class PlaceRequest(_message.Message):
     __slots__ = ("commands",)
@@ -15,18 +29,20 @@ class PlaceRequest(_message.Message):
     def __init__(self, commands: _Optional[_Iterable[_Union[PlaceCommand, _Mapping]]] = ...) -> None: ...
 
 class PlaceCommand(_message.Message):
-    __slots__ = ("hello", "ask", "first_content", "outcome", "withdrawal")
+    __slots__ = ("hello", "ask", "first_content", "outcome", "withdrawal", "hedge")
     HELLO_FIELD_NUMBER: _ClassVar[int]
     ASK_FIELD_NUMBER: _ClassVar[int]
     FIRST_CONTENT_FIELD_NUMBER: _ClassVar[int]
     OUTCOME_FIELD_NUMBER: _ClassVar[int]
     WITHDRAWAL_FIELD_NUMBER: _ClassVar[int]
+    HEDGE_FIELD_NUMBER: _ClassVar[int]
     hello: Hello
     ask: _placement_pb2.PlacementAsk
     first_content: _placement_pb2.FirstContent
     outcome: _placement_pb2.AttemptOutcome
     withdrawal: Withdrawal
-    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., ask: _Optional[_Union[_placement_pb2.PlacementAsk, _Mapping]] = ..., first_content: _Optional[_Union[_placement_pb2.FirstContent, _Mapping]] = ..., outcome: _Optional[_Union[_placement_pb2.AttemptOutcome, _Mapping]] = ..., withdrawal: _Optional[_Union[Withdrawal, _Mapping]] = ...) -> None: ...
+    hedge: _placement_pb2.HedgeAsk
+    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., ask: _Optional[_Union[_placement_pb2.PlacementAsk, _Mapping]] = ..., first_content: _Optional[_Union[_placement_pb2.FirstContent, _Mapping]] = ..., outcome: _Optional[_Union[_placement_pb2.AttemptOutcome, _Mapping]] = ..., withdrawal: _Optional[_Union[Withdrawal, _Mapping]] = ..., hedge: _Optional[_Union[_placement_pb2.HedgeAsk, _Mapping]] = ...) -> None: ...
 
 class Hello(_message.Message):
     __slots__ = ("gateway", "leases")
@@ -49,12 +65,14 @@ class PlaceResponse(_message.Message):
     def __init__(self, answers: _Optional[_Iterable[_Union[PlaceAnswer, _Mapping]]] = ...) -> None: ...
 
 class PlaceAnswer(_message.Message):
-    __slots__ = ("placement", "refusal")
+    __slots__ = ("placement", "refusal", "waiting")
     PLACEMENT_FIELD_NUMBER: _ClassVar[int]
     REFUSAL_FIELD_NUMBER: _ClassVar[int]
+    WAITING_FIELD_NUMBER: _ClassVar[int]
     placement: _placement_pb2.Placement
     refusal: _placement_pb2.Refusal
-    def __init__(self, placement: _Optional[_Union[_placement_pb2.Placement, _Mapping]] = ..., refusal: _Optional[_Union[_placement_pb2.Refusal, _Mapping]] = ...) -> None: ...
+    waiting: _placement_pb2.Waiting
+    def __init__(self, placement: _Optional[_Union[_placement_pb2.Placement, _Mapping]] = ..., refusal: _Optional[_Union[_placement_pb2.Refusal, _Mapping]] = ..., waiting: _Optional[_Union[_placement_pb2.Waiting, _Mapping]] = ...) -> None: ...
 
 class WatchFleetRequest(_message.Message):
     __slots__ = ()
@@ -65,3 +83,23 @@ class WatchFleetResponse(_message.Message):
     WORKERS_FIELD_NUMBER: _ClassVar[int]
     workers: _containers.RepeatedCompositeFieldContainer[_fleet_pb2.FleetWorker]
     def __init__(self, workers: _Optional[_Iterable[_Union[_fleet_pb2.FleetWorker, _Mapping]]] = ...) -> None: ...
+
+class ExplainRequest(_message.Message):
+    __slots__ = ("ask",)
+    ASK_FIELD_NUMBER: _ClassVar[int]
+    ask: _placement_pb2.PlacementAsk
+    def __init__(self, ask: _Optional[_Union[_placement_pb2.PlacementAsk, _Mapping]] = ...) -> None: ...
+
+class ExplainResponse(_message.Message):
+    __slots__ = ("decision", "fate", "refusal", "ahead", "config_version")
+    DECISION_FIELD_NUMBER: _ClassVar[int]
+    FATE_FIELD_NUMBER: _ClassVar[int]
+    REFUSAL_FIELD_NUMBER: _ClassVar[int]
+    AHEAD_FIELD_NUMBER: _ClassVar[int]
+    CONFIG_VERSION_FIELD_NUMBER: _ClassVar[int]
+    decision: _routing_pb2.Decision
+    fate: ExplainedFate
+    refusal: _status_pb2.Status
+    ahead: int
+    config_version: str
+    def __init__(self, decision: _Optional[_Union[_routing_pb2.Decision, _Mapping]] = ..., fate: _Optional[_Union[ExplainedFate, str]] = ..., refusal: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., ahead: _Optional[int] = ..., config_version: _Optional[str] = ...) -> None: ...

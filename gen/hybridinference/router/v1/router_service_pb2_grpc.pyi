@@ -37,6 +37,8 @@ class RouterServiceStub:
     """Place carries every placement of one gateway. A lease lives as long as this stream."""
     WatchFleet: _grpc.UnaryStreamMultiCallable[_router_service_pb2.WatchFleetRequest, _router_service_pb2.WatchFleetResponse]
     """WatchFleet sends the fleet at once, and again whenever it changes."""
+    Explain: _grpc.UnaryUnaryMultiCallable[_router_service_pb2.ExplainRequest, _router_service_pb2.ExplainResponse]
+    """Explain says what would happen to a request now, candidate by candidate. Nothing is placed."""
 
 @_typing.type_check_only
 class RouterServiceAsyncStub(RouterServiceStub):
@@ -47,6 +49,8 @@ class RouterServiceAsyncStub(RouterServiceStub):
     """Place carries every placement of one gateway. A lease lives as long as this stream."""
     WatchFleet: _aio.UnaryStreamMultiCallable[_router_service_pb2.WatchFleetRequest, _router_service_pb2.WatchFleetResponse]  # type: ignore[assignment]
     """WatchFleet sends the fleet at once, and again whenever it changes."""
+    Explain: _aio.UnaryUnaryMultiCallable[_router_service_pb2.ExplainRequest, _router_service_pb2.ExplainResponse]  # type: ignore[assignment]
+    """Explain says what would happen to a request now, candidate by candidate. Nothing is placed."""
 
 class RouterServiceServicer(metaclass=_abc_1.ABCMeta):
     """RouterService decides which worker serves the next attempt, and whether there is a next attempt."""
@@ -66,5 +70,13 @@ class RouterServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_router_service_pb2.WatchFleetResponse], _abc.AsyncIterator[_router_service_pb2.WatchFleetResponse]]:
         """WatchFleet sends the fleet at once, and again whenever it changes."""
+
+    @_abc_1.abstractmethod
+    def Explain(
+        self,
+        request: _router_service_pb2.ExplainRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_router_service_pb2.ExplainResponse, _abc.Awaitable[_router_service_pb2.ExplainResponse]]:
+        """Explain says what would happen to a request now, candidate by candidate. Nothing is placed."""
 
 def add_RouterServiceServicer_to_server(servicer: RouterServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -28,7 +28,7 @@ from hybridinference.inference.v1 import generation_pb2 as hybridinference_dot_i
 from hybridinference.inference.v1 import provider_try_pb2 as hybridinference_dot_inference_dot_v1_dot_provider__try__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'hybridinference/worker/v1/session.proto\x12\x19hybridinference.worker.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x17google/rpc/status.proto\x1a-hybridinference/inference/v1/generation.proto\x1a/hybridinference/inference/v1/provider_try.proto\"\xcb\x01\n\x0eSessionCommand\x12\x38\n\x05start\x18\x01 \x01(\x0b\x32\'.hybridinference.worker.v1.StartAttemptH\x00\x12:\n\x06\x63\x61ncel\x18\x02 \x01(\x0b\x32(.hybridinference.worker.v1.CancelAttemptH\x00\x12\x38\n\x06\x63redit\x18\x03 \x01(\x0b\x32&.hybridinference.worker.v1.GrantCreditH\x00\x42\t\n\x07\x63ommand\"\xf8\x01\n\x0cStartAttempt\x12\x12\n\nattempt_id\x18\x01 \x01(\t\x12:\n\x04spec\x18\x02 \x01(\x0b\x32,.hybridinference.inference.v1.GenerationSpec\x12,\n\ttime_left\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x14\n\x0c\x63redit_bytes\x18\x04 \x01(\r\x12\x13\n\x0btraceparent\x18\x05 \x01(\t\x12\x15\n\rgeneration_id\x18\x06 \x01(\t\x12\x0e\n\x06tenant\x18\x07 \x01(\t\x12\x18\n\x10\x64rop_unsupported\x18\x08 \x01(\x08\"#\n\rCancelAttempt\x12\x12\n\nattempt_id\x18\x01 \x01(\t\"0\n\x0bGrantCredit\x12\x12\n\nattempt_id\x18\x01 \x01(\t\x12\r\n\x05\x62ytes\x18\x02 \x01(\r\"\xd0\x01\n\x0c\x41ttemptEvent\x12\x12\n\nattempt_id\x18\x01 \x01(\t\x12\x43\n\ngeneration\x18\x02 \x01(\x0b\x32-.hybridinference.inference.v1.GenerationEventH\x00\x12$\n\x06status\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x12\x38\n\x05tries\x18\x04 \x03(\x0b\x32).hybridinference.inference.v1.ProviderTryB\x07\n\x05\x65ventb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'hybridinference/worker/v1/session.proto\x12\x19hybridinference.worker.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x17google/rpc/status.proto\x1a-hybridinference/inference/v1/generation.proto\x1a/hybridinference/inference/v1/provider_try.proto\"\xcb\x01\n\x0eSessionCommand\x12\x38\n\x05start\x18\x01 \x01(\x0b\x32\'.hybridinference.worker.v1.StartAttemptH\x00\x12:\n\x06\x63\x61ncel\x18\x02 \x01(\x0b\x32(.hybridinference.worker.v1.CancelAttemptH\x00\x12\x38\n\x06\x63redit\x18\x03 \x01(\x0b\x32&.hybridinference.worker.v1.GrantCreditH\x00\x42\t\n\x07\x63ommand\"\xce\x02\n\x0cStartAttempt\x12\x12\n\nattempt_id\x18\x01 \x01(\t\x12:\n\x04spec\x18\x02 \x01(\x0b\x32,.hybridinference.inference.v1.GenerationSpec\x12,\n\ttime_left\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x14\n\x0c\x63redit_bytes\x18\x04 \x01(\r\x12\x13\n\x0btraceparent\x18\x05 \x01(\t\x12\x15\n\rgeneration_id\x18\x06 \x01(\t\x12\x0e\n\x06tenant\x18\x07 \x01(\t\x12\x18\n\x10\x64rop_unsupported\x18\x08 \x01(\x08\x12=\n\x0c\x63ontinuation\x18\t \x01(\x0b\x32\'.hybridinference.worker.v1.Continuation\x12\x15\n\rprefix_hashes\x18\n \x03(\x06\"/\n\x0c\x43ontinuation\x12\x11\n\ttoken_ids\x18\x01 \x03(\r\x12\x0c\n\x04text\x18\x02 \x01(\t\"#\n\rCancelAttempt\x12\x12\n\nattempt_id\x18\x01 \x01(\t\"0\n\x0bGrantCredit\x12\x12\n\nattempt_id\x18\x01 \x01(\t\x12\r\n\x05\x62ytes\x18\x02 \x01(\r\"\xd0\x01\n\x0c\x41ttemptEvent\x12\x12\n\nattempt_id\x18\x01 \x01(\t\x12\x43\n\ngeneration\x18\x02 \x01(\x0b\x32-.hybridinference.inference.v1.GenerationEventH\x00\x12$\n\x06status\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x12\x38\n\x05tries\x18\x04 \x03(\x0b\x32).hybridinference.inference.v1.ProviderTryB\x07\n\x05\x65ventb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,11 +38,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SESSIONCOMMAND']._serialized_start=224
   _globals['_SESSIONCOMMAND']._serialized_end=427
   _globals['_STARTATTEMPT']._serialized_start=430
-  _globals['_STARTATTEMPT']._serialized_end=678
-  _globals['_CANCELATTEMPT']._serialized_start=680
-  _globals['_CANCELATTEMPT']._serialized_end=715
-  _globals['_GRANTCREDIT']._serialized_start=717
-  _globals['_GRANTCREDIT']._serialized_end=765
-  _globals['_ATTEMPTEVENT']._serialized_start=768
-  _globals['_ATTEMPTEVENT']._serialized_end=976
+  _globals['_STARTATTEMPT']._serialized_end=764
+  _globals['_CONTINUATION']._serialized_start=766
+  _globals['_CONTINUATION']._serialized_end=813
+  _globals['_CANCELATTEMPT']._serialized_start=815
+  _globals['_CANCELATTEMPT']._serialized_end=850
+  _globals['_GRANTCREDIT']._serialized_start=852
+  _globals['_GRANTCREDIT']._serialized_end=900
+  _globals['_ATTEMPTEVENT']._serialized_start=903
+  _globals['_ATTEMPTEVENT']._serialized_end=1111
 # @@protoc_insertion_point(module_scope)

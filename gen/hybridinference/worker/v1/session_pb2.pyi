@@ -23,7 +23,7 @@ class SessionCommand(_message.Message):
     def __init__(self, start: _Optional[_Union[StartAttempt, _Mapping]] = ..., cancel: _Optional[_Union[CancelAttempt, _Mapping]] = ..., credit: _Optional[_Union[GrantCredit, _Mapping]] = ...) -> None: ...
 
 class StartAttempt(_message.Message):
-    __slots__ = ("attempt_id", "spec", "time_left", "credit_bytes", "traceparent", "generation_id", "tenant", "drop_unsupported")
+    __slots__ = ("attempt_id", "spec", "time_left", "credit_bytes", "traceparent", "generation_id", "tenant", "drop_unsupported", "continuation", "prefix_hashes")
     ATTEMPT_ID_FIELD_NUMBER: _ClassVar[int]
     SPEC_FIELD_NUMBER: _ClassVar[int]
     TIME_LEFT_FIELD_NUMBER: _ClassVar[int]
@@ -32,6 +32,8 @@ class StartAttempt(_message.Message):
     GENERATION_ID_FIELD_NUMBER: _ClassVar[int]
     TENANT_FIELD_NUMBER: _ClassVar[int]
     DROP_UNSUPPORTED_FIELD_NUMBER: _ClassVar[int]
+    CONTINUATION_FIELD_NUMBER: _ClassVar[int]
+    PREFIX_HASHES_FIELD_NUMBER: _ClassVar[int]
     attempt_id: str
     spec: _generation_pb2.GenerationSpec
     time_left: _duration_pb2.Duration
@@ -40,7 +42,17 @@ class StartAttempt(_message.Message):
     generation_id: str
     tenant: str
     drop_unsupported: bool
-    def __init__(self, attempt_id: _Optional[str] = ..., spec: _Optional[_Union[_generation_pb2.GenerationSpec, _Mapping]] = ..., time_left: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., credit_bytes: _Optional[int] = ..., traceparent: _Optional[str] = ..., generation_id: _Optional[str] = ..., tenant: _Optional[str] = ..., drop_unsupported: _Optional[bool] = ...) -> None: ...
+    continuation: Continuation
+    prefix_hashes: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, attempt_id: _Optional[str] = ..., spec: _Optional[_Union[_generation_pb2.GenerationSpec, _Mapping]] = ..., time_left: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., credit_bytes: _Optional[int] = ..., traceparent: _Optional[str] = ..., generation_id: _Optional[str] = ..., tenant: _Optional[str] = ..., drop_unsupported: _Optional[bool] = ..., continuation: _Optional[_Union[Continuation, _Mapping]] = ..., prefix_hashes: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class Continuation(_message.Message):
+    __slots__ = ("token_ids", "text")
+    TOKEN_IDS_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    token_ids: _containers.RepeatedScalarFieldContainer[int]
+    text: str
+    def __init__(self, token_ids: _Optional[_Iterable[int]] = ..., text: _Optional[str] = ...) -> None: ...
 
 class CancelAttempt(_message.Message):
     __slots__ = ("attempt_id",)

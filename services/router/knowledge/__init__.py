@@ -1,0 +1,1 @@
+"""What has been learned from what happened: which prompts are cached where, and how fast everyone is. Pure."""

@@ -1,0 +1,137 @@
+"""One way to serve a model: a worker, what to ask it for, and what is known of it."""
+
+import dataclasses
+from collections.abc import Collection
+
+from hybridinference.inference.v1 import routing_pb2 as routing
+
+from services.config.model import Price, Route
+from services.inference.capabilities import DROPPABLE
+from services.router.knowledge.speeds import TargetSpeeds
+from services.router.request import Request
+from services.router.worker import Worker
+
+ROLES = {
+    "primary": routing.ROUTE_ROLE_PRIMARY,
+    "fallback": routing.ROUTE_ROLE_FALLBACK,
+    "canary": routing.ROUTE_ROLE_CANARY,
+    "shadow": routing.ROUTE_ROLE_SHADOW,
+}
+
+
+@dataclasses.dataclass(slots=True, eq=False)
+class Target:
+    """One way to serve a model. Strategies read it, and change nothing.
+
+    Attributes:
+        worker: who serves.
+        provider_model: the model to ask for.
+        route: as configured.
+        price: what tokens cost; None costs nothing that is counted.
+        position: its place among the targets of the model; never changes.
+        turn: when the model was last placed here, as a count of placements; 0 is never.
+        speeds: how slow it is, against the model's mean.
+    """
+
+    worker: Worker
+    provider_model: str
+    route: Route
+    price: Price | None = None
+    position: int = 0
+    turn: int = 0
+    speeds: TargetSpeeds = dataclasses.field(default_factory=TargetSpeeds)
+
+    @property
+    def role(self) -> str:
+        """The route's role."""
+        return self.route.role
+
+    @property
+    def drops(self) -> bool:
+        """Whether parameters that the provider does not have are left out."""
+        return self.route.on_unsupported == "drop"
+
+    @property
+    def load(self) -> int:
+        """Generations at the worker, each counted once: own leases, and what others have placed."""
+        return self.worker.leases + self.worker.others
+
+    @property
+    def capacity(self) -> int:
+        """Most generations that the worker runs at once; 0 where no limit is known."""
+        return self.worker.capacity
+
+    @property
+    def has_room(self) -> bool:
+        """Whether it would begin at once, as far as is known."""
+        return self.worker.capacity == 0 or self.load < self.worker.capacity
+
+    def capable(self, needs: Collection[int]) -> bool | None:
+        """Whether the worker can do it, less what the route leaves out; None where it has not said."""
+        served = self.worker.served.get(self.provider_model)
+        if served is None:
+            return None
+        return served.issuperset(needs) or (self.drops and not self.lacks(needs))
+
+    def lacks(self, needs: Collection[int]) -> set[int]:
+        """What the worker has not and the route does not leave out."""
+        served = self.worker.served.get(self.provider_model, frozenset())
+        return {need for need in needs if need not in served and not (self.drops and need in DROPPABLE)}
+
+    def has_all(self, needs: Collection[int]) -> bool:
+        """Whether nothing would be left out."""
+        return self.worker.served[self.provider_model].issuperset(needs)
+
+    def cost(self, request: Request, output_tokens: float) -> float:
+        """What the request would cost here with an answer of that length, in nano-USD; cached tokens count as such."""
+        price = self.price
+        if price is None:
+            return 0.0
+        hit = min(request.hits.get(self.position, 0), request.input_tokens)
+        cached = price.input if price.cached_input is None else price.cached_input
+        # A USD for a million tokens is 1000 nano-USD for one.
+        return 1e3 * ((request.input_tokens - hit) * price.input + hit * cached + output_tokens * price.output)
+
+    def most_cost(self, request: Request) -> float:
+        """The dearest it can come to, in nano-USD: nothing cached, and the longest answer."""
+        price = self.price
+        if price is None:
+            return 0.0
+        context = self.worker.context_tokens.get(self.provider_model, 0)
+        longest = request.ask.max_output_tokens or max(0, context - request.input_tokens)
+        return 1e3 * (request.input_tokens * max(price.input, price.cached_input or 0.0) + longest * price.output)
+
+    def ruled_out(self, request: Request, at: float) -> str:
+        """The filter that keeps an attempt away that begins at that time; empty where there is none.
+
+        What the request asks for comes first, what the worker is at comes last: the one does not change by waiting.
+        """
+        return self._unfit(request) or self._unavailable(at)
+
+    def _unfit(self, request: Request) -> str:
+        ask, worker = request.ask, self.worker
+        if ask.worker and ask.worker != worker.name:
+            return "worker"
+        if request.providers and worker.place.provider not in request.providers:
+            return "provider"
+        if request.tags and not request.tags.issubset(self.route.tags):
+            return "tags"
+        if self.capable(request.needs) is False:
+            return "capabilities"
+        context = worker.context_tokens.get(self.provider_model, 0)
+        # The prompt's tokens are an estimate, which must not refuse what would just fit.
+        if context and request.input_tokens > 1.5 * context:
+            return "context_length"
+        if ask.HasField("max_cost_nano_usd") and self.most_cost(request) > ask.max_cost_nano_usd:
+            return "max_cost"
+        return ""
+
+    def _unavailable(self, at: float) -> str:
+        worker = self.worker
+        if not worker.serving or self.provider_model not in worker.served:
+            return "health"
+        if not worker.breaker.admits(at):
+            return "breaker"
+        if worker.held_until > at:
+            return "held"
+        return "full" if worker.full else ""
