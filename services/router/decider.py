@@ -14,7 +14,7 @@ from hybridinference.router.v1 import placement_pb2 as placement
 from services.chassis.deadline import to_duration, to_seconds
 from services.chassis.failure import Failure
 from services.config.router import Retry
-from services.router import refusals, retries
+from services.router import refusals, restated, retries
 from services.router.faults import Kind, Verdict, judge, with_retry_after
 from services.router.leases import GatewayStream, Generation, Lease, LeaseBook
 from services.router.observer import Observer
@@ -59,20 +59,16 @@ class Decider:
         """Number of leases."""
         return len(self._book)
 
-    def on_stream(self, gateway: str, running: Iterable[placement.RunningLease]) -> GatewayStream:
-        """A gateway opened a stream and restates the leases that still run."""
+    def on_stream(self, gateway: str, running: Iterable[placement.RunningLease], now: float = 0.0) -> GatewayStream:
+        """A gateway opened a stream and restates the leases that still run. `now` matters only where there are any."""
         stream = GatewayStream(gateway)
-        for restated in running:
-            worker = self._roster.known(restated.worker)
-            generation = stream.generations.setdefault(
-                restated.generation_id, Generation(restated.generation_id, restated.model, attempts=1)
-            )
-            lease = Lease(restated.attempt_id, generation, worker, stream, worker.epoch, committed=restated.committed)
-            self._book.take(lease)
+        for one in running:
+            self._book.take(restated.lease(one, stream, self._roster.pools, self._roster.known, now))
         return stream
 
     def on_ask(self, stream: GatewayStream, ask: placement.PlacementAsk, now: float) -> Answer:
         """A gateway asks where a generation should go."""
+        self._roster.on_time(now)
         # Asked for again: what it held, it holds no longer.
         self.on_withdrawal(stream, ask.generation_id)
         generation = Generation(ask.generation_id, ask.model)

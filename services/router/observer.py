@@ -23,6 +23,9 @@ class Observer(Protocol):
     def ended(self, worker: str, kind: Kind) -> None:
         """An attempt ended."""
 
+    def probed(self, worker: str, kind: Kind) -> None:
+        """A small generation of the router's own ended."""
+
     def health(self, worker: str, health: fleet.WorkerHealth) -> None:
         """A worker's health is now this."""
 
@@ -40,6 +43,9 @@ class NullObserver:
         """Nothing."""
 
     def ended(self, worker: str, kind: Kind) -> None:
+        """Nothing."""
+
+    def probed(self, worker: str, kind: Kind) -> None:
         """Nothing."""
 
     def health(self, worker: str, health: fleet.WorkerHealth) -> None:

@@ -3,6 +3,8 @@
 import random
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
+from hybridinference.inference.v1 import worker_status_pb2 as worker_status
+
 from services.config import strategy as settings
 from services.config.mesh import MeshConfig
 from services.config.model import Model
@@ -43,6 +45,8 @@ class Pool:
         """Who may take the next attempt, and when it begins.
 
         Primary routes first, nobody twice while another is left, and of one kind first those that leave nothing out.
+        Who has come a moment ago is not given more than its share while others are left, but nothing is refused for
+        that; nor because nobody seems to get on.
 
         Args:
             request: what is to be placed.
@@ -54,11 +58,19 @@ class Pool:
         for again, at in phases:
             for role in ("primary", "fallback"):
                 group = [t for t in self._by_role[role] if (t.worker.name in tried) is again]
-                ready = [t for t in group if not t.ruled_out(request, at)]
+                ready = [t for t in group if not t.ruled_out(request, at)] or [
+                    t for t in group if t.ruled_out(request, at) == "slow_start"
+                ]
                 if any(t.drops for t in ready):
                     ready = [t for t in ready if t.has_all(request.needs)] or ready
                 if ready:
                     return ready, at
+        # Nobody else is left: better one that may be stuck than none.
+        for again, at in ((False, now), (True, later)):
+            group = self._by_role["primary"] + self._by_role["fallback"]
+            stuck = [t for t in group if (t.worker.name in tried) is again and t.ruled_out(request, at) == "stalled"]
+            if stuck:
+                return stuck, at
         return [], now
 
     def look_up(self, request: Request) -> None:
@@ -88,6 +100,13 @@ class Pool:
         """An attempt has ended."""
         self.strategy.on_ended(request, target, seconds, now, failed=failed)
 
+    def on_prefixes(self, worker: Worker, blocks: Iterable[worker_status.PrefixBlocks]) -> None:
+        """The worker tells which prompts it has been sent, by this router and by others."""
+        for prompt in blocks:
+            for target in self.targets:
+                if target.worker is worker and target.provider_model == prompt.model:
+                    self.prefixes.learn(target.position, prompt.hashes)
+
     def on_reset(self, worker: Worker) -> None:
         """A new process answers to the worker's name, with nothing in its cache."""
         for target in self.targets:
@@ -102,7 +121,10 @@ def build(
 ) -> tuple[Mapping[str, Worker], Mapping[str, Pool], Mapping[str, Pool]]:
     """Every worker by name, the pool of every model by name, and the pools by all names and aliases."""
     places = sorted(config.workers(), key=lambda place: place.name)
-    workers = {place.name: Worker(place, config.router.breaker) for place in places}
+    workers = {
+        place.name: Worker(place, config.router.breaker, slow_start_seconds=config.router.slow_start_seconds)
+        for place in places
+    }
     pools, named = {}, {}
     for model in config.models:
         targets = {

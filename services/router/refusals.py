@@ -59,21 +59,19 @@ def not_placed(request: Request, now: float) -> Failure:
     missing = _missing(pool, needs)
     if missing is not None:
         return _unsupported(pool, missing)
-    able = [t.worker for t in pool.targets if t.capable(needs) is True and t.worker.serving]
-    well = [worker for worker in able if worker.breaker.admits(now)]
-    if any(worker.full or worker.held_for_room for worker in well):
+    able = [t for t in pool.targets if t.capable(needs) is True and t.worker.serving]
+    well = [t for t in able if t.worker.breaker.admits(now)]
+    if any(t.worker.full or t.worker.holds.limited(t.provider_model, now) for t in well):
         return Failure(
             reasons.ERROR_REASON_FLEET_SATURATED,
             f"Every worker for `{pool.model}` is full or at its rate limit; try again later.",
-            retry_after=_soonest((worker.held_until for worker in well if not worker.full), now),
+            retry_after=_soonest((t.held_until for t in well if not t.worker.full), now),
             model=pool.model,
         )
     return Failure(
         reasons.ERROR_REASON_NO_HEALTHY_WORKER,
         f"No worker for `{pool.model}` is healthy at the moment; try again shortly.",
-        retry_after=_soonest((worker.held_until for worker in well), now)
-        if well
-        else retry_after(pool.workers.values(), now),
+        retry_after=_soonest((t.held_until for t in well), now) if well else retry_after(pool.workers.values(), now),
         model=pool.model,
     )
 

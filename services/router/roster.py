@@ -16,6 +16,9 @@ from services.router.policies import table
 from services.router.target import ROLES
 from services.router.worker import Worker
 
+# How often it is looked at whether time has changed something.
+_LOOK_SECONDS = 0.25
+
 
 class Roster:
     """The fleet as the router knows it. `version` grows with every change that the fleet's watchers may see.
@@ -31,6 +34,7 @@ class Roster:
     ) -> None:
         self._breaker = config.router.breaker
         self._observer = observer
+        self._looks_at = 0.0
         self.workers, self.models, self.pools = pools.build(config, new_strategy)
         self._pools_of = {
             name: [pool for pool in self.models.values() if name in pool.workers] for name in self.workers
@@ -65,7 +69,27 @@ class Roster:
         if worker.epoch != epoch:
             for pool in self._pools_of[name]:
                 pool.on_reset(worker)
+        if status.prefixes and status.epoch == worker.epoch:
+            for pool in self._pools_of[name]:
+                pool.on_prefixes(worker, status.prefixes)
         self._tell(worker, before)
+
+    def on_checked(self, name: str, *, well: bool) -> None:
+        """A worker's health service says whether it takes work. Where it has none, all is well."""
+        worker = self.workers[name]
+        before = worker.health
+        worker.on_checked(well)
+        self._tell(worker, before)
+
+    def on_time(self, now: float) -> None:
+        """Time has passed. Decisions go by the time themselves; this is for what is shown, and kept in mind."""
+        if now < self._looks_at:
+            return
+        self._looks_at = now + _LOOK_SECONDS
+        for worker in self.workers.values():
+            before = worker.health
+            worker.on_time(now)
+            self._tell(worker, before)
 
     def on_lost(self, name: str) -> None:
         """A worker cannot be reached, or is silent."""
@@ -84,8 +108,9 @@ class Roster:
         if request is not None and lease.target is not None:
             request.pool.on_first_content(request, lease.target, seconds, now)
         before = worker.health
-        worker.on_first_content(seconds)
-        worker.breaker.on_first_content(probe=lease.probe)
+        worker.on_first_content(seconds, now)
+        if worker.breaker.on_first_content(probe=lease.probe, now=now):
+            worker.begin_slow_start(now)
         self._tell(worker, before)
 
     def on_outcome(self, lease: Lease, verdict: Verdict, now: float, rng: random.Random) -> None:
@@ -97,17 +122,25 @@ class Roster:
         if request is not None and lease.target is not None:
             seconds, failed = now - lease.placed_at, verdict.kind is Kind.HARD
             request.pool.on_ended(request, lease.target, seconds, now, failed=failed)
-        before = worker.health
-        match verdict.kind:
-            case Kind.SUCCESS:
-                worker.breaker.on_success(probe=probe)
-            case Kind.HARD:
-                worker.breaker.on_failure(probe=probe, now=now, rng=rng, may_open=self._may_eject(worker))
-            case _:
-                worker.breaker.on_nothing_learned(probe=probe)
-        if verdict.retryable:
-            worker.hold(verdict, now)
-        self._tell(worker, before)
+        self._judged(worker, verdict, lease.target.provider_model if lease.target else "", now, rng, probe=probe)
+
+    def on_probed(
+        self, worker: Worker, epoch: int, verdict: Verdict, model: str, now: float, rng: random.Random, *, probe: bool
+    ) -> None:
+        """A small generation of the router's own ended, at a model of the worker's.
+
+        Args:
+            worker: where.
+            epoch: the worker's epoch when it began.
+            verdict: how it ended.
+            model: the provider's name of the model.
+            now: the time.
+            rng: for the breaker.
+            probe: whether the worker's breaker waits for it.
+        """
+        if epoch == worker.epoch:
+            self._judged(worker, verdict, model, now, rng, probe=probe)
+        self._observer.probed(worker.name, verdict.kind)
 
     def on_vanished(self, lease: Lease) -> None:
         """An attempt ended unseen: its caller or its gateway is gone."""
@@ -131,8 +164,27 @@ class Roster:
         )
         if worker.first_content_seconds is not None:
             seen.first_content_latency.CopyFrom(to_duration(worker.first_content_seconds))
+        if worker.status is not None:
+            seen.status.ClearField("prefixes")
         seen.routes.extend(self._routes_to[place.name])
         return seen
+
+    def _judged(
+        self, worker: Worker, verdict: Verdict, model: str, now: float, rng: random.Random, *, probe: bool
+    ) -> None:
+        before = worker.health
+        match verdict.kind:
+            case Kind.SUCCESS:
+                worker.on_success(now)
+                if worker.breaker.on_success(probe=probe, now=now):
+                    worker.begin_slow_start(now)
+            case Kind.HARD:
+                worker.breaker.on_failure(probe=probe, now=now, rng=rng, may_open=self._may_eject(worker))
+            case _:
+                worker.breaker.on_nothing_learned(probe=probe)
+        if verdict.retryable:
+            worker.holds.add(verdict, now, model)
+        self._tell(worker, before)
 
     def _may_eject(self, worker: Worker) -> bool:
         """Whether every pool that the worker is in can do without one more. A pool of one never can."""

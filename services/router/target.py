@@ -62,6 +62,11 @@ class Target:
         return self.worker.capacity
 
     @property
+    def held_until(self) -> float:
+        """When it may be asked again; it asked to be left alone."""
+        return self.worker.holds.of(self.provider_model)
+
+    @property
     def has_room(self) -> bool:
         """Whether it would begin at once, as far as is known."""
         return self.worker.capacity == 0 or self.load < self.worker.capacity
@@ -132,6 +137,7 @@ class Target:
             return "health"
         if not worker.breaker.admits(at):
             return "breaker"
-        if worker.held_until > at:
+        if worker.holds.of(self.provider_model) > at:
             return "held"
-        return "full" if worker.full else ""
+        # Last those that are no reason to refuse, see `Pool.eligible`: whoever has one of them has no other.
+        return "full" if worker.full else worker.hesitant(at)

@@ -53,6 +53,13 @@ class Telemetry:
             registry=registry,
         )
 
+        self._probes = Counter(
+            "hybrid_router_probes_total",
+            "Small generations of the router's own at workers that had nothing to do, by what they say of them.",
+            ("worker", "outcome"),
+            registry=registry,
+        )
+
     def watch(self, roster: Roster) -> None:
         """Tell of the workers as they are when somebody looks."""
         leases = Gauge("hybrid_router_leases", "Attempts placed and not ended.", ("worker",), registry=self._registry)
@@ -99,6 +106,10 @@ class Telemetry:
     def ended(self, worker: str, kind: Kind) -> None:
         """Count an outcome."""
         self._outcomes.labels(worker, kind.value).inc()
+
+    def probed(self, worker: str, kind: Kind) -> None:
+        """Count a probe."""
+        self._probes.labels(worker, kind.value).inc()
 
     def health(self, worker: str, health: fleet.WorkerHealth) -> None:
         """Say that a worker went, or came back."""
