@@ -19,6 +19,7 @@ from services.chassis.deadline import Deadline
 from services.chassis.failure import Failure
 from services.gateway import fallback
 from services.gateway.fleet import FleetView
+from services.gateway.lease import Lease
 
 LOG = structlog.get_logger()
 
@@ -44,7 +45,7 @@ class Placements:
         self._outbox = router.PlaceRequest()
         self._wake = asyncio.Event()
         self._waiting: dict[str, asyncio.Future[router.PlaceAnswer | None]] = {}
-        self._leases: dict[str, placement.RunningLease] = {}
+        self._leases: dict[str, Lease] = {}
         self._alone = Metric(
             "hybrid_gateway_fallback_placements_total",
             "Attempts that the gateway placed without a router.",
@@ -61,7 +62,7 @@ class Placements:
         answer = await self._ask(ask.generation_id, router.PlaceCommand(ask=ask), deadline)
         if answer is None:
             return self._place_alone(ask)
-        return self._leased(answer, ask.model)
+        return self._leased(answer, ask)
 
     async def after_failure(
         self, lease: placement.Placement, outcome: placement.AttemptOutcome, failure: Failure, deadline: Deadline
@@ -71,15 +72,14 @@ class Placements:
         Raises:
             Failure: as the router refuses; `failure` itself where no router can be asked.
         """
-        model = self._leases[lease.attempt_id].model
         command = router.PlaceCommand(outcome=outcome)
-        del self._leases[lease.attempt_id]
+        failed = self._leases.pop(lease.attempt_id)
         answer = await self._ask(lease.generation_id, command, deadline)
         if answer is None:
             raise Failure(
                 failure.reason, failure.message, retry_after=failure.retry_after or 1.0, metadata=failure.metadata
             )
-        return self._leased(answer, model)
+        return self._leased(answer, failed.ask, (*failed.tried, failed.worker))
 
     def first_content(self, report: placement.FirstContent) -> None:
         """An attempt has begun to answer."""
@@ -108,7 +108,7 @@ class Placements:
         await call.initial_metadata()  # the router sends it once it knows its fleet
         if call.done():
             raise RouterGone
-        hello = router.Hello(gateway=self._gateway, leases=list(self._leases.values()))
+        hello = router.Hello(gateway=self._gateway, leases=self._restated())
         self._outbox = router.PlaceRequest(commands=[router.PlaceCommand(hello=hello)])
         self._wake.set()
         self.connected.set()
@@ -182,18 +182,24 @@ class Placements:
         in_flight = Counter(lease.worker for lease in self._leases.values())
         placed = fallback.place(ask, self._fleet.workers, in_flight, ids.new_id())
         self._alone.inc()
-        return self._hold(placed, ask.model)
+        return self._hold(placed, ask)
 
-    def _leased(self, answer: router.PlaceAnswer, model: str) -> placement.Placement:
+    def _leased(
+        self, answer: router.PlaceAnswer, ask: placement.PlacementAsk, tried: tuple[str, ...] = ()
+    ) -> placement.Placement:
         if answer.HasField("refusal"):
             raise status.from_status(answer.refusal.status)
-        return self._hold(answer.placement, model)
+        return self._hold(answer.placement, ask, tried)
 
-    def _hold(self, placed: placement.Placement, model: str) -> placement.Placement:
-        self._leases[placed.attempt_id] = placement.RunningLease(
-            attempt_id=placed.attempt_id, generation_id=placed.generation_id, worker=placed.worker, model=model
-        )
+    def _hold(
+        self, placed: placement.Placement, ask: placement.PlacementAsk, tried: tuple[str, ...] = ()
+    ) -> placement.Placement:
+        self._leases[placed.attempt_id] = Lease(placed, ask, asyncio.get_running_loop().time(), tried)
         return placed
+
+    def _restated(self) -> list[placement.RunningLease]:
+        now = asyncio.get_running_loop().time()
+        return [lease.restated(now) for lease in self._leases.values()]
 
     def _tell(self, command: router.PlaceCommand) -> None:
         if self.connected.is_set():

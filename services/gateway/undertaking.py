@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import grpc
@@ -53,6 +53,7 @@ class Undertaking:
         self._placements = placements
         self._recorder = recorder
         self._left = left
+        self._prefix_hashes: Sequence[int] = ()
         self._committed = False
         self._finished = False
         self._gone = Failure(reasons.ERROR_REASON_CANCELLED, "The caller went away.")
@@ -101,6 +102,7 @@ class Undertaking:
         """Where the first attempt goes."""
         needs = needs_of(self.call.spec)
         ask = placement_ask(self.id, self.call.spec, needs, self._time_left())
+        self._prefix_hashes = ask.prefix_hashes
         try:
             return await self._placements.place(ask, self.call.deadline)
         except Failure as refusal:

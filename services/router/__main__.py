@@ -15,8 +15,10 @@ from services.chassis.channel import open_channel
 from services.chassis.config import ConfigError
 from services.config import mesh
 from services.router import service
+from services.router.checks import Checks
 from services.router.decider import Decider
 from services.router.fleet import Fleet
+from services.router.probes import Probes
 from services.router.roster import Roster
 from services.router.telemetry import Telemetry
 
@@ -54,6 +56,9 @@ async def serve(config: mesh.MeshConfig) -> None:
             for worker in roster.workers.values()
         }
         await stack.enter_async_context(fleet.watching(channels))
+        await stack.enter_async_context(Checks(roster, fleet.notify).watching(channels))
+        probes = Probes(config, roster, fleet.notify, clock=clock, rng=random.Random())
+        await stack.enter_async_context(probes.running(channels))
         await fleet.first_reports(seconds=_FIRST_REPORTS_SECONDS)
         await up.mark_serving()
         LOG.info("router.serving", workers=len(roster.workers), models=len(roster.pools))

@@ -19,6 +19,7 @@ _COALESCE_SECONDS = 0.1
 # Only for a worker that answers and then fails the call: waiting for one that is not there is the channel's business.
 _PAUSE_SECONDS = 0.1
 _PAUSE_MAX_SECONDS = 1.0
+_TICK_SECONDS = 0.25
 
 
 class Fleet:
@@ -38,6 +39,7 @@ class Fleet:
         """Follow the workers, by name, until the context ends."""
         async with asyncio.TaskGroup() as group:
             followers = [group.create_task(self._follow(name, channel)) for name, channel in channels.items()]
+            followers.append(group.create_task(self._tick()))
             try:
                 yield
             finally:
@@ -74,6 +76,13 @@ class Fleet:
                 self._waiting.append(future)
                 await future
 
+    async def _tick(self) -> None:
+        """Tell the roster that time passes, also while nobody asks for anything."""
+        while True:
+            await asyncio.sleep(_TICK_SECONDS)
+            self._roster.on_time(self._clock())
+            self.notify()
+
     async def _follow(self, name: str, channel: grpc.aio.Channel) -> None:
         """Read a worker's reports for as long as the router lives."""
         stub = worker_grpc.WorkerServiceStub(channel)
@@ -90,7 +99,7 @@ class Fleet:
         """Read one stream until it ends, fails or falls silent. Returns whether anything came."""
         heard = False
         # The channel tells when the worker is there; failing fast would only make us ask again and again.
-        call = stub.WatchStatus(worker_service.WatchStatusRequest(), wait_for_ready=True)
+        call = stub.WatchStatus(worker_service.WatchStatusRequest(prefixes=True), wait_for_ready=True)
         try:
             while True:
                 async with asyncio.timeout(self._stale_seconds):

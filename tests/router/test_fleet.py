@@ -1,5 +1,6 @@
 """What workers report, and what watchers of the fleet see of it."""
 
+import asyncio
 import contextlib
 import pathlib
 import time
@@ -99,3 +100,32 @@ async def test_a_worker_that_refuses_to_report_is_asked_again_but_not_all_the_ti
         begun = time.monotonic()
         await router.workers[0].asked(4)
         assert time.monotonic() - begun > 0.5
+
+
+async def test_a_restarted_worker_s_prompts_are_forgotten_at_once(router: Router) -> None:
+    pool = router.roster.pools["m"]
+    at = next(target.position for target in pool.targets if target.worker.name == "main-0")
+    pool.prefixes.add(at, (1, 2, 3))
+    await router.workers[0].stop()
+    await router.until(main_0="UNREACHABLE")
+    router.workers[0].status = report(epoch=2)
+    begun = time.monotonic()
+    await router.workers[0].start()
+    while router.roster.workers["main-0"].epoch != 2:
+        await asyncio.sleep(0.002)
+    print(f"the new process was known {(time.monotonic() - begun) * 1e3:.0f} ms after it began to listen")
+    assert pool.prefixes.match((1,)) == {}
+    assert time.monotonic() - begun < 1.2, "what the channel waits before it connects again"
+
+
+async def test_a_new_process_s_first_report_empties_the_index_within_200_ms(router: Router) -> None:
+    pool = router.roster.pools["m"]
+    at = next(target.position for target in pool.targets if target.worker.name == "main-0")
+    pool.prefixes.add(at, (1, 2, 3))
+    begun = time.monotonic()
+    router.workers[0].say(report(epoch=2))
+    while pool.prefixes.match((1,)):
+        await asyncio.sleep(0.002)
+    took = time.monotonic() - begun
+    print(f"forgotten {took * 1e3:.1f} ms after the report")
+    assert took < 0.2

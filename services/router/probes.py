@@ -1,0 +1,101 @@
+"""Small generations at workers that have had nothing to do, so that a dead engine is found before a caller finds it."""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import AsyncIterator, Callable, Mapping
+
+import grpc
+import structlog
+from google.rpc import code_pb2, status_pb2
+from hybridinference.inference.v1 import conversation_pb2 as conversation
+from hybridinference.inference.v1 import generation_pb2 as generation
+from hybridinference.worker.v1 import worker_service_pb2 as worker_service
+from hybridinference.worker.v1 import worker_service_pb2_grpc as worker_grpc
+
+from services.chassis import status
+from services.config.mesh import MeshConfig
+from services.router import probing
+from services.router.faults import Kind, Verdict, judge
+from services.router.roster import Roster
+from services.router.worker import Worker
+
+LOG = structlog.get_logger()
+
+_LOOK_SECONDS = 0.5
+
+
+class Probes:
+    """Asks the workers that cost nothing. A probe goes to the worker itself: no gateway, no ledger, no lease."""
+
+    def __init__(
+        self,
+        config: MeshConfig,
+        roster: Roster,
+        notify: Callable[[], None],
+        *,
+        clock: Callable[[], float],
+        rng: random.Random,
+    ) -> None:
+        self._settings = config.router.probe
+        self._workers = probing.free_workers(config, roster) if self._settings.enabled else []
+        self._roster = roster
+        self._notify = notify
+        self._clock = clock
+        self._rng = rng
+
+    @contextlib.asynccontextmanager
+    async def running(self, channels: Mapping[str, grpc.aio.Channel]) -> AsyncIterator[None]:
+        """Probe, by each worker's channel, until the context ends."""
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(self._watch(worker, channels[worker.name])) for worker in self._workers]
+            try:
+                yield
+            finally:
+                for task in tasks:
+                    task.cancel()
+
+    async def _watch(self, worker: Worker, channel: grpc.aio.Channel) -> None:
+        """One at a time at each worker, for ever."""
+        stub = worker_grpc.WorkerServiceStub(channel)
+        asked_at, failed = self._clock(), False
+        while True:
+            await asyncio.sleep(_LOOK_SECONDS * self._rng.uniform(0.8, 1.2))
+            model = probing.model_to_ask(worker)
+            if model and probing.due(worker, self._settings, self._clock(), asked_at=asked_at, failed=failed):
+                asked_at = self._clock()
+                failed = await self._probe(worker, stub, model) is Kind.HARD
+
+    async def _probe(self, worker: Worker, stub: "worker_grpc.WorkerServiceAsyncStub", model: str) -> Kind:
+        epoch, probe = worker.epoch, worker.breaker.on_placed(self._clock())
+        verdict = Verdict(Kind.CALLER)  # what a router that stops, and cuts it short, learns from it
+        try:
+            verdict = await self._ask(stub, model)
+        finally:
+            now = self._clock()
+            self._roster.on_probed(worker, epoch, verdict, model, now, self._rng, probe=probe)
+            self._notify()
+        if verdict.kind is Kind.HARD:
+            LOG.info("worker.probe_failed", worker=worker.name, reason=verdict.reason)
+        return verdict.kind
+
+    async def _ask(self, stub: "worker_grpc.WorkerServiceAsyncStub", model: str) -> Verdict:
+        spec = generation.GenerationSpec(model=model, max_output_tokens=1)
+        spec.messages.add(role=conversation.ROLE_USER).parts.add(text="1")
+        call = stub.Execute(worker_service.ExecuteRequest(spec=spec))
+        try:
+            async with asyncio.timeout(self._settings.seconds):
+                async for _ in call:
+                    pass
+        except TimeoutError:
+            return Verdict(Kind.HARD, "DEADLINE_EXCEEDED")
+        except grpc.aio.AioRpcError as error:
+            return judge(_status(error))
+        finally:
+            call.cancel()
+        return judge(status_pb2.Status(code=code_pb2.OK))
+
+
+def _status(error: grpc.aio.AioRpcError) -> status_pb2.Status:
+    """What the call ended with, details included."""
+    return status.to_status(status.from_rpc_error(error))
