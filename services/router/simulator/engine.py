@@ -303,7 +303,7 @@ class Engine:
         passed = now - self._began
         if passed <= 0 or not self._steps:
             return 0
-        # steps·first + growth·steps·(steps−1)/2 = passed
+        # steps·first + growth·steps·(steps - 1)/2 = passed
         half = self._growth / 2
         linear = self._first - half
         steps = math.floor(2 * passed / (linear + math.sqrt(linear * linear + 4 * half * passed)))

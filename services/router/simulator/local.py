@@ -83,8 +83,8 @@ class LocalWorker(SimulatedWorker):
         for job in ended:
             attempt = job.owner
             attempt.output_tokens = job.output_tokens
-            del self._jobs[attempt.attempt_id]
-            self._end(attempt)
+            if self._jobs.pop(attempt.attempt_id, None) is not None:  # not given up in this very step
+                self._end(attempt)
         self._arm()
         if begun or ended:
             self._changed()

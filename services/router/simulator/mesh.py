@@ -23,7 +23,8 @@ def simulate(
 ) -> Result:
     """Play the scenario under the policy. The same arguments give the same result, byte for byte.
 
-    `baselines` makes strategies by name that no configuration can name. Requests and the world's chance depend on the seed alone, so that policies can be compared seed by seed.
+    `baselines` makes strategies by name that no configuration can name. Requests and the world's chance depend on the
+    seed alone, so that policies can be compared seed by seed.
 
     Raises:
         TraceError: the scenario's trace cannot be read.

@@ -82,9 +82,9 @@ class Generated(Section):
     prefixes: int = pydantic.Field(default=64, ge=1, description="Prefixes that conversations begin with.")
     prefix_tokens: int = pydantic.Field(default=2048, ge=0)
     zipf_exponent: _NotNegative = 1.1
-    continue_share: _Share = pydantic.Field(default=0.6, description="Requests that continue a conversation.")
+    continue_share: _Share = pydantic.Field(default=0.5, description="Requests that continue a conversation.")
     think_seconds: _Positive = pydantic.Field(default=30.0, description="Mean time between two turns.")
-    turn_tokens: _Positive = pydantic.Field(default=3000.0, description="Median of what a turn adds; lognormal.")
+    turn_tokens: _Positive = pydantic.Field(default=2400.0, description="Median of what a turn adds; lognormal.")
     turn_sigma: _NotNegative = 1.2
     output_tokens: _Positive = pydantic.Field(default=250.0, description="Median of an answer; lognormal.")
     output_sigma: _NotNegative = 0.8

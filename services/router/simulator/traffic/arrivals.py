@@ -16,8 +16,8 @@ def arrive(requests: Iterable[Request], traffic: Traffic, tenants: Sequence[Tena
     """The requests as one seed has them, in order of time.
 
     The window is taken in the source's own time, a share of requests is left out, each is moved later by chance, and
-    then time is divided by the rate. Who is left out and by how much the others are moved depends on seed and request alone:
-    equal at every rate and for every policy.
+    then time is divided by the rate. Who is left out and by how much the others are moved depends on seed and request
+    alone: equal at every rate and for every policy.
     """
     begin, end = traffic.window_seconds or (0.0, math.inf)
     limit = traffic.requests or None
