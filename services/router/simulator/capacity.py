@@ -28,11 +28,14 @@ class Search(NamedTuple):
     precision: float = 0.01
 
 
+DEFAULT = Search()
+
+
 def capacities(
     scenario: Scenario,
     policies: Sequence[Policy],
     seeds: Sequence[int],
-    search: Search = Search(),
+    search: Search = DEFAULT,
     *,
     jobs: int = 2,
     baselines: Mapping[str, Maker] = BASELINES,

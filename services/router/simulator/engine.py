@@ -9,62 +9,14 @@ engine plans all steps up to the next end of a sequence at once, and is cut shor
 import heapq
 import math
 from collections import deque
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from services.router.simulator.cache import BlockCache, Holding
+from services.router.simulator.cache import BlockCache
+from services.router.simulator.job import EngineModel, Job
+from services.router.simulator.stride import Stride
 
 NEVER = math.inf
-
-
-class EngineModel(NamedTuple):
-    """The constants of an engine, in seconds and tokens. The defaults are about an 8B model on an H100, uncalibrated.
-
-    Attributes:
-        step_seconds: of any step.
-        sequence_seconds: for each sequence in it.
-        kv_token_seconds: for each token of the attention cache that decoding sequences read.
-        prefill_token_seconds: for each prompt token.
-        attention_seconds: for each prompt token and each token before it.
-        step_tokens: most tokens of a step.
-        max_sequences: most sequences at once.
-        block_tokens: tokens of a block of the attention cache.
-        blocks: number of blocks.
-    """
-
-    step_seconds: float = 6e-3
-    sequence_seconds: float = 3e-5
-    kv_token_seconds: float = 4.4e-8
-    prefill_token_seconds: float = 5e-5
-    attention_seconds: float = 2.5e-10
-    step_tokens: int = 8192
-    max_sequences: int = 256
-    block_tokens: int = 512
-    blocks: int = 2000
-
-
-class Job:
-    """A request at an engine.
-
-    Attributes:
-        blocks: ids of the prompt's whole blocks; equal ids are equal text with equal text before it.
-        owner: whoever sent it; the engine only keeps it.
-        hit: prompt tokens found in the cache; -1 before it is admitted.
-        read: prompt tokens that need no reading any more.
-        last_step: the step after which it has all its tokens; -1 before its first.
-    """
-
-    __slots__ = ("blocks", "ended", "hit", "holding", "input_tokens", "last_step", "output_tokens", "owner", "read")
-
-    def __init__(self, input_tokens: int, output_tokens: int, blocks: tuple[int, ...], owner: Any = None) -> None:
-        self.input_tokens = max(1, input_tokens)
-        self.output_tokens = max(1, output_tokens)
-        self.blocks = blocks
-        self.owner = owner
-        self.hit = -1
-        self.read = 0
-        self.last_step = -1
-        self.holding: Holding | None = None
-        self.ended = False
+_PAUSE = Stride(0.0, 0, 0.0, 0.0)
 
 
 class Progress(NamedTuple):
@@ -95,11 +47,7 @@ class Engine:
         self._stalled_until = -NEVER
         self._blocked = False  # the first in line found no room; only an end can change that
         self._leaving: list[Job] = []
-        # The stretch under way: began at, number of steps, seconds of the first and growth of each further one.
-        self._began = 0.0
-        self._steps = 0
-        self._first = 0.0
-        self._growth = 0.0
+        self._stride = _PAUSE
         self._chunks: list[tuple[Job, int]] = []
 
     @property
@@ -122,7 +70,7 @@ class Engine:
         self.queued_tokens += job.input_tokens
         if self.wakes_at == NEVER:
             # The step begins at this moment, with whatever else comes at it.
-            self._steps = 0
+            self._stride = _PAUSE
             self.wakes_at = max(now, self._stalled_until)
         elif not self._blocked:
             self._cut(now)
@@ -161,15 +109,16 @@ class Engine:
         """Tokens that the job has had by then."""
         if job.last_step < 0:
             return 0
-        steps = self._step + (0 if self._chunks else self._steps_by(now, complete=True))
+        steps = self._step + (0 if self._chunks else self._stride.complete_by(now))
         return min(job.output_tokens, job.output_tokens - (job.last_step - steps))
 
     def advance(self) -> Progress:
         """The planned steps are over, at `wakes_at`: what they brought. Plans the next ones."""
         now, progress = self.wakes_at, Progress([], [])
-        if self._steps:
-            self._step += self._steps
-            self._kv_tokens += self._steps * self._decoding
+        steps = self._stride.steps
+        if steps:
+            self._step += steps
+            self._kv_tokens += steps * self._decoding
             ends = self._ends
             while ends and ends[0][0] <= self._step:
                 job = heapq.heappop(ends)[2]
@@ -232,8 +181,7 @@ class Engine:
 
     def _plan(self, now: float) -> None:
         """Plan from now: one step with prompts in it, or all steps until a sequence ends."""
-        self._steps = 0
-        self._began = now
+        self._stride = _PAUSE
         if now < self._stalled_until:
             self.wakes_at = self._stalled_until if self.running or self._waiting else NEVER
             return
@@ -247,10 +195,10 @@ class Engine:
             self.wakes_at = NEVER
             return
         base = model.step_seconds + model.sequence_seconds * sequences + model.kv_token_seconds * self._kv_tokens
-        self._first = (base + work) / self.speed
-        self._growth = model.kv_token_seconds * self._decoding / self.speed
-        self._steps = 1 if self._chunks else ends[0][0] - self._step
-        self.wakes_at = now + self._seconds(self._steps)
+        growth = model.kv_token_seconds * self._decoding / self.speed
+        steps = 1 if self._chunks else ends[0][0] - self._step
+        self._stride = Stride(now, steps, (base + work) / self.speed, growth)
+        self.wakes_at = self._stride.ends_at
 
     def _fill(self, budget: int) -> float:
         """Choose the prompt chunks of the next step. Returns the seconds they add at speed 1."""
@@ -295,34 +243,12 @@ class Engine:
             self.cache.publish(job.holding, job.blocks[job.read // size : (job.read + tokens) // size])
         return tokens * (model.prefill_token_seconds + model.attention_seconds * (job.read + tokens / 2))
 
-    def _seconds(self, steps: int) -> float:
-        return steps * self._first + self._growth * (steps * (steps - 1) / 2)
-
-    def _steps_by(self, now: float, *, complete: bool) -> int:
-        """Of the planned steps: how many are complete by now, or have begun before."""
-        passed = now - self._began
-        if passed <= 0 or not self._steps:
-            return 0
-        # steps·first + growth·steps·(steps - 1)/2 = passed
-        half = self._growth / 2
-        linear = self._first - half
-        steps = math.floor(2 * passed / (linear + math.sqrt(linear * linear + 4 * half * passed)))
-        while steps > 0 and self._seconds(steps) > passed:
-            steps -= 1
-        while self._seconds(steps + 1) <= passed:
-            steps += 1
-        if not complete and self._seconds(steps) < passed:
-            steps += 1
-        return min(steps, self._steps)
-
     def _cut(self, now: float) -> None:
         """Something changed: plan anew at the end of the step under way."""
         if self.wakes_at == NEVER:
             return
-        if not self._steps:  # stalled
+        if self._stride.steps:
+            self._stride.cut(now)
+            self.wakes_at = self._stride.ends_at
+        else:
             self.wakes_at = max(now, self._stalled_until)
-            return
-        steps = max(1, self._steps_by(now, complete=False))
-        if steps < self._steps:
-            self._steps = steps
-            self.wakes_at = self._began + self._seconds(steps)

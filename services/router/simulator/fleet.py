@@ -16,10 +16,17 @@ def configuration(scenario: Scenario, policy: Policy) -> MeshConfig:
         addresses = [f"unix:{group.name}-{index}" for index in range(sizes[group.name])]
         providers[group.name] = {"kind": "echo", "models": [MODEL], "workers": addresses}
         routes.append({"provider": group.name, "role": group.role, "price": group.price.model_dump()})
+    model = {
+        "name": MODEL,
+        "strategy": strategies.settings(policy),
+        "routes": routes,
+        "queue": scenario.queue.model_dump(),
+    }
     return MeshConfig.model_validate(
         {
             "providers": providers,
-            "models": [{"name": MODEL, "strategy": strategies.settings(policy), "routes": routes}],
-            "router": {"stale_seconds": scenario.wiring.stale_seconds},
+            "models": [model],
+            "router": scenario.router.model_dump(),
+            "flags": scenario.flags.model_dump(),
         }
     )

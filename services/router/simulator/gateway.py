@@ -4,23 +4,20 @@ from collections.abc import Mapping, Sequence
 
 from google.rpc import status_pb2
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
-from hybridinference.inference.v1 import generation_pb2 as generation
-from hybridinference.inference.v1 import model_pb2 as model
 from hybridinference.router.v1 import placement_pb2 as placement
 
-from services.chassis.deadline import to_duration, to_seconds
+from services.chassis.deadline import to_seconds
 from services.router.decider import Answer, Refused
-from services.router.simulator import statuses
-from services.router.simulator.attempt import Attempt
-from services.router.simulator.call import COMPLETED, INTERRUPTED, TIMED_OUT, Call
-from services.router.simulator.noise import Topic, mix
+from services.router.simulator import commands, statuses
+from services.router.simulator.call import COMPLETED, INTERRUPTED, TIMED_OUT, Attempt, Call
 from services.router.simulator.router import SimulatedRouter
 from services.router.simulator.scenario import Scenario
 from services.router.simulator.timeline import Timeline
 from services.router.simulator.traffic.request import Request
-from services.router.simulator.worker import MODEL, SimulatedWorker
+from services.router.simulator.worker import SimulatedWorker
 
-_CHAT = (model.CAPABILITY_CHAT,)
+_CANCELLED = statuses.failed(reasons.ERROR_REASON_CANCELLED)
+_TOO_LATE = statuses.failed(reasons.ERROR_REASON_DEADLINE_EXCEEDED, stage="total")
 
 
 class Gateways:
@@ -37,119 +34,108 @@ class Gateways:
         self._routers = routers
         self._workers = workers
         self._timeline = timeline
-        self._open: dict[str, Call] = {}
-        self._timeout = to_duration(scenario.timeout_seconds)
+        self._waiting: dict[str, Call] = {}
+        self.open = 0
         self.calls: list[Call] = []
-
-    @property
-    def open(self) -> int:
-        """Requests that have come and not ended."""
-        return len(self._open)
 
     def arrive(self, request: Request) -> None:
         """A caller asks."""
-        call = Call(request, request.identity % len(self._routers), self._timeline.now)
+        router, goes_on = request.identity % len(self._routers), self._scenario.wiring.continuable
+        call = Call(request, router, self._timeline.now, continuable=goes_on)
         self.calls.append(call)
-        self._open[str(request.identity)] = call
-        self._timeline.at(self._timeline.now + self._scenario.timeout_seconds, self._on_timeout, call)
-        self._answered(call, self._routers[call.router].ask(self._ask(request)))
+        self.open += 1
+        self._timeline.at(self._ends_at(call), self._on_timeout, call)
+        self._answered(call, self._routers[call.router].ask(commands.ask(self._scenario, request)))
+
+    def on_answer(self, answer: Answer) -> None:
+        """A router answers an ask that had to wait."""
+        call = self._waiting.get(answer.generation_id)
+        if call is not None:
+            self._answered(call, answer)
 
     def on_first_token(self, attempt: Attempt) -> None:
-        """As services.router.simulator.attempt.Callers."""
+        """As services.router.simulator.call.Callers."""
         if attempt.ended:
             return
-        call = self._open[str(attempt.request.identity)]
-        attempt.first_at = now = self._timeline.now
+        call, now = attempt.call, self._timeline.now
+        attempt.first_at = now
+        if attempt.kind == placement.ATTEMPT_KIND_SHADOW:
+            self._routers[call.router].first_content(commands.first_content(attempt))
+            return
         if call.first_at < 0:
             call.first_at = now
-        latency = to_duration(now - attempt.started_at)
-        report = placement.FirstContent(attempt_id=attempt.attempt_id, latency=latency)
-        self._routers[call.router].first_content(report)
+        self._routers[call.router].first_content(commands.first_content(attempt))
+        for other in [other for other in call.running.values() if other is not attempt]:
+            self._stop(other, _CANCELLED)
 
     def on_end(self, attempt: Attempt, status: status_pb2.Status) -> None:
-        """As services.router.simulator.attempt.Callers."""
+        """As services.router.simulator.call.Callers."""
         if attempt.ended:
             return
-        call = self._open[str(attempt.request.identity)]
+        call = attempt.call
         attempt.ended = True
         attempt.billed = status.code == 0 or attempt.first_at >= 0
+        if attempt.kind == placement.ATTEMPT_KIND_SHADOW:
+            self._report(attempt, status, wanted=False)
+            return
         del call.running[attempt.attempt_id]
-        answer = self._routers[call.router].outcome(self._outcome(call, attempt, status, wanted=True))
+        call.tokens += attempt.brought if attempt.first_at >= 0 else 0
+        answer = self._report(attempt, status, wanted=True)
         if status.code == 0:
             self._close(call, COMPLETED)
-        elif attempt.first_at >= 0:
+        elif call.first_at >= 0 and not isinstance(answer, placement.Placement):
             self._close(call, INTERRUPTED)
-        else:
+        elif not call.running:
             self._answered(call, answer)
 
     def _answered(self, call: Call, answer: Answer | None) -> None:
         if answer is None:
-            return  # it waits
+            self._waiting[call.identity] = call
+            return
+        self._waiting.pop(call.identity, None)
         if isinstance(answer, Refused):
             self._close(call, statuses.reason_of(answer.cause))
-            return
-        now = self._timeline.now
-        begin = now + to_seconds(answer.delay)
-        attempt = Attempt(call.request, answer.number, call.router, answer.attempt_id, answer.worker, begin)
+        else:
+            self._start(call, answer)
+
+    def _start(self, call: Call, placed: placement.Placement) -> None:
+        begin = self._timeline.now + to_seconds(placed.delay)
+        attempt = Attempt(call, placed, begin)
         call.attempts.append(attempt)
-        call.running[attempt.attempt_id] = attempt
-        self._timeline.at(begin + self._scenario.wiring.network_seconds, self._workers[answer.worker].start, attempt)
+        if placed.kind != placement.ATTEMPT_KIND_SHADOW:
+            call.running[attempt.attempt_id] = attempt
+        arrives = begin + self._scenario.wiring.network_seconds
+        self._timeline.at(arrives, self._workers[placed.worker].start, attempt)
+        if placed.HasField("shadow"):
+            self._start(call, placed.shadow)
 
     def _on_timeout(self, call: Call) -> None:
         if call.outcome:
             return
-        router = self._routers[call.router]
         for attempt in list(call.running.values()):
-            self._stop(call, attempt, statuses.failed(reasons.ERROR_REASON_DEADLINE_EXCEEDED, stage="total"))
-        router.withdraw(str(call.request.identity))
+            self._stop(attempt, _TOO_LATE)
+        self._routers[call.router].withdraw(call.identity)
+        self._waiting.pop(call.identity, None)
         self._close(call, TIMED_OUT)
 
-    def _stop(self, call: Call, attempt: Attempt, status: status_pb2.Status) -> None:
+    def _stop(self, attempt: Attempt, status: status_pb2.Status) -> None:
         """End an attempt that nobody wants any more."""
         attempt.ended = attempt.billed = True
-        del call.running[attempt.attempt_id]
-        self._routers[call.router].outcome(self._outcome(call, attempt, status, wanted=False))
+        del attempt.call.running[attempt.attempt_id]
+        self._report(attempt, status, wanted=False)
         at = self._timeline.now + self._scenario.wiring.network_seconds
         self._timeline.at(at, self._workers[attempt.worker].cancel, attempt)
+
+    def _report(self, attempt: Attempt, status: status_pb2.Status, *, wanted: bool) -> Answer | None:
+        """Tell the router how an attempt ended."""
+        now, call = self._timeline.now, attempt.call
+        told = commands.outcome(attempt, status, now, self._ends_at(call) - now, wanted=wanted)
+        return self._routers[call.router].outcome(told)
+
+    def _ends_at(self, call: Call) -> float:
+        return call.arrived_at + self._scenario.timeout_seconds
 
     def _close(self, call: Call, outcome: str) -> None:
         call.outcome = outcome
         call.ended_at = self._timeline.now
-        del self._open[str(call.request.identity)]
-
-    def _ask(self, request: Request) -> placement.PlacementAsk:
-        wiring = self._scenario.wiring
-        return placement.PlacementAsk(
-            generation_id=str(request.identity),
-            model=MODEL,
-            input_tokens=request.input_tokens,
-            max_output_tokens=request.output_tokens if wiring.tell_output else 0,
-            capabilities=_CHAT,
-            time_left=self._timeout,
-            prefix_hashes=request.blocks,
-            block_tokens=self._scenario.block_tokens,
-            affinity=mix(Topic.CONVERSATION, request.conversation) if request.conversation else 0,
-            key=request.key,
-            key_weight=request.key_weight,
-            criticality=request.criticality,  # type: ignore[arg-type]  # its number
-            first_content_slo=to_duration(self._scenario.slo.first_content(request)) if wiring.tell_slo else None,
-        )
-
-    def _outcome(
-        self, call: Call, attempt: Attempt, status: status_pb2.Status, *, wanted: bool
-    ) -> placement.AttemptOutcome:
-        now = self._timeline.now
-        usage = generation.Usage(
-            input_tokens=call.request.input_tokens,
-            cached_tokens=attempt.hit_tokens,
-            output_tokens=attempt.output_tokens,
-        )
-        return placement.AttemptOutcome(
-            attempt_id=attempt.attempt_id,
-            status=status,
-            committed=attempt.first_at >= 0,
-            usage=usage,
-            duration=to_duration(max(0.0, now - attempt.started_at)),
-            time_left=to_duration(max(0.0, call.arrived_at + self._scenario.timeout_seconds - now)),
-            wanted=wanted,
-        )
+        self.open -= 1

@@ -3,9 +3,10 @@
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hybridinference.inference.v1 import worker_status_pb2 as worker_status
 
-from services.router.simulator.attempt import Attempt
-from services.router.simulator.engine import NEVER, Engine, Job
-from services.router.simulator.scenario import Group, Wiring
+from services.router.simulator.call import Attempt
+from services.router.simulator.engine import NEVER, Engine
+from services.router.simulator.job import Job
+from services.router.simulator.scenario import Group, Scenario
 from services.router.simulator.timeline import Timeline
 from services.router.simulator.worker import SimulatedWorker
 
@@ -13,19 +14,19 @@ from services.router.simulator.worker import SimulatedWorker
 class LocalWorker(SimulatedWorker):
     """Runs attempts on an engine of its own."""
 
-    def __init__(self, name: str, group: Group, timeline: Timeline, wiring: Wiring, seed: int, number: int) -> None:
-        super().__init__(name, "vllm", timeline, wiring, seed, number)
+    def __init__(self, name: str, group: Group, timeline: Timeline, scenario: Scenario, seed: int, number: int) -> None:
+        super().__init__(name, "vllm", timeline, scenario, seed, number)
         self._group = group
         self._slowness = 1.0
         self._engine = Engine(group.engine, group.speed)
         self._armed = NEVER
         self._jobs: dict[str, Job] = {}
         self._status.capacity = group.engine.max_sequences
-        self._status.kv_capacity_tokens = group.engine.blocks * group.engine.block_tokens
+        told = scenario.wiring.told_cache * group.engine.blocks * group.engine.block_tokens
+        self._status.kv_capacity_tokens = round(told)
 
     def _begin(self, attempt: Attempt) -> bool:
-        request = attempt.request
-        job = Job(request.input_tokens, request.output_tokens, request.blocks, attempt)
+        job = Job(attempt.input_tokens, attempt.output_tokens, attempt.call.request.blocks, attempt)
         if not self._engine.fits(job):
             self._forget(attempt)
             self._fail(attempt, reasons.ERROR_REASON_CONTEXT_TOO_LONG)
@@ -82,7 +83,7 @@ class LocalWorker(SimulatedWorker):
             self._first(attempt)
         for job in ended:
             attempt = job.owner
-            attempt.output_tokens = job.output_tokens
+            attempt.brought = job.output_tokens
             if self._jobs.pop(attempt.attempt_id, None) is not None:  # not given up in this very step
                 self._end(attempt)
         self._arm()

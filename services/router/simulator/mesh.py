@@ -72,6 +72,10 @@ class Mesh:
             timeline.at(begin + request.at, gateways.arrive, request)
         while gateways.open or len(gateways.calls) < len(requests):
             timeline.step()
+        # What was given up last is still to be told to its worker, which says what it has brought.
+        end = timeline.now + self._scenario.wiring.network_seconds
+        while timeline.next_at <= end:
+            timeline.step()
         prices = {group.name: group.price for group in self._scenario.providers}
         rows = [row(call, self._scenario.slo, prices) for call in gateways.calls]
         return Result(
@@ -87,7 +91,7 @@ class Mesh:
         scenario = self._scenario
         workers: dict[str, SimulatedWorker] = {}
         numbers = {name: number for number, name in enumerate(scenario.worker_names())}
-        common = (self.timeline, scenario.wiring, self._seed)
+        common = (self.timeline, scenario, self._seed)
         for group in scenario.fleet:
             for index in range(group.workers):
                 name = f"{group.name}-{index}"

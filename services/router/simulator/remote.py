@@ -4,8 +4,8 @@ from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hybridinference.inference.v1 import worker_status_pb2 as worker_status
 
 from services.router.simulator import statuses
-from services.router.simulator.attempt import Attempt
-from services.router.simulator.scenario import VendorGroup, Wiring
+from services.router.simulator.call import Attempt
+from services.router.simulator.scenario import Scenario, VendorGroup
 from services.router.simulator.timeline import Timeline
 from services.router.simulator.vendor import Broken, Limited, Served, Vendor
 from services.router.simulator.worker import SimulatedWorker
@@ -15,18 +15,18 @@ class RemoteWorker(SimulatedWorker):
     """Runs attempts at a vendor's."""
 
     def __init__(
-        self, name: str, group: VendorGroup, timeline: Timeline, wiring: Wiring, seed: int, number: int
+        self, name: str, group: VendorGroup, timeline: Timeline, scenario: Scenario, seed: int, number: int
     ) -> None:
-        super().__init__(name, "openai", timeline, wiring, seed, number)
+        super().__init__(name, "openai", timeline, scenario, seed, number)
         self._vendor = Vendor(group.model, number)
         self._slowness = 1.0
         self._stalled_until = 0.0
         self._served: dict[str, Served] = {}
 
     def _begin(self, attempt: Attempt) -> bool:
-        request, now = attempt.request, self._timeline.now
+        request, now = attempt.call.request, self._timeline.now
         answer = self._vendor.submit(
-            request.identity, request.input_tokens, request.output_tokens, request.blocks, self._seed, now
+            request.identity, attempt.input_tokens, attempt.output_tokens, request.blocks, self._seed, now
         )
         if isinstance(answer, Limited):
             self._forget(attempt)
@@ -52,7 +52,7 @@ class RemoteWorker(SimulatedWorker):
         if attempt.attempt_id in self._running:
             del self._served[attempt.attempt_id]
             self._vendor.on_end()
-            attempt.output_tokens = attempt.request.output_tokens
+            attempt.brought = attempt.output_tokens
             self._end(attempt)
             self._changed()
 
@@ -65,7 +65,7 @@ class RemoteWorker(SimulatedWorker):
     def _cancel(self, attempt: Attempt) -> int:
         self._vendor.on_end()
         served = self._served.pop(attempt.attempt_id, None)
-        now, tokens = self._timeline.now, attempt.request.output_tokens
+        now, tokens = self._timeline.now, attempt.output_tokens
         if served is None or now < served.first_at:
             return 0
         seconds = served.last_at - served.first_at

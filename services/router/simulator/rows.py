@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from hybridinference.router.v1 import placement_pb2 as placement
+
 from services.router.simulator.call import COMPLETED, Call
 from services.router.simulator.scenario import Price, Slo
 
@@ -47,10 +49,9 @@ class Row(NamedTuple):
 
 def row(call: Call, slo: Slo, prices: Mapping[str, Price]) -> Row:
     """What became of a request that has ended."""
-    request, attempts = call.request, call.attempts
+    request, arrived, output = call.request, call.arrived_at, call.tokens
+    attempts = [attempt for attempt in call.attempts if attempt.kind != placement.ATTEMPT_KIND_SHADOW]
     last = attempts[-1] if attempts else None
-    output = last.output_tokens if last is not None and call.first_at >= 0 else 0
-    arrived = call.arrived_at
     ttft = call.first_at - arrived if call.first_at >= 0 else None
     tpot = (call.ended_at - call.first_at) / (output - 1) if ttft is not None and output > 1 else None
     good = (
@@ -60,10 +61,8 @@ def row(call: Call, slo: Slo, prices: Mapping[str, Price]) -> Row:
         and (tpot is None or tpot <= slo.token(request))
     )
     cost = sum(
-        prices[attempt.worker.rpartition("-")[0]].nano_usd(
-            request.input_tokens, attempt.hit_tokens, attempt.output_tokens
-        )
-        for attempt in attempts
+        prices[attempt.worker.rpartition("-")[0]].nano_usd(attempt.input_tokens, attempt.hit_tokens, attempt.brought)
+        for attempt in call.attempts
         if attempt.billed
     )
     return Row(

@@ -8,7 +8,10 @@ import pydantic
 
 from services.chassis import config
 from services.config.base import Section
-from services.router.simulator.engine import EngineModel
+from services.config.flags import Flags
+from services.config.model import Queue
+from services.config.router import Router
+from services.router.simulator.job import EngineModel
 from services.router.simulator.traffic.request import Request
 from services.router.simulator.vendor import VendorModel
 
@@ -144,10 +147,11 @@ class Wiring(Section):
     staleness_seconds: _NotNegative = pydantic.Field(default=0.0, description="A report's way to a router.")
     report_seconds: _Positive = pydantic.Field(default=0.05, description="Least time between two reports.")
     silence_seconds: _Positive = pydantic.Field(default=1.0, description="Most time between two reports.")
-    stale_seconds: _Positive = pydantic.Field(default=3.0, description="Silence that counts as death.")
     share_load: bool = pydantic.Field(default=True, description="Whether reports count what other routers have placed.")
     share_prefixes: bool = pydantic.Field(default=True, description="Whether reports tell what others have had read.")
+    told_cache: _Positive = pydantic.Field(default=1.0, description="Size of caches as reported, by their true one.")
     tell_slo: bool = pydantic.Field(default=True, description="Whether routers are told what is good.")
+    continuable: bool = pydantic.Field(default=True, description="Whether broken answers may be gone on with.")
     tell_output: bool = pydantic.Field(default=False, description="Whether requests are limited to their output.")
 
 
@@ -163,6 +167,9 @@ class Scenario(Section):
     traffic: Traffic = Traffic()
     slo: Slo = Slo()
     wiring: Wiring = Wiring()
+    router: Router = Router()
+    queue: Queue = Queue()
+    flags: Flags = Flags()
     policies: tuple[str, ...] = pydantic.Field(
         default=("least_loaded", "round_robin"), description="NAME[:key=value,…]"
     )

@@ -2,8 +2,11 @@
 
 import math
 from collections import OrderedDict, deque
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
+import pydantic
+
+from services.config.base import Section
 from services.router.simulator.noise import Topic, normal, uniform
 
 _WINDOW_SECONDS = 60.0
@@ -11,34 +14,24 @@ _WINDOW_SECONDS = 60.0
 _FAILURE_SECONDS = 0.2
 
 
-class VendorModel(NamedTuple):
-    """How a vendor serves one model.
+_NotNegative = Annotated[float, pydantic.Field(ge=0)]
+_Limit = Annotated[int, pydantic.Field(ge=0)]
 
-    Attributes:
-        first_seconds: median time to the first token; the times are lognormal.
-        first_sigma: their standard deviation, of the logarithm.
-        input_token_seconds: added to it for each prompt token that is not cached.
-        tokens_per_second: median speed of an answer; the speeds are lognormal.
-        speed_sigma: their standard deviation, of the logarithm.
-        requests_per_minute: rate limit; 0 is none.
-        tokens_per_minute: rate limit on prompt and answer together; 0 is none.
-        concurrency: most requests at once; 0 is no limit.
-        error_share: share of the requests that fail before their first token.
-        cached_blocks: prompt blocks that the vendor remembers, oldest use forgotten first.
-        block_tokens: tokens of such a block.
-    """
 
-    first_seconds: float = 0.6
-    first_sigma: float = 0.4
-    input_token_seconds: float = 2e-5
-    tokens_per_second: float = 60.0
-    speed_sigma: float = 0.2
-    requests_per_minute: int = 0
-    tokens_per_minute: int = 0
-    concurrency: int = 0
-    error_share: float = 0.0
-    cached_blocks: int = 0
-    block_tokens: int = 512
+class VendorModel(Section):
+    """How a vendor serves one model."""
+
+    first_seconds: float = pydantic.Field(default=0.6, gt=0, description="Median to the first token; lognormal.")
+    first_sigma: _NotNegative = pydantic.Field(default=0.4, description="Standard deviation of its logarithm.")
+    input_token_seconds: _NotNegative = pydantic.Field(default=2e-5, description="For each uncached prompt token.")
+    tokens_per_second: float = pydantic.Field(default=60.0, gt=0, description="Median of an answer; lognormal.")
+    speed_sigma: _NotNegative = pydantic.Field(default=0.2, description="Standard deviation of its logarithm.")
+    requests_per_minute: _Limit = pydantic.Field(default=0, description="Rate limit; 0 is none.")
+    tokens_per_minute: _Limit = pydantic.Field(default=0, description="On prompts and answers together; 0 is none.")
+    concurrency: _Limit = pydantic.Field(default=0, description="Most requests at once; 0 is no limit.")
+    error_share: float = pydantic.Field(default=0.0, ge=0, le=1, description="Requests that fail before any token.")
+    cached_blocks: _Limit = pydantic.Field(default=0, description="Prompt blocks remembered, oldest use goes first.")
+    block_tokens: int = pydantic.Field(default=512, ge=1, description="Tokens of such a block.")
 
 
 class Served(NamedTuple):

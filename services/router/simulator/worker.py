@@ -8,9 +8,9 @@ from hybridinference.inference.v1 import model_pb2 as model
 from hybridinference.inference.v1 import worker_status_pb2 as worker_status
 
 from services.router.simulator import noise, statuses
-from services.router.simulator.attempt import Attempt, Callers
+from services.router.simulator.call import Attempt, Callers
 from services.router.simulator.noise import Topic
-from services.router.simulator.scenario import Fault, Wiring
+from services.router.simulator.scenario import Fault, Scenario
 from services.router.simulator.timeline import Timeline
 
 MODEL = "model"
@@ -22,10 +22,11 @@ Listener = Callable[[str, Report], None]
 class SimulatedWorker:
     """One worker. A subclass says how attempts run: `_begin`, `_cancel`, `_lose`, and what `_load` there is."""
 
-    def __init__(self, name: str, kind: str, timeline: Timeline, wiring: Wiring, seed: int, number: int) -> None:
+    def __init__(self, name: str, kind: str, timeline: Timeline, scenario: Scenario, seed: int, number: int) -> None:
         self.name = name
         self._timeline = timeline
-        self._wiring = wiring
+        self._wiring = scenario.wiring
+        self._stale_seconds = scenario.router.stale_seconds
         self._seed = seed
         self._number = number
         self._callers: Callers
@@ -63,11 +64,11 @@ class SimulatedWorker:
             self._fail(attempt, reasons.ERROR_REASON_WORKER_LOST)
             return
         share = max(self._fails, default=0.0)
-        if share and noise.uniform(self._seed, Topic.FAULT, self._number, attempt.request.identity) < share:
+        if share and noise.uniform(self._seed, Topic.FAULT, self._number, attempt.call.request.identity) < share:
             self._fail(attempt, reasons.ERROR_REASON_ENGINE_FAILED)
             return
         self._running[attempt.attempt_id] = attempt
-        self._of_router[attempt.router] += 1
+        self._of_router[attempt.call.router] += 1
         if self._begin(attempt):
             self._hear(attempt)
         self._changed()
@@ -75,7 +76,7 @@ class SimulatedWorker:
     def cancel(self, attempt: Attempt) -> None:
         """Nobody wants the attempt any more."""
         if self._forget(attempt):
-            attempt.output_tokens = self._cancel(attempt)
+            attempt.brought = self._cancel(attempt)
             self._changed()
 
     def on_fault(self, fault: Fault) -> None:
@@ -92,8 +93,8 @@ class SimulatedWorker:
             case "hangs":
                 self._silent = True
                 self._stall(now + fault.seconds)
-                if fault.seconds > self._wiring.stale_seconds:
-                    self._timeline.at(now + self._wiring.stale_seconds, self._on_stale)
+                if fault.seconds > self._stale_seconds:
+                    self._timeline.at(now + self._stale_seconds, self._on_stale)
             case "slows":
                 self._slow(fault.factor)
             case "fails":
@@ -127,7 +128,7 @@ class SimulatedWorker:
         lost = list(self._running.values())
         for attempt in lost:
             self._forget(attempt)
-            attempt.output_tokens = self._cancel(attempt)
+            attempt.brought = self._cancel(attempt)
             self._fail(attempt, reasons.ERROR_REASON_WORKER_LOST)
         if forget:
             self._lose()
@@ -149,15 +150,15 @@ class SimulatedWorker:
     def _forget(self, attempt: Attempt) -> bool:
         if self._running.pop(attempt.attempt_id, None) is None:
             return False
-        self._of_router[attempt.router] -= 1
+        self._of_router[attempt.call.router] -= 1
         return True
 
     def _hear(self, attempt: Attempt) -> None:
         """Remember which prompt came, for routers that did not send it."""
-        if self._wiring.share_prefixes and attempt.request.blocks:
+        if self._wiring.share_prefixes and attempt.call.request.blocks:
             for router, unheard in enumerate(self._unheard):
-                if router != attempt.router:
-                    unheard.append(attempt.request.blocks)
+                if router != attempt.call.router:
+                    unheard.append(attempt.call.request.blocks)
 
     def _changed(self) -> None:
         """There is something to report: now, or as soon as the last report is old enough."""

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 
-from services.router.simulator.engine import EngineModel, Job
+from services.router.simulator.job import EngineModel, Job
 
 # A thing that happens to an engine: when, what ("submit", "cancel", "speed", "stall"), and with what.
 Happening = tuple[float, str, object]

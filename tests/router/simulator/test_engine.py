@@ -5,7 +5,8 @@ import random
 
 import pytest
 
-from services.router.simulator.engine import NEVER, Engine, EngineModel, Job
+from services.router.simulator.engine import NEVER, Engine
+from services.router.simulator.job import EngineModel, Job
 from tests.router.simulator.stepper import Happening, Stepper
 
 
