@@ -91,6 +91,10 @@ class Pool:
         """An attempt has ended."""
         self.strategy.on_ended(request, target, seconds, now, failed=failed)
 
+    def on_vanished(self, request: Request, target: Target) -> None:
+        """An attempt is gone without an end that anybody saw."""
+        self.strategy.on_vanished(request, target)
+
     def on_reset(self, worker: Worker) -> None:
         """A new process answers to the worker's name, with nothing in its cache."""
         for target in self.targets:

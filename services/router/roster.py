@@ -113,8 +113,12 @@ class Roster:
 
     def on_vanished(self, lease: Lease) -> None:
         """An attempt ended unseen: its caller or its gateway is gone."""
-        if lease.epoch == lease.worker.epoch:
-            lease.worker.breaker.on_nothing_learned(probe=lease.probe)
+        if lease.epoch != lease.worker.epoch:
+            return
+        lease.worker.breaker.on_nothing_learned(probe=lease.probe)
+        request = lease.generation.request
+        if request is not None and lease.target is not None:
+            request.pool.on_vanished(request, lease.target)
 
     def snapshot(self, now: float) -> list[fleet.FleetWorker]:
         """Every worker as it is seen now, by name."""
