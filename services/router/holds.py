@@ -50,7 +50,9 @@ class Holds:
             # Only the worker knows when it has room again; a vendor's limit is not in its reports.
             self._lifted_by_room = verdict.kind is Kind.AWAY
 
-    def on_room(self) -> None:
-        """The worker reports that it has room."""
-        if self._lifted_by_room:
+    def on_room(self) -> bool:
+        """The worker reports that it has room. Returns whether that changes anything."""
+        lifted = self._lifted_by_room
+        if lifted:
             self.until, self._lifted_by_room = 0.0, False
+        return lifted

@@ -8,7 +8,10 @@ from hybridinference.inference.v1 import worker_status_pb2 as worker_status
 from services.config import strategy as settings
 from services.config.mesh import MeshConfig
 from services.config.model import Model
+from services.config.prices import price_of
+from services.router import rendezvous
 from services.router.budget import RetryBudget
+from services.router.filters import Filters
 from services.router.knowledge.prefixes import PrefixIndex
 from services.router.knowledge.speeds import PoolSpeeds, TargetSpeeds
 from services.router.policies.strategy import Strategy
@@ -28,6 +31,7 @@ class Pool:
         self.targets = sorted(targets, key=_order)
         for position, target in enumerate(self.targets):
             target.position = position
+            target.identity = rendezvous.identity(target.worker.name, target.provider_model, target.role)
         self.slo_seconds = model.slo.first_content_seconds
         self.workers = {target.worker.name: target.worker for target in self.targets}
         self.budget = RetryBudget(config.router.retry)
@@ -38,10 +42,12 @@ class Pool:
             role: [target for target in self.targets if target.role == role]
             for role in ("primary", "fallback", "canary", "shadow")
         }
+        self._dropping = {role for role, group in self._by_role.items() if any(target.drops for target in group)}
+        self.filters = Filters(self._by_role)
 
     def eligible(
         self, request: Request, tried: Collection[str], *, now: float, later: float
-    ) -> tuple[list[Target], float]:
+    ) -> tuple[Sequence[Target], float]:
         """Who may take the next attempt, and when it begins.
 
         Primary routes first, nobody twice while another is left, and of one kind first those that leave nothing out.
@@ -55,30 +61,36 @@ class Pool:
             later: when one may after the backoff, on a worker that has.
         """
         phases = ((False, now), (False, later), (True, later)) if tried else ((False, now),)
-        for again, at in phases:
-            for role in ("primary", "fallback"):
-                group = [t for t in self._by_role[role] if (t.worker.name in tried) is again]
-                ready = [t for t in group if not t.ruled_out(request, at)] or [
-                    t for t in group if t.ruled_out(request, at) == "slow_start"
-                ]
-                if any(t.drops for t in ready):
-                    ready = [t for t in ready if t.has_all(request.needs)] or ready
-                if ready:
-                    return ready, at
-        # Nobody else is left: better one that may be stuck than none.
-        for again, at in ((False, now), (True, later)):
-            group = self._by_role["primary"] + self._by_role["fallback"]
-            stuck = [t for t in group if (t.worker.name in tried) is again and t.ruled_out(request, at) == "stalled"]
-            if stuck:
-                return stuck, at
+        # Those that seem to be stuck come last of all: better one of them than none.
+        for filters in (("", "slow_start"), ("stalled",)):
+            for again, at in phases:
+                for role in ("primary", "fallback"):
+                    for only in filters:
+                        ready = self._kept_by(only, request, role, at, remembered=at == now)
+                        if tried:
+                            ready = [t for t in ready if (t.worker.name in tried) is again]
+                        if role in self._dropping and any(t.drops for t in ready):
+                            ready = [t for t in ready if t.has_all(request.needs)] or ready
+                        if ready:
+                            return ready, at
         return [], now
+
+    def _kept_by(self, only: str, request: Request, role: str, at: float, *, remembered: bool) -> Sequence[Target]:
+        """The targets that this filter keeps from the request, and no other; "" is none at all."""
+        if remembered:
+            return self.filters.ready(request, role, at, despite=only)
+        # Of a time to come nothing is remembered.
+        return [t for t in self._by_role[role] if t.ruled_out(request, at) == only]
 
     def look_up(self, request: Request) -> None:
         """Find out which targets are expected to have how much of the prompt in their caches."""
         if request.blocks:
             # The last token is always read: its output is what comes next.
             most, size = request.input_tokens - 1, request.block_tokens
-            request.hits = {at: min(depth * size, most) for at, depth in self.prefixes.match(request.blocks).items()}
+            hits: dict[int, int] = {}
+            for slots, depth in self.prefixes.levels(request.blocks):
+                hits.update(dict.fromkeys(slots, min(depth * size, most)))
+            request.hits = hits
 
     def choose(self, request: Request, targets: Sequence[Target], now: float, rng: random.Random) -> Target:
         """The strategy's choice among the targets."""
@@ -99,6 +111,10 @@ class Pool:
     def on_ended(self, request: Request, target: Target, seconds: float, now: float, *, failed: bool) -> None:
         """An attempt has ended."""
         self.strategy.on_ended(request, target, seconds, now, failed=failed)
+
+    def on_vanished(self, request: Request, target: Target) -> None:
+        """An attempt is gone without an end that anybody saw."""
+        self.strategy.on_vanished(request, target)
 
     def on_prefixes(self, worker: Worker, blocks: Iterable[worker_status.PrefixBlocks]) -> None:
         """The worker tells which prompts it has been sent, by this router and by others."""
@@ -127,9 +143,10 @@ def build(
     }
     pools, named = {}, {}
     for model in config.models:
+        prices = {route: price_of(config, route) for route in model.routes}
         targets = {
             (worker.name, config.provider_model(route), route.role, route.on_unsupported): Target(
-                worker, config.provider_model(route), route, price=route.price
+                worker, config.provider_model(route), route, price=prices[route]
             )
             for route in model.routes
             for worker in workers.values()

@@ -67,7 +67,7 @@ class Probes:
                 failed = await self._probe(worker, stub, model) is Kind.HARD
 
     async def _probe(self, worker: Worker, stub: "worker_grpc.WorkerServiceAsyncStub", model: str) -> Kind:
-        epoch, probe = worker.epoch, worker.breaker.on_placed(self._clock())
+        epoch, probe = worker.epoch, worker.on_probe(self._clock())
         verdict = Verdict(Kind.CALLER)  # what a router that stops, and cuts it short, learns from it
         try:
             verdict = await self._ask(stub, model)

@@ -56,9 +56,12 @@ class Progress:
         """Whether it counts as stalled."""
         return at >= self.stalls_at
 
-    def bars(self, at: float) -> bool:
-        """Whether attempts should go elsewhere: it is stalled, and no trial is due."""
-        return at >= self.stalls_at and at < self._tried_at + _TRIAL_SECONDS
+    def bars(self, at: float) -> tuple[bool, float]:
+        """Whether attempts should go elsewhere, and when that changes by itself: it is stalled, and no trial is due."""
+        if at < self.stalls_at:
+            return False, self.stalls_at
+        trial_at = self._tried_at + _TRIAL_SECONDS
+        return (True, trial_at) if at < trial_at else (False, math.inf)
 
     def on_waiting(self, attempt_id: str, attempt: Pending) -> None:
         """An attempt waits for its first content."""

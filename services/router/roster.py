@@ -10,6 +10,7 @@ from services.config.mesh import MeshConfig, WorkerPlace
 from services.router import pools
 from services.router.breaker import State
 from services.router.faults import Kind, Verdict
+from services.router.knowledge import learning
 from services.router.leases import Lease
 from services.router.observer import Observer
 from services.router.policies import table
@@ -107,6 +108,7 @@ class Roster:
         request = lease.generation.request
         if request is not None and lease.target is not None:
             request.pool.on_first_content(request, lease.target, seconds, now)
+            learning.on_first_content(lease, seconds, now)
         before = worker.health
         worker.on_first_content(seconds, now)
         if worker.breaker.on_first_content(probe=lease.probe, now=now):
@@ -140,12 +142,17 @@ class Roster:
         """
         if epoch == worker.epoch:
             self._judged(worker, verdict, model, now, rng, probe=probe)
+            worker.version += 1
         self._observer.probed(worker.name, verdict.kind)
 
     def on_vanished(self, lease: Lease) -> None:
         """An attempt ended unseen: its caller or its gateway is gone."""
-        if lease.epoch == lease.worker.epoch:
-            lease.worker.breaker.on_nothing_learned(probe=lease.probe)
+        if lease.epoch != lease.worker.epoch:
+            return
+        lease.worker.breaker.on_nothing_learned(probe=lease.probe)
+        request = lease.generation.request
+        if request is not None and lease.target is not None:
+            request.pool.on_vanished(request, lease.target)
 
     def snapshot(self, now: float) -> list[fleet.FleetWorker]:
         """Every worker as it is seen now, by name."""
@@ -183,7 +190,7 @@ class Roster:
             case _:
                 worker.breaker.on_nothing_learned(probe=probe)
         if verdict.retryable:
-            worker.holds.add(verdict, now, model)
+            worker.hold(verdict, now, model)
         self._tell(worker, before)
 
     def _may_eject(self, worker: Worker) -> bool:

@@ -1,5 +1,6 @@
 """One worker as the router knows it: what it reports, what is placed there, how it has been doing."""
 
+import math
 from collections.abc import Mapping
 
 from hybridinference.inference.v1 import worker_status_pb2 as worker_status
@@ -8,6 +9,7 @@ from hybridinference.router.v1 import fleet_pb2 as fleet
 from services.config.mesh import WorkerPlace
 from services.config.router import Breaker as BreakerSettings
 from services.router.breaker import Breaker, State
+from services.router.faults import Verdict
 from services.router.holds import Holds
 from services.router.progress import Pending, Progress
 
@@ -19,12 +21,15 @@ _LATENCY_WEIGHT = 0.2
 # A worker reports at least once a second. What was reported before this long is no longer believed.
 STALE_SECONDS = 2.0
 _STALL_SECONDS = 3.0
+# Vendors: what is placed there does not slow down what runs there, and no queue of ours can be seen.
+_ELASTIC_KINDS = frozenset(("openai", "gemini"))
 
 
 class Worker:
     """The state of one worker.
 
-    `serving` says whether it is there and takes work; `version` counts the changes that candidates and the fleet show.
+    `serving` says whether it is there and takes work; `version` counts the changes that candidates and the fleet show:
+    whatever could let a filter say something else, time apart.
 
     A report counts all that runs at the worker, whoever placed it. What it counts beyond our own leases at that moment
     is the others', and stands until the next report, while our own leases come and go: each generation counts once.
@@ -39,6 +44,7 @@ class Worker:
         "capacity",
         "checked",
         "context_tokens",
+        "elastic",
         "first_content_seconds",
         "heard_at",
         "holds",
@@ -67,6 +73,7 @@ class Worker:
         self.serving = False
         self.checked = True  # what its health service says; true as well where it has none
         self.capacity = 0
+        self.elastic = False
         self.served: dict[str, frozenset[int]] = {}
         self.context_tokens: dict[str, int] = {}
         self.leases = 0
@@ -130,16 +137,24 @@ class Worker:
         """Whether it has all it can run and a long queue besides."""
         return 0 < self.capacity * QUEUE_FACTOR <= self.leases + self.others
 
-    def hesitant(self, at: float) -> str:
-        """Why others are preferred where there are any: `stalled` or `slow_start`. Empty where there is no reason."""
-        if self.progress.bars(at) or at > self.heard_at + STALE_SECONDS:
-            return "stalled"
+    def hesitant(self, at: float) -> tuple[str, float]:
+        """Why others are preferred where there are any, `stalled` or `slow_start`, and when that is to be asked again.
+
+        Empty where there is no reason.
+        """
+        silent_at = self.heard_at + STALE_SECONDS
+        if at >= silent_at:
+            return "stalled", math.inf
+        stalls, changes_at = self.progress.bars(at)
+        if stalls:
+            return "stalled", changes_at
         if at < self.warm_at:
             # 1, 2, 4, … at once, doubling each second: caches are cold, and it may fail again.
             begun = self.warm_at - self._slow_start_seconds
-            if self.leases + self.others >= 1 << int(max(0.0, at - begun)):
-                return "slow_start"
-        return ""
+            second = int(max(0.0, at - begun))
+            if self.leases + self.others >= 1 << second:
+                return "slow_start", min(begun + second + 1, silent_at, changes_at)
+        return "", min(silent_at, changes_at)
 
     def on_status(self, status: worker_status.WorkerStatus, now: float) -> bool:
         """The worker reported. Returns whether anything but the time changed; what is out of date changes nothing."""
@@ -149,12 +164,15 @@ class Worker:
         before = self.status
         if self._order == order and status == before:
             # Told twice. Our leases have changed since it was true, so that it must not be reckoned up again.
+            self.version += now >= self.heard_at + STALE_SECONDS
             self.heard_at = now
             return False
         if status.epoch != self.epoch:
             self._forget(now)
         elif before is not None and status.emitted > before.emitted:
-            self.progress.on_moved(now)
+            self._moves(now)
+        if now >= self.heard_at + STALE_SECONDS:
+            self.version += 1
         if before is not None and _begins_to_serve(before, status):
             self.begin_slow_start(now)
         returned = self._order is None
@@ -163,8 +181,8 @@ class Worker:
         self.status = status
         reported = status.running + status.waiting
         others = max(0, reported - self.leases)
-        if status.capacity == 0 or reported < status.capacity:
-            self.holds.on_room()
+        if (status.capacity == 0 or reported < status.capacity) and self.holds.on_room():
+            self.version += 1
         bare = worker_status.WorkerStatus()
         bare.CopyFrom(status)
         for field in ("sequence", "emitted", "prefixes"):
@@ -173,10 +191,13 @@ class Worker:
         if changed:
             self.others = others
             self.others_tokens = max(0, status.queued_tokens - self.progress.tokens)
-            self.context_tokens = {served.name: served.context_tokens for served in status.models}
-            self.served = {served.name: frozenset(served.capabilities) for served in status.models}
+            self._offer(
+                {served.name: frozenset(served.capabilities) for served in status.models},
+                {served.name: served.context_tokens for served in status.models},
+            )
             self._bare = bare
             self.capacity = status.capacity
+            self.elastic = status.kind in _ELASTIC_KINDS
             self._serve()
             self.version += 1
         return changed
@@ -201,7 +222,7 @@ class Worker:
 
     def on_time(self, now: float) -> None:
         """Time has passed: a report may be too old to be believed, and an attempt may have waited for too long."""
-        silent = now > self.heard_at + STALE_SECONDS
+        silent = now >= self.heard_at + STALE_SECONDS
         if silent and self.others:
             self.others = self.others_tokens = 0
             self.version += 1
@@ -223,6 +244,7 @@ class Worker:
     def on_read(self, attempt_id: str) -> None:
         """An attempt's prompt has been read, or nobody waits for it. Saying so twice changes nothing."""
         self.progress.on_left(attempt_id)
+        self.version += 1
 
     def on_first_content(self, seconds: float, now: float) -> None:
         """An attempt has begun to answer after this long."""
@@ -235,12 +257,33 @@ class Worker:
 
     def on_success(self, now: float) -> None:
         """An attempt has ended well."""
-        self.progress.on_moved(now)
+        self._moves(now)
         self.used_at = now
+
+    def hold(self, verdict: Verdict, now: float, provider_model: str) -> None:
+        """Leave the worker, or that model of it, alone for as long as it asked."""
+        self.holds.add(verdict, now, provider_model)
+        self.version += 1
+
+    def on_probe(self, now: float) -> bool:
+        """A small generation of the router's own goes there. Returns whether the breaker waits for it."""
+        self.version += 1
+        return self.breaker.on_placed(now)
+
+    def _moves(self, now: float) -> None:
+        if self.progress.stalled(now):
+            self.version += 1
+        self.progress.on_moved(now)
+
+    def _offer(self, served: dict[str, frozenset[int]], context_tokens: dict[str, int]) -> None:
+        """What it serves: other objects only where it is something else, so that who remembers it can tell at once."""
+        if served != self.served or context_tokens != self.context_tokens:
+            self.served, self.context_tokens = served, context_tokens
 
     def begin_slow_start(self, now: float) -> None:
         """It has come, or come back: it is given more bit by bit."""
         self.warm_at = now + self._slow_start_seconds
+        self.version += 1
 
     def _serve(self) -> None:
         state = self.status.state if self.status is not None and self._order is not None else None

@@ -73,11 +73,11 @@ def test_a_caller_who_gives_up_early_makes_nobody_stall() -> None:
 def test_a_trial_is_due_ten_seconds_after_the_last_attempt_went_there() -> None:
     progress = _waiting(("a", 10.0), ("b", 12.0))
     progress.look(13.0)
-    assert progress.bars(13.0)
-    assert progress.bars(21.9)
-    assert not progress.bars(22.0)
+    assert progress.bars(13.0) == (True, 22.0)
+    assert progress.bars(21.9) == (True, 22.0)
+    assert progress.bars(22.0) == (False, math.inf)
     progress.on_waiting("trial", Pending(0, 22.0, None))
-    assert progress.bars(22.0)
+    assert progress.bars(22.0) == (True, 32.0)
 
 
 def test_a_new_process_has_not_stalled_and_gets_its_time_for_what_is_still_to_be_ended() -> None:

@@ -171,10 +171,12 @@ def test_content_of_others_is_progress_but_no_change() -> None:
     version = worker.version
     status = report(sequence=2)
     status.emitted = 5
-    assert not worker.on_status(status, 2.0)
+    assert not worker.on_status(status, 1.9)
     assert worker.version == version
-    assert worker.hesitant(4.0) == ""
-    assert worker.hesitant(5.0) == "stalled"
+    assert worker.hesitant(3.5) == ("", 3.9)
+    worker.on_status(report(sequence=3), 3.5)
+    assert worker.hesitant(4.8) == ("", 4.9)
+    assert worker.hesitant(4.9)[0] == "stalled"
 
 
 def test_a_worker_whose_health_service_says_no_takes_nothing() -> None:
