@@ -72,9 +72,16 @@ async def serve(config: mesh.MeshConfig, place: mesh.GatewayPlace, tenants: Tena
         )
         models = Models(config, fleet, created_seconds=int(time.time()))
         longest = settings.timeout_seconds
-        typed_face = inference.InferenceServicer(relay, models, tenants, longest_seconds=longest)
+        typed_face = inference.InferenceServicer(
+            relay, models, tenants, longest_seconds=longest, allow_pinning=settings.allow_pinning
+        )
         openai_face = openai.OpenAIServicer(
-            relay, models, tenants, longest_seconds=longest, keep_alive_seconds=settings.keep_alive_seconds
+            relay,
+            models,
+            tenants,
+            longest_seconds=longest,
+            keep_alive_seconds=settings.keep_alive_seconds,
+            allow_pinning=settings.allow_pinning,
         )
 
         def add(grpc_server: grpc.aio.Server) -> None:

@@ -27,8 +27,16 @@ class OpenAIServicer(openai_grpc.OpenAIServiceServicer):
     """OpenAI's wire format: bytes in, bytes out."""
 
     def __init__(
-        self, relay: Relay, models: Models, tenants: Tenants, *, longest_seconds: float, keep_alive_seconds: float
+        self,
+        relay: Relay,
+        models: Models,
+        tenants: Tenants,
+        *,
+        longest_seconds: float,
+        keep_alive_seconds: float,
+        allow_pinning: bool = False,
     ) -> None:
+        self._allow_pinning = allow_pinning
         self._relay = relay
         self._models = models
         self._tenants = tenants
@@ -62,7 +70,13 @@ class OpenAIServicer(openai_grpc.OpenAIServiceServicer):
     @contextlib.asynccontextmanager
     async def _replying(self, context: Context) -> AsyncIterator[tuple[Arrival, Reply]]:
         now = asyncio.get_running_loop().time()
-        arrival = Arrival(context, now=now, longest_seconds=self._longest_seconds, tenants=self._tenants)
+        arrival = Arrival(
+            context,
+            now=now,
+            longest_seconds=self._longest_seconds,
+            tenants=self._tenants,
+            allow_pinning=self._allow_pinning,
+        )
         reply = Reply(context, traceparent=arrival.traceparent, keep_alive_seconds=self._keep_alive_seconds)
         async with reply.failing_in_kind():
             yield arrival, reply

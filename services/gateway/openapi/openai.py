@@ -78,11 +78,12 @@ def schemas() -> dict[str, Node]:
 
 def _operation(method: MethodDescriptor, comments: Comments) -> Node:
     asked, answered, piece = _BODIES[method.name]
+    in_path = [_in_path(field, comments) for field in method.input_type.fields]
     operation: Node = {
         "operationId": f"{SERVICE.name}_{method.name}",
         "tags": [SERVICE.name],
         "summary": comments.of(method.full_name),
-        "parameters": [http.TIMEOUT] if asked else [_in_path(field, comments) for field in method.input_type.fields],
+        "parameters": [http.TIMEOUT, *http.ROUTING] if asked else in_path,
     }
     content = {http.JSON: _reference(answered)}
     if piece:
