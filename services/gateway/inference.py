@@ -11,6 +11,7 @@ from hybridinference.gateway.v1 import inference_service_pb2_grpc as gateway_grp
 
 from services.gateway.arrival import Arrival
 from services.gateway.coalesce import coalesce
+from services.gateway.explainer import Explainer
 from services.gateway.fold import Fold
 from services.gateway.generation import Generation
 from services.gateway.models import Models
@@ -34,6 +35,7 @@ class InferenceServicer(gateway_grpc.InferenceServiceServicer):
     def __init__(
         self,
         relay: Relay,
+        explainer: Explainer,
         models: Models,
         tenants: Tenants,
         *,
@@ -42,6 +44,7 @@ class InferenceServicer(gateway_grpc.InferenceServiceServicer):
     ) -> None:
         self._allow_pinning = allow_pinning
         self._relay = relay
+        self._explainer = explainer
         self._models = models
         self._tenants = tenants
         self._longest_seconds = longest_seconds
@@ -98,6 +101,14 @@ class InferenceServicer(gateway_grpc.InferenceServiceServicer):
         rest = [model for model in self._models.all() if model.name > request.page_token]
         more = rest[size - 1].name if len(rest) > size else ""
         return gateway.ListModelsResponse(models=rest[:size], next_page_token=more)
+
+    async def ExplainRoute(
+        self, request: gateway.ExplainRouteRequest, context: Context
+    ) -> gateway.ExplainRouteResponse:
+        arrival = self._arrival(context)
+        routing = arrival.checked(request.routing)
+        call = arrival.call(request.spec, api="inference", streamed=False, routing=routing)
+        return await self._explainer.explain(call)
 
     def _begin(
         self, request: gateway.GenerateRequest | gateway.StreamGenerateRequest, context: Context, *, streamed: bool

@@ -52,11 +52,15 @@ class Pool:
         """
         phases = ((False, now), (False, later), (True, later)) if tried else ((False, now),)
         for again, at in phases:
+            request.ruled_out = {}
             for role in ("primary", "fallback"):
                 group = [t for t in self._by_role[role] if (t.worker.name in tried) is again]
-                ready = [t for t in group if not t.ruled_out(request, at)]
+                ready = _ready(group, request, at)
                 if any(t.drops for t in ready):
-                    ready = [t for t in ready if t.has_all(request.needs)] or ready
+                    whole = [t for t in ready if t.has_all(request.needs)]
+                    if whole and len(whole) < len(ready):
+                        request.ruled_out["drops"] = len(ready) - len(whole)
+                    ready = whole or ready
                 if ready:
                     return ready, at
         return [], now
@@ -118,6 +122,18 @@ def build(
         for name in (model.name, *model.aliases):
             named[name] = pool
     return workers, pools, named
+
+
+def _ready(group: Iterable[Target], request: Request, at: float) -> list[Target]:
+    """Those of a group that nothing rules out. The others are counted."""
+    ready, counts = [], request.ruled_out
+    for target in group:
+        why = target.ruled_out(request, at)
+        if why:
+            counts[why] = counts.get(why, 0) + 1
+        else:
+            ready.append(target)
+    return ready
 
 
 def _order(target: Target) -> tuple[str, str, str, bool]:

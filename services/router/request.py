@@ -30,6 +30,7 @@ class Request:
         first_content_slo: longest time to the first content that is any good, in seconds; None is any.
         criticality: who gives way first.
         hits: prompt tokens that a target is expected to have in its cache, by the target's position; none is 0.
+        ruled_out: how many targets each filter ruled out when it was last to be placed.
     """
 
     ask: placement.PlacementAsk
@@ -44,6 +45,7 @@ class Request:
     first_content_slo: float | None = None
     criticality: int = routing.CRITICALITY_CRITICAL
     hits: Mapping[int, int] = dataclasses.field(default_factory=dict)
+    ruled_out: dict[str, int] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def of(cls, ask: placement.PlacementAsk, pool: "Pool") -> "Request":

@@ -9,11 +9,13 @@ from hybridinference.gateway.v1 import openai_service_pb2 as openai
 from hybridinference.gateway.v1 import openai_service_pb2_grpc as openai_grpc
 
 from services.gateway.arrival import Arrival
+from services.gateway.explainer import Explainer
 from services.gateway.models import Models
 from services.gateway.openai import models
 from services.gateway.openai.chat import answer as chat
 from services.gateway.openai.completions import answer as completions
 from services.gateway.openai.embeddings import answer as embeddings
+from services.gateway.openai.explain import answer as explain
 from services.gateway.openai.reply import JSON, Context, Reply
 from services.gateway.openai.responses import answer as responses
 from services.gateway.relay import Relay
@@ -29,6 +31,7 @@ class OpenAIServicer(openai_grpc.OpenAIServiceServicer):
     def __init__(
         self,
         relay: Relay,
+        explainer: Explainer,
         models: Models,
         tenants: Tenants,
         *,
@@ -38,6 +41,7 @@ class OpenAIServicer(openai_grpc.OpenAIServiceServicer):
     ) -> None:
         self._allow_pinning = allow_pinning
         self._relay = relay
+        self._explainer = explainer
         self._models = models
         self._tenants = tenants
         self._longest_seconds = longest_seconds
@@ -54,6 +58,10 @@ class OpenAIServicer(openai_grpc.OpenAIServiceServicer):
 
     async def CreateEmbedding(self, request: HttpBody, context: Context) -> None:  # type: ignore[override]
         await self._answer(embeddings.answer, request, context)
+
+    async def CreateExplanation(self, request: HttpBody, context: Context) -> None:  # type: ignore[override]
+        async with self._replying(context) as (arrival, reply):
+            await explain.answer(request.data, arrival, self._explainer, reply)
 
     async def ListModels(self, request: openai.OpenAIServiceListModelsRequest, context: Context) -> None:  # type: ignore[override]
         async with self._replying(context) as (_, reply):
