@@ -77,7 +77,19 @@ async def test_only_the_gateways_own_services_are_there(envoy):
     }
 
 
-OURS = ("provider", "model", "attempts", "queue-ms", "dropped", "tenant", "continuation", "forwarded", "sample", "t", "x")
+OURS = (
+    "provider",
+    "model",
+    "attempts",
+    "queue-ms",
+    "dropped",
+    "tenant",
+    "continuation",
+    "forwarded",
+    "sample",
+    "t",
+    "x",
+)
 INTERNAL = (*(f"x-hybrid-{name}" for name in OURS), "x-http-status", "x-envoy-original-path", "x-envoy-attempt-count")
 
 
