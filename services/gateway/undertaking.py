@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import grpc
@@ -18,7 +18,7 @@ from services.chassis.deadline import to_duration
 from services.chassis.failure import Failure
 from services.gateway.ask import placement_ask
 from services.gateway.call import Call
-from services.gateway.placement import Placements
+from services.gateway.placement import Placements, Refused
 from services.gateway.recorder import Entry, Recorder
 from services.gateway.run import Run
 from services.inference.capabilities import needs_of
@@ -53,7 +53,6 @@ class Undertaking:
         self._placements = placements
         self._recorder = recorder
         self._left = left
-        self._prefix_hashes: Sequence[int] = ()
         self._committed = False
         self._finished = False
         self._gone = Failure(reasons.ERROR_REASON_CANCELLED, "The caller went away.")
@@ -101,12 +100,14 @@ class Undertaking:
     async def _place(self) -> placement.Placement:
         """Where the first attempt goes."""
         needs = needs_of(self.call.spec)
-        ask = placement_ask(self.id, self.call.spec, needs, self._time_left())
-        self._prefix_hashes = ask.prefix_hashes
+        ask = placement_ask(self.id, self.call, needs, self._time_left())
+        self._entry.asked(ask)
         try:
             return await self._placements.place(ask, self.call.deadline)
         except Failure as refusal:
             name_field(refusal, needs)
+            if isinstance(refusal, Refused) and refusal.decision.targets:
+                self._entry.refused_by = refusal.decision
             raise
 
     async def _elsewhere(self, run: Run, failure: Failure) -> placement.Placement:
