@@ -18,8 +18,8 @@ class State(enum.Enum):
 class Breaker:
     """The breaker of one worker: it opens after failures in a row, or when too few of the last attempts went well.
 
-    These are the two rules of linkerd's unified breaker. A rate limit counts for neither, unlike there: it holds the
-    model that is limited, which says how long, while a breaker would take the whole worker away.
+    These are the two rules of linkerd's unified breaker, but for the window, see there. A rate limit counts for neither,
+    unlike there: it holds the model that is limited, for as long as it says, while a breaker would take away the worker.
 
     While it is not closed only its probe's end counts: attempts that were already there say nothing new.
     """
@@ -28,7 +28,7 @@ class Breaker:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._window = Window(settings.window_seconds)
+        self._window = Window(settings.window_seconds, settings.window_attempts)
         self.reset()
 
     def reset(self) -> None:
@@ -110,7 +110,7 @@ class Breaker:
             self.state = State.OPEN
 
     def _too_few_went_well(self) -> bool:
-        """Whether the share of the last attempts that went well is too low. Asked for right after one was added."""
+        """Whether the share of the last attempts that went well is too low."""
         well, total = self._window.well, self._window.total
         return total >= self._settings.window_attempts and well < self._settings.success_rate * total
 

@@ -25,6 +25,7 @@ class Progress:
     A worker stalls when the oldest of them has waited far longer than expected and nothing else has come meanwhile:
     no content, no whole answer, no event that its reports count. A queue that moves is no stall. One that has stalled
     stays so until something comes, even if all its callers give up: otherwise it would be given new ones at once.
+    Attempts from before that moment no longer count then: they may well be lost, in a worker that is well again.
 
     Attributes:
         pending: attempts without content, by id, oldest first.
@@ -32,13 +33,15 @@ class Progress:
         stalls_at: from when on the worker counts as stalled, unless something comes before.
     """
 
-    __slots__ = ("_floor", "_latched", "_moved_at", "_tried_at", "_usual", "pending", "stalls_at", "tokens")
+    __slots__ = ("_floor", "_latched", "_lost_until", "_moved_at", "_tried_at", "_usual", "pending", "stalls_at", "tokens")
 
     def __init__(self, floor: float) -> None:
         self._floor = floor
         self.pending: dict[str, Pending] = {}
         self.tokens = 0
         self.stalls_at = math.inf
+        self._lost_until = -math.inf
+        self._latched = False
         self._tried_at = -math.inf
         self.reset(0.0)
 
@@ -50,6 +53,8 @@ class Progress:
     def reset(self, now: float) -> None:
         """Forget how it was: the worker is a new process."""
         self._usual = 0.0
+        self._lost_until = -math.inf
+        self.stalls_at = math.inf
         self.on_moved(now)
 
     def stalled(self, at: float) -> bool:
@@ -68,7 +73,7 @@ class Progress:
         self.pending[attempt_id] = attempt
         self.tokens += attempt.tokens
         self._tried_at = max(self._tried_at, attempt.placed_at)
-        if len(self.pending) == 1:
+        if self.stalls_at == math.inf:
             self._reckon()
 
     def on_left(self, attempt_id: str) -> None:
@@ -86,6 +91,8 @@ class Progress:
     def on_moved(self, now: float) -> None:
         """Something has come of the worker."""
         self._moved_at = now
+        if now >= self.stalls_at:
+            self._lost_until = now
         self._latched = False
         self._reckon()
 
@@ -97,9 +104,9 @@ class Progress:
         return self._latched
 
     def _reckon(self) -> None:
-        oldest = self.oldest
         if self._latched:
             return
+        oldest = next((one for one in self.pending.values() if one.placed_at > self._lost_until), None)
         if oldest is None:
             self.stalls_at = math.inf
             return

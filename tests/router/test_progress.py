@@ -86,3 +86,14 @@ def test_a_new_process_has_not_stalled_and_gets_its_time_for_what_is_still_to_be
     progress.reset(60.0)
     assert not progress.stalled(62.9)
     assert progress.stalled(63.0)
+
+
+def test_what_was_lost_in_a_stall_makes_no_new_one_but_what_comes_later_may() -> None:
+    progress = _waiting(("lost", 10.0))
+    progress.look(13.0)
+    progress.on_moved(20.0)
+    assert not progress.stalled(1e9)
+    progress.on_waiting("new", Pending(0, 21.0, None))
+    assert progress.stalls_at == 24.0
+    progress.on_left("new")
+    assert not progress.stalled(1e9)
