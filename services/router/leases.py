@@ -1,7 +1,9 @@
 """Leases: which attempts run where, and for which gateway."""
 
 import dataclasses
+from collections.abc import Iterator, Mapping
 
+from services.router.pools import Pool
 from services.router.request import Request
 from services.router.target import Target
 from services.router.worker import Worker
@@ -57,6 +59,23 @@ class Lease:
     probe: bool = False
     committed: bool = False
 
+    def rebind(self, pools: Mapping[str, Pool]) -> None:
+        """Belong to pools of a new configuration, by the models' names and aliases.
+
+        A request whose model is no more has no further attempt: for that nothing must be known of it.
+        """
+        request = self.generation.request
+        if request is None:
+            return
+        pool = pools.get(request.pool.model)
+        if pool is None:
+            self.generation.request = self.target = None
+            return
+        if self.target is not None:
+            self.target = pool.counterpart(self.target)
+        # Positions of the pool that was mean nothing here.
+        request.pool, request.hits = pool, {}
+
 
 @dataclasses.dataclass(slots=True, eq=False)
 class GatewayStream:
@@ -75,6 +94,9 @@ class LeaseBook:
 
     def __len__(self) -> int:
         return len(self._leases)
+
+    def __iter__(self) -> Iterator[Lease]:
+        return iter(self._leases.values())
 
     def take(self, lease: Lease) -> None:
         """Enter a lease. One that is restated moves here from the stream it began on."""

@@ -207,11 +207,7 @@ async def open_router(home: pathlib.Path, config: MeshConfig) -> AsyncIterator[R
                 registry,
             )
         )
-        channels = {
-            name: await stack.enter_async_context(open_channel(worker.place.address))
-            for name, worker in roster.workers.items()
-        }
-        await stack.enter_async_context(watched.watching(channels))
+        await stack.enter_async_context(watched.watching())
         await watched.first_reports(seconds=_PATIENCE)
         channel = await stack.enter_async_context(open_channel(address))
         yield Router(router_grpc.RouterServiceStub(channel), roster, workers)
