@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import os
 import pathlib
 import signal
 import time
@@ -35,7 +34,6 @@ class Reloading(Generic[Config]):
         adopt: takes up what was read in one step, or raises ConfigError before it has changed anything.
         version: tells one content from another.
         registry: where the metrics go.
-        process: the kind of process, for the metrics' names.
     """
 
     def __init__(
@@ -47,7 +45,6 @@ class Reloading(Generic[Config]):
         adopt: Callable[[Config], None],
         version: Callable[[Config], str],
         registry: CollectorRegistry,
-        process: str,
     ) -> None:
         self._path = path
         self._config = config
@@ -56,16 +53,24 @@ class Reloading(Generic[Config]):
         self._version = version
         self._asked = asyncio.Event()
         self._seen = _mark(path)
-        prefix = f"hybrid_{process}_config"
         self._reloads = Counter(
-            f"{prefix}_reloads_total", "Times that the configuration was read again.", ("result",), registry=registry
+            "hybrid_config_reloads_total",
+            "Times that the configuration was read again.",
+            ("result",),
+            registry=registry,
         )
-        self._info = Gauge(f"{prefix}_info", "1 for the version in use.", ("version",), registry=registry)
+        self._info = Gauge(
+            "hybrid_config_info", "1 for the version of the configuration in use.", ("version",), registry=registry
+        )
         self._current = Gauge(
-            f"{prefix}_current", "Whether what was read last is in use: 1, or 0 where it was refused.", registry=registry
+            "hybrid_config_current",
+            "1: the configuration that was read last is in use. 0: it was refused.",
+            registry=registry,
         )
         self._taken = Gauge(
-            f"{prefix}_taken_seconds", "When the version in use was taken up, in seconds since 1970.", registry=registry
+            "hybrid_config_taken_seconds",
+            "When the configuration in use was taken up, in seconds since 1970.",
+            registry=registry,
         )
         for result in _RESULTS:
             self._reloads.labels(result)
@@ -129,7 +134,7 @@ class Reloading(Generic[Config]):
 def _mark(path: pathlib.Path) -> _Mark:
     """None while there is no file, as in the middle of its replacement."""
     try:
-        found = os.stat(path)
+        found = path.stat()
     except OSError:
         return None
     return found.st_mtime_ns, found.st_ino, found.st_size

@@ -39,7 +39,7 @@ def summary(config: MeshConfig) -> str:
             f"{route.provider}/{config.provider_model(route)}" + (" (fallback)" if route.role == "fallback" else "")
             for route in model.routes
         )
-        lines.append(f"model      {model.name}: {model.strategy} over {routes}")
+        lines.append(f"model      {model.name}: {model.strategy.name} over {routes}")
     lines.append(f"ledger     {'your PostgreSQL' if config.ledger.dsn else 'embedded PostgreSQL'}")
     lines.append(f"version    {config.version}")
     return "\n".join(lines)

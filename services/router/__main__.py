@@ -53,7 +53,6 @@ async def serve(config: mesh.MeshConfig, path: pathlib.Path) -> None:
         adopt=adopt,
         version=lambda read: read.version,
         registry=registry,
-        process="router",
     )
     async with contextlib.AsyncExitStack() as stack:
         stack.enter_context(metrics.serving_metrics(registry, config.metrics_address("router")))

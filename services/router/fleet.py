@@ -40,7 +40,8 @@ class Fleet:
     @contextlib.asynccontextmanager
     async def watching(self) -> AsyncIterator[None]:
         """Follow the workers, each over a channel of its own, until the context ends."""
-        async with asyncio.TaskGroup() as self._group:
+        async with asyncio.TaskGroup() as group:
+            self._group = group
             self._match()
             try:
                 yield

@@ -48,7 +48,8 @@ class Pool:
             if known is not None:
                 target.turn, target.speeds = known.turn, known.speeds
         slots = [None if known is None else known.position for known in earlier]
-        if slots == [target.position for target in before.targets] and self.settings.strategy == before.settings.strategy:
+        unmoved = slots == list(range(len(before.targets)))
+        if unmoved and self.settings.strategy == before.settings.strategy:
             self.strategy = before.strategy
         self.prefixes = before.prefixes.moved(slots)
         self.budget = before.budget.under(self._retry)

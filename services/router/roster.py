@@ -171,7 +171,7 @@ class Roster:
         return self.workers.get(name) or self.leaving[name]
 
     def _keep_share(self) -> None:
-        """Of a pool that has become smaller take back those whom it cannot do without, the soonest to be tried first."""
+        """Of a pool that has become smaller, take back those whom it cannot do without: the soonest to be tried."""
         for pool in self.models.values():
             out = [worker for worker in pool.workers.values() if worker.breaker.state is not State.CLOSED]
             surplus = len(out) - int(self._breaker.max_ejected_share * len(pool.workers))

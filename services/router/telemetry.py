@@ -51,9 +51,7 @@ class Telemetry:
             buckets=_SECONDS,
             registry=registry,
         )
-        self._leases = Gauge(
-            "hybrid_router_leases", "Attempts placed and not ended.", ("worker",), registry=registry
-        )
+        self._leases = Gauge("hybrid_router_leases", "Attempts placed and not ended.", ("worker",), registry=registry)
         self._breaker = Gauge(
             "hybrid_router_breaker_state",
             "0: attempts pass, 1: one probes, 2: none pass.",

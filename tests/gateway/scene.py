@@ -221,7 +221,7 @@ async def scene(
             made.book,  # type: ignore[arg-type]
             RequestMetrics(registry),
             config_version="v",
-            models=frozenset({MODEL}),
+            models={MODEL: MODEL},
         )
         made.relay = Relay(
             made.placements,
