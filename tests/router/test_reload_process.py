@@ -5,11 +5,11 @@ import contextlib
 import pathlib
 import re
 import signal
+from collections.abc import Callable
 
 import pytest
 from grpc_health.v1 import health_pb2
 from hybridinference.router.v1 import placement_pb2 as placement
-from hybridinference.router.v1 import router_service_pb2 as router_service
 from hybridinference.router.v1 import router_service_pb2_grpc as router_grpc
 
 from services.chassis.channel import open_channel
@@ -17,7 +17,7 @@ from tests.router.harness import Gateway, ScriptedWorker
 from tests.router.test_process import process_of, scraped, until
 
 _RELOADS = 100
-_HEAD = 'router: {listen: "unix:router.sock"}\nmetrics: {listen: "unix:{process}.metrics.sock"}\n'
+_HEAD = 'router: {listen: "unix:router.sock", stale_seconds: 60}\nmetrics: {listen: "unix:{process}.metrics.sock"}\n'
 _WARM = 20
 
 
@@ -38,6 +38,16 @@ def _value(metrics: str, name: str) -> float:
     return sum(float(value) for value in re.findall(rf"^{name}(?:{{.*}})? (\S+)$", metrics, re.MULTILINE))
 
 
+async def _metrics(home: pathlib.Path, fact: Callable[[str], bool]) -> str:
+    """The router's metrics, once something holds of them."""
+    async with asyncio.timeout(5):
+        while True:
+            text = await scraped(home / "router.metrics.sock")
+            if fact(text):
+                return text
+            await asyncio.sleep(0.005)
+
+
 class _Load:
     """Asks, and ends each attempt after some more have been placed."""
 
@@ -52,14 +62,10 @@ class _Load:
             running.append(await self._gateway.placed())
             self.workers.append(running[-1].worker)
             if len(running) > 8:
-                await self._end(running.pop(0))
+                await self._gateway.ended(running.pop(0).attempt_id)
             await asyncio.sleep(0.002)
         for placed in running:
-            await self._end(placed)
-
-    async def _end(self, placed: placement.Placement) -> None:
-        outcome = placement.AttemptOutcome(attempt_id=placed.attempt_id)
-        await self._gateway.say(router_service.PlaceCommand(outcome=outcome))
+            await self._gateway.ended(placed.attempt_id)
 
 
 @pytest.mark.slow
@@ -81,12 +87,9 @@ async def test_a_hundred_changes_of_which_a_fifth_are_mistakes_disturb_nobody(ho
             draft.write_text(_config(number), encoding="utf-8")
             draft.rename(home / "mesh.yaml")
             process.send_signal(signal.SIGHUP)
-            async with asyncio.timeout(5):
-                while (
-                    _value(metrics := await scraped(home / "router.metrics.sock"), "hybrid_config_reloads_total")
-                    < number
-                ):
-                    await asyncio.sleep(0.005)
+            metrics = await _metrics(
+                home, lambda text, wanted=number: _value(text, "hybrid_config_reloads_total") == wanted
+            )
             assert _value(metrics, "hybrid_config_current") == (number % 5 != 4)
             if number == _WARM:
                 warm = _value(metrics, "process_resident_memory_bytes")
@@ -100,6 +103,4 @@ async def test_a_hundred_changes_of_which_a_fifth_are_mistakes_disturb_nobody(ho
         print(f"{len(load.workers)} placements; {warm / 1e6:.1f} MB after {_WARM} changes")
         print(f"{_value(metrics, 'process_resident_memory_bytes') / 1e6:.1f} MB after {_RELOADS}")
         assert _value(metrics, "process_resident_memory_bytes") < 1.05 * warm
-        async with asyncio.timeout(5):
-            while _value(await scraped(home / "router.metrics.sock"), "hybrid_router_leases"):
-                await asyncio.sleep(0.01)
+        await _metrics(home, lambda text: not _value(text, "hybrid_router_leases"))
