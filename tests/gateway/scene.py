@@ -126,6 +126,8 @@ class Scene:
         self.book = Book()
         self.router: ScriptedRouter
         self.relay: Relay
+        self.recorder: Recorder
+        self.registry: CollectorRegistry
         self.placements: Placements
         self.sessions: Sessions
         self.channels: Channels
@@ -217,7 +219,8 @@ async def scene(
         made.placements = Placements(stub, made.fleet, registry, gateway="g")
         made.sessions = await stack.enter_async_context(open_sessions(idle_seconds=60, slow_reader_seconds=60))
         made.channels = await stack.enter_async_context(open_channels())
-        recorder = Recorder(
+        made.registry = registry
+        made.recorder = Recorder(
             made.book,  # type: ignore[arg-type]
             RequestMetrics(registry),
             config_version="v",
@@ -227,7 +230,7 @@ async def scene(
             made.placements,
             made.sessions,
             made.channels,
-            recorder,
+            made.recorder,
             max_running=max_running,
             show_worker=show_worker,
         )
