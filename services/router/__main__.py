@@ -42,7 +42,7 @@ async def serve(config: mesh.MeshConfig, path: pathlib.Path) -> None:
 
     def adopt(wanted: mesh.MeshConfig) -> None:
         fixed.require_same(config, wanted, source=str(path))
-        decider.reconfigure(wanted)
+        decider.reconfigure(wanted, clock())
         fleet.reconfigure(stale_seconds=wanted.router.stale_seconds)
         telemetry.watch(roster)
 

@@ -60,7 +60,7 @@ class Decider:
         """Number of leases."""
         return len(self._book)
 
-    def reconfigure(self, config: MeshConfig) -> None:
+    def reconfigure(self, config: MeshConfig, now: float) -> None:
         """Decide by another configuration from now on.
 
         What has been placed stays placed. How it ends still counts for its worker, and another attempt goes where the

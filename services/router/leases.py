@@ -64,17 +64,15 @@ class Lease:
 
         A request whose model is no more has no further attempt: for that nothing must be known of it.
         """
-        request = self.generation.request
-        if request is None:
-            return
-        pool = pools.get(request.pool.model)
-        if pool is None:
-            self.generation.request = self.target = None
+        generation, request = self.generation, self.generation.request
+        pool = None if request is None else pools.get(request.pool.model)
+        if request is None or pool is None:
+            generation.request = self.target = None
             return
         if self.target is not None:
             self.target = pool.counterpart(self.target)
-        # Positions of the pool that was mean nothing here.
-        request.pool, request.hits = pool, {}
+        if request.pool is not pool:
+            generation.request = Request.of(request.ask, pool)
 
 
 @dataclasses.dataclass(slots=True, eq=False)

@@ -160,7 +160,7 @@ class Router:
         self._calls: list[Any] = []
 
     def reconfigure(self, config: MeshConfig) -> None:
-        self._decider.reconfigure(config)
+        self._decider.reconfigure(config, time.monotonic())
         self._fleet.reconfigure(stale_seconds=config.router.stale_seconds)
 
     async def gateway(self, *leases: placement.RunningLease) -> Gateway:

@@ -37,7 +37,7 @@ def config(
 
 def test_a_new_worker_is_chosen_once_it_has_reported() -> None:
     scene = Scene(config({"a": ["unix:a0"]}))
-    scene.decider.reconfigure(config({"a": ["unix:a0"], "b": ["unix:b0"]}))
+    scene.reconfigure(config({"a": ["unix:a0"], "b": ["unix:b0"]}))
     assert [scene.place().worker for _ in range(2)] == ["a-0", "a-0"]
     scene.report("b-0")
     assert scene.place().worker == "b-0"
@@ -50,7 +50,7 @@ def test_what_is_known_of_a_worker_that_stays_is_kept() -> None:
     scene.end(placed[0], LOST, wanted=False)
     before = scene.roster.workers[sick]
     assert before.breaker.state is State.OPEN
-    scene.decider.reconfigure(config({**_PAIR, "c": ["unix:c0"]}))
+    scene.reconfigure(config({**_PAIR, "c": ["unix:c0"]}))
     assert scene.roster.workers[sick] is before
     assert scene.leases() == {name: int(name != sick) for name in ("a-0", "a-1", "b-0")} | {"c-0": 0}
     assert scene.roster.workers["c-0"].status is None
@@ -60,7 +60,7 @@ def test_an_attempt_from_before_still_counts_for_its_worker() -> None:
     scene = Scene(config(router={"breaker": {"consecutive_failures": 2}}))
     placed = [scene.place() for _ in range(6)]
     for_a0 = [each for each in placed if each.worker == "a-0"]
-    scene.decider.reconfigure(config({**_PAIR, "c": ["unix:c0"]}, router={"breaker": {"consecutive_failures": 2}}))
+    scene.reconfigure(config({**_PAIR, "c": ["unix:c0"]}, router={"breaker": {"consecutive_failures": 2}}))
     for each in for_a0:
         scene.end(each, LOST, wanted=False)
     assert scene.roster.workers["a-0"].breaker.state is State.OPEN
@@ -70,7 +70,7 @@ def test_an_attempt_from_before_still_counts_for_its_worker() -> None:
 def test_an_attempt_that_fails_is_tried_again_where_the_new_configuration_says() -> None:
     scene = Scene(config({"a": ["unix:a0"]}))
     placed = scene.place()
-    scene.decider.reconfigure(config({"b": ["unix:b0"]}))
+    scene.reconfigure(config({"b": ["unix:b0"]}))
     scene.report("b-0")
     again = scene.end(placed, LOST)
     assert isinstance(again, placement.Placement)
@@ -83,7 +83,7 @@ def test_a_worker_that_has_gone_gets_nothing_new_and_keeps_its_leases_to_their_e
     assert set(placed) == {"a-0", "a-1", "b-0"}
     gone = scene.roster.workers["b-0"]
     held = next(lease for lease in scene.stream.leases.values() if lease.worker is gone)
-    scene.decider.reconfigure(config({"a": _PAIR["a"]}))
+    scene.reconfigure(config({"a": _PAIR["a"]}))
     assert {scene.place().worker for _ in range(4)} == {"a-0", "a-1"}
     assert scene.roster.leaving == {"b-0": gone}
     assert [worker.worker for worker in scene.roster.snapshot(scene.now)] == ["a-0", "a-1", "b-0"]
@@ -100,8 +100,8 @@ def test_a_worker_that_comes_back_while_it_leaves_is_the_one_it_was() -> None:
     scene = Scene(config())
     placed = [scene.place() for _ in range(3)]
     gone = scene.roster.workers["b-0"]
-    scene.decider.reconfigure(config({"a": _PAIR["a"]}))
-    scene.decider.reconfigure(config())
+    scene.reconfigure(config({"a": _PAIR["a"]}))
+    scene.reconfigure(config())
     assert scene.roster.workers["b-0"] is gone
     assert not scene.roster.leaving
     for each in placed:
@@ -112,7 +112,7 @@ def test_a_worker_that_comes_back_while_it_leaves_is_the_one_it_was() -> None:
 def test_a_worker_at_another_address_is_another_worker() -> None:
     scene = Scene(config())
     placed = [scene.place() for _ in range(3)]
-    scene.decider.reconfigure(config({**_PAIR, "b": ["unix:elsewhere"]}))
+    scene.reconfigure(config({**_PAIR, "b": ["unix:elsewhere"]}))
     new = scene.roster.workers["b-0"]
     assert (new.leases, new.status, scene.roster.leaving) == (0, None, {})
     for each in placed:
@@ -124,7 +124,7 @@ def test_a_worker_at_another_address_is_another_worker() -> None:
 def test_a_request_whose_model_is_no_more_is_not_tried_again_and_hears_the_real_reason() -> None:
     scene = Scene(config())
     placed = scene.place()
-    scene.decider.reconfigure(config(_PAIR, {**_MODEL, "name": "n"}))
+    scene.reconfigure(config(_PAIR, {**_MODEL, "name": "n"}))
     refused = scene.end(placed, LOST)
     assert isinstance(refused, Refused)
     assert "went away" in refused.cause.message
@@ -134,7 +134,7 @@ def test_a_request_whose_model_is_no_more_is_not_tried_again_and_hears_the_real_
 def test_a_model_that_is_renamed_serves_by_its_old_name_as_an_alias() -> None:
     scene = Scene(config({"a": ["unix:a0"]}))
     placed = scene.place()
-    scene.decider.reconfigure(
+    scene.reconfigure(
         config({"b": ["unix:b0"]}, {"name": "n", "aliases": ["m"], "routes": [{"provider": "b"}]})
     )
     scene.report("b-0")
@@ -151,7 +151,7 @@ def test_what_is_learned_stays_with_its_target_wherever_that_stands_now() -> Non
     pool.prefixes.add(c.position, (1, 2, 3))
     pool.speeds.on_finished(7)
     c.speeds.prefill, c.turn = 4.0, 9
-    scene.decider.reconfigure(config({"a": ["unix:a0"], "c": ["unix:c0"]}))
+    scene.reconfigure(config({"a": ["unix:a0"], "c": ["unix:c0"]}))
     now = scene.roster.models["m"]
     assert [target.worker.name for target in now.targets] == ["a-0", "c-0"]
     assert now.prefixes.match((1, 2, 3)) == {1: 3}
@@ -163,7 +163,7 @@ def test_what_is_learned_stays_with_its_target_wherever_that_stands_now() -> Non
 def test_an_unchanged_model_keeps_its_strategy_and_index() -> None:
     scene = Scene(config())
     pool = scene.roster.models["m"]
-    scene.decider.reconfigure(config(router={"stale_seconds": 9}))
+    scene.reconfigure(config(router={"stale_seconds": 9}))
     assert scene.roster.models["m"].strategy is pool.strategy
     assert scene.roster.models["m"].prefixes is pool.prefixes
 
@@ -173,9 +173,9 @@ def test_other_retry_settings_hold_at_once_and_what_was_spent_stays_spent() -> N
     scene = Scene(config(router={"retry": retry}))
     first, second, third = (scene.place() for _ in range(3))
     assert isinstance(scene.end(first, LOST), placement.Placement)
-    scene.decider.reconfigure(config(router={"retry": {**retry, "backoff_ms": 1}}))
+    scene.reconfigure(config(router={"retry": {**retry, "backoff_ms": 1}}))
     assert isinstance(scene.end(second, LOST), Refused)
-    scene.decider.reconfigure(config(router={"retry": {**retry, "budget_per_second": 5}}))
+    scene.reconfigure(config(router={"retry": {**retry, "budget_per_second": 5}}))
     assert isinstance(scene.end(third, LOST), placement.Placement)
 
 
@@ -186,7 +186,7 @@ def test_a_pool_that_becomes_smaller_is_never_ejected_beyond_its_share() -> None
         scene.end(scene.place(), LOST, wanted=False)
     out = [name for name, worker in scene.roster.workers.items() if worker.breaker.state is State.OPEN]
     assert out == ["a-0", "a-1"] or len(out) == 2
-    scene.decider.reconfigure(config({"a": ["unix:a0", "unix:a1"]}, router=settings))
+    scene.reconfigure(config({"a": ["unix:a0", "unix:a1"]}, router=settings))
     states = [worker.breaker.state for worker in scene.roster.workers.values()]
     assert states.count(State.CLOSED) >= 1
 
@@ -199,7 +199,7 @@ def test_whoever_watches_the_fleet_sees_every_change(wanted: MeshConfig) -> None
     for _ in range(5):
         scene.place()
     before = scene.roster.version
-    scene.decider.reconfigure(wanted)
+    scene.reconfigure(wanted)
     assert scene.roster.version > before
 
 
@@ -209,7 +209,7 @@ def test_a_probe_from_before_still_decides() -> None:
     scene.end(scene.place(), LOST, wanted=False)
     scene.now += 2
     probe = scene.place()
-    scene.decider.reconfigure(config({"a": ["unix:a0"], "b": ["unix:b0"]}, router=settings))
+    scene.reconfigure(config({"a": ["unix:a0"], "b": ["unix:b0"]}, router=settings))
     assert scene.roster.workers["a-0"].breaker.state is State.HALF_OPEN
     scene.end(probe)
     assert scene.roster.workers["a-0"].breaker.state is State.CLOSED
@@ -219,5 +219,5 @@ def test_a_hold_outlasts_the_change() -> None:
     scene = Scene(config({"a": ["unix:a0"], "b": ["unix:b0"]}))
     first = scene.place()
     scene.end(first, failed(reasons.ERROR_REASON_PROVIDER_RATE_LIMITED, retry_after=7.0), wanted=False)
-    scene.decider.reconfigure(config({"a": ["unix:a0"], "b": ["unix:b0"]}, router={"stale_seconds": 9}))
+    scene.reconfigure(config({"a": ["unix:a0"], "b": ["unix:b0"]}, router={"stale_seconds": 9}))
     assert first.worker not in {scene.place().worker for _ in range(4)}
