@@ -27,6 +27,7 @@ from services.gateway.recorder import Recorder
 from services.gateway.relay import Relay
 from services.gateway.request_metrics import RequestMetrics
 from services.gateway.session import open_sessions
+from services.gateway.shadowing import open_shadows
 from services.gateway.spool.spool import open_spool
 from services.gateway.tenant import Tenants
 
@@ -62,10 +63,14 @@ async def serve(config: mesh.MeshConfig, place: mesh.GatewayPlace, tenants: Tena
             config_version=config.version,
             models=frozenset(model.name for model in config.models),
         )
+        shadows = await stack.enter_async_context(
+            open_shadows(placements, sessions, recorder, most=settings.max_shadows)
+        )
         relay = Relay(
             placements,
             sessions,
             channels,
+            shadows,
             recorder,
             max_running=settings.max_running,
             show_worker=settings.show_worker,

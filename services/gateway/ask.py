@@ -8,6 +8,7 @@ from hybridinference.inference.v1 import model_pb2 as model
 from hybridinference.router.v1 import placement_pb2 as placement
 
 from services.chassis.deadline import to_duration
+from services.gateway.continuing import continuable
 
 # English text and code average about four bytes a token in current tokenizers; a picture costs some hundred tokens.
 _BYTES_PER_TOKEN = 4
@@ -30,6 +31,7 @@ def placement_ask(
     )
     if isinstance(spec, generation.GenerationSpec):
         ask.max_output_tokens = spec.max_output_tokens
+        ask.continuable = continuable(spec)
     if time_left is not None:
         ask.time_left.CopyFrom(to_duration(time_left))
     return ask

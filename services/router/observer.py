@@ -11,8 +11,8 @@ from services.router.retries import Stop
 class Observer(Protocol):
     """Is told of every decision, at once, in the order they are made."""
 
-    def placed(self, strategy: str, worker: str, number: int) -> None:
-        """An attempt was placed; `number` counts its request's attempts from 1."""
+    def placed(self, strategy: str, worker: str, number: int, kind: str = "") -> None:
+        """An attempt was placed; `number` counts its request's attempts from 1, `kind` says how it stands to them."""
 
     def refused(self, model: str, reason: str, generation_id: str, stop: Stop | None) -> None:
         """A request was refused; `stop` says why no retry followed, where an attempt had failed."""
@@ -30,7 +30,7 @@ class Observer(Protocol):
 class NullObserver:
     """Hears nothing."""
 
-    def placed(self, strategy: str, worker: str, number: int) -> None:
+    def placed(self, strategy: str, worker: str, number: int, kind: str = "") -> None:
         """Nothing."""
 
     def refused(self, model: str, reason: str, generation_id: str, stop: Stop | None) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from services.config import strategy as settings
 from services.config.mesh import MeshConfig
 from services.config.model import Model
-from services.router.budget import RetryBudget
+from services.router.budget import HedgeBudget, RetryBudget
 from services.router.knowledge.prefixes import PrefixIndex
 from services.router.knowledge.speeds import PoolSpeeds, TargetSpeeds
 from services.router.policies.strategy import Strategy
@@ -29,6 +29,8 @@ class Pool:
         self.slo_seconds = model.slo.first_content_seconds
         self.workers = {target.worker.name: target.worker for target in self.targets}
         self.budget = RetryBudget(config.router.retry)
+        self.hedge, self.continuation, self.flags = config.router.hedge, config.router.continuation, config.flags
+        self.hedges = HedgeBudget(config.router.hedge.budget_ratio)
         self.prefixes = PrefixIndex(len(self.targets))
         self.speeds = PoolSpeeds()
         self.turns = 0
@@ -36,6 +38,7 @@ class Pool:
             role: [target for target in self.targets if target.role == role]
             for role in ("primary", "fallback", "canary", "shadow")
         }
+        self.shadows = self._by_role["shadow"]
 
     def eligible(
         self, request: Request, tried: Collection[str], *, now: float, later: float

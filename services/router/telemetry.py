@@ -33,6 +33,12 @@ class Telemetry:
         self._retries = Counter(
             "hybrid_router_retries_total", "Attempts placed after another failed.", ("worker",), registry=registry
         )
+        self._further = Counter(
+            "hybrid_router_further_attempts_total",
+            "Attempts placed after or beside another, by how they stand to it.",
+            ("worker", "kind"),
+            registry=registry,
+        )
         self._refusals = Counter(
             "hybrid_router_refusals_total",
             "Requests refused, or not tried again, by what the caller was told and what ended the attempts.",
@@ -74,11 +80,13 @@ class Telemetry:
             for value, label in _HEALTHS.items():
                 health.labels(name, label).set_function(functools.partial(_has_health, worker, value))
 
-    def placed(self, strategy: str, worker: str, number: int) -> None:
+    def placed(self, strategy: str, worker: str, number: int, kind: str = "") -> None:
         """Count a placement."""
         self._placements.labels(strategy, worker).inc()
-        if number > 1:
+        if kind == "retry":
             self._retries.labels(worker).inc()
+        if kind:
+            self._further.labels(worker, kind).inc()
 
     def refused(self, model: str, reason: str, generation_id: str, stop: Stop | None) -> None:
         """Count a refusal, and say why."""

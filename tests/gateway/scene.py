@@ -30,6 +30,7 @@ from services.gateway.recorder import Recorder
 from services.gateway.relay import Relay
 from services.gateway.request_metrics import RequestMetrics
 from services.gateway.session import Sessions, open_sessions
+from services.gateway.shadowing import open_shadows
 from tests.fakes import Script, ScriptedProvider, running_worker, spec
 
 MODEL = "scripted"
@@ -194,7 +195,11 @@ def text_of(events: Sequence[generation.GenerationEvent]) -> str:
 
 @contextlib.asynccontextmanager
 async def scene(
-    directory: pathlib.Path, *workers: Mapping[str, Script], max_running: int = 100, show_worker: bool = False
+    directory: pathlib.Path,
+    *workers: Mapping[str, Script],
+    max_running: int = 100,
+    max_shadows: int = 2,
+    show_worker: bool = False,
 ) -> AsyncIterator[Scene]:
     """A scene with one worker for each mapping of scripts."""
     made = Scene(directory)
@@ -223,10 +228,14 @@ async def scene(
             config_version="v",
             models=frozenset({MODEL}),
         )
+        shadows = await stack.enter_async_context(
+            open_shadows(made.placements, made.sessions, recorder, most=max_shadows)
+        )
         made.relay = Relay(
             made.placements,
             made.sessions,
             made.channels,
+            shadows,
             recorder,
             max_running=max_running,
             show_worker=show_worker,
