@@ -60,8 +60,6 @@ class Generation(Undertaking):
         # One generator and no more: each list would pass every generator that this one stood in.
         with self._recorded():
             placed = await self._place()
-            if placed.HasField("shadow"):
-                self._shadows.begin(self._entry, placed.shadow)
             while True:
                 try:
                     run, attempt, ready = await self._first(placed)
@@ -76,6 +74,8 @@ class Generation(Undertaking):
     async def _first(self, placed: placement.Placement) -> tuple[Run, Attempt, Events]:
         """An attempt with its first content: the placed one, or one beside it. No other is left."""
         run = self._begin(placed)
+        if placed.HasField("shadow"):
+            self._shadows.begin(self._entry, placed.shadow)
         await self._wait(to_seconds(placed.delay))
         self._start(run)
         if placed.HasField("hedge_after"):
