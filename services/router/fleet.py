@@ -22,13 +22,14 @@ _PAUSE_MAX_SECONDS = 1.0
 
 
 class Fleet:
-    """Follows WatchStatus of every worker, and lets others follow the roster."""
+    """Follows WatchStatus of every worker, and lets others follow the roster. `on_news` is called at each change."""
 
     def __init__(self, roster: Roster, *, stale_seconds: float, clock: Callable[[], float]) -> None:
         self._roster = roster
         self._stale_seconds = stale_seconds
         self._clock = clock
         self._waiting: list[asyncio.Future[None]] = []
+        self.on_news: Callable[[], None] = _nobody
         self._unheard = set(roster.workers)
         self._all_heard = asyncio.Event()
         self._settled = asyncio.Event()
@@ -57,6 +58,7 @@ class Fleet:
 
     def notify(self) -> None:
         """The roster may have changed."""
+        self.on_news()
         if self._waiting:
             waiting, self._waiting = self._waiting, []
             for future in waiting:
@@ -110,3 +112,7 @@ class Fleet:
         finally:
             call.cancel()  # grpc.aio never cancels a call that is merely dropped
         return heard
+
+
+def _nobody() -> None:
+    """Nobody is told."""

@@ -1,10 +1,14 @@
 """Leases: which attempts run where, and for which gateway."""
 
 import dataclasses
+from typing import TYPE_CHECKING
 
 from services.router.request import Request
 from services.router.target import Target
 from services.router.worker import Worker
+
+if TYPE_CHECKING:
+    from services.router.admission.waiter import Waiter
 
 
 @dataclasses.dataclass(slots=True, eq=False)
@@ -18,6 +22,7 @@ class Generation:
         tried: names of workers that were given an attempt.
         attempts: number of attempts so far.
         held: attempt ids of its leases.
+        waiter: its place in the queue, while it waits for one at a worker.
     """
 
     id: str
@@ -27,6 +32,7 @@ class Generation:
     tried: set[str] = dataclasses.field(default_factory=set)
     attempts: int = 0
     held: set[str] = dataclasses.field(default_factory=set)
+    waiter: "Waiter | None" = None
 
 
 @dataclasses.dataclass(slots=True, eq=False)
@@ -39,6 +45,7 @@ class Lease:
         placed_at: when it was placed.
         uncached_tokens: prompt tokens that its worker has to read first; 0 once content has come.
         expected_seconds: expected time to the first content; None where nothing was known.
+        charged: what its key was charged for it.
         running_then: generations at the worker when it was placed, without it.
         probe: whether the worker's breaker waits for it.
         committed: whether content has reached the caller.
@@ -53,6 +60,7 @@ class Lease:
     placed_at: float = 0.0
     uncached_tokens: int = 0
     expected_seconds: float | None = None
+    charged: float = 0.0
     running_then: int = 0
     probe: bool = False
     committed: bool = False
@@ -84,6 +92,7 @@ class LeaseBook:
             lease.probe, lease.epoch = earlier.probe, earlier.epoch
             lease.target, lease.placed_at = earlier.target, earlier.placed_at
             lease.uncached_tokens, lease.expected_seconds = earlier.uncached_tokens, earlier.expected_seconds
+            lease.charged = earlier.charged
             self.release(earlier)
         self._leases[lease.attempt_id] = lease
         lease.stream.leases[lease.attempt_id] = lease

@@ -23,6 +23,12 @@ class Observer(Protocol):
     def ended(self, worker: str, kind: Kind) -> None:
         """An attempt ended."""
 
+    def shed(self, model: str, reason: str, criticality: int) -> None:
+        """A request was told to come back later, since it could not begin in time."""
+
+    def spilled(self, model: str, provider: str) -> None:
+        """A request went to a fallback, since no primary route had room or would have begun in time."""
+
     def health(self, worker: str, health: fleet.WorkerHealth) -> None:
         """A worker's health is now this."""
 
@@ -40,6 +46,12 @@ class NullObserver:
         """Nothing."""
 
     def ended(self, worker: str, kind: Kind) -> None:
+        """Nothing."""
+
+    def shed(self, model: str, reason: str, criticality: int) -> None:
+        """Nothing."""
+
+    def spilled(self, model: str, provider: str) -> None:
         """Nothing."""
 
     def health(self, worker: str, health: fleet.WorkerHealth) -> None:

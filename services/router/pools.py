@@ -4,8 +4,10 @@ import random
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from services.config import strategy as settings
+from services.config.flags import point
 from services.config.mesh import MeshConfig
 from services.config.model import Model
+from services.router.admission.admission import Admission
 from services.router.budget import RetryBudget
 from services.router.knowledge.prefixes import PrefixIndex
 from services.router.knowledge.speeds import PoolSpeeds, TargetSpeeds
@@ -15,6 +17,17 @@ from services.router.target import Target
 from services.router.worker import Worker
 
 NewStrategy = Callable[[settings.Strategy], Strategy]
+# Seconds from a placement to the first content; None where nothing is known.
+Predict = Callable[[Request, Target, float], float | None]
+
+# In the order in which they are asked. A request for one worker goes there whatever that serves as.
+ROLES = ("canary", "primary", "fallback")
+_ANY_ROLE = (*ROLES, "shadow")
+
+
+def nothing_known(_request: Request, _target: Target, _now: float) -> float | None:
+    """A prediction where nothing has been learned."""
+    return None
 
 
 class Pool:
@@ -31,29 +44,55 @@ class Pool:
         self.budget = RetryBudget(config.router.retry)
         self.prefixes = PrefixIndex(len(self.targets))
         self.speeds = PoolSpeeds()
+        self.predict: Predict = nothing_known
+        self.admission = Admission(model.queue)
         self.turns = 0
         self._by_role = {
             role: [target for target in self.targets if target.role == role]
             for role in ("primary", "fallback", "canary", "shadow")
         }
 
+    def canary(self, generation_id: str) -> Sequence[Target]:
+        """The targets of the canary route that a request falls to: always the same one for the same id, mostly none."""
+        targets = self._by_role["canary"]
+        if not targets:
+            return ()
+        at = point("canary", generation_id)
+        for route in dict.fromkeys(target.route for target in targets):
+            at -= route.share
+            if at < 0:
+                return [target for target in targets if target.route is route]
+        return ()
+
     def eligible(
-        self, request: Request, tried: Collection[str], *, now: float, later: float
+        self,
+        request: Request,
+        tried: Collection[str],
+        *,
+        now: float,
+        later: float,
+        roles: Sequence[str] = ROLES,
+        again: bool = True,
     ) -> tuple[list[Target], float]:
         """Who may take the next attempt, and when it begins.
 
-        Primary routes first, nobody twice while another is left, and of one kind first those that leave nothing out.
+        The canary that the request falls to first, then primary routes, then fallbacks; nobody twice while another is
+        left, and of one kind first those that leave nothing out.
 
         Args:
             request: what is to be placed.
             tried: names of workers that have failed this request.
             now: when an attempt may begin on a worker that has not been tried.
             later: when one may after the backoff, on a worker that has.
+            roles: those that may serve, in order.
+            again: whether workers that have been tried may serve, after all others.
         """
-        phases = ((False, now), (False, later), (True, later)) if tried else ((False, now),)
-        for again, at in phases:
-            for role in ("primary", "fallback"):
-                group = [t for t in self._by_role[role] if (t.worker.name in tried) is again]
+        phases = ((False, now), (False, later), (True, later))[: 1 if not tried else 2 + again]
+        for twice, at in phases:
+            for role in _ANY_ROLE if request.ask.worker else roles:
+                group = request.canary if role == "canary" and not request.ask.worker else self._by_role[role]
+                if tried:
+                    group = [t for t in group if (t.worker.name in tried) is twice]
                 ready = [t for t in group if not t.ruled_out(request, at)]
                 if any(t.drops for t in ready):
                     ready = [t for t in ready if t.has_all(request.needs)] or ready

@@ -24,6 +24,7 @@ class Roster:
         workers: every worker, by name.
         models: the pool of every model, by the model's own name.
         pools: the same, by every name and alias that callers may give.
+        stirred: names of workers of which there is news since somebody last looked.
     """
 
     def __init__(
@@ -31,6 +32,7 @@ class Roster:
     ) -> None:
         self._breaker = config.router.breaker
         self._observer = observer
+        self.stirred: set[str] = set()
         self.workers, self.models, self.pools = pools.build(config, new_strategy)
         self._pools_of = {
             name: [pool for pool in self.models.values() if name in pool.workers] for name in self.workers
@@ -60,6 +62,7 @@ class Roster:
     def on_status(self, name: str, status: worker_status.WorkerStatus, now: float) -> None:
         """A worker reported."""
         worker = self.workers[name]
+        self.stirred.add(name)
         before, epoch = worker.health, worker.epoch
         worker.on_status(status, now)
         if worker.epoch != epoch:
@@ -70,6 +73,7 @@ class Roster:
     def on_lost(self, name: str) -> None:
         """A worker cannot be reached, or is silent."""
         worker = self.workers[name]
+        self.stirred.add(name)
         before = worker.health
         worker.on_lost()
         self._tell(worker, before)
@@ -77,6 +81,7 @@ class Roster:
     def on_first_content(self, lease: Lease, seconds: float, now: float) -> None:
         """An attempt has begun to answer."""
         worker = lease.worker
+        self.stirred.add(worker.name)
         worker.on_read(lease.attempt_id)
         if lease.epoch != worker.epoch:
             return
@@ -91,6 +96,7 @@ class Roster:
     def on_outcome(self, lease: Lease, verdict: Verdict, now: float, rng: random.Random) -> None:
         """An attempt ended. It says something of its worker only if that is still the same process."""
         worker, probe = lease.worker, lease.probe
+        self.stirred.add(worker.name)
         if lease.epoch != worker.epoch:
             return
         request = lease.generation.request
@@ -111,6 +117,7 @@ class Roster:
 
     def on_vanished(self, lease: Lease) -> None:
         """An attempt ended unseen: its caller or its gateway is gone."""
+        self.stirred.add(lease.worker.name)
         if lease.epoch == lease.worker.epoch:
             lease.worker.breaker.on_nothing_learned(probe=lease.probe)
 

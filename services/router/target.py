@@ -18,6 +18,9 @@ ROLES = {
     "shadow": routing.ROUTE_ROLE_SHADOW,
 }
 
+# What keeps a request away for good, in the order in which it is looked at.
+FILTERS = ("", "worker", "provider", "tags", "capabilities", "context_length", "max_cost")
+
 
 @dataclasses.dataclass(slots=True, eq=False)
 class Target:
@@ -106,9 +109,10 @@ class Target:
 
         What the request asks for comes first, what the worker is at comes last: the one does not change by waiting.
         """
-        return self._unfit(request) or self._unavailable(at)
+        return self.unfit(request) or self._unavailable(at)
 
-    def _unfit(self, request: Request) -> str:
+    def unfit(self, request: Request) -> str:
+        """The filter that keeps the request away for good, whatever the worker is at; empty where there is none."""
         ask, worker = request.ask, self.worker
         if ask.worker and ask.worker != worker.name:
             return "worker"

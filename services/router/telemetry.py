@@ -1,14 +1,18 @@
 """Metrics and log lines of the router's decisions."""
 
 import functools
+import time
+from collections.abc import Callable
 
 import structlog
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
+from hybridinference.inference.v1 import routing_pb2 as routing
 from hybridinference.router.v1 import fleet_pb2 as fleet
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from services.router.breaker import State
 from services.router.faults import Kind
+from services.router.pools import Pool
 from services.router.retries import Stop
 from services.router.roster import Roster
 from services.router.worker import Worker
@@ -18,6 +22,9 @@ LOG = structlog.get_logger()
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 _BREAKER = {State.CLOSED: 0, State.HALF_OPEN: 1, State.OPEN: 2}
 _HEALTHS = {value: name.removeprefix("WORKER_HEALTH_").lower() for name, value in fleet.WorkerHealth.items() if value}
+_CRITICALITIES = {
+    value: name.removeprefix("CRITICALITY_").lower() for name, value in routing.Criticality.items() if value
+}
 # A reason from a newer peer must not open a series of its own.
 _REASONS = frozenset(name.removeprefix("ERROR_REASON_") for name, _ in reasons.ErrorReason.items())
 
@@ -53,7 +60,20 @@ class Telemetry:
             registry=registry,
         )
 
-    def watch(self, roster: Roster) -> None:
+        self._sheds = Counter(
+            "hybrid_router_sheds_total",
+            "Requests told to come back later, since they could not begin in time.",
+            ("model", "reason", "criticality"),
+            registry=registry,
+        )
+        self._spills = Counter(
+            "hybrid_router_spills_total",
+            "Requests that went to a fallback for want of room, or of time, at the primary routes.",
+            ("model", "provider"),
+            registry=registry,
+        )
+
+    def watch(self, roster: Roster, *, clock: Callable[[], float] = time.monotonic) -> None:
         """Tell of the workers as they are when somebody looks."""
         leases = Gauge("hybrid_router_leases", "Attempts placed and not ended.", ("worker",), registry=self._registry)
         breaker = Gauge(
@@ -68,6 +88,16 @@ class Telemetry:
             ("worker", "health"),
             registry=self._registry,
         )
+        waiting = Gauge("hybrid_router_waiting", "Requests that wait for room.", ("model",), registry=self._registry)
+        oldest = Gauge(
+            "hybrid_router_waiting_oldest_seconds",
+            "How long the one has waited that has waited longest.",
+            ("model",),
+            registry=self._registry,
+        )
+        for model, pool in roster.models.items():
+            waiting.labels(model).set_function(functools.partial(_waiting, pool))
+            oldest.labels(model).set_function(functools.partial(_oldest, pool, clock))
         for name, worker in roster.workers.items():
             leases.labels(name).set_function(functools.partial(_leases, worker))
             breaker.labels(name).set_function(functools.partial(_breaker, worker))
@@ -100,6 +130,14 @@ class Telemetry:
         """Count an outcome."""
         self._outcomes.labels(worker, kind.value).inc()
 
+    def shed(self, model: str, reason: str, criticality: int) -> None:
+        """Count a request that was told to come back later."""
+        self._sheds.labels(model, reason, _CRITICALITIES.get(criticality, "critical_plus")).inc()
+
+    def spilled(self, model: str, provider: str) -> None:
+        """Count a request that a fallback serves in place of a primary route."""
+        self._spills.labels(model, provider).inc()
+
     def health(self, worker: str, health: fleet.WorkerHealth) -> None:
         """Say that a worker went, or came back."""
         log = LOG.info if health == fleet.WORKER_HEALTH_HEALTHY else LOG.warning
@@ -116,3 +154,12 @@ def _breaker(worker: Worker) -> float:
 
 def _has_health(worker: Worker, health: int) -> float:
     return float(worker.health == health)
+
+
+def _waiting(pool: Pool) -> float:
+    return len(pool.admission.queue)
+
+
+def _oldest(pool: Pool, clock: Callable[[], float]) -> float:
+    since = min((waiter.since for waiter in pool.admission.queue), default=None)
+    return 0.0 if since is None else max(0.0, clock() - since)
