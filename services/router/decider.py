@@ -19,6 +19,8 @@ from services.router.admission.lobby import Fate, Lobby
 from services.router.admission.selection import Choice
 from services.router.admission.waiter import Waiter
 from services.router.faults import Kind, Verdict, judge, with_retry_after
+from services.router.knowledge import learning
+from services.router.knowledge.prediction import predict
 from services.router.leases import GatewayStream, Generation, Lease, LeaseBook
 from services.router.observer import Observer
 from services.router.request import Request
@@ -112,6 +114,7 @@ class Decider:
         if lease is None:
             return None  # withdrawn, or of a stream that is gone: nobody waits
         verdict = judge(outcome.status)
+        learning.on_ended(lease, outcome, verdict, now)
         self._roster.on_outcome(lease, verdict, now, self._rng)
         self._book.release(lease)
         self._settle(lease, outcome, verdict, now)
@@ -159,6 +162,9 @@ class Decider:
         assert request is not None, "only what was asked for is placed"
         pool, ask = request.pool, request.ask
         worker = target.worker
+        expected = choice.seconds
+        if expected is None:  # nothing has been learned: what is believed beforehand
+            expected = predict(request, target, now).first_content_seconds
         lease = Lease(
             self._new_id(),
             generation,
@@ -168,8 +174,9 @@ class Decider:
             target,
             placed_at=now,
             uncached_tokens=request.uncached_tokens(target.position),
-            expected_seconds=choice.seconds,
+            expected_seconds=expected,
             running_then=target.load,
+            waiting_then=worker.waiting_tokens,
             probe=worker.breaker.on_placed(now),
         )
         lease.charged = pool.admission.accounts.on_placed(ask.key, ask.key_weight, lease.uncached_tokens)
@@ -192,6 +199,7 @@ class Decider:
             drop_unsupported=target.drops,
             role=ROLES[target.role],
             max_cost_nano_usd=round(target.most_cost(request)),
+            expected_first_content=None if choice.seconds is None else to_duration(choice.seconds),
         )
 
     def _again(self, failed: Lease, status: status_pb2.Status, verdict: Verdict, now: float) -> Answer:

@@ -7,8 +7,12 @@ from services.config import strategy as settings
 from services.config.flags import point
 from services.config.mesh import MeshConfig
 from services.config.model import Model
+from services.config.prices import price_of
+from services.router import rendezvous
 from services.router.admission.admission import Admission
 from services.router.budget import RetryBudget
+from services.router.filters import Filters
+from services.router.knowledge.prediction import learned, predict
 from services.router.knowledge.prefixes import PrefixIndex
 from services.router.knowledge.speeds import PoolSpeeds, TargetSpeeds
 from services.router.policies.strategy import Strategy
@@ -17,7 +21,7 @@ from services.router.target import Target
 from services.router.worker import Worker
 
 NewStrategy = Callable[[settings.Strategy], Strategy]
-# Seconds from a placement to the first content; None where nothing is known.
+# Seconds from a placement to the first content; None where nothing has been learned.
 Predict = Callable[[Request, Target, float], float | None]
 
 # In the order in which they are asked. A request for one worker goes there whatever that serves as.
@@ -25,9 +29,9 @@ ROLES = ("canary", "primary", "fallback")
 _ANY_ROLE = (*ROLES, "shadow")
 
 
-def nothing_known(_request: Request, _target: Target, _now: float) -> float | None:
-    """A prediction where nothing has been learned."""
-    return None
+def first_content_seconds(request: Request, target: Target, now: float) -> float | None:
+    """What is expected by what has been learned."""
+    return predict(request, target, now).first_content_seconds if learned(request, target) else None
 
 
 class Pool:
@@ -39,18 +43,21 @@ class Pool:
         self.targets = sorted(targets, key=_order)
         for position, target in enumerate(self.targets):
             target.position = position
+            target.identity = rendezvous.identity(target.worker.name, target.provider_model, target.role)
         self.slo_seconds = model.slo.first_content_seconds
         self.workers = {target.worker.name: target.worker for target in self.targets}
         self.budget = RetryBudget(config.router.retry)
         self.prefixes = PrefixIndex(len(self.targets))
         self.speeds = PoolSpeeds()
-        self.predict: Predict = nothing_known
+        self.predict: Predict = first_content_seconds
         self.admission = Admission(model.queue)
         self.turns = 0
         self._by_role = {
             role: [target for target in self.targets if target.role == role]
             for role in ("primary", "fallback", "canary", "shadow")
         }
+        self._dropping = {role for role, group in self._by_role.items() if any(target.drops for target in group)}
+        self.filters = Filters(self._by_role)
 
     def canary(self, generation_id: str) -> Sequence[Target]:
         """The targets of the canary route that a request falls to: always the same one for the same id, mostly none."""
@@ -73,7 +80,7 @@ class Pool:
         later: float,
         roles: Sequence[str] = ROLES,
         again: bool = True,
-    ) -> tuple[list[Target], float]:
+    ) -> tuple[Sequence[Target], float]:
         """Who may take the next attempt, and when it begins.
 
         The canary that the request falls to first, then primary routes, then fallbacks; nobody twice while another is
@@ -90,11 +97,17 @@ class Pool:
         phases = ((False, now), (False, later), (True, later))[: 1 if not tried else 2 + again]
         for twice, at in phases:
             for role in _ANY_ROLE if request.ask.worker else roles:
-                group = request.canary if role == "canary" and not request.ask.worker else self._by_role[role]
+                if role == "canary" and not request.canary:
+                    continue
+                if at == now:
+                    ready = self.filters.ready(request, role, now)
+                else:  # a time to come, of which nothing is remembered
+                    ready = [t for t in self._by_role[role] if not t.ruled_out(request, at)]
+                if role == "canary":
+                    ready = [t for t in ready if t in request.canary]
                 if tried:
-                    group = [t for t in group if (t.worker.name in tried) is twice]
-                ready = [t for t in group if not t.ruled_out(request, at)]
-                if any(t.drops for t in ready):
+                    ready = [t for t in ready if (t.worker.name in tried) is twice]
+                if role in self._dropping and any(t.drops for t in ready):
                     ready = [t for t in ready if t.has_all(request.needs)] or ready
                 if ready:
                     return ready, at
@@ -105,7 +118,10 @@ class Pool:
         if request.blocks:
             # The last token is always read: its output is what comes next.
             most, size = request.input_tokens - 1, request.block_tokens
-            request.hits = {at: min(depth * size, most) for at, depth in self.prefixes.match(request.blocks).items()}
+            hits: dict[int, int] = {}
+            for slots, depth in self.prefixes.levels(request.blocks):
+                hits.update(dict.fromkeys(slots, min(depth * size, most)))
+            request.hits = hits
 
     def choose(self, request: Request, targets: Sequence[Target], now: float, rng: random.Random) -> Target:
         """The strategy's choice among the targets."""
@@ -127,6 +143,10 @@ class Pool:
         """An attempt has ended."""
         self.strategy.on_ended(request, target, seconds, now, failed=failed)
 
+    def on_vanished(self, request: Request, target: Target) -> None:
+        """An attempt is gone without an end that anybody saw."""
+        self.strategy.on_vanished(request, target)
+
     def on_reset(self, worker: Worker) -> None:
         """A new process answers to the worker's name, with nothing in its cache."""
         for target in self.targets:
@@ -144,9 +164,10 @@ def build(
     workers = {place.name: Worker(place, config.router.breaker) for place in places}
     pools, named = {}, {}
     for model in config.models:
+        prices = {route: price_of(config, route) for route in model.routes}
         targets = {
             (worker.name, config.provider_model(route), route.role, route.on_unsupported): Target(
-                worker, config.provider_model(route), route, price=route.price
+                worker, config.provider_model(route), route, price=prices[route]
             )
             for route in model.routes
             for worker in workers.values()

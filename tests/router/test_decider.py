@@ -159,7 +159,7 @@ def test_fallback_routes_serve_only_while_no_primary_one_can() -> None:
 
 def test_a_full_primary_route_spills_over_to_the_fallback() -> None:
     scene = Scene(mesh_config(workers=1, fallback_workers=1))
-    scene.report("main-0", report(sequence=2, capacity=2))
+    scene.report("main-0", report(sequence=2, capacity=2, kind="echo"))
     assert [scene.place().worker for _ in range(4)] == ["main-0"] * 2 + ["spare-0"] * 2
 
 
@@ -207,7 +207,7 @@ def test_nobody_there_is_refused_with_when_to_come_back() -> None:
 def test_where_every_worker_is_full_the_next_ask_waits_and_where_nobody_may_it_is_refused() -> None:
     for most, scene in ((512, Scene(mesh_config(workers=2))), (0, Scene(mesh_config(workers=2, max_waiting=0)))):
         for name in ("main-0", "main-1"):
-            scene.report(name, report(sequence=2, capacity=1))
+            scene.report(name, report(sequence=2, capacity=1, kind="echo"))
         for _ in range(2):
             scene.place()
         if most:

@@ -60,7 +60,7 @@ def test_the_only_worker_is_tried_again_after_a_backoff_that_doubles() -> None:
 def test_a_retry_waits_for_a_busy_worker_rather_than_go_back_to_the_one_that_failed() -> None:
     scene = Scene(mesh_config(workers=2))
     for name in ("main-0", "main-1"):
-        scene.report(name, report(sequence=2, capacity=1))
+        scene.report(name, report(sequence=2, capacity=1, kind="echo"))
     first, second = scene.place(), scene.place()
     waits = scene.end(first, LOST)
     assert isinstance(waits, placement.Waiting)
@@ -73,7 +73,7 @@ def test_a_retry_waits_for_a_busy_worker_rather_than_go_back_to_the_one_that_fai
 def test_a_retry_that_waited_in_vain_ends_with_the_reason_of_the_attempt_before() -> None:
     scene = Scene(mesh_config(workers=2))
     for name in ("main-0", "main-1"):
-        scene.report(name, report(sequence=2, capacity=1))
+        scene.report(name, report(sequence=2, capacity=1, kind="echo"))
     first, second = scene.place(), scene.place()
     scene.end(first, failed(reasons.ERROR_REASON_ENGINE_FAILED))
     scene.now += 61.0
