@@ -9,15 +9,19 @@ import random
 from collections.abc import Callable, Iterable, Sequence
 
 from google.rpc import status_pb2
+from hybridinference.inference.v1 import error_reason_pb2 as reasons
+from hybridinference.inference.v1 import routing_pb2 as routing
 from hybridinference.router.v1 import placement_pb2 as placement
+from hybridinference.router.v1 import router_service_pb2 as router_service
 
 from services.chassis.deadline import to_duration, to_seconds
 from services.chassis.failure import Failure
 from services.config.router import Retry
-from services.router import refusals, retries
+from services.router import explain, refusals, retries
 from services.router.admission.lobby import Fate, Lobby
 from services.router.admission.selection import Choice
 from services.router.admission.waiter import Waiter
+from services.router.explain import Explanation
 from services.router.faults import Kind, Verdict, judge, with_retry_after
 from services.router.knowledge import learning
 from services.router.knowledge.prediction import predict
@@ -31,11 +35,15 @@ from services.router.target import ROLES
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Refused:
-    """There is no attempt, or no further one; `cause` is what to tell the caller."""
+    """There is no attempt, or no further one; `cause` is what to tell the caller, `decision` how it came to that."""
 
     generation_id: str
     cause: Failure | status_pb2.Status
+    decision: routing.Decision | None = None
 
+
+# Reasons of those who were refused for want of room or time.
+_SHED = (reasons.ERROR_REASON_FLEET_SATURATED, reasons.ERROR_REASON_DEADLINE_EXCEEDED)
 
 Answer = placement.Placement | placement.Waiting | Refused
 
@@ -58,7 +66,7 @@ class Decider:
         self._new_id = new_id
         self._observer = observer
         self._book = LeaseBook()
-        self._lobby = Lobby(observer, rng, self._on_fate)
+        self._lobby = Lobby(rng, self._on_fate)
         self._released: list[tuple[GatewayStream, Answer]] = []
 
     @property
@@ -94,9 +102,32 @@ class Decider:
         request = generation.request = Request.of(ask, pool)
         fate = self._lobby.admit(stream, generation, request, now)
         if isinstance(fate, Failure):
-            return self._refuse(generation, fate)
+            return self._refuse(generation, fate, explain.refused(request, now))
         stream.generations[generation.id] = generation
         return self._waits(generation, fate) if isinstance(fate, int) else self._place(stream, generation, fate, now)
+
+    def on_explain(self, ask: placement.PlacementAsk, now: float) -> Explanation:
+        """Somebody asks what would become of a request now. Nothing does, and nothing changes."""
+        pool = self._roster.pools.get(ask.model)
+        if pool is None:
+            unknown = refusals.model_not_found(ask.model, self._roster.pools)
+            return Explanation(routing.Decision(), router_service.EXPLAINED_FATE_REFUSED, unknown)
+        if ask.HasField("time_left") and to_seconds(ask.time_left) <= 0:
+            late = refusals.deadline_exceeded()
+            return Explanation(routing.Decision(), router_service.EXPLAINED_FATE_REFUSED, late)
+        request = Request.of(ask, pool)
+        # As chance would have it next.
+        chance = random.Random()
+        chance.setstate(self._rng.getstate())
+        ends_at = now + to_seconds(ask.time_left) if ask.HasField("time_left") else None
+        fate = self._lobby.foresee(request, ends_at, now, chance)
+        if isinstance(fate, Choice):
+            decision = explain.everything(request, fate.targets, fate.target, now)
+            return Explanation(decision, router_service.EXPLAINED_FATE_PLACED)
+        decision = explain.everything(request, (), None, now)
+        if isinstance(fate, Failure):
+            return Explanation(decision, router_service.EXPLAINED_FATE_REFUSED, fate)
+        return Explanation(decision, router_service.EXPLAINED_FATE_WAITING, ahead=fate)
 
     def on_first_content(self, stream: GatewayStream, report: placement.FirstContent, now: float) -> None:
         """An attempt has begun to answer."""
@@ -165,6 +196,7 @@ class Decider:
         expected = choice.seconds
         if expected is None:  # nothing has been learned: what is believed beforehand
             expected = predict(request, target, now).first_content_seconds
+        decision = explain.placed(request, choice.targets, target, generation.tried, now)
         lease = Lease(
             self._new_id(),
             generation,
@@ -185,6 +217,7 @@ class Decider:
         self._book.take(lease)
         pool.on_placed(request, target, now)
         self._observer.placed(pool.strategy.name, worker.name, generation.attempts)
+        self._observer.decided(generation.model, generation.id, decision)
         if choice.spilled:
             self._observer.spilled(pool.model, worker.place.provider)
         return placement.Placement(
@@ -200,6 +233,7 @@ class Decider:
             role=ROLES[target.role],
             max_cost_nano_usd=round(target.most_cost(request)),
             expected_first_content=None if choice.seconds is None else to_duration(choice.seconds),
+            decision=decision,
         )
 
     def _again(self, failed: Lease, status: status_pb2.Status, verdict: Verdict, now: float) -> Answer:
@@ -240,7 +274,7 @@ class Decider:
         answer: Answer
         if isinstance(fate, Failure):
             stream.generations.pop(generation.id, None)
-            answer = self._refuse(generation, fate)
+            answer = self._refuse(generation, fate, explain.refused(waiter.request, now))
             if waiter.cause is not None:
                 answer = Refused(generation.id, with_retry_after(waiter.cause, fate.retry_after or 1.0))
         else:
@@ -256,9 +290,12 @@ class Decider:
         workers = generation.request.pool.workers.values() if generation.request else ()
         return Refused(generation.id, with_retry_after(status, refusals.retry_after(workers, now)))
 
-    def _refuse(self, generation: Generation, failure: Failure) -> Refused:
+    def _refuse(self, generation: Generation, failure: Failure, decision: routing.Decision | None = None) -> Refused:
         self._observer.refused(generation.model, failure.reason_name, generation.id, None)
-        return Refused(generation.id, failure)
+        request = generation.request
+        if request is not None and failure.reason in _SHED:
+            self._observer.shed(request.pool.model, failure.reason_name, request.criticality)
+        return Refused(generation.id, failure, decision)
 
     def _drop(self, lease: Lease) -> None:
         """Release a lease whose attempt ended unseen."""

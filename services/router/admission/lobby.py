@@ -1,7 +1,7 @@
 """Who is placed at once, who waits, and who goes on when there is room. The one place that knows all of admission."""
 
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from google.rpc import status_pb2
 
@@ -13,7 +13,6 @@ from services.router.admission.selection import Choice, Selector
 from services.router.admission.waiter import Waiter
 from services.router.breaker import State
 from services.router.leases import GatewayStream, Generation
-from services.router.observer import Observer
 from services.router.pools import Pool
 from services.router.request import Request
 from services.router.target import Target
@@ -34,15 +33,13 @@ Settle = Callable[[Waiter, Fate, float], None]
 class Lobby:
     """Those that wait, for all models."""
 
-    def __init__(self, observer: Observer, rng: random.Random, settle: Settle) -> None:
+    def __init__(self, rng: random.Random, settle: Settle) -> None:
         """Nobody waits.
 
         Args:
-            observer: is told of what is shed.
             rng: for the strategies.
             settle: is told what becomes of each that waited, except that it went by itself.
         """
-        self._observer = observer
         self._rng = rng
         self._settle = settle
         self._pools: dict[str, Pool] = {}  # those that somebody waits for, by the models' names
@@ -54,18 +51,24 @@ class Lobby:
             return 0.0
         return min((pool.admission.wakes_at for pool in self._pools.values()), default=None)
 
+    def foresee(
+        self, request: Request, ends_at: float | None, now: float, rng: random.Random
+    ) -> Choice | int | Failure:
+        """What becomes of a request: a place, a wait behind so many others, or why neither. Changes nothing."""
+        queue = request.pool.admission.queue
+        # Those that came before and may use the same workers are served before.
+        if not (queue and queue.has_lane(selection.lane(request, ()))):
+            choice = Selector(request, since=now, ends_at=ends_at, now=now, rng=rng).choose((), later=now, again=False)
+            if choice is not None:
+                return _unless_late(request, choice, shedding.bound(request, ends_at=ends_at, since=now))
+        return _ahead(request, (), ends_at, now)
+
     def admit(
         self, stream: GatewayStream, generation: Generation, request: Request, now: float
     ) -> Choice | int | Failure:
         """Place a request, have it wait behind so many others, or say why not."""
-        ends_at, queue = generation.ends_at, request.pool.admission.queue
-        # Those that came before and may use the same workers are served before.
-        behind = bool(queue) and queue.has_lane(selection.lane(request, ()))
-        if not behind:
-            choice = self._selector(generation, request, now, now).choose((), later=now, again=False)
-            if choice is not None:
-                return self._unless_late(request, choice, shedding.bound(request, ends_at=ends_at, since=now))
-        return self.wait(stream, generation, request, now)
+        fate = self.foresee(request, generation.ends_at, now, self._rng)
+        return self._wait(stream, generation, request, now, fate) if isinstance(fate, int) else fate
 
     def retry(self, generation: Generation, request: Request, *, now: float, later: float) -> Choice | None:
         """Where another attempt goes; None where nobody can take it now."""
@@ -100,29 +103,31 @@ class Lobby:
             now: the time.
             cause: how the attempt before it ended, if there was one.
         """
-        pool = request.pool
+        ahead = _ahead(request, generation.tried, generation.ends_at, now)
+        return self._wait(stream, generation, request, now, ahead, cause) if isinstance(ahead, int) else ahead
+
+    def _wait(
+        self,
+        stream: GatewayStream,
+        generation: Generation,
+        request: Request,
+        now: float,
+        ahead: int,
+        cause: status_pb2.Status | None = None,
+    ) -> int:
+        pool, ask = request.pool, request.ask
         admission = pool.admission
-        hopes = list(selection.hopes(request, generation.tried, now))
-        if not hopes:
-            return refusals.not_placed(request, now)
-        key, weight, queue = request.ask.key, request.ask.key_weight, admission.queue
-        ahead = queue.ahead(key, request.criticality)
-        until = min(
-            shedding.bound(request, ends_at=generation.ends_at, since=now), now + admission.settings.max_seconds
-        )
-        soonest = now + _expected(request, hopes, ahead, now)
-        if soonest > until:
-            return self._shed(request, soonest - until)
-        if len(queue) >= admission.settings.max_waiting:
-            newest = queue.gives_way(key, weight, request.criticality)
-            if newest is None or not admission.settings.max_waiting:
-                return self._shed(request, self._backlog(request, hopes))
-            self._end(newest, self._shed(newest.request, self._backlog(newest.request, hopes)), now)
-        waiter = Waiter(stream, generation, request, now, until, selection.lane(request, generation.tried), cause=cause)
+        queue, settings = admission.queue, admission.settings
+        if len(queue) >= settings.max_waiting:
+            newest = queue.gives_way(ask.key, ask.key_weight, request.criticality)
+            assert newest is not None, "else it would not wait"
+            self._end(newest, _shed(newest.request, _backlog(newest.request, now)), now)
+        until = min(shedding.bound(request, ends_at=generation.ends_at, since=now), now + settings.max_seconds)
+        waiter = Waiter(stream, generation, request, now, until, selection.lane(request, generation.tried), cause)
         generation.waiter = waiter
         queue.put(waiter)
         self._pools[pool.model] = pool
-        admission.wakes_at = min(admission.wakes_at, until, _next_look(pool, now))
+        admission.wakes_at = min(admission.wakes_at, _next_look(pool, now))
         return ahead
 
     def leave(self, generation: Generation) -> None:
@@ -170,7 +175,7 @@ class Lobby:
         admission, left = pool.admission, _MOST_AT_ONCE
         queue = admission.queue
         while (overdue := queue.first_due()) is not None and overdue.until <= now:
-            self._end(overdue, self._too_late(overdue, now), now)
+            self._end(overdue, _too_late(overdue, now), now)
         blocked: set[object] = set()
         freely = admission.portion
         while now >= admission.rests_until and (waiter := queue.next(blocked)) is not None:
@@ -202,30 +207,7 @@ class Lobby:
         choice = selector.choose(generation.tried, later=now, again=False)
         if choice is None and generation.tried and not any(selection.hopes(request, generation.tried, now)):
             choice = selector.choose(generation.tried, later=now, again=True)
-        return None if choice is None else self._unless_late(request, choice, waiter.until)
-
-    def _unless_late(self, request: Request, choice: Choice, until: float) -> Fate:
-        if not choice.late(until):
-            return choice
-        return self._shed(request, choice.at + (choice.seconds or 0.0) - until)
-
-    def _too_late(self, waiter: Waiter, now: float) -> Failure:
-        ends_at = waiter.generation.ends_at
-        if ends_at is not None and ends_at <= now:
-            return refusals.deadline_exceeded()
-        hopes = list(selection.hopes(waiter.request, waiter.generation.tried, now))
-        return self._shed(waiter.request, self._backlog(waiter.request, hopes))
-
-    def _backlog(self, request: Request, hopes: Sequence[Target]) -> float | None:
-        """Seconds until all that wait have been served; None where nothing is known."""
-        admission = request.pool.admission
-        places = sum(target.worker.places for target in hopes)
-        return admission.pace.wait(len(admission.queue), places)
-
-    def _shed(self, request: Request, excess: float | None) -> Failure:
-        failure = refusals.saturated(request.pool, shedding.retry_after(excess))
-        self._observer.shed(request.pool.model, failure.reason_name, request.criticality)
-        return failure
+        return None if choice is None else _unless_late(request, choice, waiter.until)
 
     def _end(self, waiter: Waiter, fate: Fate, now: float) -> None:
         if isinstance(fate, Choice):
@@ -244,6 +226,51 @@ class Lobby:
 
     def _selector(self, generation: Generation, request: Request, since: float, now: float) -> Selector:
         return Selector(request, since=since, ends_at=generation.ends_at, now=now, rng=self._rng)
+
+
+def _ahead(request: Request, tried: Collection[str], ends_at: float | None, now: float) -> int | Failure:
+    """How many are served before a request that waits, or why there is no use in waiting."""
+    admission = request.pool.admission
+    queue, most = admission.queue, admission.settings.max_waiting
+    hopes = list(selection.hopes(request, tried, now))
+    if not hopes:
+        return refusals.not_placed(request, now)
+    ahead = queue.ahead(request.ask.key, request.criticality)
+    until = min(shedding.bound(request, ends_at=ends_at, since=now), now + admission.settings.max_seconds)
+    soonest = now + _expected(request, hopes, ahead, now)
+    if soonest > until:
+        return _shed(request, soonest - until)
+    if len(queue) >= most:
+        ask = request.ask
+        if not most or queue.gives_way(ask.key, ask.key_weight, request.criticality) is None:
+            return _shed(request, _backlog(request, now))
+    return ahead
+
+
+def _unless_late(request: Request, choice: Choice, until: float) -> Fate:
+    """The choice, unless it would begin too late to be any good."""
+    if not choice.late(until):
+        return choice
+    return _shed(request, choice.at + (choice.seconds or 0.0) - until)
+
+
+def _too_late(waiter: Waiter, now: float) -> Failure:
+    """Why somebody has waited in vain."""
+    ends_at = waiter.generation.ends_at
+    if ends_at is not None and ends_at <= now:
+        return refusals.deadline_exceeded()
+    return _shed(waiter.request, _backlog(waiter.request, now))
+
+
+def _shed(request: Request, excess: float | None) -> Failure:
+    return refusals.saturated(request.pool, shedding.retry_after(excess))
+
+
+def _backlog(request: Request, now: float) -> float | None:
+    """Seconds until all that wait have been served; None where nothing is known."""
+    admission = request.pool.admission
+    places = sum(target.worker.places for target in selection.hopes(request, (), now))
+    return admission.pace.wait(len(admission.queue), places)
 
 
 def _expected(request: Request, hopes: Sequence[Target], ahead: int, now: float) -> float:

@@ -19,12 +19,14 @@ class Choice(NamedTuple):
         target: the target.
         at: when it begins.
         seconds: expected time from there to the first content; None where nothing is known.
+        targets: those that could have been chosen.
         spilled: whether a primary route would have served if it had had room, or had been soon enough.
     """
 
     target: Target
     at: float
     seconds: float | None
+    targets: Sequence[Target]
     spilled: bool = False
 
     def late(self, until: float) -> bool:
@@ -81,7 +83,7 @@ class Selector:
         choice = self._chosen(targets, at)
         if not choice.late(self._until):
             return choice
-        every = [Choice(target, at, self._seconds(target)) for target in targets]
+        every = [Choice(target, at, self._seconds(target), targets) for target in targets]
         timely = [one.target for one in every if not one.late(self._until)]
         if timely:
             return self._chosen(timely, at)
@@ -89,7 +91,7 @@ class Selector:
 
     def _chosen(self, targets: Sequence[Target], at: float) -> Choice:
         target = self._request.pool.choose(self._request, targets, self._now, self._rng)
-        return Choice(target, at, self._seconds(target))
+        return Choice(target, at, self._seconds(target), targets)
 
     def _seconds(self, target: Target) -> float | None:
         return self._request.pool.predict(self._request, target, self._now)
