@@ -103,7 +103,7 @@ class Undertaking:
         ask = placement_ask(self.id, self.call, needs, self._time_left())
         self._entry.asked(ask)
         try:
-            return await self._placements.place(ask, self.call.deadline)
+            return await self._placements.place(ask, self.call.deadline, self.call.spec.ByteSize)
         except Failure as refusal:
             name_field(refusal, needs)
             if isinstance(refusal, Refused) and refusal.decision.targets:
@@ -119,7 +119,9 @@ class Undertaking:
         if self._committed or failure.reason in _FINAL:
             raise failure
         outcome = self._outcome(run, failure, wanted=True)
-        return await self._placements.after_failure(run.placed, outcome, failure, self.call.deadline)
+        return await self._placements.after_failure(
+            run.placed, outcome, failure, self.call.deadline, self.call.spec.ByteSize
+        )
 
     def _begin(self, placed: placement.Placement) -> Run:
         run = Run(placed, self._loop.time())
