@@ -17,6 +17,7 @@ class Lease:
         since: when it was placed.
         tried: workers that have failed the request before.
         committed: whether content has reached the caller.
+        shadow: whether its answer is discarded, so that it stands for itself and nothing follows it.
     """
 
     placed: placement.Placement
@@ -24,6 +25,7 @@ class Lease:
     since: float
     tried: tuple[str, ...] = ()
     committed: bool = False
+    shadow: bool = False
 
     @property
     def worker(self) -> str:
@@ -39,11 +41,11 @@ class Lease:
         """The lease in the words of a new Place stream."""
         return placement.RunningLease(
             attempt_id=self.placed.attempt_id,
-            generation_id=self.placed.generation_id,
+            generation_id=self.placed.attempt_id if self.shadow else self.placed.generation_id,
             worker=self.placed.worker,
             model=self.ask.model,
             committed=self.committed,
-            ask=self.ask,
+            ask=None if self.shadow else self.ask,
             number=self.placed.number,
             tried=self.tried,
             age=to_duration(now - self.since),

@@ -1,14 +1,14 @@
 """The workers' own word on whether they take work: `grpc.health.v1`, watched."""
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable
 
 import grpc
 import structlog
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from services.router.roster import Roster
+from services.router.worker import Worker
 
 LOG = structlog.get_logger()
 
@@ -22,30 +22,20 @@ class Checks:
         self._roster = roster
         self._notify = notify
 
-    @contextlib.asynccontextmanager
-    async def watching(self, channels: Mapping[str, grpc.aio.Channel]) -> AsyncIterator[None]:
-        """Follow the workers, by name, until the context ends."""
-        async with asyncio.TaskGroup() as group:
-            followers = [group.create_task(self._follow(name, channel)) for name, channel in channels.items()]
-            try:
-                yield
-            finally:
-                for follower in followers:
-                    follower.cancel()
-
-    async def _follow(self, name: str, channel: grpc.aio.Channel) -> None:
+    async def follow(self, worker: Worker, channel: grpc.aio.Channel) -> None:
+        """Follow a worker until nobody wants it any more."""
         stub = health_pb2_grpc.HealthStub(channel)
         while True:
             call = stub.Watch(health_pb2.HealthCheckRequest(), wait_for_ready=True)  # type: ignore[attr-defined]  # untyped
             try:
                 async for answer in call:
-                    self._heard(name, well=answer.status == health_pb2.HealthCheckResponse.SERVING)
+                    self._heard(worker.name, well=answer.status == health_pb2.HealthCheckResponse.SERVING)
             except grpc.aio.AioRpcError as error:
-                LOG.debug("worker.health_stream_failed", worker=name, code=error.code().name)
+                LOG.debug("worker.health_stream_failed", worker=worker.name, code=error.code().name)
             finally:
                 call.cancel()  # grpc.aio never cancels a call that is merely dropped
             # That nothing is heard says nothing: whether the worker is there at all, its reports tell.
-            self._heard(name, well=True)
+            self._heard(worker.name, well=True)
             await asyncio.sleep(_PAUSE_SECONDS)
 
     def _heard(self, name: str, *, well: bool) -> None:

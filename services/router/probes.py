@@ -1,9 +1,8 @@
 """Small generations at workers that have had nothing to do, so that a dead engine is found before a caller finds it."""
 
 import asyncio
-import contextlib
 import random
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable
 
 import grpc
 import structlog
@@ -37,32 +36,28 @@ class Probes:
         clock: Callable[[], float],
         rng: random.Random,
     ) -> None:
-        self._settings = config.router.probe
-        self._workers = probing.free_workers(config, roster) if self._settings.enabled else []
+        self._config = config
         self._roster = roster
         self._notify = notify
         self._clock = clock
         self._rng = rng
 
-    @contextlib.asynccontextmanager
-    async def running(self, channels: Mapping[str, grpc.aio.Channel]) -> AsyncIterator[None]:
-        """Probe, by each worker's channel, until the context ends."""
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._watch(worker, channels[worker.name])) for worker in self._workers]
-            try:
-                yield
-            finally:
-                for task in tasks:
-                    task.cancel()
+    def reconfigure(self, config: MeshConfig) -> None:
+        """Ask those that cost nothing by another configuration."""
+        self._config = config
 
-    async def _watch(self, worker: Worker, channel: grpc.aio.Channel) -> None:
-        """One at a time at each worker, for ever."""
+    async def follow(self, worker: Worker, channel: grpc.aio.Channel) -> None:
+        """One probe at a time at a worker, until nobody wants it any more."""
         stub = worker_grpc.WorkerServiceStub(channel)
         asked_at, failed = self._clock(), False
         while True:
             await asyncio.sleep(_LOOK_SECONDS * self._rng.uniform(0.8, 1.2))
+            config, now = self._config, self._clock()
+            wanted = config.router.probe.enabled and probing.due(
+                worker, config.router.probe, now, asked_at=asked_at, failed=failed
+            )
             model = probing.model_to_ask(worker)
-            if model and probing.due(worker, self._settings, self._clock(), asked_at=asked_at, failed=failed):
+            if wanted and model and probing.is_free(worker, config, self._roster.models.values()):
                 asked_at = self._clock()
                 failed = await self._probe(worker, stub, model) is Kind.HARD
 
@@ -84,7 +79,7 @@ class Probes:
         spec.messages.add(role=conversation.ROLE_USER).parts.add(text="1")
         call = stub.Execute(worker_service.ExecuteRequest(spec=spec))
         try:
-            async with asyncio.timeout(self._settings.seconds):
+            async with asyncio.timeout(self._config.router.probe.seconds):
                 async for _ in call:
                     pass
         except TimeoutError:

@@ -12,12 +12,18 @@ from services.router.knowledge.speeds import TargetSpeeds
 from services.router.request import Request
 from services.router.worker import Worker
 
+# Filters that are no reason to refuse, but for which others are preferred.
+HESITANT = ("slow_start", "stalled")
+
 ROLES = {
     "primary": routing.ROUTE_ROLE_PRIMARY,
     "fallback": routing.ROUTE_ROLE_FALLBACK,
     "canary": routing.ROUTE_ROLE_CANARY,
     "shadow": routing.ROUTE_ROLE_SHADOW,
 }
+
+# What keeps a request away for good, in the order in which it is looked at.
+FILTERS = ("", "worker", "provider", "tags", "capabilities", "context_length", "max_cost")
 
 
 @dataclasses.dataclass(slots=True, eq=False)
@@ -43,6 +49,11 @@ class Target:
     identity: int = 0
     turn: int = 0
     speeds: TargetSpeeds = dataclasses.field(default_factory=TargetSpeeds)
+
+    @property
+    def key(self) -> tuple[str, str, str, bool]:
+        """What tells it from the model's other targets, and in which order they stand."""
+        return self.worker.name, self.provider_model, self.role, self.drops
 
     @property
     def role(self) -> str:
@@ -73,6 +84,12 @@ class Target:
     def has_room(self) -> bool:
         """Whether it would begin at once, as far as is known."""
         return self.worker.capacity == 0 or self.load < self.worker.capacity
+
+    @property
+    def free(self) -> bool:
+        """Whether its tokens cost nothing."""
+        price = self.price
+        return price is None or not (price.input or price.output or price.cached_input)
 
     def capable(self, needs: Collection[int]) -> bool | None:
         """Whether the worker can do it, less what the route leaves out; None where it has not said."""
@@ -114,7 +131,11 @@ class Target:
 
         What the request asks for comes first, what the worker is at comes last: the one does not change by waiting.
         """
-        return self.unsuited(request) or self.exceeded(request) or self.unavailable(at)[0]
+        return self.unfit(request) or self.unavailable(at)[0]
+
+    def unfit(self, request: Request) -> str:
+        """The filter that keeps the request away for good, whatever the worker is at; empty where there is none."""
+        return self.unsuited(request) or self.exceeded(request)
 
     def unsuited(self, request: Request) -> str:
         """The filter that rules it out whatever the request's size, by what kind of request it is.

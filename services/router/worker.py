@@ -8,14 +8,18 @@ from hybridinference.router.v1 import fleet_pb2 as fleet
 
 from services.config.mesh import WorkerPlace
 from services.config.router import Breaker as BreakerSettings
+from services.config.router import Router as RouterSettings
 from services.router.breaker import Breaker, State
 from services.router.faults import Verdict
 from services.router.holds import Holds
 from services.router.progress import Pending, Progress
 
-# An engine queues by itself, and its queue keeps its batch full; beyond this many times its capacity a request
-# would wait longer than it takes to be told to come back.
-QUEUE_FACTOR = 4
+# An engine that queues by itself is given this share more than it can run, at least one, so that its batch is full
+# again with the next step: news of an end and what is placed upon it take some milliseconds, about as long as a step,
+# and of n answers of some 300 tokens n/300 end with each step. More would only wait there, where no order holds.
+_SLACK = 1 / 16
+# Kinds of workers that take more than they run. All others refuse it.
+_QUEUEING = frozenset(("vllm",))
 # Weight of the newest time to first content: the mean age of what counts is then about five attempts.
 _LATENCY_WEIGHT = 0.2
 # A worker reports at least once a second. What was reported before this long is no longer believed.
@@ -39,7 +43,9 @@ class Worker:
     __slots__ = (
         "_bare",
         "_order",
+        "_slack",
         "_slow_start_seconds",
+        "_warm_from",
         "breaker",
         "capacity",
         "checked",
@@ -73,6 +79,7 @@ class Worker:
         self.serving = False
         self.checked = True  # what its health service says; true as well where it has none
         self.capacity = 0
+        self._slack = 0
         self.elastic = False
         self.served: dict[str, frozenset[int]] = {}
         self.context_tokens: dict[str, int] = {}
@@ -80,7 +87,7 @@ class Worker:
         self.others = 0
         self.others_tokens = 0  # prompt tokens that wait there beyond those of our own leases, as reported
         self.holds = Holds()
-        self.warm_at = 0.0  # end of the slow start
+        self.warm_at = self._warm_from = 0.0  # the slow start's end, and its beginning
         self.stalled = False  # as of the last look at the time
         self.used_at = 0.0  # when an attempt last went there, or went well
         self.first_content_seconds: float | None = None
@@ -133,9 +140,14 @@ class Worker:
         return self.progress.oldest
 
     @property
+    def places(self) -> int:
+        """Most generations that are placed there at once; 0 where no limit is known."""
+        return self.capacity + self._slack
+
+    @property
     def full(self) -> bool:
-        """Whether it has all it can run and a long queue besides."""
-        return 0 < self.capacity * QUEUE_FACTOR <= self.leases + self.others
+        """Whether it has all it can run, and what keeps its batch full besides."""
+        return 0 < self.capacity + self._slack <= self.leases + self.others
 
     def hesitant(self, at: float) -> tuple[str, float]:
         """Why others are preferred where there are any, `stalled` or `slow_start`, and when that is to be asked again.
@@ -150,10 +162,9 @@ class Worker:
             return "stalled", changes_at
         if at < self.warm_at:
             # 1, 2, 4, … at once, doubling each second: caches are cold, and it may fail again.
-            begun = self.warm_at - self._slow_start_seconds
-            second = int(max(0.0, at - begun))
+            second = int(max(0.0, at - self._warm_from))
             if self.leases + self.others >= 1 << second:
-                return "slow_start", min(begun + second + 1, silent_at, changes_at)
+                return "slow_start", min(self._warm_from + second + 1, silent_at, changes_at)
         return "", min(silent_at, changes_at)
 
     def on_status(self, status: worker_status.WorkerStatus, now: float) -> bool:
@@ -197,6 +208,8 @@ class Worker:
             )
             self._bare = bare
             self.capacity = status.capacity
+            queues = status.capacity and status.kind in _QUEUEING
+            self._slack = max(1, int(status.capacity * _SLACK)) if queues else 0
             self.elastic = status.kind in _ELASTIC_KINDS
             self._serve()
             self.version += 1
@@ -280,9 +293,14 @@ class Worker:
         if served != self.served or context_tokens != self.context_tokens:
             self.served, self.context_tokens = served, context_tokens
 
+    def reconfigure(self, settings: RouterSettings) -> None:
+        """Go by other settings from now on. A slow start that is under way goes on as it began."""
+        self.breaker.reconfigure(settings.breaker)
+        self._slow_start_seconds = settings.slow_start_seconds
+
     def begin_slow_start(self, now: float) -> None:
         """It has come, or come back: it is given more bit by bit."""
-        self.warm_at = now + self._slow_start_seconds
+        self._warm_from, self.warm_at = now, now + self._slow_start_seconds
         self.version += 1
 
     def _serve(self) -> None:

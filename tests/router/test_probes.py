@@ -13,7 +13,6 @@ from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hybridinference.inference.v1 import generation_pb2 as generation
 
 from services.chassis import metrics
-from services.chassis.channel import open_channel
 from services.chassis.failure import Failure
 from services.config.mesh import MeshConfig
 from services.config.router import Probe
@@ -90,15 +89,11 @@ async def watched(home: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> AsyncI
     provider = Noting({"": answers})
     async with (
         running_worker(address, provider) as worker,
-        open_channel(address) as channel,
-        open_channel(f"unix:{home}/nobody.sock") as nobody,
         contextlib.AsyncExitStack() as stack,
     ):
-        channels = {"main-0": channel, "main-1": nobody}
-        await stack.enter_async_context(fleet.watching(channels))
-        await stack.enter_async_context(Checks(roster, fleet.notify).watching(channels))
-        probing_ = Probes(config, roster, fleet.notify, clock=time.monotonic, rng=random.Random(1))
-        await stack.enter_async_context(probing_.running(channels))
+        prober = Probes(config, roster, fleet.notify, clock=time.monotonic, rng=random.Random(1))
+        fleet.companions = (Checks(roster, fleet.notify).follow, prober.follow)
+        await stack.enter_async_context(fleet.watching())
         yield Watched(worker, provider, roster, registry, stack)
 
 
@@ -199,7 +194,8 @@ def test_only_engines_of_one_s_own_without_a_price_are_asked() -> None:
         }
     )
     roster = Scene(config, healthy=False).roster
-    assert [worker.name for worker in probing.free_workers(config, roster)] == ["free-0"]
+    free = [name for name, one in roster.workers.items() if probing.is_free(one, config, roster.models.values())]
+    assert free == ["free-0"]
 
 
 def test_a_worker_that_answers_no_messages_is_not_asked() -> None:
