@@ -7,8 +7,8 @@ import pytest
 from services.config.model import Price
 from services.router.policies.cost import Cost
 from services.router.pools import Pool
+from services.router.progress import Pending
 from services.router.request import Request
-from services.router.worker import Pending
 from tests.router.policies.targets import loaded, pool, request
 
 _DEAR, _CHEAP = Price(input=2.0, output=8.0), Price(input=0.5, output=2.0, cached_input=0.1)
