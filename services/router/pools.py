@@ -6,6 +6,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from services.config import strategy as settings
 from services.config.mesh import MeshConfig
 from services.config.model import Model
+from services.config.prices import price_of
+from services.router import rendezvous
 from services.router.budget import RetryBudget
 from services.router.filters import Filters
 from services.router.knowledge.prefixes import PrefixIndex
@@ -27,6 +29,7 @@ class Pool:
         self.targets = sorted(targets, key=_order)
         for position, target in enumerate(self.targets):
             target.position = position
+            target.identity = rendezvous.identity(target.worker.name, target.provider_model, target.role)
         self.slo_seconds = model.slo.first_content_seconds
         self.workers = {target.worker.name: target.worker for target in self.targets}
         self.budget = RetryBudget(config.router.retry)
@@ -119,9 +122,10 @@ def build(
     workers = {place.name: Worker(place, config.router.breaker) for place in places}
     pools, named = {}, {}
     for model in config.models:
+        prices = {route: price_of(config, route) for route in model.routes}
         targets = {
             (worker.name, config.provider_model(route), route.role, route.on_unsupported): Target(
-                worker, config.provider_model(route), route, price=route.price
+                worker, config.provider_model(route), route, price=prices[route]
             )
             for route in model.routes
             for worker in workers.values()

@@ -10,6 +10,7 @@ from services.config.mesh import MeshConfig, WorkerPlace
 from services.router import pools
 from services.router.breaker import State
 from services.router.faults import Kind, Verdict
+from services.router.knowledge import learning
 from services.router.leases import Lease
 from services.router.observer import Observer
 from services.router.policies import table
@@ -83,6 +84,7 @@ class Roster:
         request = lease.generation.request
         if request is not None and lease.target is not None:
             request.pool.on_first_content(request, lease.target, seconds, now)
+            learning.on_first_content(lease, seconds, now)
         before = worker.health
         worker.on_first_content(seconds)
         worker.breaker.on_first_content(probe=lease.probe)
