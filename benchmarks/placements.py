@@ -192,6 +192,7 @@ def main() -> None:
             "machine": report.machine(),
             "versions": report.versions(),
             "calibration_ms": piece,
+            "load_average": os.getloadavg()[0],
             "measured": [
                 {
                     "transport": case.transport,
