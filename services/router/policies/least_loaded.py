@@ -24,10 +24,12 @@ class LeastLoaded(Strategy):
         loads = [(target.load + 1) / (size or largest) for target, size in zip(targets, capacities, strict=True)]
         least = min(loads)
         idlest = [target for target, load in zip(targets, loads, strict=True) if load == least]
-        return idlest[0] if len(idlest) == 1 else longest_unused(idlest, rng)
+        chosen = idlest[0] if len(idlest) == 1 else longest_unused(idlest, rng)
+        others = [at for at, target in enumerate(targets) if target is not chosen]
+        self.runner_up = targets[min(others, key=loads.__getitem__)] if others else None
+        return chosen
 
     def score(self, request: Request, target: Target, now: float) -> Score:
         """Its load with the request on it, as a share of its capacity."""
-        largest = max(other.worker.capacity for other in request.pool.targets) or 1
-        capacity = target.worker.capacity or largest
+        capacity = target.worker.capacity or max(other.worker.capacity for other in request.pool.targets) or 1
         return Score((target.load + 1) / capacity, {"generations": target.load, "capacity": target.worker.capacity})
