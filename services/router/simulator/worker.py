@@ -176,10 +176,10 @@ class SimulatedWorker:
         self._report()
 
     def _break_silence(self) -> None:
-        now, most = self._timeline.now, self._wiring.silence_seconds
-        if now - self._reported_at >= most:
+        most = self._wiring.silence_seconds
+        if self._reported_at + most <= self._timeline.now:
             self._report()
-        self._timeline.at(max(now, self._reported_at) + most, self._break_silence)
+        self._timeline.at(self._reported_at + most, self._break_silence)
 
     def _report(self) -> None:
         self._reported_at = now = self._timeline.now
