@@ -19,6 +19,7 @@ from services.chassis import channel, ids, logs, metrics, server
 from services.config import mesh
 from services.gateway import inference
 from services.gateway.channels import open_channels
+from services.gateway.explainer import Explainer
 from services.gateway.fleet import FleetView
 from services.gateway.models import Models
 from services.gateway.openai import face as openai
@@ -70,11 +71,20 @@ async def serve(config: mesh.MeshConfig, place: mesh.GatewayPlace, tenants: Tena
             max_running=settings.max_running,
             show_worker=settings.show_worker,
         )
+        explainer = Explainer(router, show_worker=settings.show_worker)
         models = Models(config, fleet, created_seconds=int(time.time()))
         longest = settings.timeout_seconds
-        typed_face = inference.InferenceServicer(relay, models, tenants, longest_seconds=longest)
+        typed_face = inference.InferenceServicer(
+            relay, explainer, models, tenants, longest_seconds=longest, allow_pinning=settings.allow_pinning
+        )
         openai_face = openai.OpenAIServicer(
-            relay, models, tenants, longest_seconds=longest, keep_alive_seconds=settings.keep_alive_seconds
+            relay,
+            explainer,
+            models,
+            tenants,
+            longest_seconds=longest,
+            keep_alive_seconds=settings.keep_alive_seconds,
+            allow_pinning=settings.allow_pinning,
         )
 
         def add(grpc_server: grpc.aio.Server) -> None:

@@ -32,12 +32,12 @@ async def serve(config: mesh.MeshConfig) -> None:
     """Serve until told to stop."""
     clock = time.monotonic
     registry = metrics.new_registry()
-    telemetry = Telemetry(registry)
+    telemetry = Telemetry(registry, decision_share=config.router.decision_log_share)
     roster = Roster(config, telemetry)
     telemetry.watch(roster)
     decider = Decider(roster, config.router.retry, rng=random.Random(), new_id=ids.new_id, observer=telemetry)
     fleet = Fleet(roster, stale_seconds=config.router.stale_seconds, clock=clock)
-    servicer = service.RouterServicer(decider, fleet, clock=clock)
+    servicer = service.RouterServicer(decider, fleet, clock=clock, config_version=config.version)
     async with contextlib.AsyncExitStack() as stack:
         stack.enter_context(metrics.serving_metrics(registry, config.metrics_address("router")))
         up = await stack.enter_async_context(
