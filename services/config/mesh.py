@@ -197,6 +197,10 @@ class MeshConfig(Section):
         """Twelve hexadecimal digits of the content's SHA-256; secrets are not part of it."""
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:12]
 
+    def names(self) -> dict[str, str]:
+        """The model's own name for every name and alias that callers may give."""
+        return {name: model.name for model in self.models for name in (model.name, *model.aliases)}
+
     def workers(self) -> tuple[WorkerPlace, ...]:
         """Every worker of every provider, in the order of the file."""
         places = []

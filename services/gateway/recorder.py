@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -48,6 +48,7 @@ class Entry:
     finish_reasons: tuple[generation.FinishReason, ...] = ()
     provider_model: str = ""
     attempts: list[ledger.AttemptRecord] = dataclasses.field(default_factory=list)
+    config_version: str = ""
     estimated_input_tokens: int = 0
     max_output_tokens: int = 0
     prefix_hashes: tuple[int, ...] = ()
@@ -79,9 +80,15 @@ class Entry:
 class Recorder:
     """Writes each request down, exactly once, when it ends."""
 
-    def __init__(self, spool: Spool, metrics: RequestMetrics, *, config_version: str, models: frozenset[str]) -> None:
+    def __init__(
+        self, spool: Spool, metrics: RequestMetrics, *, config_version: str, models: Mapping[str, str]
+    ) -> None:
         self._spool = spool
         self._metrics = metrics
+        self.reconfigure(config_version=config_version, models=models)
+
+    def reconfigure(self, *, config_version: str, models: Mapping[str, str]) -> None:
+        """Requests that begin from now on are served by that configuration; `models` has own names by all names."""
         self._config_version = config_version
         self._models = models
 
@@ -93,7 +100,7 @@ class Recorder:
         """
         self._spool.check()
         self._metrics.running.inc()
-        return Entry(generation_id, call, received_at=time.time())
+        return Entry(generation_id, call, received_at=time.time(), config_version=self._config_version)
 
     def attempt_ended(
         self,
@@ -134,7 +141,7 @@ class Recorder:
             error_reason=failure.reason_name if failure else "",
             finish_reasons=entry.finish_reasons,
             usage=entry.usage,
-            config_version=self._config_version,
+            config_version=entry.config_version,
             provider=served.provider,
             worker=served.worker,
             provider_model=entry.provider_model or served.provider_model,
@@ -153,7 +160,7 @@ class Recorder:
 
     def _observe(self, entry: Entry, request: ledger.RequestRecord, ended_at: float) -> None:
         metrics = self._metrics
-        model = request.model if request.model in self._models else "other"
+        model = self._models.get(request.model, "other")
         labels = (request.api, model)
         metrics.running.dec()
         metrics.ended.labels(*labels, _name(request.outcome), request.error_reason).inc()

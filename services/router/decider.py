@@ -15,6 +15,7 @@ from hybridinference.router.v1 import router_service_pb2 as router_service
 
 from services.chassis.deadline import to_duration, to_seconds
 from services.chassis.failure import Failure
+from services.config.mesh import MeshConfig
 from services.config.router import Retry
 from services.router import explain, refusals, retries
 from services.router.explain import Explanation
@@ -64,6 +65,17 @@ class Decider:
     def leases(self) -> int:
         """Number of leases."""
         return len(self._book)
+
+    def reconfigure(self, config: MeshConfig, now: float) -> None:
+        """Decide by another configuration from now on.
+
+        What has been placed stays placed. How it ends still counts for its worker, and another attempt goes where the
+        new configuration says, if the model is still there.
+        """
+        self._roster.reconfigure(config)
+        self._retry = config.router.retry
+        for lease in self._book:
+            lease.rebind(self._roster.pools)
 
     def on_stream(self, gateway: str, running: Iterable[placement.RunningLease]) -> GatewayStream:
         """A gateway opened a stream and restates the leases that still run."""

@@ -28,7 +28,7 @@ class RouterServicer(router_grpc.RouterServiceServicer):
     """Turns messages into calls of the core, and its answers into messages. Decides nothing."""
 
     def __init__(self, decider: Decider, fleet: Fleet, *, clock: Callable[[], float], config_version: str) -> None:
-        self._config_version = config_version
+        self.config_version = config_version
         self._decider = decider
         self._fleet = fleet
         self._clock = clock
@@ -75,7 +75,7 @@ class RouterServicer(router_grpc.RouterServiceServicer):
             fate=said.fate,
             refusal=status.to_status(said.refusal) if said.refusal is not None else None,
             ahead=said.ahead,
-            config_version=self._config_version,
+            config_version=self.config_version,
         )
 
     def _opened(self, commands: list[router_service.PlaceCommand]) -> GatewayStream:

@@ -45,6 +45,11 @@ class Target:
     speeds: TargetSpeeds = dataclasses.field(default_factory=TargetSpeeds)
 
     @property
+    def key(self) -> tuple[str, str, str, bool]:
+        """What tells it from the model's other targets, and in which order they stand."""
+        return self.worker.name, self.provider_model, self.role, self.drops
+
+    @property
     def role(self) -> str:
         """The route's role."""
         return self.route.role

@@ -141,6 +141,8 @@ class Scene:
         self.router: ScriptedRouter
         self.router_stub: Any
         self.relay: Relay
+        self.recorder: Recorder
+        self.registry: CollectorRegistry
         self.placements: Placements
         self.sessions: Sessions
         self.channels: Channels
@@ -233,17 +235,18 @@ async def scene(
         made.placements = Placements(stub, made.fleet, registry, gateway="g")
         made.sessions = await stack.enter_async_context(open_sessions(idle_seconds=60, slow_reader_seconds=60))
         made.channels = await stack.enter_async_context(open_channels())
-        recorder = Recorder(
+        made.registry = registry
+        made.recorder = Recorder(
             made.book,  # type: ignore[arg-type]
             RequestMetrics(registry),
             config_version="v",
-            models=frozenset({MODEL}),
+            models={MODEL: MODEL},
         )
         made.relay = Relay(
             made.placements,
             made.sessions,
             made.channels,
-            recorder,
+            made.recorder,
             max_running=max_running,
             show_worker=show_worker,
         )

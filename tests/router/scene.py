@@ -107,6 +107,9 @@ class Scene:
             for name in self.roster.workers:
                 self.report(name)
 
+    def reconfigure(self, config: MeshConfig) -> None:
+        self.decider.reconfigure(config, self.now)
+
     def report(self, name: str, status: worker_status.WorkerStatus | None = None) -> None:
         self.roster.on_status(name, status or report(), self.now)
 
