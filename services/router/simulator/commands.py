@@ -32,6 +32,7 @@ def ask(scenario: Scenario, request: Request) -> placement.PlacementAsk:
         key_weight=request.key_weight,
         criticality=request.criticality,  # type: ignore[arg-type]  # its number
         first_content_slo=to_duration(scenario.slo.first_content(request)) if wiring.tell_slo else None,
+        max_cost_nano_usd=request.max_cost_nano_usd,
         continuable=wiring.continuable,
     )
 

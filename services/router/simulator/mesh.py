@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
+from services.router.policies.baselines.table import BASELINES
 from services.router.simulator.fleet import configuration
 from services.router.simulator.gateway import Gateways
 from services.router.simulator.local import LocalWorker
@@ -11,7 +12,7 @@ from services.router.simulator.results import Result
 from services.router.simulator.router import SimulatedRouter
 from services.router.simulator.rows import row
 from services.router.simulator.scenario import Scenario
-from services.router.simulator.strategies import BASELINES, Maker, factory
+from services.router.simulator.strategies import Maker, factory
 from services.router.simulator.timeline import Timeline
 from services.router.simulator.traffic import arrivals, generator, trace
 from services.router.simulator.traffic.request import Request

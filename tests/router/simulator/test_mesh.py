@@ -169,6 +169,14 @@ def test_a_vendor_costs_what_its_prices_say() -> None:
     assert result.summary().cost_usd == pytest.approx((first.cost_nano_usd + second.cost_nano_usd) / 1e9)
 
 
+def test_nothing_goes_where_it_would_cost_more_than_its_tenant_allows() -> None:
+    tenants = [{"key": "poor", "max_cost_usd": 0.000001}, {"key": "rich", "max_cost_usd": 1.0}]
+    chosen = scenario(workers=1, vendors=[_CLOUD], tenants=tenants, wiring={"tell_output": True})
+    rows = played(chosen).rows
+    assert {row.worker for row in rows if row.key == "poor"} == {"gpu-0"}
+    assert {row.worker for row in rows if row.key == "rich"} == {"gpu-0", "cloud-0"}
+
+
 def test_a_vendors_limit_holds_and_its_failures_cost_nothing() -> None:
     cloud = _CLOUD | {"model": {"requests_per_minute": 30}}
     _, limited = given(scenario(fleet=[], vendors=[cloud], queue={"max_waiting": 0}), evenly(200, gap=0.25))
