@@ -29,6 +29,7 @@ from services.gateway.recorder import Recorder
 from services.gateway.relay import Relay
 from services.gateway.request_metrics import RequestMetrics
 from services.gateway.session import open_sessions
+from services.gateway.shadowing import open_shadows
 from services.gateway.spool.spool import open_spool
 from services.gateway.tenant import Tenants
 
@@ -64,10 +65,14 @@ async def serve(config: mesh.MeshConfig, path: pathlib.Path, place: mesh.Gateway
             config_version=config.version,
             models=config.names(),
         )
+        shadows = await stack.enter_async_context(
+            open_shadows(placements, sessions, recorder, most=settings.max_shadows)
+        )
         relay = Relay(
             placements,
             sessions,
             channels,
+            shadows,
             recorder,
             max_running=settings.max_running,
             show_worker=settings.show_worker,

@@ -18,7 +18,9 @@ class Generation:
         model: the model's name, as the caller gave it.
         ends_at: its deadline; None is never.
         tried: names of workers that were given an attempt.
-        attempts: number of attempts so far.
+        attempts: number of attempts so far, shadows aside.
+        continued: how often another worker was to go on with its answer.
+        hedged: whether an attempt was placed beside another.
         held: attempt ids of its leases.
     """
 
@@ -28,6 +30,8 @@ class Generation:
     ends_at: float | None = None
     tried: set[str] = dataclasses.field(default_factory=set)
     attempts: int = 0
+    continued: int = 0
+    hedged: bool = False
     held: set[str] = dataclasses.field(default_factory=set)
 
 

@@ -9,7 +9,7 @@ from services.config.mesh import MeshConfig
 from services.config.model import Model
 from services.config.prices import price_of
 from services.router import rendezvous
-from services.router.budget import RetryBudget
+from services.router.budget import HedgeBudget, RetryBudget
 from services.router.filters import Filters
 from services.router.knowledge.prefixes import PrefixIndex
 from services.router.knowledge.speeds import PoolSpeeds, TargetSpeeds
@@ -36,6 +36,8 @@ class Pool:
         self.slo_seconds = model.slo.first_content_seconds
         self.workers = {target.worker.name: target.worker for target in self.targets}
         self.budget = RetryBudget(self._retry)
+        self.hedge, self.continuation, self.flags = config.router.hedge, config.router.continuation, config.flags
+        self.hedges = HedgeBudget(self.hedge)
         self.prefixes = PrefixIndex(len(self.targets))
         self.speeds = PoolSpeeds()
         self.turns = 0
@@ -46,6 +48,7 @@ class Pool:
         }
         self._dropping = {role for role, group in self._by_role.items() if any(target.drops for target in group)}
         self.filters = Filters(self._by_role)
+        self.shadows = self._by_role["shadow"]
 
     def inherit(self, before: "Pool") -> None:
         """Take over what an earlier pool of the model has learned, as far as its targets are still there."""
@@ -59,6 +62,7 @@ class Pool:
             self.strategy = before.strategy
         self.prefixes = before.prefixes.moved(slots)
         self.budget = before.budget.under(self._retry)
+        self.hedges = before.hedges.under(self.hedge)
         self.speeds, self.turns = before.speeds, before.turns
 
     def counterpart(self, target: Target) -> Target | None:

@@ -36,6 +36,12 @@ class Telemetry:
         self._retries = Counter(
             "hybrid_router_retries_total", "Attempts placed after another failed.", ("worker",), registry=registry
         )
+        self._further = Counter(
+            "hybrid_router_further_attempts_total",
+            "Attempts placed after or beside another, by how they stand to it.",
+            ("worker", "kind"),
+            registry=registry,
+        )
         self._refusals = Counter(
             "hybrid_router_refusals_total",
             "Requests refused, or not tried again, by what the caller was told and what ended the attempts.",
@@ -83,11 +89,13 @@ class Telemetry:
             for value, label in _HEALTHS.items():
                 self._health.labels(name, label).set_function(functools.partial(_has_health, worker, value))
 
-    def placed(self, strategy: str, worker: str, number: int) -> None:
+    def placed(self, strategy: str, worker: str, number: int, kind: str = "") -> None:
         """Count a placement."""
         self._placements.labels(strategy, worker).inc()
-        if number > 1:
+        if kind == "retry":
             self._retries.labels(worker).inc()
+        if kind:
+            self._further.labels(worker, kind).inc()
 
     def decided(self, model: str, generation_id: str, decision: routing.Decision) -> None:
         """Write some decisions down."""
