@@ -44,6 +44,11 @@ def first_content(attempt: Attempt) -> placement.FirstContent:
     )
 
 
+def hedge(attempt: Attempt, left: float) -> placement.HedgeAsk:
+    """Might another attempt run beside this one?"""
+    return placement.HedgeAsk(attempt_id=attempt.attempt_id, time_left=to_duration(max(0.0, left)))
+
+
 def outcome(
     attempt: Attempt, status: status_pb2.Status, now: float, left: float, *, wanted: bool
 ) -> placement.AttemptOutcome:

@@ -53,6 +53,10 @@ class SimulatedRouter:
         """An attempt has ended. What comes next, where something does."""
         return self.decider.on_outcome(self._stream, outcome, self._timeline.now)
 
+    def hedge(self, ask: placement.HedgeAsk) -> Answer:
+        """A second worker beside one that is slow to begin, or a refusal that leaves it as it is."""
+        return self.decider.on_hedge(self._stream, ask, self._timeline.now)
+
     def withdraw(self, generation_id: str) -> None:
         """The caller of a generation has gone away."""
         self.decider.on_withdrawal(self._stream, generation_id)

@@ -118,6 +118,32 @@ def test_a_slow_time_ends() -> None:
     assert max(after) == pytest.approx(max(before))
 
 
+def test_what_is_slow_to_begin_is_hedged_and_the_first_to_answer_wins() -> None:
+    # Every worker is known to be fast by the time one of them stalls.
+    fault = {"kind": "stalls", "worker": "gpu-0", "at_seconds": 20.0, "seconds": 40}
+    hedged = {"flags": {"hedging": True}, "router": {"hedge": {"budget_ratio": 0.5}}}
+    mesh, result = given(scenario(faults=[fault], **hedged), evenly(60))
+    assert _outcomes(result) == {"completed": 60}
+    twice = [row for row in result.rows if row.attempts == 2]
+    assert twice
+    assert all(row.worker != "gpu-0" and 0.4 < (row.ttft or 0) < 3 for row in twice)
+    assert mesh.routers[0].decider.leases == 0
+    _, plain = given(scenario(faults=[fault]), evenly(60))
+    assert max(row.ttft or 0 for row in plain.rows) > 30
+
+
+def test_an_answer_that_breaks_off_goes_on_elsewhere_with_no_token_too_few_or_too_many() -> None:
+    fault = {"kind": "dies", "worker": "gpu-0", "at_seconds": 1.0, "seconds": 1}
+    mesh, result = given(scenario(workers=2, faults=[fault]), evenly(2, gap=0.1, output_tokens=500))
+    assert _outcomes(result) == {"completed": 2}
+    assert [row.output_tokens for row in result.rows] == [500, 500]
+    assert sorted(row.attempts for row in result.rows) == [1, 2]
+    first, second = next(call for call in mesh.gateways.calls if len(call.attempts) == 2).attempts
+    assert 0 < first.brought < 500
+    assert second.input_tokens == 600 + first.brought
+    assert second.brought == 500 - first.brought
+
+
 def test_a_share_of_failures_is_retried() -> None:
     fault = {"kind": "fails", "worker": "gpu-0", "at_seconds": 0, "seconds": 1000, "share": 0.5}
     _, result = given(scenario(workers=3, faults=[fault]), evenly(60))
