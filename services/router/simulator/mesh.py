@@ -36,11 +36,18 @@ def simulate(
 
 
 def requests(scenario: Scenario, seed: int) -> list[Request]:
-    """The requests of a seed, in the order they come; the same for every policy."""
+    """The requests of a seed, in the order they come; the same for every policy.
+
+    Raises:
+        TraceError: the trace cannot be read, or there are none.
+    """
     traffic = scenario.traffic
     source: Iterable[Request]
     source = trace.read(traffic.trace) if traffic.trace else generator.generate(traffic.generated, seed)
-    return arrivals.arrive(source, traffic, scenario.tenants, seed)
+    arrived = arrivals.arrive(source, traffic, scenario.tenants, seed)
+    if not arrived:
+        raise trace.TraceError(f"{traffic.trace or 'the generator'}: no request is in the window, or none is left in")
+    return arrived
 
 
 class Mesh:

@@ -192,6 +192,7 @@ class SimulatedWorker:
             report.CopyFrom(self._status)
             if not self._wiring.share_load:
                 report.running, report.waiting, report.queued_tokens = self._of_router[router], 0, 0
+                report.ClearField("kv_usage")
             self._tell_prefixes(report, router)
             self._send(listener, report)
 

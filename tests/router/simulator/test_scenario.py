@@ -1,11 +1,13 @@
 """Scenarios and policies are read, and what is wrong with them is told."""
 
 import pathlib
+import re
 
 import pytest
 
 from services.chassis.config import ConfigError
 from services.router.simulator import scenario, strategies
+from services.router.simulator.mesh import simulate
 from services.router.simulator.policy import Policy, PolicyError
 
 _SMALL = "name: mine\nfleet:\n  - {name: gpu, workers: 2}\n"
@@ -18,6 +20,17 @@ def test_the_scenarios_that_come_with_it_can_be_read() -> None:
         found = scenario.load(name)
         assert found.name == name
         assert found.summary
+
+
+def test_the_example_in_the_document_can_be_played(tmp_path: pathlib.Path) -> None:
+    document = pathlib.Path("docs/simulator.md").read_text()
+    (example,) = re.findall(r"```yaml\n(.*?)```", document, re.DOTALL)
+    path = tmp_path / "mine.yaml"
+    path.write_text(example)
+    found = scenario.load(str(path))
+    assert [str(Policy.parse(text)) for text in found.policies] == ["least_loaded", "adaptive"]
+    few = found.traffic.model_copy(update={"requests": 20})
+    assert simulate(found.model_copy(update={"traffic": few}), "adaptive", 1).rows
 
 
 @pytest.mark.parametrize(
@@ -56,8 +69,8 @@ def test_a_fault_names_a_worker_a_group_or_all(tmp_path: pathlib.Path) -> None:
 
 
 def test_a_policy_is_a_name_and_settings() -> None:
-    found = Policy.parse("adaptive:seconds_per_usd=5e2, affinity=0.1")
-    assert found == ("adaptive", (("affinity", 0.1), ("seconds_per_usd", "5e2")))
+    found = Policy.parse("adaptive:seconds_per_usd=5e2, affinity=0.1,learn=false,until=end")
+    assert found.settings == (("affinity", 0.1), ("learn", False), ("seconds_per_usd", 500.0), ("until", "end"))
     assert Policy.parse(str(found)) == found
     assert Policy.parse("p2c") == ("p2c", ())
 

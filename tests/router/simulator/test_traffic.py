@@ -7,9 +7,11 @@ import statistics
 
 import pytest
 
+from services.router.simulator.mesh import requests
 from services.router.simulator.scenario import Generated, Tenant, Traffic
 from services.router.simulator.traffic import arrivals, generator, trace
 from services.router.simulator.traffic.request import Request
+from tests.router.simulator.scenes import scenario
 
 _MOONCAKE = (
     '{"timestamp": 27000, "input_length": 1300, "output_length": 52, "hash_ids": [46, 47, 48]}\n'
@@ -82,6 +84,12 @@ def test_a_window_is_of_the_sources_time_and_begins_at_nought() -> None:
     assert [request.identity for request in found] == list(range(500, 600))
     assert found[0].at == 0.0
     assert found[-1].at == pytest.approx(9.9 / 2)
+
+
+def test_a_window_with_nothing_in_it_is_told(tmp_path: pathlib.Path) -> None:
+    traffic = {"trace": str(_written(tmp_path, _AZURE)), "window_seconds": (100.0, 200.0)}
+    with pytest.raises(trace.TraceError, match="no request is in the window"):
+        requests(scenario(traffic=traffic), 1)
 
 
 def test_tenants_share_the_traffic_and_a_conversation_has_one_of_them() -> None:
