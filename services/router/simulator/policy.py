@@ -40,8 +40,12 @@ class Policy(NamedTuple):
 
 def _value(text: str, value: str) -> object:
     try:
-        return float(value) if "e" in value.lower() else yaml.safe_load(value)
-    except ValueError:  # a word with an e in it
-        return yaml.safe_load(value)
-    except yaml.YAMLError as error:
+        read: object = yaml.safe_load(value)
+    except (yaml.YAMLError, ValueError) as error:
         raise PolicyError(f"`{text}`: `{value}` is no value") from error
+    if isinstance(read, str):
+        try:
+            return float(read)  # an exponent, which YAML takes for a word where it has no point
+        except ValueError:
+            pass
+    return read
