@@ -46,7 +46,7 @@ def test_whether_the_edge_speaks_tls_is_settled(home: Home, mesh: MeshState) -> 
 def test_what_takes_a_start_of_the_whole_mesh_is_refused_by_its_name(home: Home, mesh: MeshState) -> None:
     started = dataclasses.replace(mesh, sections=sections.of(MeshConfig.model_validate(CONFIG)))
     home.config.write_text(json.dumps({**CONFIG, "router": {"listen": "unix:r.sock"}, "gateway": {"spool": "s"}}))
-    with pytest.raises(Problem, match="`gateway.spool`, `router.listen`: takes effect with a start") as refused:
+    with pytest.raises(Problem, match=r"`gateway\.spool`, `router\.listen`: takes effect with a start") as refused:
         reload.reload(home, started)
     assert refused.value.code == 2
     assert not (home.run / "envoy").exists()

@@ -134,9 +134,7 @@ def test_a_request_whose_model_is_no_more_is_not_tried_again_and_hears_the_real_
 def test_a_model_that_is_renamed_serves_by_its_old_name_as_an_alias() -> None:
     scene = Scene(config({"a": ["unix:a0"]}))
     placed = scene.place()
-    scene.reconfigure(
-        config({"b": ["unix:b0"]}, {"name": "n", "aliases": ["m"], "routes": [{"provider": "b"}]})
-    )
+    scene.reconfigure(config({"b": ["unix:b0"]}, {"name": "n", "aliases": ["m"], "routes": [{"provider": "b"}]}))
     scene.report("b-0")
     again = scene.end(placed, LOST)
     assert isinstance(again, placement.Placement)
