@@ -17,6 +17,8 @@ from services.config.mesh import MeshConfig
 from services.config.router import Retry
 from services.router import refusals, retries
 from services.router.faults import Kind, Verdict, judge, with_retry_after
+from services.router.knowledge import learning
+from services.router.knowledge.prediction import learned, predict
 from services.router.leases import GatewayStream, Generation, Lease, LeaseBook
 from services.router.observer import Observer
 from services.router.request import Request
@@ -119,6 +121,7 @@ class Decider:
         if lease is None:
             return None  # withdrawn, or of a stream that is gone: nobody waits
         verdict = judge(outcome.status)
+        learning.on_ended(lease, outcome, verdict, now)
         self._roster.on_outcome(lease, verdict, now, self._rng)
         self._book.release(lease)
         self._observer.ended(lease.worker.name, verdict.kind)
@@ -155,6 +158,7 @@ class Decider:
         pool.look_up(request)
         target = pool.choose(request, targets, now, self._rng)
         worker = target.worker
+        expected = predict(request, target, now).first_content_seconds
         lease = Lease(
             self._new_id(),
             generation,
@@ -164,7 +168,9 @@ class Decider:
             target,
             placed_at=now,
             uncached_tokens=request.uncached_tokens(target.position),
+            expected_seconds=expected,
             running_then=target.load,
+            waiting_then=worker.waiting_tokens,
             probe=worker.breaker.on_placed(now),
         )
         generation.attempts += 1
@@ -184,6 +190,7 @@ class Decider:
             drop_unsupported=target.drops,
             role=ROLES[target.role],
             max_cost_nano_usd=round(target.most_cost(request)),
+            expected_first_content=to_duration(expected) if learned(request, target) else None,
         )
 
     def _again(self, failed: Lease, status: status_pb2.Status, verdict: Verdict, now: float) -> Answer:

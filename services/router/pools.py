@@ -7,6 +7,8 @@ from types import MappingProxyType
 from services.config import strategy as settings
 from services.config.mesh import MeshConfig
 from services.config.model import Model
+from services.config.prices import price_of
+from services.router import rendezvous
 from services.router.budget import RetryBudget
 from services.router.knowledge.prefixes import PrefixIndex
 from services.router.knowledge.speeds import PoolSpeeds, TargetSpeeds
@@ -29,6 +31,7 @@ class Pool:
         self.targets = sorted(targets, key=lambda target: target.key)
         for position, target in enumerate(self.targets):
             target.position = position
+            target.identity = rendezvous.identity(target.worker.name, target.provider_model, target.role)
         self.slo_seconds = model.slo.first_content_seconds
         self.workers = {target.worker.name: target.worker for target in self.targets}
         self.budget = RetryBudget(self._retry)
@@ -111,6 +114,10 @@ class Pool:
         """An attempt has ended."""
         self.strategy.on_ended(request, target, seconds, now, failed=failed)
 
+    def on_vanished(self, request: Request, target: Target) -> None:
+        """An attempt is gone without an end that anybody saw."""
+        self.strategy.on_vanished(request, target)
+
     def on_reset(self, worker: Worker) -> None:
         """A new process answers to the worker's name, with nothing in its cache."""
         for target in self.targets:
@@ -140,9 +147,10 @@ def build(
     there = {place.name: earlier.get(place) or Worker(place, config.router.breaker) for place in places}
     made, named = {}, {}
     for model in config.models:
+        prices = {route: price_of(config, route) for route in model.routes}
         targets = {
             (worker.name, config.provider_model(route), route.role, route.on_unsupported): Target(
-                worker, config.provider_model(route), route, price=route.price
+                worker, config.provider_model(route), route, price=prices[route]
             )
             for route in model.routes
             for worker in there.values()

@@ -29,6 +29,7 @@ class Target:
         route: as configured.
         price: what tokens cost; None costs nothing that is counted.
         position: its place among the targets of the model; never changes.
+        identity: stands for it in hashes; the same in every router with the same configuration.
         turn: when the model was last placed here, as a count of placements; 0 is never.
         speeds: how slow it is, against the model's mean.
     """
@@ -38,6 +39,7 @@ class Target:
     route: Route
     price: Price | None = None
     position: int = 0
+    identity: int = 0
     turn: int = 0
     speeds: TargetSpeeds = dataclasses.field(default_factory=TargetSpeeds)
 

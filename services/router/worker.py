@@ -19,6 +19,9 @@ _HOLD_MAX_SECONDS = 300.0
 # Weight of the newest time to first content: the mean age of what counts is then about five attempts.
 _LATENCY_WEIGHT = 0.2
 
+# Vendors: what is placed there does not slow down what runs there, and no queue of ours can be seen.
+_ELASTIC_KINDS = frozenset(("openai", "gemini"))
+
 
 class Pending(NamedTuple):
     """An attempt without content so far: tokens to be read, when it was placed, and when content was expected."""
@@ -41,6 +44,7 @@ class Worker:
         "breaker",
         "capacity",
         "context_tokens",
+        "elastic",
         "first_content_seconds",
         "heard_at",
         "held_for_room",
@@ -66,6 +70,7 @@ class Worker:
         self.heard_at = 0.0
         self.serving = False
         self.capacity = 0
+        self.elastic = False
         self.served: dict[str, frozenset[int]] = {}
         self.context_tokens: dict[str, int] = {}
         self.leases = 0
@@ -144,6 +149,7 @@ class Worker:
             self.served = {served.name: frozenset(served.capabilities) for served in status.models}
             self._bare = bare
             self.capacity = status.capacity
+            self.elastic = status.kind in _ELASTIC_KINDS
             self.serving = status.state == worker_status.WORKER_STATE_SERVING
             self.version += 1
         return changed
