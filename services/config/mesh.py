@@ -88,6 +88,7 @@ class Gateway(Section):
     drain_seconds: float = pydantic.Field(default=30.0, ge=0, description="How long running calls may finish on stop.")
     max_running: int = pydantic.Field(default=4096, ge=1, description="Most requests under way at once.")
     show_worker: bool = pydantic.Field(default=False, description="Whether callers are told which worker served them.")
+    allow_pinning: bool = pydantic.Field(default=False, description="Whether callers may choose the worker.")
     keep_alive_seconds: float = pydantic.Field(
         default=15.0, ge=0, description="Silence on a stream of /v1 after which a comment is sent. 0: none is."
     )

@@ -20,6 +20,7 @@ from services.chassis.reloading import Reloading
 from services.config import fixed, mesh
 from services.gateway import inference
 from services.gateway.channels import open_channels
+from services.gateway.explainer import Explainer
 from services.gateway.fleet import FleetView
 from services.gateway.models import Models
 from services.gateway.openai import face as openai
@@ -71,11 +72,20 @@ async def serve(config: mesh.MeshConfig, path: pathlib.Path, place: mesh.Gateway
             max_running=settings.max_running,
             show_worker=settings.show_worker,
         )
+        explainer = Explainer(router, show_worker=settings.show_worker)
         models = Models(config, fleet, created_seconds=int(time.time()))
         longest = settings.timeout_seconds
-        typed_face = inference.InferenceServicer(relay, models, tenants, longest_seconds=longest)
+        typed_face = inference.InferenceServicer(
+            relay, explainer, models, tenants, longest_seconds=longest, allow_pinning=settings.allow_pinning
+        )
         openai_face = openai.OpenAIServicer(
-            relay, models, tenants, longest_seconds=longest, keep_alive_seconds=settings.keep_alive_seconds
+            relay,
+            explainer,
+            models,
+            tenants,
+            longest_seconds=longest,
+            keep_alive_seconds=settings.keep_alive_seconds,
+            allow_pinning=settings.allow_pinning,
         )
 
         drain_seconds = settings.drain_seconds
@@ -89,9 +99,12 @@ async def serve(config: mesh.MeshConfig, path: pathlib.Path, place: mesh.Gateway
             recorder.reconfigure(config_version=wanted.version, models=wanted.names())
             relay.reconfigure(max_running=limits.max_running, show_worker=limits.show_worker)
             sessions.reconfigure(idle_seconds=limits.idle_seconds, slow_reader_seconds=limits.slow_reader_seconds)
-            typed_face.reconfigure(longest_seconds=limits.timeout_seconds)
+            explainer.reconfigure(show_worker=limits.show_worker)
+            typed_face.reconfigure(longest_seconds=limits.timeout_seconds, allow_pinning=limits.allow_pinning)
             openai_face.reconfigure(
-                longest_seconds=limits.timeout_seconds, keep_alive_seconds=limits.keep_alive_seconds
+                longest_seconds=limits.timeout_seconds,
+                keep_alive_seconds=limits.keep_alive_seconds,
+                allow_pinning=limits.allow_pinning,
             )
             drain_seconds = limits.drain_seconds
 

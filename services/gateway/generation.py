@@ -96,6 +96,7 @@ class Generation(Undertaking):
             tenant=self.call.tenant,
             drop_unsupported=run.placed.drop_unsupported,
             time_left=self._time_for_worker(),
+            prefix_hashes=self._entry.prefix_hashes,
         )
         start.spec.model = run.placed.provider_model
         return start

@@ -11,6 +11,7 @@ from hybridinference.gateway.v1 import ledger_pb2 as ledger
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hybridinference.inference.v1 import generation_pb2 as generation
 from hybridinference.inference.v1 import provider_try_pb2 as provider_try
+from hybridinference.inference.v1 import routing_pb2 as routing
 from hybridinference.router.v1 import placement_pb2 as placement
 
 from services.chassis.failure import Failure
@@ -27,6 +28,13 @@ _SHED = (
     reasons.ERROR_REASON_QUOTA_EXHAUSTED,
 )
 
+_KINDS = {
+    placement.ATTEMPT_KIND_RETRY: "retry",
+    placement.ATTEMPT_KIND_HEDGE: "hedge",
+    placement.ATTEMPT_KIND_CONTINUATION: "continuation",
+    placement.ATTEMPT_KIND_SHADOW: "shadow",
+}
+
 
 @dataclasses.dataclass(slots=True)
 class Entry:
@@ -41,6 +49,16 @@ class Entry:
     provider_model: str = ""
     attempts: list[ledger.AttemptRecord] = dataclasses.field(default_factory=list)
     config_version: str = ""
+    estimated_input_tokens: int = 0
+    max_output_tokens: int = 0
+    prefix_hashes: tuple[int, ...] = ()
+    refused_by: routing.Decision | None = None
+
+    def asked(self, ask: placement.PlacementAsk) -> None:
+        """The router is asked for a place."""
+        self.estimated_input_tokens = ask.input_tokens
+        self.max_output_tokens = ask.max_output_tokens
+        self.prefix_hashes = tuple(ask.prefix_hashes)
 
     def attempt_begins(self, placed: placement.Placement) -> None:
         """Another attempt has been placed."""
@@ -53,6 +71,8 @@ class Entry:
                 provider_model=placed.provider_model,
                 strategy=placed.strategy,
                 placed_at=_timestamp(time.time()),
+                kind=_KINDS.get(placed.kind, ""),
+                decision=placed.decision if placed.HasField("decision") else None,
             )
         )
 
@@ -128,6 +148,10 @@ class Recorder:
             user=call.spec.user,
             edge_request_id=call.edge_request_id,
             trace_id=call.trace_id,
+            estimated_input_tokens=entry.estimated_input_tokens,
+            max_output_tokens=entry.max_output_tokens,
+            refused_by=entry.refused_by,
+            prefix_hashes=entry.prefix_hashes,
         )
         if entry.first_content_at is not None:
             request.first_content_at.CopyFrom(_timestamp(entry.first_content_at))

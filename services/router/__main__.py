@@ -33,18 +33,20 @@ async def serve(config: mesh.MeshConfig, path: pathlib.Path) -> None:
     """Serve until told to stop, by what the file at `path` says from time to time."""
     clock = time.monotonic
     registry = metrics.new_registry()
-    telemetry = Telemetry(registry)
+    telemetry = Telemetry(registry, decision_share=config.router.decision_log_share)
     roster = Roster(config, telemetry)
     telemetry.watch(roster)
     decider = Decider(roster, config.router.retry, rng=random.Random(), new_id=ids.new_id, observer=telemetry)
     fleet = Fleet(roster, stale_seconds=config.router.stale_seconds, clock=clock)
-    servicer = service.RouterServicer(decider, fleet, clock=clock)
+    servicer = service.RouterServicer(decider, fleet, clock=clock, config_version=config.version)
 
     def adopt(wanted: mesh.MeshConfig) -> None:
         fixed.require_same(config, wanted, source=str(path))
         decider.reconfigure(wanted, clock())
         fleet.reconfigure(stale_seconds=wanted.router.stale_seconds)
+        telemetry.reconfigure(decision_share=wanted.router.decision_log_share)
         telemetry.watch(roster)
+        servicer.config_version = wanted.version
 
     reloading = Reloading(
         path,

@@ -9,13 +9,16 @@ import random
 from collections.abc import Callable, Iterable, Sequence
 
 from google.rpc import status_pb2
+from hybridinference.inference.v1 import routing_pb2 as routing
 from hybridinference.router.v1 import placement_pb2 as placement
+from hybridinference.router.v1 import router_service_pb2 as router_service
 
 from services.chassis.deadline import to_duration, to_seconds
 from services.chassis.failure import Failure
 from services.config.mesh import MeshConfig
 from services.config.router import Retry
-from services.router import refusals, retries
+from services.router import explain, refusals, retries
+from services.router.explain import Explanation
 from services.router.faults import Kind, Verdict, judge, with_retry_after
 from services.router.knowledge import learning
 from services.router.knowledge.prediction import learned, predict
@@ -29,10 +32,11 @@ from services.router.target import ROLES, Target
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Refused:
-    """There is no attempt, or no further one; `cause` is what to tell the caller."""
+    """There is no attempt, or no further one; `cause` is what to tell the caller, `decision` how it came to that."""
 
     generation_id: str
     cause: Failure | status_pb2.Status
+    decision: routing.Decision | None = None
 
 
 Answer = placement.Placement | Refused
@@ -101,9 +105,30 @@ class Decider:
         request = generation.request = Request.of(ask, pool)
         targets, _ = pool.eligible(request, (), now=now, later=now)
         if not targets:
-            return self._refuse(generation, refusals.not_placed(request, now))
+            return self._refuse(generation, refusals.not_placed(request, now), explain.refused(request, now))
         stream.generations[generation.id] = generation
         return self._place(stream, generation, request, targets, now)
+
+    def on_explain(self, ask: placement.PlacementAsk, now: float) -> Explanation:
+        """Somebody asks what would become of a request now. Nothing does, and nothing changes."""
+        pool = self._roster.pools.get(ask.model)
+        if pool is None:
+            unknown = refusals.model_not_found(ask.model, self._roster.pools)
+            return Explanation(routing.Decision(), router_service.EXPLAINED_FATE_REFUSED, unknown)
+        if ask.HasField("time_left") and to_seconds(ask.time_left) <= 0:
+            late = refusals.deadline_exceeded()
+            return Explanation(routing.Decision(), router_service.EXPLAINED_FATE_REFUSED, late)
+        request = Request.of(ask, pool)
+        targets, _ = pool.eligible(request, (), now=now, later=now)
+        if not targets:
+            decision, refusal = explain.everything(request, (), None, now), refusals.not_placed(request, now)
+            return Explanation(decision, router_service.EXPLAINED_FATE_REFUSED, refusal)
+        pool.look_up(request)
+        # As chance would have it next.
+        chance = random.Random()
+        chance.setstate(self._rng.getstate())
+        chosen = pool.choose(request, targets, now, chance)
+        return Explanation(explain.everything(request, targets, chosen, now), router_service.EXPLAINED_FATE_PLACED)
 
     def on_first_content(self, stream: GatewayStream, report: placement.FirstContent, now: float) -> None:
         """An attempt has begun to answer."""
@@ -159,6 +184,7 @@ class Decider:
         target = pool.choose(request, targets, now, self._rng)
         worker = target.worker
         expected = predict(request, target, now).first_content_seconds
+        decision = explain.placed(request, targets, target, generation.tried, now)
         lease = Lease(
             self._new_id(),
             generation,
@@ -178,6 +204,7 @@ class Decider:
         self._book.take(lease)
         pool.on_placed(request, target, now)
         self._observer.placed(pool.strategy.name, worker.name, generation.attempts)
+        self._observer.decided(generation.model, generation.id, decision)
         return placement.Placement(
             generation_id=generation.id,
             attempt_id=lease.attempt_id,
@@ -191,6 +218,7 @@ class Decider:
             role=ROLES[target.role],
             max_cost_nano_usd=round(target.most_cost(request)),
             expected_first_content=to_duration(expected) if learned(request, target) else None,
+            decision=decision,
         )
 
     def _again(self, failed: Lease, status: status_pb2.Status, verdict: Verdict, now: float) -> Answer:
@@ -225,9 +253,9 @@ class Decider:
         workers = generation.request.pool.workers.values() if generation.request else ()
         return Refused(generation.id, with_retry_after(status, refusals.retry_after(workers, now)))
 
-    def _refuse(self, generation: Generation, failure: Failure) -> Refused:
+    def _refuse(self, generation: Generation, failure: Failure, decision: routing.Decision | None = None) -> Refused:
         self._observer.refused(generation.model, failure.reason_name, generation.id, None)
-        return Refused(generation.id, failure)
+        return Refused(generation.id, failure, decision)
 
     def _drop(self, lease: Lease) -> None:
         """Release a lease whose attempt ended unseen."""

@@ -10,6 +10,7 @@ from services.config.model import Model
 from services.config.prices import price_of
 from services.router import rendezvous
 from services.router.budget import RetryBudget
+from services.router.filters import Filters
 from services.router.knowledge.prefixes import PrefixIndex
 from services.router.knowledge.speeds import PoolSpeeds, TargetSpeeds
 from services.router.policies.strategy import Strategy
@@ -43,6 +44,8 @@ class Pool:
             role: [target for target in self.targets if target.role == role]
             for role in ("primary", "fallback", "canary", "shadow")
         }
+        self._dropping = {role for role, group in self._by_role.items() if any(target.drops for target in group)}
+        self.filters = Filters(self._by_role)
 
     def inherit(self, before: "Pool") -> None:
         """Take over what an earlier pool of the model has learned, as far as its targets are still there."""
@@ -65,7 +68,7 @@ class Pool:
 
     def eligible(
         self, request: Request, tried: Collection[str], *, now: float, later: float
-    ) -> tuple[list[Target], float]:
+    ) -> tuple[Sequence[Target], float]:
         """Who may take the next attempt, and when it begins.
 
         Primary routes first, nobody twice while another is left, and of one kind first those that leave nothing out.
@@ -79,9 +82,13 @@ class Pool:
         phases = ((False, now), (False, later), (True, later)) if tried else ((False, now),)
         for again, at in phases:
             for role in ("primary", "fallback"):
-                group = [t for t in self._by_role[role] if (t.worker.name in tried) is again]
-                ready = [t for t in group if not t.ruled_out(request, at)]
-                if any(t.drops for t in ready):
+                if at == now:
+                    ready = self.filters.ready(request, role, now)
+                else:  # a time to come, of which nothing is remembered
+                    ready = [t for t in self._by_role[role] if not t.ruled_out(request, at)]
+                if tried:
+                    ready = [t for t in ready if (t.worker.name in tried) is again]
+                if role in self._dropping and any(t.drops for t in ready):
                     ready = [t for t in ready if t.has_all(request.needs)] or ready
                 if ready:
                     return ready, at
@@ -92,7 +99,10 @@ class Pool:
         if request.blocks:
             # The last token is always read: its output is what comes next.
             most, size = request.input_tokens - 1, request.block_tokens
-            request.hits = {at: min(depth * size, most) for at, depth in self.prefixes.match(request.blocks).items()}
+            hits: dict[int, int] = {}
+            for slots, depth in self.prefixes.levels(request.blocks):
+                hits.update(dict.fromkeys(slots, min(depth * size, most)))
+            request.hits = hits
 
     def choose(self, request: Request, targets: Sequence[Target], now: float, rng: random.Random) -> Target:
         """The strategy's choice among the targets."""

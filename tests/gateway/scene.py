@@ -43,6 +43,10 @@ class ScriptedRouter(router_grpc.RouterServiceServicer):
         self.silent = False
         self.drop_unsupported = False
         self.commands: list[router.PlaceCommand] = []
+        self.explained: list[placement.PlacementAsk] = []
+        self.explanation = router.ExplainResponse()
+        self.refusal: placement.Refusal | None = None
+        self.refusal: placement.Refusal | None = None
         self._asked: dict[str, str] = {}
         self._placed: dict[str, int] = {}
 
@@ -57,6 +61,10 @@ class ScriptedRouter(router_grpc.RouterServiceServicer):
             answers = [self._answer(command) for command in request.commands if not self.silent]
             yield router.PlaceResponse(answers=[answer for answer in answers if answer is not None])
 
+    async def Explain(self, request: router.ExplainRequest, context: Any) -> router.ExplainResponse:
+        self.explained.append(request.ask)
+        return self.explanation
+
     async def WatchFleet(self, request: Any, context: Any) -> AsyncIterator[router.WatchFleetResponse]:
         route = fleet.FleetRoute(model=MODEL, provider_model=MODEL)
         yield router.WatchFleetResponse(
@@ -70,6 +78,12 @@ class ScriptedRouter(router_grpc.RouterServiceServicer):
         await asyncio.get_running_loop().create_future()
 
     def _answer(self, command: router.PlaceCommand) -> router.PlaceAnswer | None:
+        if command.HasField("ask") and self.refusal is not None:
+            self.refusal.generation_id = command.ask.generation_id
+            return router.PlaceAnswer(refusal=self.refusal)
+        if command.HasField("ask") and self.refusal is not None:
+            self.refusal.generation_id = command.ask.generation_id
+            return router.PlaceAnswer(refusal=self.refusal)
         if command.HasField("ask"):
             return self._place(command.ask.generation_id)
         if command.HasField("outcome") and command.outcome.wanted:
@@ -125,6 +139,7 @@ class Scene:
         self.servers: list[contextlib.AsyncExitStack] = []
         self.book = Book()
         self.router: ScriptedRouter
+        self.router_stub: Any
         self.relay: Relay
         self.recorder: Recorder
         self.registry: CollectorRegistry
@@ -214,7 +229,8 @@ async def scene(
         await made.start_router()
         stack.push_async_callback(made.stop_router)
         registry = CollectorRegistry()
-        stub = router_grpc.RouterServiceStub(await stack.enter_async_context(open_channel(made.router_address)))
+        channel = await stack.enter_async_context(open_channel(made.router_address))
+        stub = made.router_stub = router_grpc.RouterServiceStub(channel)
         made.fleet = FleetView(stub)
         made.placements = Placements(stub, made.fleet, registry, gateway="g")
         made.sessions = await stack.enter_async_context(open_sessions(idle_seconds=60, slow_reader_seconds=60))

@@ -207,7 +207,7 @@ async def open_router(home: pathlib.Path, config: MeshConfig) -> AsyncIterator[R
     telemetry.watch(roster)
     watched = Fleet(roster, stale_seconds=config.router.stale_seconds, clock=time.monotonic)
     decider = Decider(roster, config.router.retry, rng=random.Random(1), new_id=ids.new_id, observer=telemetry)
-    servicer = service.RouterServicer(decider, watched, clock=time.monotonic)
+    servicer = service.RouterServicer(decider, watched, clock=time.monotonic, config_version="v")
     address = f"unix:{home}/router.sock"
     async with contextlib.AsyncExitStack() as stack:
         workers = [ScriptedWorker(worker.place.address) for worker in roster.workers.values()]

@@ -36,6 +36,11 @@ USERS = {
     "user": nullable(_USER, "A label for the end user."),
     "safety_identifier": nullable(_USER, "The newer name of user, which it goes before."),
 }
+CONVERSATION = {
+    "prompt_cache_key": nullable(
+        TEXT, "A name for the conversation, so that caches of its earlier turns are found; see x-hybrid-session."
+    )
+}
 PICTURE_URL: Schema = {
     "type": "string",
     "pattern": "^([Hh][Tt][Tt][Pp][Ss]?://|[Dd][Aa][Tt][Aa]:)",
