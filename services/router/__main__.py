@@ -48,14 +48,7 @@ async def serve(config: mesh.MeshConfig, path: pathlib.Path) -> None:
         telemetry.watch(roster)
         servicer.config_version = wanted.version
 
-    reloading = Reloading(
-        path,
-        config,
-        read=lambda: mesh.load(path),
-        adopt=adopt,
-        version=lambda read: read.version,
-        registry=registry,
-    )
+    reloading = Reloading(path, config, read=mesh.load, adopt=adopt, version=_version, registry=registry)
     async with contextlib.AsyncExitStack() as stack:
         stack.enter_context(metrics.serving_metrics(registry, config.metrics_address("router")))
         up = await stack.enter_async_context(
@@ -76,6 +69,10 @@ async def serve(config: mesh.MeshConfig, path: pathlib.Path) -> None:
         await server.stop_requested()
         await up.drain(seconds=_DRAIN_SECONDS)
         following.cancel()
+
+
+def _version(config: mesh.MeshConfig) -> str:
+    return config.version
 
 
 def main() -> None:
