@@ -1,5 +1,6 @@
 """Flags: what is on, for all requests, a share of them, or some."""
 
+import hashlib
 from typing import Annotated
 
 import pydantic
@@ -27,3 +28,9 @@ class Flags(Section):
 
     hedging: AnyFlag = OFF
     continuation: AnyFlag = Flag()
+
+
+def point(name: str, generation_id: str) -> float:
+    """A number from 0 up to 1 that is evenly spread over requests and always the same for one, for each name."""
+    digest = hashlib.blake2b(f"{name}\0{generation_id}".encode(), digest_size=8).digest()
+    return (int.from_bytes(digest, "big") >> 11) / 2**53

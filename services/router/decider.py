@@ -9,6 +9,7 @@ import random
 from collections.abc import Callable, Iterable, Sequence
 
 from google.rpc import status_pb2
+from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hybridinference.inference.v1 import routing_pb2 as routing
 from hybridinference.router.v1 import placement_pb2 as placement
 from hybridinference.router.v1 import router_service_pb2 as router_service
@@ -18,16 +19,19 @@ from services.chassis.failure import Failure
 from services.config.mesh import MeshConfig
 from services.config.router import Retry
 from services.router import explain, refusals, retries
+from services.router.admission.lobby import Fate, Lobby
+from services.router.admission.selection import Choice
+from services.router.admission.waiter import Waiter
 from services.router.explain import Explanation
 from services.router.faults import Kind, Verdict, judge, with_retry_after
 from services.router.knowledge import learning
-from services.router.knowledge.prediction import learned, predict
+from services.router.knowledge.prediction import predict
 from services.router.leases import GatewayStream, Generation, Lease, LeaseBook
 from services.router.observer import Observer
 from services.router.request import Request
 from services.router.retries import Stop
 from services.router.roster import Roster
-from services.router.target import ROLES, Target
+from services.router.target import ROLES
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -39,7 +43,10 @@ class Refused:
     decision: routing.Decision | None = None
 
 
-Answer = placement.Placement | Refused
+# Reasons of those who were refused for want of room or time.
+_SHED = (reasons.ERROR_REASON_FLEET_SATURATED, reasons.ERROR_REASON_DEADLINE_EXCEEDED)
+
+Answer = placement.Placement | placement.Waiting | Refused
 
 
 class Decider:
@@ -60,6 +67,8 @@ class Decider:
         self._new_id = new_id
         self._observer = observer
         self._book = LeaseBook()
+        self._lobby = Lobby(rng, self._on_fate)
+        self._released: list[tuple[GatewayStream, Answer]] = []
 
     @property
     def leases(self) -> int:
@@ -70,12 +79,13 @@ class Decider:
         """Decide by another configuration from now on.
 
         What has been placed stays placed. How it ends still counts for its worker, and another attempt goes where the
-        new configuration says, if the model is still there.
+        new configuration says, if the model is still there. Those that wait go on waiting there, or are refused.
         """
         self._roster.reconfigure(config)
         self._retry = config.router.retry
         for lease in self._book:
             lease.rebind(self._roster.pools)
+        self._lobby.move(self._roster.pools, now)
 
     def on_stream(self, gateway: str, running: Iterable[placement.RunningLease]) -> GatewayStream:
         """A gateway opened a stream and restates the leases that still run."""
@@ -103,11 +113,11 @@ class Decider:
                 return self._refuse(generation, refusals.deadline_exceeded())
         pool.budget.on_request(now)
         request = generation.request = Request.of(ask, pool)
-        targets, _ = pool.eligible(request, (), now=now, later=now)
-        if not targets:
-            return self._refuse(generation, refusals.not_placed(request, now), explain.refused(request, now))
+        fate = self._lobby.admit(stream, generation, request, now)
+        if isinstance(fate, Failure):
+            return self._refuse(generation, fate, explain.refused(request, now))
         stream.generations[generation.id] = generation
-        return self._place(stream, generation, request, targets, now)
+        return self._waits(generation, fate) if isinstance(fate, int) else self._place(stream, generation, fate, now)
 
     def on_explain(self, ask: placement.PlacementAsk, now: float) -> Explanation:
         """Somebody asks what would become of a request now. Nothing does, and nothing changes."""
@@ -119,16 +129,18 @@ class Decider:
             late = refusals.deadline_exceeded()
             return Explanation(routing.Decision(), router_service.EXPLAINED_FATE_REFUSED, late)
         request = Request.of(ask, pool)
-        targets, _ = pool.eligible(request, (), now=now, later=now)
-        if not targets:
-            decision, refusal = explain.everything(request, (), None, now), refusals.not_placed(request, now)
-            return Explanation(decision, router_service.EXPLAINED_FATE_REFUSED, refusal)
-        pool.look_up(request)
         # As chance would have it next.
         chance = random.Random()
         chance.setstate(self._rng.getstate())
-        chosen = pool.choose(request, targets, now, chance)
-        return Explanation(explain.everything(request, targets, chosen, now), router_service.EXPLAINED_FATE_PLACED)
+        ends_at = now + to_seconds(ask.time_left) if ask.HasField("time_left") else None
+        fate = self._lobby.foresee(request, ends_at, now, chance)
+        if isinstance(fate, Choice):
+            decision = explain.everything(request, fate.targets, fate.target, now)
+            return Explanation(decision, router_service.EXPLAINED_FATE_PLACED)
+        decision = explain.everything(request, (), None, now)
+        if isinstance(fate, Failure):
+            return Explanation(decision, router_service.EXPLAINED_FATE_REFUSED, fate)
+        return Explanation(decision, router_service.EXPLAINED_FATE_WAITING, ahead=fate)
 
     def on_first_content(self, stream: GatewayStream, report: placement.FirstContent, now: float) -> None:
         """An attempt has begun to answer."""
@@ -149,6 +161,7 @@ class Decider:
         learning.on_ended(lease, outcome, verdict, now)
         self._roster.on_outcome(lease, verdict, now, self._rng)
         self._book.release(lease)
+        self._settle(lease, outcome, verdict, now)
         self._observer.ended(lease.worker.name, verdict.kind)
         generation = lease.generation
         if verdict.kind is Kind.SUCCESS or outcome.committed or not outcome.wanted:
@@ -162,29 +175,41 @@ class Decider:
         """A generation's caller has gone away. What it was placed on meanwhile is released."""
         generation = stream.generations.pop(generation_id, None)
         if generation is not None:
+            self._lobby.leave(generation)
             for attempt_id in list(generation.held):
                 self._drop(stream.leases[attempt_id])
 
     def on_stream_end(self, stream: GatewayStream) -> None:
         """A gateway's stream ended, and with it every lease on it. Saying so twice changes nothing."""
+        for generation in stream.generations.values():
+            self._lobby.leave(generation)
         for lease in list(stream.leases.values()):
             self._drop(lease)
         stream.generations.clear()
 
-    def _place(
-        self,
-        stream: GatewayStream,
-        generation: Generation,
-        request: Request,
-        targets: Sequence[Target],
-        now: float,
-    ) -> placement.Placement:
-        pool = request.pool
-        pool.look_up(request)
-        target = pool.choose(request, targets, now, self._rng)
+    def released(self, now: float) -> Sequence[tuple[GatewayStream, Answer]]:
+        """Answers to those that waited, each with the stream that it belongs to. To be called after whatever happened.
+
+        While nobody waits this costs nothing.
+        """
+        self._lobby.look(self._roster.stirred, now)
+        self._roster.stirred.clear()
+        answers, self._released = self._released, []
+        return answers
+
+    def wake_at(self) -> float | None:
+        """When `released` should be called though nothing has happened; None is never."""
+        return self._lobby.wake_at()
+
+    def _place(self, stream: GatewayStream, generation: Generation, choice: Choice, now: float) -> placement.Placement:
+        request, target = generation.request, choice.target
+        assert request is not None, "only what was asked for is placed"
+        pool, ask = request.pool, request.ask
         worker = target.worker
-        expected = predict(request, target, now).first_content_seconds
-        decision = explain.placed(request, targets, target, generation.tried, now)
+        expected = choice.seconds
+        if expected is None:  # nothing has been learned: what is believed beforehand
+            expected = predict(request, target, now).first_content_seconds
+        decision = explain.placed(request, choice.targets, target, generation.tried, now)
         lease = Lease(
             self._new_id(),
             generation,
@@ -199,12 +224,15 @@ class Decider:
             waiting_then=worker.waiting_tokens,
             probe=worker.breaker.on_placed(now),
         )
+        lease.charged = pool.admission.accounts.on_placed(ask.key, ask.key_weight, lease.uncached_tokens)
         generation.attempts += 1
         generation.tried.add(worker.name)
         self._book.take(lease)
         pool.on_placed(request, target, now)
         self._observer.placed(pool.strategy.name, worker.name, generation.attempts)
         self._observer.decided(generation.model, generation.id, decision)
+        if choice.spilled:
+            self._observer.spilled(pool.model, worker.place.provider)
         return placement.Placement(
             generation_id=generation.id,
             attempt_id=lease.attempt_id,
@@ -217,7 +245,7 @@ class Decider:
             drop_unsupported=target.drops,
             role=ROLES[target.role],
             max_cost_nano_usd=round(target.most_cost(request)),
-            expected_first_content=to_duration(expected) if learned(request, target) else None,
+            expected_first_content=None if choice.seconds is None else to_duration(choice.seconds),
             decision=decision,
         )
 
@@ -231,18 +259,40 @@ class Decider:
         if request is None:
             return self._give_up(failed, status, verdict, Stop.UNKNOWN_REQUEST, now)
         pool, pause = request.pool, retries.backoff(attempts, settings, self._rng)
-        targets, at = pool.eligible(request, generation.tried, now=now, later=now + pause)
-        if not targets:
+        choice = self._lobby.retry(generation, request, now=now, later=now + pause)
+        if choice is not None:
+            wait = retries.delay([choice.target], at=choice.at, now=now, pause=pause)
+            if retries.too_late(wait, now=now, ends_at=generation.ends_at):
+                return self._give_up(failed, status, verdict, Stop.DEADLINE, now)
+        elif not self._lobby.worth_waiting(generation, request, now):
             return self._give_up(failed, status, verdict, Stop.NO_WORKER, now)
-        wait = retries.delay(targets, at=at, now=now, pause=pause)
-        if retries.too_late(wait, now=now, ends_at=generation.ends_at):
-            return self._give_up(failed, status, verdict, Stop.DEADLINE, now)
         if not pool.budget.take(now):
             return self._give_up(failed, status, verdict, Stop.BUDGET, now)
-        answer = self._place(failed.stream, generation, request, targets, now)
+        if choice is None:
+            ahead = self._lobby.wait(failed.stream, generation, request, now, cause=status)
+            if isinstance(ahead, Failure):
+                return self._give_up(failed, status, verdict, Stop.NO_WORKER, now)
+            return self._waits(generation, ahead)
+        answer = self._place(failed.stream, generation, choice, now)
         if wait:
             answer.delay.CopyFrom(to_duration(wait))
         return answer
+
+    def _waits(self, generation: Generation, ahead: int) -> placement.Waiting:
+        return placement.Waiting(generation_id=generation.id, ahead=ahead)
+
+    def _on_fate(self, waiter: Waiter, fate: Fate, now: float) -> None:
+        """Somebody waits no longer."""
+        stream, generation = waiter.stream, waiter.generation
+        answer: Answer
+        if isinstance(fate, Failure):
+            stream.generations.pop(generation.id, None)
+            answer = self._refuse(generation, fate, explain.refused(waiter.request, now))
+            if waiter.cause is not None:
+                answer = Refused(generation.id, with_retry_after(waiter.cause, fate.retry_after or 1.0))
+        else:
+            answer = self._place(stream, generation, fate, now)
+        self._released.append((stream, answer))
 
     def _give_up(self, failed: Lease, status: status_pb2.Status, verdict: Verdict, stop: Stop, now: float) -> Refused:
         generation = failed.generation
@@ -255,9 +305,34 @@ class Decider:
 
     def _refuse(self, generation: Generation, failure: Failure, decision: routing.Decision | None = None) -> Refused:
         self._observer.refused(generation.model, failure.reason_name, generation.id, None)
+        request = generation.request
+        if request is not None and failure.reason in _SHED:
+            self._observer.shed(request.pool.model, failure.reason_name, request.criticality)
         return Refused(generation.id, failure, decision)
 
     def _drop(self, lease: Lease) -> None:
         """Release a lease whose attempt ended unseen."""
         self._roster.on_vanished(lease)
         self._book.release(lease)
+        if lease.generation.request is not None:
+            # What has begun was read; of what has not, nothing is known.
+            read = None if lease.committed else 0.0
+            self._charge(lease.generation.request, lease, read, 0, None)
+
+    def _settle(self, lease: Lease, outcome: placement.AttemptOutcome, verdict: Verdict, now: float) -> None:
+        """What an attempt has used is known."""
+        request, usage = lease.generation.request, outcome.usage
+        if request is None:
+            return
+        read: float | None = None
+        if usage.input_tokens:
+            read = max(0, usage.input_tokens - usage.cached_tokens)
+        elif not lease.committed and verdict.kind is not Kind.SUCCESS:
+            read = 0.0
+        seconds = now - lease.placed_at if verdict.kind is Kind.SUCCESS and lease.placed_at else None
+        self._charge(request, lease, read, usage.output_tokens, seconds)
+
+    def _charge(self, request: Request, lease: Lease, read: float | None, written: int, seconds: float | None) -> None:
+        key, weight = request.ask.key, request.ask.key_weight
+        admission = request.pool.admission
+        admission.settle(key, weight, charged=lease.charged, read=read, written=written, seconds=seconds)

@@ -36,7 +36,7 @@ def placed(
     pool = request.pool
     best = [_scored(request, chosen, now)]
     other = pool.strategy.runner_up if len(targets) > 1 else None
-    if other is not None and other is not chosen:
+    if other is not None and other is not chosen and other in targets:
         best.append(_scored(request, other, now))
     return routing.Decision(
         strategy=pool.strategy.name,

@@ -32,6 +32,8 @@ def mesh_config(
     strategy: str = "least_loaded",
     router: Mapping[str, object] | None = None,
     addresses: Sequence[str] | None = None,
+    max_waiting: int = 512,
+    slo: float | None = None,
 ) -> MeshConfig:
     """One model, `m`, on workers `main-0` and so on; the fallback ones are `spare-0` and so on."""
     providers: dict[str, object] = {"main": {"kind": "echo", "models": ["pm"], "workers": addresses or workers}}
@@ -42,7 +44,15 @@ def mesh_config(
     return MeshConfig.model_validate(
         {
             "providers": providers,
-            "models": [{"name": "m", "strategy": strategy, "routes": routes}],
+            "models": [
+                {
+                    "name": "m",
+                    "strategy": strategy,
+                    "routes": routes,
+                    "queue": {"max_waiting": max_waiting},
+                    "slo": {"first_content_seconds": slo},
+                }
+            ],
             "router": router or {},
         }
     )
@@ -120,7 +130,7 @@ class Scene:
         time_left: float | None = None,
         name: str = "m",
         generation_id: str = "",
-    ) -> placement.Placement | Refused:
+    ) -> placement.Placement | placement.Waiting | Refused:
         ask = placement.PlacementAsk(
             generation_id=generation_id or f"generation-{next(self._generations)}",
             model=name,
@@ -146,6 +156,15 @@ class Scene:
         assert isinstance(refused.cause, Failure)
         return refused.cause
 
+    def wait(self, *, time_left: float | None = None, generation_id: str = "") -> placement.Waiting:
+        waits = self.answer(time_left=time_left, generation_id=generation_id)
+        assert isinstance(waits, placement.Waiting), waits
+        return waits
+
+    def released(self) -> list[placement.Placement | placement.Waiting | Refused]:
+        """Answers to those that waited."""
+        return [answer for _, answer in self.decider.released(self.now)]
+
     def end(
         self,
         placed: placement.Placement,
@@ -154,7 +173,7 @@ class Scene:
         wanted: bool = True,
         committed: bool = False,
         time_left: float | None = None,
-    ) -> placement.Placement | Refused | None:
+    ) -> placement.Placement | placement.Waiting | Refused | None:
         outcome = placement.AttemptOutcome(
             attempt_id=placed.attempt_id,
             status=ended,

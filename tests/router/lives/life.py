@@ -39,6 +39,7 @@ _STATES = (
     worker_status.WORKER_STATE_DRAINING,
     worker_status.WORKER_STATE_FAILED,
 )
+_HOPELESS = (failed(reasons.ERROR_REASON_SPEC_INVALID).code,)
 _NEVER = float("inf")
 
 
@@ -47,11 +48,13 @@ class Life:
 
     Attributes:
         trace: a digest of every answer so far.
+        seen: how often what has happened.
     """
 
     def __init__(self, seed: int, *, order: int | None = None) -> None:
         self.chance = random.Random(seed)
         self.trace = hashlib.sha256()
+        self.seen: Counter[str] = Counter()
         self.now = 1000.0
         self.running: dict[str, Running] = {}
         self.asked: dict[str, Asked] = {}
@@ -77,7 +80,9 @@ class Life:
             if self.chance.random() < 0.005:
                 self._restart()
             self.chance.choice(self._acts)()
+            self._release()
             self._check()
+        self._outwait()
         for stream in self.streams:
             self.decider.on_stream_end(stream)
         self.running.clear()
@@ -147,13 +152,34 @@ class Life:
         elsewhere = pool is not None and self._somebody(Request.of(asked.ask, pool), asked)
         answer = self.decider.on_outcome(asked.stream, outcome, self.now)
         assert (answer is not None) == (ended.code != 0 and wanted and not run.committed)
-        if isinstance(answer, placement.Placement):
+        if isinstance(answer, placement.Placement | placement.Waiting):
             self.ledger.on_retry(asked.model, self.now, self.config)
             assert asked.known
-            assert self._retryable(ended), "a caller's own mistake is not tried again"
+            assert ended.code not in _HOPELESS, "a caller's own mistake is not tried again"
+        if isinstance(answer, placement.Placement):
             assert answer.worker not in asked.tried or not elsewhere, "never the same worker while another is left"
             assert self.now + answer.delay.ToNanoseconds() / 1e9 < asked.ends_at
         self._answered(asked, answer)
+
+    def _release(self) -> None:
+        """Those that waited are answered, each once, where they asked."""
+        for stream, answer in self.decider.released(self.now):
+            asked = self.asked[answer.generation_id]
+            assert asked.waits
+            assert asked.stream is stream
+            assert not isinstance(answer, placement.Waiting)
+            self._answered(asked, answer)
+
+    def _outwait(self) -> None:
+        """Nobody waits for ever, though nothing happens but that time passes."""
+        for _ in range(10_000):
+            at = self.decider.wake_at()
+            if at is None:
+                break
+            self.now = max(self.now, at)
+            self._release()
+        assert self.decider.wake_at() is None
+        assert not any(asked.waits for asked in self.asked.values())
 
     def _begin(self) -> None:
         if self.running:
@@ -191,18 +217,18 @@ class Life:
         if self.chance.random() < 0.5:
             self.decider.on_stream_end(old)
             self._forgotten(kept)
-            self._restate(index, kept)
+            self._restate(index, old, kept)
         else:
-            self._restate(index, kept)
+            self._restate(index, old, kept)
             self.decider.on_stream_end(old)
 
     def _restart(self) -> None:
         """Another router begins, and is told what runs."""
-        before = [self._of(stream) for stream in self.streams]
+        before = [(stream, self._of(stream)) for stream in self.streams]
         self._start()
-        for index, kept in enumerate(before):
+        for index, (old, kept) in enumerate(before):
             self._forgotten(kept)
-            self._restate(index, kept)
+            self._restate(index, old, kept)
 
     def _reload(self) -> None:
         self._world = worlds.changed(self.chance, self._world)
@@ -216,8 +242,7 @@ class Life:
             if self.roster.workers[name].status is None and self.chance.random() < 0.7:
                 self.roster.on_status(name, report(), self.now)
 
-    def _restate(self, index: int, kept: Sequence[Running]) -> None:
-        old = self.streams[index]
+    def _restate(self, index: int, old: GatewayStream, kept: Sequence[Running]) -> None:
         restated = [
             placement.RunningLease(
                 attempt_id=run.placed.attempt_id,
@@ -230,9 +255,9 @@ class Life:
         ]
         self.streams[index] = self.decider.on_stream("again", restated)
         for gid in [gid for gid, asked in self.asked.items() if asked.stream is old]:
-            self._drop(gid)
+            self._drop(gid)  # who waited waits no longer: nobody would hear the answer
         for run in kept:
-            run.asked.stream, run.asked.known = self.streams[index], False
+            run.asked.stream, run.asked.known, run.asked.waits = self.streams[index], False, False
             self.asked[run.asked.ask.generation_id] = run.asked
             self.running[run.placed.attempt_id] = run
 
@@ -258,14 +283,15 @@ class Life:
             if target.worker.name not in asked.tried
         )
 
-    def _retryable(self, ended: status_pb2.Status) -> bool:
-        return ended.code != 0 and ended is not _STATUSES[5]
-
     def _answered(self, asked: Asked, answer: Answer | None) -> None:
         gid = asked.ask.generation_id
         self.trace.update(repr((gid, type(answer).__name__)).encode())
+        self.seen[type(answer).__name__] += 1
+        asked.waits = isinstance(answer, placement.Waiting)
         if isinstance(answer, placement.Placement):
             self._placed(asked, answer)
+        elif isinstance(answer, placement.Waiting):
+            self.asked[gid] = asked
         elif not any(run.asked is asked for run in self.running.values()):
             self.asked.pop(gid, None)
 
@@ -308,6 +334,9 @@ class Life:
         for stream in self.streams:
             mine = {gid for gid, asked in self.asked.items() if asked.stream is stream}
             assert stream.generations.keys() == mine
+        for name, pool in self.roster.models.items():
+            waiting = sum(asked.waits and asked.model == name for asked in self.asked.values())
+            assert len(pool.admission.queue) == waiting <= pool.admission.settings.max_waiting
         for pool in self.roster.models.values():
             out = sum(worker.breaker.state is not State.CLOSED for worker in pool.workers.values())
             assert out <= self.config.router.breaker.max_ejected_share * len(pool.workers)

@@ -19,6 +19,7 @@ class Asked:
         model: its model's own name, as far as there still is one.
         tried: workers that it was placed on.
         known: whether the router has seen it from its beginning.
+        waits: whether it was told that it is to wait.
     """
 
     ask: placement.PlacementAsk
@@ -30,6 +31,7 @@ class Asked:
     hedged: int = 0
     tried: set[str] = dataclasses.field(default_factory=set)
     known: bool = True
+    waits: bool = False
 
 
 @dataclasses.dataclass(slots=True, eq=False)
