@@ -4,12 +4,13 @@ import argparse
 import hashlib
 import sys
 import time
+from collections import Counter
 
 from tests.router.lives.life import Life
 
 
-def lived(seed: int) -> bytes:
-    """Live the life of a seed twice; a digest of what was decided.
+def lived(seed: int) -> Life:
+    """Live the life of a seed twice.
 
     Raises:
         AssertionError: something does not hold, with a note of how to see it again.
@@ -23,7 +24,7 @@ def lived(seed: int) -> bytes:
     except Exception as error:
         error.add_note(f"seed {seed}: python -m tests.router.lives --first {seed} --seeds 1")
         raise
-    return one.trace.digest()
+    return one
 
 
 def main() -> None:
@@ -32,11 +33,14 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=10_000, help="how many lives")
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     arguments = parser.parse_args()
-    begun, total = time.monotonic(), hashlib.sha256()
+    begun, total, seen = time.monotonic(), hashlib.sha256(), Counter[str]()
     for seed in range(arguments.first, arguments.first + arguments.seeds):
-        total.update(lived(seed))
+        life = lived(seed)
+        total.update(life.trace.digest())
+        seen += life.seen
     seconds = time.monotonic() - begun
     sys.stdout.write(f"{arguments.seeds} lives in {seconds:.0f} s; nothing was violated\n")
+    sys.stdout.write("".join(f"{count:10} {what}\n" for what, count in sorted(seen.items())))
     sys.stdout.write(f"digest of all decisions: {total.hexdigest()[:16]}\n")
 
 

@@ -40,6 +40,7 @@ _STATES = (
     worker_status.WORKER_STATE_FAILED,
 )
 _HOPELESS = (failed(reasons.ERROR_REASON_SPEC_INVALID).code,)
+_CANCELLED = failed(reasons.ERROR_REASON_CANCELLED)
 _NEVER = float("inf")
 
 
@@ -67,6 +68,7 @@ class Life:
             *(self._ask,) * 6,
             *(self._end,) * 5,
             *(self._begin,) * 2,
+            *(self._hedge,) * 2,
             *(self._news,) * 3,
             self._withdraw,
             self._reconnect,
@@ -134,32 +136,53 @@ class Life:
         left = ask.time_left.ToMilliseconds() / 1e3 if ask.HasField("time_left") else _NEVER
         asked = Asked(ask, stream, own, self.now + left)
         if own and left > 0:
-            self.ledger.on_request(own, self.now)
+            self.ledger.on_request(own, self.now, self.config)
         answer = self.decider.on_ask(stream, ask, self.now)
         self._answered(asked, answer)
 
     def _end(self) -> None:
         if not self.running:
             return
-        run = self.running.pop(self.chance.choice(sorted(self.running)))
+        run = self.running[self.chance.choice(sorted(self.running))]
         asked, ended = run.asked, self.chance.choice(_STATUSES)
-        run.committed = run.committed or self.chance.random() < 0.1
-        wanted = self.chance.random() < 0.9
+        if not run.shadow and self.chance.random() < 0.1:
+            self._commit(run)
+        wanted = not run.shadow and self.chance.random() < 0.9
+        continuable = run.committed and self.chance.random() < 0.7
         outcome = placement.AttemptOutcome(
-            attempt_id=run.placed.attempt_id, status=ended, committed=run.committed, wanted=wanted
+            attempt_id=run.placed.attempt_id,
+            status=ended,
+            committed=asked.committed and not run.shadow,
+            wanted=wanted,
+            continuable=continuable,
         )
-        pool = self.roster.models.get(asked.model)
+        del self.running[run.placed.attempt_id]
+        beside, pool = self._beside(run), self.roster.models.get(asked.model)
         elsewhere = pool is not None and self._somebody(Request.of(asked.ask, pool), asked)
         answer = self.decider.on_outcome(asked.stream, outcome, self.now)
-        assert (answer is not None) == (ended.code != 0 and wanted and not run.committed)
-        if isinstance(answer, placement.Placement | placement.Waiting):
-            self.ledger.on_retry(asked.model, self.now, self.config)
-            assert asked.known
-            assert ended.code not in _HOPELESS, "a caller's own mistake is not tried again"
+        assert (answer is not None) == (
+            ended.code != 0 and wanted and not beside and (continuable or not outcome.committed)
+        )
+        if run.shadow:
+            self.asked.pop(asked.ask.generation_id, None)
+        if run.shadow or beside:
+            return
+        if answer is not None and outcome.committed:
+            self._continued(run, answer)
+        elif answer is not None:
+            self._retried(asked, answer, ended, elsewhere=elsewhere)
+        self._answered(asked, answer)
+
+    def _retried(self, asked: Asked, answer: Answer, ended: status_pb2.Status, *, elsewhere: bool) -> None:
+        """Another attempt follows one that failed before it had begun, or waits, or there is none."""
+        if not isinstance(answer, placement.Placement | placement.Waiting):
+            return
+        self.ledger.on_retry(asked.model, self.now, self.config)
+        assert asked.known
+        assert ended.code not in _HOPELESS, "a caller's own mistake is not tried again"
         if isinstance(answer, placement.Placement):
             assert answer.worker not in asked.tried or not elsewhere, "never the same worker while another is left"
             assert self.now + answer.delay.ToNanoseconds() / 1e9 < asked.ends_at
-        self._answered(asked, answer)
 
     def _release(self) -> None:
         """Those that waited are answered, each once, where they asked."""
@@ -182,12 +205,63 @@ class Life:
         assert not any(asked.waits for asked in self.asked.values())
 
     def _begin(self) -> None:
-        if self.running:
-            run = self.running[self.chance.choice(sorted(self.running))]
-            run.committed = True
-            content = placement.FirstContent(attempt_id=run.placed.attempt_id)
-            content.latency.FromMilliseconds(self.chance.choice((5, 100, 3000)))
-            self.decider.on_first_content(run.asked.stream, content, self.now)
+        run = self._some(committed=None)
+        if run is not None:
+            self._commit(run)
+
+    def _commit(self, run: Running) -> None:
+        """An attempt begins to answer; one beside it is not wanted any more."""
+        run.asked.committed = run.committed = True
+        content = placement.FirstContent(attempt_id=run.placed.attempt_id)
+        content.latency.FromMilliseconds(self.chance.choice((5, 100, 3000)))
+        self.decider.on_first_content(run.asked.stream, content, self.now)
+        for other in [one for one in self._beside(run) if one.committed is False]:
+            del self.running[other.placed.attempt_id]
+            outcome = placement.AttemptOutcome(attempt_id=other.placed.attempt_id, status=_CANCELLED)
+            assert self.decider.on_outcome(run.asked.stream, outcome, self.now) is None
+
+    def _hedge(self) -> None:
+        run = self._some(committed=False)
+        if run is None:
+            return
+        asked = run.asked
+        ask = placement.HedgeAsk(attempt_id=run.placed.attempt_id)
+        answer = self.decider.on_hedge(asked.stream, ask, self.now)
+        if isinstance(answer, placement.Placement):
+            assert answer.kind == placement.ATTEMPT_KIND_HEDGE
+            assert asked.known
+            assert not asked.hedges, "one hedge for a request"
+            assert answer.worker not in asked.tried
+            asked.hedges += 1
+            self.ledger.on_hedge(asked.model)
+            self._placed(asked, answer)
+        else:
+            self.seen["hedge refused"] += 1
+            assert not isinstance(answer, placement.Waiting)
+            assert answer.attempt_id == run.placed.attempt_id
+
+    def _some(self, *, committed: bool | None) -> Running | None:
+        """An attempt that runs and is no shadow, one that has not begun if it is to be so."""
+        able = [one for one, run in sorted(self.running.items()) if not run.shadow]
+        if committed is False:
+            able = [one for one in able if not self.running[one].asked.committed]
+        return self.running[self.chance.choice(able)] if able else None
+
+    def _beside(self, run: Running) -> list[Running]:
+        """Other attempts at the same request."""
+        return [one for one in self.running.values() if one.asked is run.asked and one is not run]
+
+    def _continued(self, broken: Running, answer: Answer) -> None:
+        """An answer that has broken off goes on elsewhere, at the same model."""
+        assert not isinstance(answer, placement.Waiting)
+        if isinstance(answer, placement.Placement):
+            asked = broken.asked
+            assert answer.kind == placement.ATTEMPT_KIND_CONTINUATION
+            assert asked.known
+            assert (answer.provider, answer.provider_model) == (broken.placed.provider, broken.placed.provider_model)
+            assert answer.worker != broken.placed.worker
+            asked.continued += 1
+            assert asked.continued <= self.config.router.continuation.max_times
 
     def _withdraw(self) -> None:
         if self.asked:
@@ -224,6 +298,7 @@ class Life:
 
     def _restart(self) -> None:
         """Another router begins, and is told what runs."""
+        self.seen["restart"] += 1
         before = [(stream, self._of(stream)) for stream in self.streams]
         self._start()
         for index, (old, kept) in enumerate(before):
@@ -231,6 +306,7 @@ class Life:
             self._restate(index, old, kept)
 
     def _reload(self) -> None:
+        self.seen["reload"] += 1
         self._world = worlds.changed(self.chance, self._world)
         self.config = self._configured()
         self.decider.reconfigure(self.config, self.now)
@@ -254,8 +330,9 @@ class Life:
             for run in kept
         ]
         self.streams[index] = self.decider.on_stream("again", restated)
-        for gid in [gid for gid, asked in self.asked.items() if asked.stream is old]:
-            self._drop(gid)  # who waited waits no longer: nobody would hear the answer
+        # Who waited waits no longer: nobody would hear the answer.
+        self.asked = {gid: asked for gid, asked in self.asked.items() if asked.stream is not old}
+        self.running = {name: run for name, run in self.running.items() if run.asked.stream is not old}
         for run in kept:
             run.asked.stream, run.asked.known, run.asked.waits = self.streams[index], False, False
             self.asked[run.asked.ask.generation_id] = run.asked
@@ -286,7 +363,8 @@ class Life:
     def _answered(self, asked: Asked, answer: Answer | None) -> None:
         gid = asked.ask.generation_id
         self.trace.update(repr((gid, type(answer).__name__)).encode())
-        self.seen[type(answer).__name__] += 1
+        if answer is not None and not isinstance(answer, placement.Placement):
+            self.seen[type(answer).__name__.lower()] += 1
         asked.waits = isinstance(answer, placement.Waiting)
         if isinstance(answer, placement.Placement):
             self._placed(asked, answer)
@@ -297,6 +375,9 @@ class Life:
 
     def _placed(self, asked: Asked, placed: placement.Placement) -> None:
         self.trace.update(repr((placed.attempt_id, placed.worker, placed.number)).encode())
+        kind = placement.AttemptKind.Name(placed.kind).removeprefix("ATTEMPT_KIND_").lower()
+        self.seen["placed" if kind == "unspecified" else kind] += 1
+        self.seen["shadow"] += placed.HasField("shadow")
         worker = self.roster.workers[placed.worker]
         assert worker.serving
         assert worker.place.address == placed.address
@@ -306,10 +387,20 @@ class Life:
         for run in self.running.values():
             assert run.asked is not asked or run.placed.worker != placed.worker, "two at once on one worker"
         asked.attempts += 1
-        assert placed.number == asked.attempts <= self.config.router.retry.max_attempts
+        assert placed.number == asked.attempts
+        assert asked.attempts - asked.continued <= self.config.router.retry.max_attempts
         asked.tried.add(placed.worker)
         self.asked[asked.ask.generation_id] = asked
         self.running[placed.attempt_id] = Running(placed, asked, (placed.worker, placed.address))
+        if placed.HasField("shadow"):
+            shadow = placed.shadow
+            assert asked.attempts == 1
+            assert self._routed(asked, shadow)
+            assert shadow.role == routing.ROUTE_ROLE_SHADOW
+            # It stands for itself, by a name of its own where it is restated.
+            ask = placement.PlacementAsk(generation_id=shadow.attempt_id, model=asked.ask.model)
+            alone = Asked(ask, asked.stream, asked.model, _NEVER, known=False)
+            self.running[shadow.attempt_id] = Running(shadow, alone, (shadow.worker, shadow.address))
 
     def _routed(self, asked: Asked, placed: placement.Placement) -> bool:
         model = next(model for model in self.config.models if model.name == asked.model)

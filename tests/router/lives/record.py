@@ -28,7 +28,8 @@ class Asked:
     ends_at: float
     attempts: int = 0
     continued: int = 0
-    hedged: int = 0
+    hedges: int = 0
+    committed: bool = False
     tried: set[str] = dataclasses.field(default_factory=set)
     known: bool = True
     waits: bool = False
@@ -43,6 +44,11 @@ class Running:
     place: tuple[str, str]
     committed: bool = False
 
+    @property
+    def shadow(self) -> bool:
+        """Whether its answer is discarded."""
+        return self.placed.kind == placement.ATTEMPT_KIND_SHADOW
+
 
 class Ledger:
     """Requests, retries and hedges of each model, counted without any code of the router's."""
@@ -50,10 +56,13 @@ class Ledger:
     def __init__(self) -> None:
         self._requests: dict[str, list[int]] = collections.defaultdict(list)
         self._retries: dict[str, list[int]] = collections.defaultdict(list)
+        self._shares: dict[str, float] = collections.defaultdict(float)
+        self._hedges: dict[str, int] = collections.defaultdict(int)
 
-    def on_request(self, model: str, now: float) -> None:
+    def on_request(self, model: str, now: float, config: MeshConfig) -> None:
         """A first attempt was asked for."""
         self._requests[model].append(int(now))
+        self._shares[model] += config.router.hedge.budget_ratio
 
     def on_retry(self, model: str, now: float, config: MeshConfig) -> None:
         """Another attempt follows one that failed: within the budget of the last ten seconds."""
@@ -65,8 +74,14 @@ class Ledger:
         allowed = max(settings.budget_ratio * requests, settings.budget_per_second * _WINDOW_SECONDS)
         assert retries <= allowed + 1e-9, f"{retries} retries of {requests} requests"
 
+    def on_hedge(self, model: str) -> None:
+        """An attempt was placed beside another: of all that were asked for, no larger share than was allowed."""
+        self._hedges[model] += 1
+        assert self._hedges[model] <= self._shares[model] + 1e-6, f"{self._hedges[model]} hedges"
+
     def keep(self, models: set[str]) -> None:
         """Only these models are there now."""
-        for counts in (self._requests, self._retries):
-            for name in counts.keys() - models:
+        gone = self._requests.keys() - models
+        for counts in (self._requests, self._retries, self._shares, self._hedges):
+            for name in gone & counts.keys():
                 del counts[name]
