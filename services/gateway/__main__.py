@@ -30,6 +30,7 @@ from services.gateway.recorder import Recorder
 from services.gateway.relay import Relay
 from services.gateway.request_metrics import RequestMetrics
 from services.gateway.session import open_sessions
+from services.gateway.shadowing import open_shadows
 from services.gateway.spool.spool import open_spool
 from services.gateway.tenant import Tenants
 
@@ -54,7 +55,7 @@ async def serve(config: mesh.MeshConfig, path: pathlib.Path, place: mesh.Gateway
             await stack.enter_async_context(channel.open_channel(config.router.listen))
         )
         fleet = FleetView(router)
-        placements = Placements(router, fleet, registry, gateway=ids.new_id())
+        placements = Placements(router, fleet, registry, gateway=ids.new_id(), waiting_bytes=settings.waiting_bytes)
         sessions = await stack.enter_async_context(
             open_sessions(idle_seconds=settings.idle_seconds, slow_reader_seconds=settings.slow_reader_seconds)
         )
@@ -65,10 +66,14 @@ async def serve(config: mesh.MeshConfig, path: pathlib.Path, place: mesh.Gateway
             config_version=config.version,
             models=config.names(),
         )
+        shadows = await stack.enter_async_context(
+            open_shadows(placements, sessions, recorder, most=settings.max_shadows)
+        )
         relay = Relay(
             placements,
             sessions,
             channels,
+            shadows,
             recorder,
             max_running=settings.max_running,
             show_worker=settings.show_worker,

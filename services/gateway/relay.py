@@ -13,6 +13,7 @@ from services.gateway.generation import Generation
 from services.gateway.placement import Placements
 from services.gateway.recorder import Entry, Recorder
 from services.gateway.session import Sessions
+from services.gateway.shadowing import Shadows
 from services.gateway.validate import validate, validate_embedding
 
 
@@ -24,6 +25,7 @@ class Relay:
         placements: Placements,
         sessions: Sessions,
         channels: Channels,
+        shadows: Shadows,
         recorder: Recorder,
         *,
         max_running: int,
@@ -32,6 +34,7 @@ class Relay:
         self._placements = placements
         self._sessions = sessions
         self._channels = channels
+        self._shadows = shadows
         self._recorder = recorder
         self._room = self._max_running = max_running
         self._show_worker = show_worker  # whether callers may know which worker served them
@@ -53,6 +56,7 @@ class Relay:
             self._accepted(call),
             self._placements,
             self._sessions,
+            self._shadows,
             self._recorder,
             self._left,
             show_worker=self._show_worker,

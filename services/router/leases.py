@@ -22,7 +22,9 @@ class Generation:
         model: the model's name, as the caller gave it.
         ends_at: its deadline; None is never.
         tried: names of workers that were given an attempt.
-        attempts: number of attempts so far.
+        attempts: number of attempts so far, shadows aside.
+        continued: how often another worker was to go on with its answer.
+        hedged: whether an attempt was placed beside another.
         held: attempt ids of its leases.
         waiter: its place in the queue, while it waits for one at a worker.
     """
@@ -33,6 +35,8 @@ class Generation:
     ends_at: float | None = None
     tried: set[str] = dataclasses.field(default_factory=set)
     attempts: int = 0
+    continued: int = 0
+    hedged: bool = False
     held: set[str] = dataclasses.field(default_factory=set)
     waiter: "Waiter | None" = None
 

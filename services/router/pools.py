@@ -11,7 +11,7 @@ from services.config.model import Model
 from services.config.prices import price_of
 from services.router import rendezvous
 from services.router.admission.admission import Admission
-from services.router.budget import RetryBudget
+from services.router.budget import HedgeBudget, RetryBudget
 from services.router.filters import Filters
 from services.router.knowledge.prediction import learned, predict
 from services.router.knowledge.prefixes import PrefixIndex
@@ -50,6 +50,8 @@ class Pool:
         self.slo_seconds = model.slo.first_content_seconds
         self.workers = {target.worker.name: target.worker for target in self.targets}
         self.budget = RetryBudget(self._retry)
+        self.hedge, self.continuation, self.flags = config.router.hedge, config.router.continuation, config.flags
+        self.hedges = HedgeBudget(self.hedge)
         self.prefixes = PrefixIndex(len(self.targets))
         self.speeds = PoolSpeeds()
         self.predict: Predict = first_content_seconds
@@ -62,6 +64,7 @@ class Pool:
         }
         self._dropping = {role for role, group in self._by_role.items() if any(target.drops for target in group)}
         self.filters = Filters(self._by_role)
+        self.shadows = self._by_role["shadow"]
 
     def inherit(self, before: "Pool") -> None:
         """Take over what an earlier pool of the model has learned, as far as its targets are still there."""
@@ -75,8 +78,9 @@ class Pool:
             self.strategy = before.strategy
         self.prefixes = before.prefixes.moved(slots)
         self.budget = before.budget.under(self._retry)
-        self.admission.inherit(before.admission)
+        self.hedges = before.hedges.under(self.hedge)
         self.speeds, self.turns = before.speeds, before.turns
+        self.admission.inherit(before.admission)
 
     def counterpart(self, target: Target) -> Target | None:
         """The target here that is the same worker, model and route as one of another pool; None where it has gone."""

@@ -37,8 +37,8 @@ class Roster:
         self._observer = observer
         self._new_strategy = new_strategy
         self._changes = 0
-        self.leaving: dict[str, Worker] = {}
         self.stirred: set[str] = set()
+        self.leaving: dict[str, Worker] = {}
         self._take(config, *pools.build(config, new_strategy))
 
     def reconfigure(self, config: MeshConfig) -> None:

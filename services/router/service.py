@@ -128,6 +128,8 @@ class RouterServicer(router_grpc.RouterServiceServicer):
                 self._decider.on_first_content(stream, command.first_content, now)
             case "outcome":
                 return self._decider.on_outcome(stream, command.outcome, now)
+            case "hedge":
+                return self._decider.on_hedge(stream, command.hedge, now)
             case "withdrawal":
                 self._decider.on_withdrawal(stream, command.withdrawal.generation_id)
             case "hello":
@@ -142,5 +144,7 @@ def _answered(answer: Answer) -> router_service.PlaceAnswer:
         return router_service.PlaceAnswer(waiting=answer)
     cause = answer.cause
     told: status_pb2.Status = status.to_status(cause) if isinstance(cause, Failure) else cause
-    refusal = placement.Refusal(generation_id=answer.generation_id, status=told, decision=answer.decision)
+    refusal = placement.Refusal(
+        generation_id=answer.generation_id, status=told, attempt_id=answer.attempt_id, decision=answer.decision
+    )
     return router_service.PlaceAnswer(refusal=refusal)

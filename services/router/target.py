@@ -77,6 +77,12 @@ class Target:
         """Whether it would begin at once, as far as is known."""
         return self.worker.capacity == 0 or self.load < self.worker.capacity
 
+    @property
+    def free(self) -> bool:
+        """Whether its tokens cost nothing."""
+        price = self.price
+        return price is None or not (price.input or price.output or price.cached_input)
+
     def capable(self, needs: Collection[int]) -> bool | None:
         """Whether the worker can do it, less what the route leaves out; None where it has not said."""
         served = self.worker.served.get(self.provider_model)

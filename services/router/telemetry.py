@@ -42,6 +42,12 @@ class Telemetry:
         self._retries = Counter(
             "hybrid_router_retries_total", "Attempts placed after another failed.", ("worker",), registry=registry
         )
+        self._further = Counter(
+            "hybrid_router_further_attempts_total",
+            "Attempts placed after or beside another, by how they stand to it.",
+            ("worker", "kind"),
+            registry=registry,
+        )
         self._refusals = Counter(
             "hybrid_router_refusals_total",
             "Requests refused, or not tried again, by what the caller was told and what ended the attempts.",
@@ -73,13 +79,6 @@ class Telemetry:
             ("model", "provider"),
             registry=registry,
         )
-        self._waiting = Gauge("hybrid_router_waiting", "Requests that wait for room.", ("model",), registry=registry)
-        self._oldest = Gauge(
-            "hybrid_router_waiting_oldest_seconds",
-            "How long the one has waited that has waited longest.",
-            ("model",),
-            registry=registry,
-        )
         self._leases = Gauge("hybrid_router_leases", "Attempts placed and not ended.", ("worker",), registry=registry)
         self._breaker = Gauge(
             "hybrid_router_breaker_state",
@@ -93,13 +92,20 @@ class Telemetry:
             ("worker", "health"),
             registry=registry,
         )
+        self._waiting = Gauge("hybrid_router_waiting", "Requests that wait for room.", ("model",), registry=registry)
+        self._oldest = Gauge(
+            "hybrid_router_waiting_oldest_seconds",
+            "How long the one has waited that has waited longest.",
+            ("model",),
+            registry=registry,
+        )
 
     def reconfigure(self, *, decision_share: float) -> None:
-        """Log the decisions of another share of the requests."""
+        """From now on the decisions of such a share of requests are written to the log."""
         self._logged_below = decision_share * 2**32
 
     def watch(self, roster: Roster, *, clock: Callable[[], float] = time.monotonic) -> None:
-        """Tell of the models and workers, and of no others, as they are when somebody looks."""
+        """Tell of the workers and the models, and of no others, as they are when somebody looks."""
         for gauge in (self._leases, self._breaker, self._health, self._waiting, self._oldest):
             gauge.clear()
         for model, pool in roster.models.items():
@@ -111,11 +117,13 @@ class Telemetry:
             for value, label in _HEALTHS.items():
                 self._health.labels(name, label).set_function(functools.partial(_has_health, worker, value))
 
-    def placed(self, strategy: str, worker: str, number: int) -> None:
+    def placed(self, strategy: str, worker: str, number: int, kind: str = "") -> None:
         """Count a placement."""
         self._placements.labels(strategy, worker).inc()
-        if number > 1:
+        if kind == "retry":
             self._retries.labels(worker).inc()
+        if kind:
+            self._further.labels(worker, kind).inc()
 
     def decided(self, model: str, generation_id: str, decision: routing.Decision) -> None:
         """Write some decisions down."""

@@ -147,12 +147,14 @@ def test_what_is_learned_stays_with_its_target_wherever_that_stands_now() -> Non
     b, c = pool.targets
     pool.prefixes.add(b.position, (1, 2))
     pool.prefixes.add(c.position, (1, 2, 3))
+    c.speeds.penalise(4.0, scene.now)
     c.turn = 9
     scene.reconfigure(config({"a": ["unix:a0"], "c": ["unix:c0"]}))
     now = scene.roster.models["m"]
     assert [target.worker.name for target in now.targets] == ["a-0", "c-0"]
     assert now.prefixes.match((1, 2, 3)) == {1: 3}
-    assert (now.targets[1].speeds is c.speeds, now.targets[1].turn) == (True, 9)
+    assert (now.targets[1].speeds.penalty(scene.now), now.targets[1].turn) == (4.0, 9)
+    assert now.targets[0].speeds.penalty(scene.now) == 0.0
     assert now.speeds is pool.speeds
 
 
