@@ -9,7 +9,7 @@ import pytest
 from services.cli.setup.models import smollm2_directory
 from tests.mesh.driver import Mesh, mesh
 
-pytestmark = [pytest.mark.slow, pytest.mark.edge, pytest.mark.engine]
+pytestmark = [pytest.mark.slow, pytest.mark.edge, pytest.mark.engine, pytest.mark.timeout(240)]
 
 # In float32 two computations of the same logits differ by too little to change which token is the likeliest.
 CONFIG = """
