@@ -8,6 +8,7 @@ from typing import Any
 import grpc
 import structlog
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
+from hybridinference.inference.v1 import routing_pb2 as routing
 from hybridinference.router.v1 import placement_pb2 as placement
 from hybridinference.router.v1 import router_service_pb2 as router
 from hybridinference.router.v1 import router_service_pb2_grpc as router_grpc
@@ -23,6 +24,14 @@ from services.gateway.fleet import FleetView
 LOG = structlog.get_logger()
 
 _RECONNECT_SECONDS = 0.1
+
+
+class Refused(Failure):
+    """What the router refuses, with how it came to that."""
+
+    def __init__(self, failure: Failure, decision: routing.Decision) -> None:
+        super().__init__(failure.reason, failure.message, retry_after=failure.retry_after, metadata=failure.metadata)
+        self.decision = decision
 
 
 class RouterGone(Exception):
@@ -218,7 +227,7 @@ class Placements:
 
     def _leased(self, answer: router.PlaceAnswer, model: str) -> placement.Placement:
         if answer.HasField("refusal"):
-            raise status.from_status(answer.refusal.status)
+            raise Refused(status.from_status(answer.refusal.status), answer.refusal.decision)
         return self._hold(answer.placement, model)
 
     def _hold(self, placed: placement.Placement, model: str) -> placement.Placement:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -11,6 +11,7 @@ from hybridinference.gateway.v1 import ledger_pb2 as ledger
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hybridinference.inference.v1 import generation_pb2 as generation
 from hybridinference.inference.v1 import provider_try_pb2 as provider_try
+from hybridinference.inference.v1 import routing_pb2 as routing
 from hybridinference.router.v1 import placement_pb2 as placement
 
 from services.chassis.failure import Failure
@@ -49,6 +50,17 @@ class Entry:
     attempts: list[ledger.AttemptRecord] = dataclasses.field(default_factory=list)
     served: ledger.AttemptRecord | None = None
     request: ledger.RequestRecord | None = None
+    config_version: str = ""
+    estimated_input_tokens: int = 0
+    max_output_tokens: int = 0
+    prefix_hashes: tuple[int, ...] = ()
+    refused_by: routing.Decision | None = None
+
+    def asked(self, ask: placement.PlacementAsk) -> None:
+        """The router is asked for a place."""
+        self.estimated_input_tokens = ask.input_tokens
+        self.max_output_tokens = ask.max_output_tokens
+        self.prefix_hashes = tuple(ask.prefix_hashes)
 
     @property
     def tried(self) -> int:
@@ -66,6 +78,7 @@ class Entry:
             strategy=placed.strategy,
             placed_at=_timestamp(time.time()),
             kind=kind_word(placed.kind),
+            decision=placed.decision if placed.HasField("decision") else None,
         )
         self.attempts.append(record)
         if record.kind != SHADOW:
@@ -76,9 +89,15 @@ class Entry:
 class Recorder:
     """Writes each request down, exactly once, when it ends."""
 
-    def __init__(self, spool: Spool, metrics: RequestMetrics, *, config_version: str, models: frozenset[str]) -> None:
+    def __init__(
+        self, spool: Spool, metrics: RequestMetrics, *, config_version: str, models: Mapping[str, str]
+    ) -> None:
         self._spool = spool
         self._metrics = metrics
+        self.reconfigure(config_version=config_version, models=models)
+
+    def reconfigure(self, *, config_version: str, models: Mapping[str, str]) -> None:
+        """Requests that begin from now on are served by that configuration; `models` has own names by all names."""
         self._config_version = config_version
         self._models = models
 
@@ -90,7 +109,7 @@ class Recorder:
         """
         self._spool.check()
         self._metrics.running.inc()
-        return Entry(generation_id, call, received_at=time.time())
+        return Entry(generation_id, call, received_at=time.time(), config_version=self._config_version)
 
     def attempt_ended(
         self,
@@ -130,13 +149,17 @@ class Recorder:
             error_reason=failure.reason_name if failure else "",
             finish_reasons=entry.finish_reasons,
             usage=entry.usage,
-            config_version=self._config_version,
+            config_version=entry.config_version,
             provider=served.provider,
             worker=served.worker,
             provider_model=entry.provider_model or served.provider_model,
             user=call.spec.user,
             edge_request_id=call.edge_request_id,
             trace_id=call.trace_id,
+            estimated_input_tokens=entry.estimated_input_tokens,
+            max_output_tokens=entry.max_output_tokens,
+            refused_by=entry.refused_by,
+            prefix_hashes=entry.prefix_hashes,
         )
         if entry.first_content_at is not None:
             request.first_content_at.CopyFrom(_timestamp(entry.first_content_at))
@@ -152,7 +175,7 @@ class Recorder:
 
     def _observe(self, entry: Entry, request: ledger.RequestRecord, ended_at: float) -> None:
         metrics = self._metrics
-        model = request.model if request.model in self._models else "other"
+        model = self._models.get(request.model, "other")
         labels = (request.api, model)
         metrics.running.dec()
         metrics.ended.labels(*labels, _name(request.outcome), request.error_reason).inc()

@@ -16,7 +16,7 @@ from services.chassis.deadline import to_duration
 from services.chassis.failure import Failure
 from services.gateway.ask import placement_ask
 from services.gateway.call import Call
-from services.gateway.placement import Placements
+from services.gateway.placement import Placements, Refused
 from services.gateway.recorder import Entry, Recorder
 from services.gateway.run import Run
 from services.gateway.starting import LAST_WORD_SECONDS
@@ -99,11 +99,14 @@ class Undertaking:
     async def _place(self) -> placement.Placement:
         """Where the first attempt goes."""
         needs = needs_of(self.call.spec)
-        ask = placement_ask(self.id, self.call.spec, needs, self._time_left())
+        ask = placement_ask(self.id, self.call, needs, self._time_left())
+        self._entry.asked(ask)
         try:
             return await self._placements.place(ask, self.call.deadline)
         except Failure as refusal:
             name_field(refusal, needs)
+            if isinstance(refusal, Refused) and refusal.decision.targets:
+                self._entry.refused_by = refusal.decision
             raise
 
     async def _elsewhere(self, run: Run, why: Failure) -> placement.Placement:

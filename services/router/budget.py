@@ -24,6 +24,13 @@ class RetryBudget:
         self._sum_retries = 0
         self._at = 0
 
+    def under(self, settings: Retry) -> "RetryBudget":
+        """A budget by other settings, with what has been counted so far."""
+        budget = RetryBudget(settings)
+        budget._requests, budget._retries = list(self._requests), list(self._retries)
+        budget._sum_requests, budget._sum_retries, budget._at = self._sum_requests, self._sum_retries, self._at
+        return budget
+
     def on_request(self, now: float) -> None:
         """A first attempt is asked for."""
         self._advance(now)
@@ -62,6 +69,12 @@ class HedgeBudget:
     def __init__(self, ratio: float) -> None:
         self._ratio = ratio
         self._saved = 0.0
+
+    def under(self, ratio: float) -> "HedgeBudget":
+        """What was saved, under another ratio."""
+        other = HedgeBudget(ratio)
+        other._saved = self._saved if ratio else 0.0
+        return other
 
     def on_request(self) -> None:
         """A first attempt is asked for."""

@@ -9,14 +9,20 @@ import random
 from collections.abc import Callable, Iterable, Sequence
 
 from google.rpc import status_pb2
+from hybridinference.inference.v1 import routing_pb2 as routing
 from hybridinference.router.v1 import placement_pb2 as placement
+from hybridinference.router.v1 import router_service_pb2 as router_service
 
 from services.chassis.deadline import to_duration, to_seconds
 from services.chassis.failure import Failure
+from services.config.mesh import MeshConfig
 from services.config.router import Retry
 from services.inference.attempts import kind_word
-from services.router import continuing, hedging, refusals, retries, shadowing
+from services.router import continuing, explain, hedging, refusals, retries, shadowing
+from services.router.explain import Explanation
 from services.router.faults import Kind, Verdict, judge, with_retry_after
+from services.router.knowledge import learning
+from services.router.knowledge.prediction import learned, predict
 from services.router.leases import GatewayStream, Generation, Lease, LeaseBook
 from services.router.observer import Observer
 from services.router.request import Request
@@ -29,11 +35,12 @@ from services.router.target import ROLES, Target
 class Refused:
     """There is no attempt, or no further one; `cause` is what to tell the caller.
 
-    `attempt_id` is of an attempt that goes on all the same: it was refused a hedge.
+    `attempt_id` is of an attempt that goes on all the same: it was refused a hedge. `decision` is how it came to that.
     """
 
     generation_id: str
     cause: Failure | status_pb2.Status
+    decision: routing.Decision | None = None
     attempt_id: str = ""
 
 
@@ -64,6 +71,17 @@ class Decider:
         """Number of leases."""
         return len(self._book)
 
+    def reconfigure(self, config: MeshConfig, now: float) -> None:
+        """Decide by another configuration from now on.
+
+        What has been placed stays placed. How it ends still counts for its worker, and another attempt goes where the
+        new configuration says, if the model is still there.
+        """
+        self._roster.reconfigure(config)
+        self._retry = config.router.retry
+        for lease in self._book:
+            lease.rebind(self._roster.pools)
+
     def on_stream(self, gateway: str, running: Iterable[placement.RunningLease]) -> GatewayStream:
         """A gateway opened a stream and restates the leases that still run."""
         stream = GatewayStream(gateway)
@@ -93,9 +111,30 @@ class Decider:
         request = generation.request = Request.of(ask, pool)
         targets, _ = pool.eligible(request, (), now=now, later=now)
         if not targets:
-            return self._refuse(generation, refusals.not_placed(request, now))
+            return self._refuse(generation, refusals.not_placed(request, now), explain.refused(request, now))
         stream.generations[generation.id] = generation
         return self._place(stream, generation, request, targets, now)
+
+    def on_explain(self, ask: placement.PlacementAsk, now: float) -> Explanation:
+        """Somebody asks what would become of a request now. Nothing does, and nothing changes."""
+        pool = self._roster.pools.get(ask.model)
+        if pool is None:
+            unknown = refusals.model_not_found(ask.model, self._roster.pools)
+            return Explanation(routing.Decision(), router_service.EXPLAINED_FATE_REFUSED, unknown)
+        if ask.HasField("time_left") and to_seconds(ask.time_left) <= 0:
+            late = refusals.deadline_exceeded()
+            return Explanation(routing.Decision(), router_service.EXPLAINED_FATE_REFUSED, late)
+        request = Request.of(ask, pool)
+        targets, _ = pool.eligible(request, (), now=now, later=now)
+        if not targets:
+            decision, refusal = explain.everything(request, (), None, now), refusals.not_placed(request, now)
+            return Explanation(decision, router_service.EXPLAINED_FATE_REFUSED, refusal)
+        pool.look_up(request)
+        # As chance would have it next.
+        chance = random.Random()
+        chance.setstate(self._rng.getstate())
+        chosen = pool.choose(request, targets, now, chance)
+        return Explanation(explain.everything(request, targets, chosen, now), router_service.EXPLAINED_FATE_PLACED)
 
     def on_first_content(self, stream: GatewayStream, report: placement.FirstContent, now: float) -> None:
         """An attempt has begun to answer."""
@@ -113,6 +152,7 @@ class Decider:
         if lease is None:
             return None  # withdrawn, or of a stream that is gone: nobody waits
         verdict = judge(outcome.status)
+        learning.on_ended(lease, outcome, verdict, now)
         self._roster.on_outcome(lease, verdict, now, self._rng)
         self._book.release(lease)
         self._observer.ended(lease.worker.name, verdict.kind)
@@ -132,9 +172,9 @@ class Decider:
         """An attempt is slow to begin: a second one beside it, or a refusal that leaves it as it is."""
         lease = stream.leases.get(ask.attempt_id)
         if lease is None:
-            return Refused("", refusals.no_hedge(), ask.attempt_id)
+            return Refused("", refusals.no_hedge(), attempt_id=ask.attempt_id)
         generation, request = lease.generation, lease.generation.request
-        refused = Refused(generation.id, refusals.no_hedge(), ask.attempt_id)
+        refused = Refused(generation.id, refusals.no_hedge(), attempt_id=ask.attempt_id)
         if ask.HasField("time_left"):
             generation.ends_at = now + to_seconds(ask.time_left)
         late = generation.ends_at is not None and generation.ends_at <= now
@@ -172,6 +212,8 @@ class Decider:
         pool.look_up(request)
         target = pool.choose(request, targets, now, self._rng)
         worker = target.worker
+        expected = predict(request, target, now).first_content_seconds
+        decision = explain.placed(request, targets, target, generation.tried, now)
         lease = Lease(
             self._new_id(),
             generation,
@@ -181,7 +223,9 @@ class Decider:
             target,
             placed_at=now,
             uncached_tokens=request.uncached_tokens(target.position),
+            expected_seconds=expected,
             running_then=target.load,
+            waiting_then=worker.waiting_tokens,
             probe=worker.breaker.on_placed(now),
         )
         generation.attempts += 1
@@ -189,9 +233,15 @@ class Decider:
         self._book.take(lease)
         pool.on_placed(request, target, now)
         self._observer.placed(pool.strategy.name, worker.name, generation.attempts, kind_word(kind))
+        self._observer.decided(generation.model, generation.id, decision)
         placed = _placed(lease, request, target, kind)
+        placed.decision.CopyFrom(decision)
+        known = learned(request, target)
+        if known:
+            placed.expected_first_content.CopyFrom(to_duration(expected))
         if kind in (placement.ATTEMPT_KIND_UNSPECIFIED, placement.ATTEMPT_KIND_RETRY) and self._may_hedge(generation):
-            seconds = hedging.slow_after(pool.hedge, hedging.expected_seconds(lease))
+            usual = expected if known else worker.first_content_seconds
+            seconds = hedging.slow_after(pool.hedge, usual, error_p95=pool.lateness.value)
             if seconds is not None and hedging.others(request, generation.tried, pool.hedge, now):
                 placed.hedge_after.CopyFrom(to_duration(seconds))
         shadow = shadowing.shadow_of(request, now) if generation.attempts == 1 else None
@@ -272,9 +322,9 @@ class Decider:
         workers = generation.request.pool.workers.values() if generation.request else ()
         return Refused(generation.id, with_retry_after(status, refusals.retry_after(workers, now)))
 
-    def _refuse(self, generation: Generation, failure: Failure) -> Refused:
+    def _refuse(self, generation: Generation, failure: Failure, decision: routing.Decision | None = None) -> Refused:
         self._observer.refused(generation.model, failure.reason_name, generation.id, None)
-        return Refused(generation.id, failure)
+        return Refused(generation.id, failure, decision)
 
     def _drop(self, lease: Lease) -> None:
         """Release a lease whose attempt ended unseen."""

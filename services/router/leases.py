@@ -1,7 +1,9 @@
 """Leases: which attempts run where, and for which gateway."""
 
 import dataclasses
+from collections.abc import Iterator, Mapping
 
+from services.router.pools import Pool
 from services.router.request import Request
 from services.router.target import Target
 from services.router.worker import Worker
@@ -44,6 +46,9 @@ class Lease:
         uncached_tokens: prompt tokens that its worker has to read first; 0 once content has come.
         expected_seconds: expected time to the first content; None where nothing was known.
         running_then: generations at the worker when it was placed, without it.
+        waiting_then: prompt tokens that waited there when it was placed, without its own.
+        first_content_seconds: how long it took to begin; None before that.
+        running_begun: generations at the worker when it began, without it.
         probe: whether the worker's breaker waits for it.
         committed: whether content has reached the caller.
     """
@@ -58,8 +63,26 @@ class Lease:
     uncached_tokens: int = 0
     expected_seconds: float | None = None
     running_then: int = 0
+    waiting_then: int = 0
+    first_content_seconds: float | None = None
+    running_begun: int = 0
     probe: bool = False
     committed: bool = False
+
+    def rebind(self, pools: Mapping[str, Pool]) -> None:
+        """Belong to pools of a new configuration, by the models' names and aliases.
+
+        A request whose model is no more has no further attempt: for that nothing must be known of it.
+        """
+        generation, request = self.generation, self.generation.request
+        pool = None if request is None else pools.get(request.pool.model)
+        if request is None or pool is None:
+            generation.request = self.target = None
+            return
+        if self.target is not None:
+            self.target = pool.counterpart(self.target)
+        if request.pool is not pool:
+            generation.request = Request.of(request.ask, pool)
 
 
 @dataclasses.dataclass(slots=True, eq=False)
@@ -79,6 +102,9 @@ class LeaseBook:
 
     def __len__(self) -> int:
         return len(self._leases)
+
+    def __iter__(self) -> Iterator[Lease]:
+        return iter(self._leases.values())
 
     def take(self, lease: Lease) -> None:
         """Enter a lease. One that is restated moves here from the stream it began on."""

@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from hybridinference.inference.v1 import routing_pb2 as routing
 from hybridinference.router.v1 import fleet_pb2 as fleet
 
 from services.router.faults import Kind
@@ -13,6 +14,9 @@ class Observer(Protocol):
 
     def placed(self, strategy: str, worker: str, number: int, kind: str = "") -> None:
         """An attempt was placed; `number` counts its request's attempts from 1, `kind` says how it stands to them."""
+
+    def decided(self, model: str, generation_id: str, decision: routing.Decision) -> None:
+        """That is why an attempt was placed where it was."""
 
     def refused(self, model: str, reason: str, generation_id: str, stop: Stop | None) -> None:
         """A request was refused; `stop` says why no retry followed, where an attempt had failed."""
@@ -31,6 +35,9 @@ class NullObserver:
     """Hears nothing."""
 
     def placed(self, strategy: str, worker: str, number: int, kind: str = "") -> None:
+        """Nothing."""
+
+    def decided(self, model: str, generation_id: str, decision: routing.Decision) -> None:
         """Nothing."""
 
     def refused(self, model: str, reason: str, generation_id: str, stop: Stop | None) -> None:

@@ -49,7 +49,7 @@ class Request:
     def of(cls, ask: placement.PlacementAsk, pool: "Pool") -> "Request":
         """The request of an ask, with what the model's settings add."""
         slo = to_seconds(ask.first_content_slo) if ask.HasField("first_content_slo") else pool.slo_seconds
-        expected = pool.speeds.output_tokens
+        expected = pool.speeds.lengths.expected(ask.key)
         return cls(
             ask=ask,
             pool=pool,

@@ -27,7 +27,8 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class RouterServicer(router_grpc.RouterServiceServicer):
     """Turns messages into calls of the core, and its answers into messages. Decides nothing."""
 
-    def __init__(self, decider: Decider, fleet: Fleet, *, clock: Callable[[], float]) -> None:
+    def __init__(self, decider: Decider, fleet: Fleet, *, clock: Callable[[], float], config_version: str) -> None:
+        self.config_version = config_version
         self._decider = decider
         self._fleet = fleet
         self._clock = clock
@@ -65,6 +66,18 @@ class RouterServicer(router_grpc.RouterServiceServicer):
             async for workers in snapshots:
                 yield router_service.WatchFleetResponse(workers=workers)
 
+    async def Explain(self, request: router_service.ExplainRequest, context: Context) -> router_service.ExplainResponse:
+        """Say what would become of a request."""
+        await self._fleet.settled()
+        said = self._decider.on_explain(request.ask, self._clock())
+        return router_service.ExplainResponse(
+            decision=said.decision,
+            fate=said.fate,
+            refusal=status.to_status(said.refusal) if said.refusal is not None else None,
+            ahead=said.ahead,
+            config_version=self.config_version,
+        )
+
     def _opened(self, commands: list[router_service.PlaceCommand]) -> GatewayStream:
         if not commands or not commands[0].HasField("hello"):
             message = "The first command on a Place stream is `hello`, with the leases that still run."
@@ -100,5 +113,7 @@ def _answered(answer: Answer) -> router_service.PlaceAnswer:
         return router_service.PlaceAnswer(placement=answer)
     cause = answer.cause
     told: status_pb2.Status = status.to_status(cause) if isinstance(cause, Failure) else cause
-    refusal = placement.Refusal(generation_id=answer.generation_id, status=told, attempt_id=answer.attempt_id)
+    refusal = placement.Refusal(
+        generation_id=answer.generation_id, status=told, attempt_id=answer.attempt_id, decision=answer.decision
+    )
     return router_service.PlaceAnswer(refusal=refusal)

@@ -1,9 +1,11 @@
 """Metrics and log lines of the router's decisions."""
 
 import functools
+import zlib
 
 import structlog
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
+from hybridinference.inference.v1 import routing_pb2 as routing
 from hybridinference.router.v1 import fleet_pb2 as fleet
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -25,8 +27,9 @@ _REASONS = frozenset(name.removeprefix("ERROR_REASON_") for name, _ in reasons.E
 class Telemetry:
     """Counts every decision; writes a line for a refusal and for a worker that goes or comes back."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self._registry = registry
+    def __init__(self, registry: CollectorRegistry, *, decision_share: float = 0.0) -> None:
+        """Of so many requests, chosen by their ids, the decisions are written to the log."""
+        self.reconfigure(decision_share=decision_share)
         self._placements = Counter(
             "hybrid_router_placements_total", "Attempts placed.", ("strategy", "worker"), registry=registry
         )
@@ -58,27 +61,33 @@ class Telemetry:
             buckets=_SECONDS,
             registry=registry,
         )
-
-    def watch(self, roster: Roster) -> None:
-        """Tell of the workers as they are when somebody looks."""
-        leases = Gauge("hybrid_router_leases", "Attempts placed and not ended.", ("worker",), registry=self._registry)
-        breaker = Gauge(
+        self._leases = Gauge("hybrid_router_leases", "Attempts placed and not ended.", ("worker",), registry=registry)
+        self._breaker = Gauge(
             "hybrid_router_breaker_state",
             "0: attempts pass, 1: one probes, 2: none pass.",
             ("worker",),
-            registry=self._registry,
+            registry=registry,
         )
-        health = Gauge(
+        self._health = Gauge(
             "hybrid_router_worker_health",
             "1 for the health that a worker has, 0 for the others.",
             ("worker", "health"),
-            registry=self._registry,
+            registry=registry,
         )
+
+    def reconfigure(self, *, decision_share: float) -> None:
+        """From now on the decisions of such a share of requests are written to the log."""
+        self._logged_below = decision_share * 2**32
+
+    def watch(self, roster: Roster) -> None:
+        """Tell of the workers, and of no others, as they are when somebody looks."""
+        for gauge in (self._leases, self._breaker, self._health):
+            gauge.clear()
         for name, worker in roster.workers.items():
-            leases.labels(name).set_function(functools.partial(_leases, worker))
-            breaker.labels(name).set_function(functools.partial(_breaker, worker))
+            self._leases.labels(name).set_function(functools.partial(_leases, worker))
+            self._breaker.labels(name).set_function(functools.partial(_breaker, worker))
             for value, label in _HEALTHS.items():
-                health.labels(name, label).set_function(functools.partial(_has_health, worker, value))
+                self._health.labels(name, label).set_function(functools.partial(_has_health, worker, value))
 
     def placed(self, strategy: str, worker: str, number: int, kind: str = "") -> None:
         """Count a placement."""
@@ -87,6 +96,22 @@ class Telemetry:
             self._retries.labels(worker).inc()
         if kind:
             self._further.labels(worker, kind).inc()
+
+    def decided(self, model: str, generation_id: str, decision: routing.Decision) -> None:
+        """Write some decisions down."""
+        # By id, so that of a request every decision is there, or none.
+        if zlib.crc32(generation_id.encode()) >= self._logged_below:
+            return
+        LOG.info(
+            "generation.decided",
+            model=model,
+            generation_id=generation_id,
+            strategy=decision.strategy,
+            targets=decision.targets,
+            eligible=decision.eligible,
+            candidates=[_candidate(candidate) for candidate in decision.candidates],
+            ruled_out=dict(decision.ruled_out),
+        )
 
     def refused(self, model: str, reason: str, generation_id: str, stop: Stop | None) -> None:
         """Count a refusal, and say why."""
@@ -112,6 +137,11 @@ class Telemetry:
         """Say that a worker went, or came back."""
         log = LOG.info if health == fleet.WORKER_HEALTH_HEALTHY else LOG.warning
         log("worker.health_changed", worker=worker, health=_HEALTHS[health])
+
+
+def _candidate(candidate: routing.CandidateScore) -> dict[str, object]:
+    scored = {"score": candidate.score} if candidate.HasField("score") else {}
+    return {"worker": candidate.worker, "provider_model": candidate.provider_model, **scored, **candidate.terms}
 
 
 def _leases(worker: Worker) -> float:

@@ -49,6 +49,9 @@ class ScriptedRouter(router_grpc.RouterServiceServicer):
         self.refuses_continuations = False
         self.shadow: int | None = None  # the worker that is sent shadows
         self.commands: list[router.PlaceCommand] = []
+        self.explained: list[placement.PlacementAsk] = []
+        self.explanation = router.ExplainResponse()
+        self.refusal: placement.Refusal | None = None
         self._asked: dict[str, str] = {}
         self._placed: dict[str, int] = {}
         self._running: dict[str, set[str]] = {}  # attempts that count, by generation
@@ -64,6 +67,10 @@ class ScriptedRouter(router_grpc.RouterServiceServicer):
             answers = [self._answer(command) for command in request.commands if not self.silent]
             yield router.PlaceResponse(answers=[answer for answer in answers if answer is not None])
 
+    async def Explain(self, request: router.ExplainRequest, context: Any) -> router.ExplainResponse:
+        self.explained.append(request.ask)
+        return self.explanation
+
     async def WatchFleet(self, request: Any, context: Any) -> AsyncIterator[router.WatchFleetResponse]:
         route = fleet.FleetRoute(model=MODEL, provider_model=MODEL)
         yield router.WatchFleetResponse(
@@ -77,6 +84,9 @@ class ScriptedRouter(router_grpc.RouterServiceServicer):
         await asyncio.get_running_loop().create_future()
 
     def _answer(self, command: router.PlaceCommand) -> router.PlaceAnswer | None:
+        if command.HasField("ask") and self.refusal is not None:
+            self.refusal.generation_id = command.ask.generation_id
+            return router.PlaceAnswer(refusal=self.refusal)
         if command.HasField("ask"):
             return self._place(command.ask.generation_id)
         if command.HasField("hedge"):
@@ -157,7 +167,10 @@ class Scene:
         self.servers: list[contextlib.AsyncExitStack] = []
         self.book = Book()
         self.router: ScriptedRouter
+        self.router_stub: Any
         self.relay: Relay
+        self.recorder: Recorder
+        self.registry: CollectorRegistry
         self.placements: Placements
         self.sessions: Sessions
         self.channels: Channels
@@ -248,26 +261,28 @@ async def scene(
         await made.start_router()
         stack.push_async_callback(made.stop_router)
         registry = CollectorRegistry()
-        stub = router_grpc.RouterServiceStub(await stack.enter_async_context(open_channel(made.router_address)))
+        channel = await stack.enter_async_context(open_channel(made.router_address))
+        stub = made.router_stub = router_grpc.RouterServiceStub(channel)
         made.fleet = FleetView(stub)
         made.placements = Placements(stub, made.fleet, registry, gateway="g")
         made.sessions = await stack.enter_async_context(open_sessions(idle_seconds=60, slow_reader_seconds=60))
         made.channels = await stack.enter_async_context(open_channels())
-        recorder = Recorder(
+        made.registry = registry
+        made.recorder = Recorder(
             made.book,  # type: ignore[arg-type]
             RequestMetrics(registry),
             config_version="v",
-            models=frozenset({MODEL}),
+            models={MODEL: MODEL},
         )
         shadows = await stack.enter_async_context(
-            open_shadows(made.placements, made.sessions, recorder, most=max_shadows)
+            open_shadows(made.placements, made.sessions, made.recorder, most=max_shadows)
         )
         made.relay = Relay(
             made.placements,
             made.sessions,
             made.channels,
             shadows,
-            recorder,
+            made.recorder,
             max_running=max_running,
             show_worker=show_worker,
         )

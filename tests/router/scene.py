@@ -62,9 +62,12 @@ def report(
     running: int = 0,
     waiting: int = 0,
     capacity: int = 0,
+    kind: str = "vllm",
+    queued_tokens: int = 0,
+    kv_usage: float | None = None,
+    kv_capacity_tokens: int = 0,
     capabilities: Sequence[model.Capability] = CHAT,
     models: Sequence[str] = ("pm", "ps"),
-    kind: str = "echo",
 ) -> worker_status.WorkerStatus:
     """A worker's report."""
     return worker_status.WorkerStatus(
@@ -75,6 +78,9 @@ def report(
         running=running,
         waiting=waiting,
         capacity=capacity,
+        queued_tokens=queued_tokens,
+        kv_usage=kv_usage,
+        kv_capacity_tokens=kv_capacity_tokens,
         models=[worker_status.WorkerModel(name=name, capabilities=capabilities) for name in models],
     )
 
@@ -106,6 +112,9 @@ class Scene:
         if healthy:
             for name in self.roster.workers:
                 self.report(name)
+
+    def reconfigure(self, config: MeshConfig) -> None:
+        self.decider.reconfigure(config, self.now)
 
     def report(self, name: str, status: worker_status.WorkerStatus | None = None) -> None:
         self.roster.on_status(name, status or report(), self.now)

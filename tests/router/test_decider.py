@@ -25,6 +25,7 @@ def test_a_placement_says_all_that_the_gateway_needs() -> None:
         provider_model="pm",
         strategy="least_loaded",
         role=routing.ROUTE_ROLE_PRIMARY,
+        decision=placed.decision,
     )
 
 

@@ -8,7 +8,7 @@ from hybridinference.router.v1 import router_service_pb2 as router_service
 
 from services.chassis import status
 from tests.router.harness import Gateway, Router
-from tests.router.scene import LOST, failed, report
+from tests.router.scene import CHAT, LOST, failed, report
 
 
 def _ended(placed: placement.Placement, ended: object = None) -> router_service.PlaceCommand:
@@ -98,6 +98,22 @@ async def test_a_draining_worker_is_not_chosen(router: Router) -> None:
     router.workers[0].say(report(sequence=2, state=worker_status.WORKER_STATE_DRAINING))
     await router.until(main_0="DRAINING")
     assert {(await gateway.placed()).worker for _ in range(4)} == {"main-1"}
+
+
+async def test_what_would_happen_is_told_and_does_not(router: Router) -> None:
+    asked = placement.PlacementAsk(generation_id="g", model="m", input_tokens=9, capabilities=CHAT)
+    told = await router.stub.Explain(router_service.ExplainRequest(ask=asked))
+    assert told.fate == router_service.EXPLAINED_FATE_PLACED
+    assert {candidate.worker for candidate in told.decision.candidates} == {"main-0", "main-1"}
+    assert (told.config_version, told.HasField("refusal")) == ("v", False)
+    await router.until_leases(main_0=0, main_1=0)
+
+
+async def test_what_would_be_refused_is_told_with_what_its_caller_would_hear(router: Router) -> None:
+    unknown = placement.PlacementAsk(model="x")
+    told = await router.stub.Explain(router_service.ExplainRequest(ask=unknown))
+    assert told.fate == router_service.EXPLAINED_FATE_REFUSED
+    assert status.from_status(told.refusal).reason_name == "MODEL_NOT_FOUND"
 
 
 async def test_a_withdrawn_ask_holds_no_lease(router: Router) -> None:

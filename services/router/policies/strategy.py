@@ -22,9 +22,14 @@ class Strategy:
     """
 
     name = ""
+    # The best of the others when a target was last chosen, where that was seen in passing; only for telling of it.
+    runner_up: Target | None = None
 
     def choose(self, request: Request, targets: Sequence[Target], now: float, rng: random.Random) -> Target:
-        """One of the targets, of which there is at least one. They come in an order that never varies."""
+        """One of the targets, of which there is at least one. They come in an order that never varies.
+
+        Nothing that a later choice depends on changes here, but in `on_placed`: what is chosen may only be asked about.
+        """
         raise NotImplementedError
 
     def score(self, request: Request, target: Target, now: float) -> Score | None:
@@ -39,6 +44,9 @@ class Strategy:
 
     def on_ended(self, request: Request, target: Target, seconds: float, now: float, *, failed: bool) -> None:
         """An attempt there has ended, so long after its start. `failed`: by the worker's fault."""
+
+    def on_vanished(self, request: Request, target: Target) -> None:
+        """An attempt there is gone without an end that anybody saw: nothing is to be learned of it."""
 
     def on_reset(self, target: Target) -> None:
         """A new process answers to the worker's name: what was learned of the old one does not hold."""
