@@ -44,9 +44,9 @@ def placement_ask(
         ask.max_cost_nano_usd = hints.max_cost_nano_usd
     if isinstance(spec, generation.GenerationSpec):
         ask.max_output_tokens = spec.max_output_tokens
-        ask.continuable = continuable(spec)
         ask.prefix_hashes.extend(prefix.prefix_hashes(spec, call.secret, image_tokens=_TOKENS_PER_IMAGE))
         ask.block_tokens = prefix.BLOCK_TOKENS if ask.prefix_hashes else 0
+        ask.continuable = continuable(spec)
     if time_left is not None:
         ask.time_left.CopyFrom(to_duration(time_left))
     return ask

@@ -1,6 +1,6 @@
 """Budgets: retries and hedges as shares of requests, so that neither an outage nor slowness is amplified."""
 
-from services.config.router import Retry
+from services.config.router import Hedge, Retry
 
 _WINDOW_SECONDS = 10
 # Hedges that a quiet time may save up. A budget without a bound would pay a whole outage back in one burst.
@@ -66,14 +66,14 @@ class HedgeBudget:
 
     __slots__ = ("_ratio", "_saved")
 
-    def __init__(self, ratio: float) -> None:
-        self._ratio = ratio
+    def __init__(self, settings: Hedge) -> None:
+        self._ratio = settings.budget_ratio
         self._saved = 0.0
 
-    def under(self, ratio: float) -> "HedgeBudget":
-        """What was saved, under another ratio."""
-        other = HedgeBudget(ratio)
-        other._saved = self._saved if ratio else 0.0
+    def under(self, settings: Hedge) -> "HedgeBudget":
+        """The same budget with what is saved, under other settings."""
+        other = HedgeBudget(settings)
+        other._saved = self._saved
         return other
 
     def on_request(self) -> None:

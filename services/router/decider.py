@@ -223,7 +223,7 @@ class Decider:
             target,
             placed_at=now,
             uncached_tokens=request.uncached_tokens(target.position),
-            expected_seconds=expected,
+            expected_seconds=expected if learned(request, target) else None,
             running_then=target.load,
             waiting_then=worker.waiting_tokens,
             probe=worker.breaker.on_placed(now),
@@ -324,7 +324,7 @@ class Decider:
 
     def _refuse(self, generation: Generation, failure: Failure, decision: routing.Decision | None = None) -> Refused:
         self._observer.refused(generation.model, failure.reason_name, generation.id, None)
-        return Refused(generation.id, failure, decision)
+        return Refused(generation.id, failure, decision=decision)
 
     def _drop(self, lease: Lease) -> None:
         """Release a lease whose attempt ended unseen."""

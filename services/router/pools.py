@@ -38,7 +38,7 @@ class Pool:
         self.workers = {target.worker.name: target.worker for target in self.targets}
         self.budget = RetryBudget(self._retry)
         self.hedge, self.continuation, self.flags = config.router.hedge, config.router.continuation, config.flags
-        self.hedges = HedgeBudget(self.hedge.budget_ratio)
+        self.hedges = HedgeBudget(self.hedge)
         self.lateness = Quantile(0.95)
         self.prefixes = PrefixIndex(len(self.targets))
         self.speeds = PoolSpeeds()
@@ -48,9 +48,9 @@ class Pool:
             role: [target for target in self.targets if target.role == role]
             for role in ("primary", "fallback", "canary", "shadow")
         }
-        self.shadows = self._by_role["shadow"]
         self._dropping = {role for role, group in self._by_role.items() if any(target.drops for target in group)}
         self.filters = Filters(self._by_role)
+        self.shadows = self._by_role["shadow"]
 
     def inherit(self, before: "Pool") -> None:
         """Take over what an earlier pool of the model has learned, as far as its targets are still there."""
@@ -64,7 +64,7 @@ class Pool:
             self.strategy = before.strategy
         self.prefixes = before.prefixes.moved(slots)
         self.budget = before.budget.under(self._retry)
-        self.hedges = before.hedges.under(self.hedge.budget_ratio)
+        self.hedges = before.hedges.under(self.hedge)
         self.speeds, self.lateness, self.turns = before.speeds, before.lateness, before.turns
 
     def counterpart(self, target: Target) -> Target | None:

@@ -146,7 +146,7 @@ def test_what_costs_money_is_no_hedge_unless_it_may_be(paid: bool) -> None:
 
 
 def test_hedges_are_a_share_of_requests_without_a_minimum() -> None:
-    budget = HedgeBudget(0.02)
+    budget = HedgeBudget(Hedge(budget_ratio=0.02))
     taken = 0
     assert not budget.take()
     for _ in range(1000):
@@ -156,7 +156,7 @@ def test_hedges_are_a_share_of_requests_without_a_minimum() -> None:
 
 
 def test_a_quiet_time_saves_up_few_hedges() -> None:
-    budget = HedgeBudget(0.02)
+    budget = HedgeBudget(Hedge(budget_ratio=0.02))
     for _ in range(100_000):
         budget.on_request()
     assert sum(budget.take() for _ in range(100)) == 10
