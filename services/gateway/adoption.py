@@ -29,7 +29,9 @@ class Adoption:
         limits = config.gateway
         self.models.reconfigure(config)
         self.recorder.reconfigure(config_version=config.version, models=config.names())
-        self.relay.reconfigure(max_running=limits.max_running, show_worker=limits.show_worker)
+        self.relay.reconfigure(
+            max_running=limits.max_running, max_shadows=limits.max_shadows, show_worker=limits.show_worker
+        )
         self.sessions.reconfigure(idle_seconds=limits.idle_seconds, slow_reader_seconds=limits.slow_reader_seconds)
         self.explainer.reconfigure(show_worker=limits.show_worker)
         self.typed_face.reconfigure(longest_seconds=limits.timeout_seconds, allow_pinning=limits.allow_pinning)

@@ -43,8 +43,8 @@ class Refused:
 
     generation_id: str
     cause: Failure | status_pb2.Status
-    attempt_id: str = ""
     decision: routing.Decision | None = None
+    attempt_id: str = ""
 
 
 # Reasons of those who were refused for want of room or time.
@@ -181,9 +181,9 @@ class Decider:
         """An attempt is slow to begin: a second one beside it, or a refusal that leaves it as it is."""
         lease = stream.leases.get(ask.attempt_id)
         if lease is None:
-            return Refused("", refusals.no_hedge(), ask.attempt_id)
+            return Refused("", refusals.no_hedge(), attempt_id=ask.attempt_id)
         generation, request = lease.generation, lease.generation.request
-        refused = Refused(generation.id, refusals.no_hedge(), ask.attempt_id)
+        refused = Refused(generation.id, refusals.no_hedge(), attempt_id=ask.attempt_id)
         if ask.HasField("time_left"):
             generation.ends_at = now + to_seconds(ask.time_left)
         late = generation.ends_at is not None and generation.ends_at <= now
@@ -266,7 +266,8 @@ class Decider:
         if choice.spilled:
             self._observer.spilled(pool.model, worker.place.provider)
         if kind in (placement.ATTEMPT_KIND_UNSPECIFIED, placement.ATTEMPT_KIND_RETRY) and self._may_hedge(generation):
-            seconds = hedging.slow_after(pool.hedge, hedging.expected_seconds(lease))
+            usual = worker.first_content_seconds if choice.seconds is None else choice.seconds
+            seconds = hedging.slow_after(pool.hedge, usual, error_p95=pool.lateness.value)
             if seconds is not None and hedging.others(request, generation.tried, pool.hedge, now):
                 placed.hedge_after.CopyFrom(to_duration(seconds))
         shadow = shadowing.shadow_of(request, now) if generation.attempts == 1 else None

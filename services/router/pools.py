@@ -15,6 +15,7 @@ from services.router import rendezvous
 from services.router.admission.admission import Admission
 from services.router.budget import HedgeBudget, RetryBudget
 from services.router.filters import Filters
+from services.router.knowledge.lateness import Quantile
 from services.router.knowledge.prediction import learned, predict
 from services.router.knowledge.prefixes import PrefixIndex
 from services.router.knowledge.speeds import PoolSpeeds, TargetSpeeds
@@ -54,6 +55,7 @@ class Pool:
         self.budget = RetryBudget(self._retry)
         self.hedge, self.continuation, self.flags = config.router.hedge, config.router.continuation, config.flags
         self.hedges = HedgeBudget(self.hedge)
+        self.lateness = Quantile(0.95)
         self.prefixes = PrefixIndex(len(self.targets))
         self.speeds = PoolSpeeds()
         self.predict: Predict = first_content_seconds
@@ -81,7 +83,7 @@ class Pool:
         self.prefixes = before.prefixes.moved(slots)
         self.budget = before.budget.under(self._retry)
         self.hedges = before.hedges.under(self.hedge)
-        self.speeds, self.turns = before.speeds, before.turns
+        self.speeds, self.lateness, self.turns = before.speeds, before.lateness, before.turns
         self.admission.inherit(before.admission)
 
     def counterpart(self, target: Target) -> Target | None:
