@@ -79,8 +79,10 @@ async def test_attempts_are_told_with_times_reasons_and_terms(dsn: str) -> None:
     assert lines == [
         f"{made.request.generation_id} chat of smollm2 through openai, streamed",
         "received 2026-09-21 14:13:20.000000 UTC; first content after 50.0 ms; ended after 250.0 ms: success",
-        "asked: about 38 tokens of prompt, at most 256 of answer; "
-        "used: 40 tokens of prompt, 16 of them cached, 8 of answer",
+        (
+            "asked: about 38 tokens of prompt, at most 256 of answer; "
+            "used: 40 tokens of prompt, 16 of them cached, 8 of answer"
+        ),
         "user someone",
         f"x-request-id {made.request.edge_request_id}",
         f"trace {made.request.trace_id}",
