@@ -7,6 +7,7 @@ from services.chassis.config import ConfigError
 from services.cli.home import Home
 from services.cli.problem import Problem
 from services.config.mesh import MeshConfig
+from services.config.prices import unpriced
 
 
 def edge(config: MeshConfig, home: Home) -> None:
@@ -40,6 +41,16 @@ def summary(config: MeshConfig) -> str:
             for route in model.routes
         )
         lines.append(f"model      {model.name}: {model.strategy} over {routes}")
+    unknown = sorted(
+        {
+            f"{route.provider}/{config.provider_model(route)}"
+            for model in config.models
+            for route in model.routes
+            if unpriced(config, route)
+        }
+    )
+    if unknown:
+        lines.append(f"no price   {', '.join(unknown)}: counts as free; a `price` on the route says what it costs")
     lines.append(f"ledger     {'your PostgreSQL' if config.ledger.dsn else 'embedded PostgreSQL'}")
     lines.append(f"version    {config.version}")
     return "\n".join(lines)

@@ -55,6 +55,10 @@ class Adaptive(Section):
     affinity: _Share = pydantic.Field(
         default=0.02, description="How much worse than the best a worker may be that is preferred for the conversation."
     )
+    session_share: _Share = pydantic.Field(
+        default=0.5,
+        description="Share of a prompt that its session's two workers are taken to have cached, if no more is known.",
+    )
 
 
 Strategy = Annotated[

@@ -34,14 +34,17 @@ class Breaker:
         self._openings = 0
         self._probe_until = 0.0
 
+    @property
+    def admits_at(self) -> float:
+        """From when on an attempt may be placed, if nothing happens until then."""
+        if self.state is State.CLOSED:
+            return 0.0
+        # A probe that hangs must not keep the worker out for as long as the longest request may take.
+        return self.reopens_at if self.state is State.OPEN else self._probe_until
+
     def admits(self, now: float) -> bool:
         """Whether an attempt may be placed."""
-        if self.state is State.CLOSED:
-            return True
-        if self.state is State.OPEN:
-            return now >= self.reopens_at
-        # A probe that hangs must not keep the worker out for as long as the longest request may take.
-        return now >= self._probe_until
+        return self.state is State.CLOSED or now >= self.admits_at
 
     def on_placed(self, now: float) -> bool:
         """An attempt goes to the worker. Returns whether it is a probe."""

@@ -19,6 +19,8 @@ from services.config.router import Retry
 from services.router import explain, refusals, retries
 from services.router.explain import Explanation
 from services.router.faults import Kind, Verdict, judge, with_retry_after
+from services.router.knowledge import learning
+from services.router.knowledge.prediction import learned, predict
 from services.router.leases import GatewayStream, Generation, Lease, LeaseBook
 from services.router.observer import Observer
 from services.router.request import Request
@@ -91,7 +93,7 @@ class Decider:
         request = generation.request = Request.of(ask, pool)
         targets, _ = pool.eligible(request, (), now=now, later=now)
         if not targets:
-            return self._refuse(generation, refusals.not_placed(request, now), explain.refused(request))
+            return self._refuse(generation, refusals.not_placed(request, now), explain.refused(request, now))
         stream.generations[generation.id] = generation
         return self._place(stream, generation, request, targets, now)
 
@@ -132,6 +134,7 @@ class Decider:
         if lease is None:
             return None  # withdrawn, or of a stream that is gone: nobody waits
         verdict = judge(outcome.status)
+        learning.on_ended(lease, outcome, verdict, now)
         self._roster.on_outcome(lease, verdict, now, self._rng)
         self._book.release(lease)
         self._observer.ended(lease.worker.name, verdict.kind)
@@ -168,6 +171,7 @@ class Decider:
         pool.look_up(request)
         target = pool.choose(request, targets, now, self._rng)
         worker = target.worker
+        expected = predict(request, target, now).first_content_seconds
         decision = explain.placed(request, targets, target, generation.tried, now)
         lease = Lease(
             self._new_id(),
@@ -178,7 +182,9 @@ class Decider:
             target,
             placed_at=now,
             uncached_tokens=request.uncached_tokens(target.position),
+            expected_seconds=expected,
             running_then=target.load,
+            waiting_then=worker.waiting_tokens,
             probe=worker.breaker.on_placed(now),
         )
         generation.attempts += 1
@@ -199,6 +205,7 @@ class Decider:
             drop_unsupported=target.drops,
             role=ROLES[target.role],
             max_cost_nano_usd=round(target.most_cost(request)),
+            expected_first_content=to_duration(expected) if learned(request, target) else None,
             decision=decision,
         )
 

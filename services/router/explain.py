@@ -43,14 +43,15 @@ def placed(
         targets=len(pool.targets),
         eligible=len(targets),
         candidates=best,
-        ruled_out=_counts(request, len(targets), tried),
+        ruled_out=_counts(request, targets, tried, now),
     )
 
 
-def refused(request: Request) -> routing.Decision:
+def refused(request: Request, now: float) -> routing.Decision:
     """Of a request that no target could take: how many each filter ruled out."""
     pool = request.pool
-    return routing.Decision(strategy=pool.strategy.name, targets=len(pool.targets), ruled_out=_counts(request, 0, ()))
+    counts = _counts(request, (), (), now)
+    return routing.Decision(strategy=pool.strategy.name, targets=len(pool.targets), ruled_out=counts)
 
 
 def everything(request: Request, targets: Sequence[Target], chosen: Target | None, now: float) -> routing.Decision:
@@ -97,11 +98,22 @@ def _named(target: Target) -> routing.CandidateScore:
     )
 
 
-def _counts(request: Request, eligible: int, tried: Collection[str]) -> dict[str, int]:
-    """Targets that were ruled out, by filter; those that were not looked at are of another role, or were tried."""
-    counts, targets = request.ruled_out, request.pool.targets
-    rest = len(targets) - eligible - sum(counts.values())
-    if not rest:
+def _counts(request: Request, targets: Sequence[Target], tried: Collection[str], now: float) -> dict[str, int]:
+    """Targets that could not be chosen, by the filter that kept each away; empty where all could."""
+    counts: dict[str, int] = {}
+    rest = request.pool.targets
+    if len(targets) == len(rest):
         return counts
-    again = min(rest, sum(target.worker.name in tried for target in targets)) if tried else 0
-    return counts | {name: count for name, count in (("tried", again), ("role", rest - again)) if count}
+    eligible = {target.position for target in targets}
+    role = targets[0].role if targets else ""
+    for target in rest:
+        if target.position in eligible:
+            continue
+        if role and target.role != role:
+            name = "role"
+        elif target.worker.name in tried:
+            name = "tried"
+        else:  # fit, and yet not among them: others leave nothing out
+            name = target.ruled_out(request, now) or "drops"
+        counts[name] = counts.get(name, 0) + 1
+    return counts

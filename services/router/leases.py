@@ -40,6 +40,9 @@ class Lease:
         uncached_tokens: prompt tokens that its worker has to read first; 0 once content has come.
         expected_seconds: expected time to the first content; None where nothing was known.
         running_then: generations at the worker when it was placed, without it.
+        waiting_then: prompt tokens that waited there when it was placed, without its own.
+        first_content_seconds: how long it took to begin; None before that.
+        running_begun: generations at the worker when it began, without it.
         probe: whether the worker's breaker waits for it.
         committed: whether content has reached the caller.
     """
@@ -54,6 +57,9 @@ class Lease:
     uncached_tokens: int = 0
     expected_seconds: float | None = None
     running_then: int = 0
+    waiting_then: int = 0
+    first_content_seconds: float | None = None
+    running_begun: int = 0
     probe: bool = False
     committed: bool = False
 

@@ -6,7 +6,10 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from services.config import strategy as settings
 from services.config.mesh import MeshConfig
 from services.config.model import Model
+from services.config.prices import price_of
+from services.router import rendezvous
 from services.router.budget import RetryBudget
+from services.router.filters import Filters
 from services.router.knowledge.prefixes import PrefixIndex
 from services.router.knowledge.speeds import PoolSpeeds, TargetSpeeds
 from services.router.policies.strategy import Strategy
@@ -26,6 +29,7 @@ class Pool:
         self.targets = sorted(targets, key=_order)
         for position, target in enumerate(self.targets):
             target.position = position
+            target.identity = rendezvous.identity(target.worker.name, target.provider_model, target.role)
         self.slo_seconds = model.slo.first_content_seconds
         self.workers = {target.worker.name: target.worker for target in self.targets}
         self.budget = RetryBudget(config.router.retry)
@@ -36,10 +40,12 @@ class Pool:
             role: [target for target in self.targets if target.role == role]
             for role in ("primary", "fallback", "canary", "shadow")
         }
+        self._dropping = {role for role, group in self._by_role.items() if any(target.drops for target in group)}
+        self.filters = Filters(self._by_role)
 
     def eligible(
         self, request: Request, tried: Collection[str], *, now: float, later: float
-    ) -> tuple[list[Target], float]:
+    ) -> tuple[Sequence[Target], float]:
         """Who may take the next attempt, and when it begins.
 
         Primary routes first, nobody twice while another is left, and of one kind first those that leave nothing out.
@@ -52,15 +58,15 @@ class Pool:
         """
         phases = ((False, now), (False, later), (True, later)) if tried else ((False, now),)
         for again, at in phases:
-            request.ruled_out = {}
             for role in ("primary", "fallback"):
-                group = [t for t in self._by_role[role] if (t.worker.name in tried) is again]
-                ready = _ready(group, request, at)
-                if any(t.drops for t in ready):
-                    whole = [t for t in ready if t.has_all(request.needs)]
-                    if whole and len(whole) < len(ready):
-                        request.ruled_out["drops"] = len(ready) - len(whole)
-                    ready = whole or ready
+                if at == now:
+                    ready = self.filters.ready(request, role, now)
+                else:  # a time to come, of which nothing is remembered
+                    ready = [t for t in self._by_role[role] if not t.ruled_out(request, at)]
+                if tried:
+                    ready = [t for t in ready if (t.worker.name in tried) is again]
+                if role in self._dropping and any(t.drops for t in ready):
+                    ready = [t for t in ready if t.has_all(request.needs)] or ready
                 if ready:
                     return ready, at
         return [], now
@@ -70,7 +76,10 @@ class Pool:
         if request.blocks:
             # The last token is always read: its output is what comes next.
             most, size = request.input_tokens - 1, request.block_tokens
-            request.hits = {at: min(depth * size, most) for at, depth in self.prefixes.match(request.blocks).items()}
+            hits: dict[int, int] = {}
+            for slots, depth in self.prefixes.levels(request.blocks):
+                hits.update(dict.fromkeys(slots, min(depth * size, most)))
+            request.hits = hits
 
     def choose(self, request: Request, targets: Sequence[Target], now: float, rng: random.Random) -> Target:
         """The strategy's choice among the targets."""
@@ -92,6 +101,10 @@ class Pool:
         """An attempt has ended."""
         self.strategy.on_ended(request, target, seconds, now, failed=failed)
 
+    def on_vanished(self, request: Request, target: Target) -> None:
+        """An attempt is gone without an end that anybody saw."""
+        self.strategy.on_vanished(request, target)
+
     def on_reset(self, worker: Worker) -> None:
         """A new process answers to the worker's name, with nothing in its cache."""
         for target in self.targets:
@@ -109,9 +122,10 @@ def build(
     workers = {place.name: Worker(place, config.router.breaker) for place in places}
     pools, named = {}, {}
     for model in config.models:
+        prices = {route: price_of(config, route) for route in model.routes}
         targets = {
             (worker.name, config.provider_model(route), route.role, route.on_unsupported): Target(
-                worker, config.provider_model(route), route, price=route.price
+                worker, config.provider_model(route), route, price=prices[route]
             )
             for route in model.routes
             for worker in workers.values()
@@ -122,18 +136,6 @@ def build(
         for name in (model.name, *model.aliases):
             named[name] = pool
     return workers, pools, named
-
-
-def _ready(group: Iterable[Target], request: Request, at: float) -> list[Target]:
-    """Those of a group that nothing rules out. The others are counted."""
-    ready, counts = [], request.ruled_out
-    for target in group:
-        why = target.ruled_out(request, at)
-        if why:
-            counts[why] = counts.get(why, 0) + 1
-        else:
-            ready.append(target)
-    return ready
 
 
 def _order(target: Target) -> tuple[str, str, str, bool]:

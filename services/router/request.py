@@ -30,7 +30,6 @@ class Request:
         first_content_slo: longest time to the first content that is any good, in seconds; None is any.
         criticality: who gives way first.
         hits: prompt tokens that a target is expected to have in its cache, by the target's position; none is 0.
-        ruled_out: how many targets each filter ruled out when it was last to be placed.
     """
 
     ask: placement.PlacementAsk
@@ -45,13 +44,12 @@ class Request:
     first_content_slo: float | None = None
     criticality: int = routing.CRITICALITY_CRITICAL
     hits: Mapping[int, int] = dataclasses.field(default_factory=dict)
-    ruled_out: dict[str, int] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def of(cls, ask: placement.PlacementAsk, pool: "Pool") -> "Request":
         """The request of an ask, with what the model's settings add."""
         slo = to_seconds(ask.first_content_slo) if ask.HasField("first_content_slo") else pool.slo_seconds
-        expected = pool.speeds.output_tokens
+        expected = pool.speeds.lengths.expected(ask.key)
         return cls(
             ask=ask,
             pool=pool,

@@ -10,6 +10,7 @@ from services.config.mesh import MeshConfig, WorkerPlace
 from services.router import pools
 from services.router.breaker import State
 from services.router.faults import Kind, Verdict
+from services.router.knowledge import learning
 from services.router.leases import Lease
 from services.router.observer import Observer
 from services.router.policies import table
@@ -83,6 +84,7 @@ class Roster:
         request = lease.generation.request
         if request is not None and lease.target is not None:
             request.pool.on_first_content(request, lease.target, seconds, now)
+            learning.on_first_content(lease, seconds, now)
         before = worker.health
         worker.on_first_content(seconds)
         worker.breaker.on_first_content(probe=lease.probe)
@@ -111,8 +113,12 @@ class Roster:
 
     def on_vanished(self, lease: Lease) -> None:
         """An attempt ended unseen: its caller or its gateway is gone."""
-        if lease.epoch == lease.worker.epoch:
-            lease.worker.breaker.on_nothing_learned(probe=lease.probe)
+        if lease.epoch != lease.worker.epoch:
+            return
+        lease.worker.breaker.on_nothing_learned(probe=lease.probe)
+        request = lease.generation.request
+        if request is not None and lease.target is not None:
+            request.pool.on_vanished(request, lease.target)
 
     def snapshot(self, now: float) -> list[fleet.FleetWorker]:
         """Every worker as it is seen now, by name."""

@@ -1,6 +1,7 @@
 """One way to serve a model: a worker, what to ask it for, and what is known of it."""
 
 import dataclasses
+import math
 from collections.abc import Collection
 
 from hybridinference.inference.v1 import routing_pb2 as routing
@@ -29,6 +30,7 @@ class Target:
         route: as configured.
         price: what tokens cost; None costs nothing that is counted.
         position: its place among the targets of the model; never changes.
+        identity: stands for it in hashes; the same in every router with the same configuration.
         turn: when the model was last placed here, as a count of placements; 0 is never.
         speeds: how slow it is, against the model's mean.
     """
@@ -38,6 +40,7 @@ class Target:
     route: Route
     price: Price | None = None
     position: int = 0
+    identity: int = 0
     turn: int = 0
     speeds: TargetSpeeds = dataclasses.field(default_factory=TargetSpeeds)
 
@@ -106,9 +109,13 @@ class Target:
 
         What the request asks for comes first, what the worker is at comes last: the one does not change by waiting.
         """
-        return self._unfit(request) or self._unavailable(at)
+        return self.unsuited(request) or self.exceeded(request) or self.unavailable(at)[0]
 
-    def _unfit(self, request: Request) -> str:
+    def unsuited(self, request: Request) -> str:
+        """The filter that rules it out whatever the request's size, by what kind of request it is.
+
+        It goes by the ask's worker, and the request's providers, tags and needs; else by what the worker serves.
+        """
         ask, worker = request.ask, self.worker
         if ask.worker and ask.worker != worker.name:
             return "worker"
@@ -118,20 +125,32 @@ class Target:
             return "tags"
         if self.capable(request.needs) is False:
             return "capabilities"
-        context = worker.context_tokens.get(self.provider_model, 0)
-        # The prompt's tokens are an estimate, which must not refuse what would just fit.
-        if context and request.input_tokens > 1.5 * context:
+        return ""
+
+    @property
+    def longest_prompt(self) -> float:
+        """Most tokens of a prompt, as estimated: an estimate must not refuse what would just fit."""
+        return 1.5 * self.worker.context_tokens.get(self.provider_model, 0) or math.inf
+
+    def exceeded(self, request: Request) -> str:
+        """The filter that rules it out by the request's size."""
+        if request.input_tokens > self.longest_prompt:
             return "context_length"
+        ask = request.ask
         if ask.HasField("max_cost_nano_usd") and self.most_cost(request) > ask.max_cost_nano_usd:
             return "max_cost"
         return ""
 
-    def _unavailable(self, at: float) -> str:
+    def unavailable(self, at: float) -> tuple[str, float]:
+        """The filter that rules it out by what its worker is at, and when that is to be asked again.
+
+        Until then, from that time on, the answer is the same unless the worker's version changes.
+        """
         worker = self.worker
         if not worker.serving or self.provider_model not in worker.served:
-            return "health"
+            return "health", math.inf
         if not worker.breaker.admits(at):
-            return "breaker"
+            return "breaker", worker.breaker.admits_at
         if worker.held_until > at:
-            return "held"
-        return "full" if worker.full else ""
+            return "held", worker.held_until
+        return "full" if worker.full else "", math.inf

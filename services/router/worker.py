@@ -19,6 +19,9 @@ _HOLD_MAX_SECONDS = 300.0
 # Weight of the newest time to first content: the mean age of what counts is then about five attempts.
 _LATENCY_WEIGHT = 0.2
 
+# Vendors: what is placed there does not slow down what runs there, and no queue of ours can be seen.
+_ELASTIC_KINDS = frozenset(("openai", "gemini"))
+
 
 class Pending(NamedTuple):
     """An attempt without content so far: tokens to be read, when it was placed, and when content was expected."""
@@ -31,7 +34,8 @@ class Pending(NamedTuple):
 class Worker:
     """The state of one worker.
 
-    `serving` says whether it is there and takes work; `version` counts the changes that candidates and the fleet show.
+    `serving` says whether it is there and takes work; `version` counts the changes that candidates and the fleet show:
+    whatever could let a filter say something else, time apart.
     """
 
     __slots__ = (
@@ -41,6 +45,7 @@ class Worker:
         "breaker",
         "capacity",
         "context_tokens",
+        "elastic",
         "first_content_seconds",
         "heard_at",
         "held_for_room",
@@ -66,6 +71,7 @@ class Worker:
         self.heard_at = 0.0
         self.serving = False
         self.capacity = 0
+        self.elastic = False
         self.served: dict[str, frozenset[int]] = {}
         self.context_tokens: dict[str, int] = {}
         self.leases = 0
@@ -133,6 +139,7 @@ class Worker:
         others = max(0, reported - self.leases)
         if self._report_lifts_hold and (status.capacity == 0 or reported < status.capacity):
             self.held_until, self._report_lifts_hold = 0.0, False
+            self.version += 1
         bare = worker_status.WorkerStatus()
         bare.CopyFrom(status)
         bare.ClearField("sequence")
@@ -140,10 +147,13 @@ class Worker:
         if changed:
             self.others = others
             self.others_tokens = max(0, status.queued_tokens - self.pending_tokens)
-            self.context_tokens = {served.name: served.context_tokens for served in status.models}
-            self.served = {served.name: frozenset(served.capabilities) for served in status.models}
+            self._offer(
+                {served.name: frozenset(served.capabilities) for served in status.models},
+                {served.name: served.context_tokens for served in status.models},
+            )
             self._bare = bare
             self.capacity = status.capacity
+            self.elastic = status.kind in _ELASTIC_KINDS
             self.serving = status.state == worker_status.WORKER_STATE_SERVING
             self.version += 1
         return changed
@@ -192,6 +202,12 @@ class Worker:
             self.held_for_room = verdict.kind is Kind.RATE or verdict.reason == "WORKER_SATURATED"
             # Only the worker knows when it has room again; a vendor's limit is not in its reports.
             self._report_lifts_hold = verdict.kind is Kind.AWAY
+            self.version += 1
+
+    def _offer(self, served: dict[str, frozenset[int]], context_tokens: dict[str, int]) -> None:
+        """What it serves: other objects only where it is something else, so that who remembers it can tell at once."""
+        if served != self.served or context_tokens != self.context_tokens:
+            self.served, self.context_tokens = served, context_tokens
 
     def _forget(self) -> None:
         """A new process answers to the name: nothing that was learned of the old one holds."""

@@ -56,6 +56,10 @@ def report(
     running: int = 0,
     waiting: int = 0,
     capacity: int = 0,
+    kind: str = "vllm",
+    queued_tokens: int = 0,
+    kv_usage: float | None = None,
+    kv_capacity_tokens: int = 0,
     capabilities: Sequence[model.Capability] = CHAT,
     models: Sequence[str] = ("pm", "ps"),
 ) -> worker_status.WorkerStatus:
@@ -67,6 +71,10 @@ def report(
         running=running,
         waiting=waiting,
         capacity=capacity,
+        kind=kind,
+        queued_tokens=queued_tokens,
+        kv_usage=kv_usage,
+        kv_capacity_tokens=kv_capacity_tokens,
         models=[worker_status.WorkerModel(name=name, capabilities=capabilities) for name in models],
     )
 

@@ -102,7 +102,9 @@ class _Life:
         if self.running:
             placed, stream, *_ = self.running[self.chance.choice(sorted(self.running))]
             # What has begun ends without a retry; the record follows it no further than its lease.
-            self.scene.decider.on_first_content(stream, placement.FirstContent(attempt_id=placed.attempt_id), self.scene.now)
+            self.scene.decider.on_first_content(
+                stream, placement.FirstContent(attempt_id=placed.attempt_id), self.scene.now
+            )
             self.scene.decider.on_withdrawal(stream, placed.generation_id)
             self.running.pop(placed.attempt_id)
 

@@ -1,5 +1,6 @@
 """Which leading blocks of prompts each worker is expected to have in its cache."""
 
+import functools
 from collections import OrderedDict
 from collections.abc import Sequence
 
@@ -27,16 +28,23 @@ class PrefixIndex:
     def match(self, blocks: Sequence[int]) -> dict[int, int]:
         """Number of leading blocks that each slot has, for those that have any."""
         found: dict[int, int] = {}
+        for slots, depth in self.levels(blocks):
+            found.update(dict.fromkeys(slots, depth))
+        return found
+
+    def levels(self, blocks: Sequence[int]) -> list[tuple[Sequence[int], int]]:
+        """Slots and the number of leading blocks that they have at least, from many slots to ever fewer of them."""
+        found: list[tuple[Sequence[int], int]] = []
         having, depth = -1, 0
         for block in blocks:
             still = having & self._holders.get(block, 0)
             if still != having and depth:
-                _note(found, having & ~still, depth)
+                found.append((_slots(having), depth))
             if not still:
                 return found
             having, depth = still, depth + 1
         if depth:
-            _note(found, having, depth)
+            found.append((_slots(having), depth))
         return found
 
     def add(self, slot: int, blocks: Sequence[int]) -> None:
@@ -74,8 +82,12 @@ class PrefixIndex:
             del self._holders[block]
 
 
-def _note(found: dict[int, int], slots: int, depth: int) -> None:
-    while slots:
-        lowest = slots & -slots
-        found[lowest.bit_length() - 1] = depth
-        slots ^= lowest
+@functools.lru_cache(maxsize=1024)
+def _slots(bits: int) -> Sequence[int]:
+    """The numbers of the bits that are set. Who has the beginning that many prompts share seldom changes."""
+    found = []
+    while bits:
+        lowest = bits & -bits
+        found.append(lowest.bit_length() - 1)
+        bits ^= lowest
+    return found

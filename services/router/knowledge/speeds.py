@@ -1,39 +1,171 @@
 """How fast a model is served: what a request is expected to take, learned from what others took."""
 
-import dataclasses
+import math
+from collections import OrderedDict
+
+from services.router.knowledge.line import Line
 
 # Weight of what was known before, for each new observation.
-_KEEP = 0.995
+_KEEP_READING = 0.995
+_KEEP_WRITING = 0.998
+_KEEP_ELASTIC = 0.98
+_KEEP_LENGTH = 0.995
+# An answer's expected length before any was seen, and how many answers that belief is worth.
 _OUTPUT_TOKENS = 300.0
+_LENGTH_PRIOR = 10.0
+# Callers whose answers are remembered apart.
+_KEYS = 1024
+# Slowness: what each unit of evidence leaves of the evidence before it, what being ordinary is worth in such units,
+# what is too small to tell from noise, and what is too large to be believed.
+_KEEP_SLOWNESS = 0.9
+_KAPPA = 2.0
+_DEAD_ZONE = 0.1
+_CLIP = (-1.5, 2.5)
+_FAR = 5.0  # what a single look may say
+# Until so many first contents were seen, all workers of a model are taken for equal.
+_COLD_SAMPLES = 20
+# A worker that nobody looks at is ordinary again after some minutes, so that it is looked at.
+_FORGET_SECONDS = 300.0
 
 
-@dataclasses.dataclass(slots=True)
+class Lengths:
+    """How long answers are: of all callers, and of each that has had some."""
+
+    __slots__ = ("_keys", "_mean", "_seen")
+
+    def __init__(self) -> None:
+        self._mean, self._seen = _OUTPUT_TOKENS, 0.0
+        self._keys: OrderedDict[str, tuple[float, float]] = OrderedDict()  # sum and number, decayed
+
+    def expected(self, key: str = "") -> float:
+        """Mean length of that caller's answers in tokens; of everyone's as far as it has had too few to tell."""
+        total, seen = self._keys.get(key, (0.0, 0.0))
+        return (_LENGTH_PRIOR * self._mean + total) / (_LENGTH_PRIOR + seen)
+
+    def observe(self, tokens: int, key: str = "") -> None:
+        """An answer of that caller had so many tokens."""
+        self._seen = _KEEP_LENGTH * self._seen + 1.0
+        self._mean += (tokens - self._mean) / (self._seen + _LENGTH_PRIOR)
+        total, seen = self._keys.pop(key, (0.0, 0.0))
+        self._keys[key] = (_KEEP_LENGTH * total + tokens, _KEEP_LENGTH * seen + 1.0)
+        if len(self._keys) > _KEYS:
+            self._keys.popitem(last=False)
+
+
 class PoolSpeeds:
-    """What holds for all workers of a model. Each worker's own slowness multiplies it.
+    """What holds for all engines of a model. Each worker's own slowness multiplies it.
 
     Attributes:
-        prefill: prompt tokens that are read in a second.
-        alpha: seconds for a token of an answer, with nothing else running.
-        beta: seconds that each generation running beside it adds to that.
-        output_tokens: mean length of an answer.
-        samples: number of first contents that were learned from; 0 is nothing known.
+        reading: seconds to the first content, without the first step of the answer, over prompt tokens to be read.
+        writing: seconds for a token of an answer, over generations running beside it.
+        lengths: how long answers are.
     """
 
-    prefill: float = 5_000.0
-    alpha: float = 0.01
-    beta: float = 0.0002
-    output_tokens: float = _OUTPUT_TOKENS
-    samples: int = 0
+    __slots__ = ("lengths", "reading", "writing")
 
-    def on_finished(self, output_tokens: int) -> None:
-        """An answer had so many tokens."""
-        if output_tokens:
-            self.output_tokens = _KEEP * self.output_tokens + (1 - _KEEP) * output_tokens
+    def __init__(self) -> None:
+        # About an 8B model on a large GPU: 20,000 tokens read in a second after 10 ms, 7 ms for a token.
+        self.reading = Line(base=0.01, slope=5e-5, least=1e-6, most=1.0, ridge=1e3, keep=_KEEP_READING)
+        self.writing = Line(base=0.007, slope=1e-4, least=2e-5, most=2e-3, ridge=10.0, keep=_KEEP_WRITING)
+        self.lengths = Lengths()
+
+    @property
+    def samples(self) -> int:
+        """Number of first contents that were learned from; 0 is nothing known."""
+        return self.reading.samples
+
+    @property
+    def settled(self) -> bool:
+        """Whether enough was seen of the model to tell one worker from another."""
+        return self.reading.samples > _COLD_SAMPLES
+
+    @property
+    def output_tokens(self) -> float:
+        """Mean length of an answer."""
+        return self.lengths.expected()
 
 
-@dataclasses.dataclass(slots=True)
+class Slowness:
+    """How many times longer than expected a worker takes, from a few noisy looks at it.
+
+    The exponential of a shrunk, decayed mean of log(observed / expected).
+    """
+
+    __slots__ = ("_at", "_evidence", "_sum", "factor")
+
+    def __init__(self) -> None:
+        self.factor = 1.0
+        self._sum = self._evidence = self._at = 0.0
+
+    def observe(self, observed: float, expected: float, weight: float, now: float) -> None:
+        """It took `observed` where `expected` was expected; `weight`, up to 1, is how much that says."""
+        if observed <= 0.0 or expected <= 0.0 or weight <= 0.0:
+            return
+        keep = _KEEP_SLOWNESS**weight * math.exp(min(0.0, self._at - now) / _FORGET_SECONDS)
+        self._at = now
+        self._sum = keep * self._sum + weight * min(max(math.log(observed) - math.log(expected), -_FAR), _FAR)
+        self._evidence = keep * self._evidence + weight
+        mean = self._sum / (self._evidence + _KAPPA)
+        low, high = _CLIP
+        self.factor = 1.0 if abs(mean) < _DEAD_ZONE else math.exp(min(max(mean, low), high))
+
+
 class TargetSpeeds:
-    """How much slower than its model's mean a worker is: 2.0 takes twice as long."""
+    """How fast one target is.
 
-    prefill: float = 1.0
-    decode: float = 1.0
+    Attributes:
+        prefill: how many times slower than its model's mean it reads.
+        decode: the same of writing.
+        first: of an elastic target: seconds to the first content, over generations running beside it.
+        writing: of an elastic target: seconds for a token.
+        penalty_seconds: what a recent failure adds to the time that is expected of it, at `penalised_at`.
+    """
+
+    __slots__ = ("_decode", "_prefill", "first", "penalised_at", "penalty_seconds", "writing")
+
+    def __init__(self) -> None:
+        self._prefill, self._decode = Slowness(), Slowness()
+        # About what vendors promise; the first answers say more.
+        self.first = Line(base=0.6, slope=0.0, least=0.0, most=1.0, ridge=1e3, keep=_KEEP_ELASTIC)
+        self.writing = Line(base=0.015, slope=0.0, least=0.0, most=0.1, ridge=1e3, keep=_KEEP_ELASTIC)
+        self.penalty_seconds = 0.0
+        self.penalised_at = 0.0
+
+    @property
+    def prefill(self) -> float:
+        """How many times slower than its model's mean it reads."""
+        return self._prefill.factor
+
+    @property
+    def decode(self) -> float:
+        """How many times slower than its model's mean it writes."""
+        return self._decode.factor
+
+    @property
+    def samples(self) -> int:
+        """Number of first contents that were learned from, of an elastic target."""
+        return self.first.samples
+
+    def on_read(self, observed: float, expected: float, tokens: int, now: float) -> None:
+        """An engine's first content came after `observed` seconds; so many tokens were to be read."""
+        self._prefill.observe(observed, expected, min(1.0, max(_LEAST_WEIGHT, tokens / 8000)), now)
+
+    def on_written(self, observed: float, expected: float, tokens: int, now: float) -> None:
+        """A token of an engine's answer took `observed` seconds; the answer had so many tokens."""
+        self._decode.observe(observed, expected, min(1.0, max(_LEAST_WEIGHT, tokens / 200)), now)
+
+    def penalise(self, seconds: float, now: float) -> None:
+        """It failed, or is at its limit."""
+        self.penalty_seconds, self.penalised_at = max(seconds, self.penalty(now)), now
+
+    def penalty(self, now: float) -> float:
+        """What failures add to the time expected of it: nine tenths are gone after 23 s."""
+        if not self.penalty_seconds:
+            return 0.0
+        return self.penalty_seconds * math.exp((self.penalised_at - now) / _PENALTY_DECAY_SECONDS)
+
+
+# Short prompts and answers say little about speed, since other things take time too; but where there are no long ones
+# they have to do.
+_LEAST_WEIGHT = 0.2
+_PENALTY_DECAY_SECONDS = 10.0

@@ -19,8 +19,9 @@ class LeastLoaded(Strategy):
     def choose(self, request: Request, targets: Sequence[Target], now: float, rng: random.Random) -> Target:
         """The target with the least load."""
         # A worker without a known limit, a vendor's API say, counts as large as the largest that has one.
-        largest = max(target.worker.capacity for target in targets) or 1
-        loads = [(target.load + 1) / (target.worker.capacity or largest) for target in targets]
+        capacities = [target.worker.capacity for target in targets]
+        largest = max(capacities) or 1
+        loads = [(target.load + 1) / (size or largest) for target, size in zip(targets, capacities, strict=True)]
         least = min(loads)
         idlest = [target for target, load in zip(targets, loads, strict=True) if load == least]
         chosen = idlest[0] if len(idlest) == 1 else longest_unused(idlest, rng)

@@ -45,6 +45,9 @@ class Strategy:
     def on_ended(self, request: Request, target: Target, seconds: float, now: float, *, failed: bool) -> None:
         """An attempt there has ended, so long after its start. `failed`: by the worker's fault."""
 
+    def on_vanished(self, request: Request, target: Target) -> None:
+        """An attempt there is gone without an end that anybody saw: nothing is to be learned of it."""
+
     def on_reset(self, target: Target) -> None:
         """A new process answers to the worker's name: what was learned of the old one does not hold."""
 

@@ -1,0 +1,58 @@
+"""A router of the simulated mesh: the decision core of production, told of what happens by simulated time."""
+
+import itertools
+import random
+
+from hybridinference.router.v1 import placement_pb2 as placement
+
+from services.config.mesh import MeshConfig
+from services.router.decider import Answer, Decider
+from services.router.observer import NullObserver
+from services.router.pools import NewStrategy
+from services.router.roster import Roster
+from services.router.simulator.noise import Topic, mix
+from services.router.simulator.timeline import Timeline
+from services.router.simulator.worker import Report
+
+
+class SimulatedRouter:
+    """One router, and the stream of the one gateway that asks it."""
+
+    def __init__(
+        self, config: MeshConfig, new_strategy: NewStrategy, number: int, seed: int, timeline: Timeline
+    ) -> None:
+        observer = NullObserver()
+        self._timeline = timeline
+        self.roster = Roster(config, observer, new_strategy=new_strategy)
+        ids = itertools.count(1)
+        self.decider = Decider(
+            self.roster,
+            config.router.retry,
+            rng=random.Random(mix(seed, Topic.STRATEGY, number)),
+            new_id=lambda: f"{number}-{next(ids)}",
+            observer=observer,
+        )
+        self._stream = self.decider.on_stream(f"gateway-{number}", ())
+
+    def hear(self, worker: str, report: Report) -> None:
+        """A worker's report arrives, or the news that it is gone."""
+        if report is None:
+            self.roster.on_lost(worker)
+        else:
+            self.roster.on_status(worker, report, self._timeline.now)
+
+    def ask(self, ask: placement.PlacementAsk) -> Answer | None:
+        """Where a generation should go; None where it waits."""
+        return self.decider.on_ask(self._stream, ask, self._timeline.now)
+
+    def first_content(self, report: placement.FirstContent) -> None:
+        """An attempt has begun to answer."""
+        self.decider.on_first_content(self._stream, report, self._timeline.now)
+
+    def outcome(self, outcome: placement.AttemptOutcome) -> Answer | None:
+        """An attempt has ended. What comes next, where something does."""
+        return self.decider.on_outcome(self._stream, outcome, self._timeline.now)
+
+    def withdraw(self, generation_id: str) -> None:
+        """The caller of a generation has gone away."""
+        self.decider.on_withdrawal(self._stream, generation_id)

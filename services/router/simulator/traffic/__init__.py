@@ -1,0 +1,1 @@
+"""Requests and when they come: from traces, or from a generator."""
