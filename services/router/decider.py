@@ -93,7 +93,7 @@ class Decider:
         request = generation.request = Request.of(ask, pool)
         targets, _ = pool.eligible(request, (), now=now, later=now)
         if not targets:
-            return self._refuse(generation, refusals.not_placed(request, now), explain.refused(request, now))
+            return self._refuse(generation, refusals.not_placed(request, now), explain.refused(request))
         stream.generations[generation.id] = generation
         return self._place(stream, generation, request, targets, now)
 

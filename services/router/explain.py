@@ -1,13 +1,12 @@
 """Why a request goes where it goes: what was compared, and what ruled out the rest. Decides and changes nothing."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
 from hybridinference.inference.v1 import routing_pb2 as routing
 from hybridinference.router.v1 import router_service_pb2 as router_service
 
 from services.chassis.failure import Failure
-from services.router.pools import Pool
 from services.router.request import Request
 from services.router.target import ROLES, Target
 
@@ -43,14 +42,14 @@ def placed(
         targets=len(pool.targets),
         eligible=len(targets),
         candidates=best,
-        ruled_out=_counts(request, targets, tried, now),
+        ruled_out=_counts(request, targets, tried),
     )
 
 
-def refused(request: Request, now: float) -> routing.Decision:
+def refused(request: Request) -> routing.Decision:
     """Of a request that no target could take: how many each filter ruled out."""
     pool = request.pool
-    counts = _counts(request, (), (), now)
+    counts = _counts(request, (), ())
     return routing.Decision(strategy=pool.strategy.name, targets=len(pool.targets), ruled_out=counts)
 
 
@@ -60,26 +59,30 @@ def everything(request: Request, targets: Sequence[Target], chosen: Target | Non
     scored = [_scored(request, target, now) for target in targets if target is not chosen]
     scored.sort(key=lambda candidate: candidate.score)
     first = [] if chosen is None else [_scored(request, chosen, now)]
+    rest = [_named(target, reason) for target, reason in _ruled_out(request, targets, ())]
     return routing.Decision(
         strategy=pool.strategy.name,
         targets=len(pool.targets),
         eligible=len(targets),
-        candidates=[*first, *scored, *_ruled_out(request, pool, targets, now)],
+        candidates=[*first, *scored, *rest],
     )
 
 
-def _ruled_out(request: Request, pool: Pool, targets: Sequence[Target], now: float) -> list[routing.CandidateScore]:
+def _ruled_out(request: Request, targets: Sequence[Target], tried: Collection[str]) -> Iterator[tuple[Target, str]]:
+    """Every target that could not be chosen, with the filter that kept it away."""
     eligible = {target.position for target in targets}
-    rest = [target for target in pool.targets if target.position not in eligible]
     role = targets[0].role if targets else ""
-    found = []
-    for target in rest:
-        candidate = _named(target)
-        # Of the role that serves, and fit: another one leaves nothing out.
-        passed_over = "drops" if target.role == role else "role"
-        candidate.ruled_out_by = target.ruled_out(request, now) or passed_over
-        found.append(candidate)
-    return found
+    reasons = request.pool.filters.reasons(request)
+    for target in request.pool.targets:
+        if target.position in eligible:
+            continue
+        reason = reasons[target.position]
+        if reason:
+            yield target, reason
+        elif target.worker.name in tried:
+            yield target, "tried"
+        else:  # fit, and yet not among them: another role serves, or others leave nothing out
+            yield target, "drops" if target.role == role else "role"
 
 
 def _scored(request: Request, target: Target, now: float) -> routing.CandidateScore:
@@ -91,29 +94,21 @@ def _scored(request: Request, target: Target, now: float) -> routing.CandidateSc
     return candidate
 
 
-def _named(target: Target) -> routing.CandidateScore:
+def _named(target: Target, reason: str = "") -> routing.CandidateScore:
     place = target.worker.place
     return routing.CandidateScore(
-        worker=place.name, provider=place.provider, provider_model=target.provider_model, role=ROLES[target.role]
+        worker=place.name,
+        provider=place.provider,
+        provider_model=target.provider_model,
+        role=ROLES[target.role],
+        ruled_out_by=reason,
     )
 
 
-def _counts(request: Request, targets: Sequence[Target], tried: Collection[str], now: float) -> dict[str, int]:
-    """Targets that could not be chosen, by the filter that kept each away; empty where all could."""
+def _counts(request: Request, targets: Sequence[Target], tried: Collection[str]) -> dict[str, int]:
+    """How many targets could not be chosen, by the filter that kept them away; empty where all could."""
     counts: dict[str, int] = {}
-    rest = request.pool.targets
-    if len(targets) == len(rest):
-        return counts
-    eligible = {target.position for target in targets}
-    role = targets[0].role if targets else ""
-    for target in rest:
-        if target.position in eligible:
-            continue
-        if role and target.role != role:
-            name = "role"
-        elif target.worker.name in tried:
-            name = "tried"
-        else:  # fit, and yet not among them: others leave nothing out
-            name = target.ruled_out(request, now) or "drops"
-        counts[name] = counts.get(name, 0) + 1
+    if len(targets) < len(request.pool.targets):
+        for _, reason in _ruled_out(request, targets, tried):
+            counts[reason] = counts.get(reason, 0) + 1
     return counts

@@ -52,6 +52,12 @@ class Strategy:
         """A new process answers to the worker's name: what was learned of the old one does not hold."""
 
 
+def best_other(targets: Sequence[Target], values: Sequence[float], chosen: Target) -> Target | None:
+    """The target with the least value but for the chosen one; None where there is no other."""
+    others = [at for at, target in enumerate(targets) if target is not chosen]
+    return targets[min(others, key=values.__getitem__)] if others else None
+
+
 def longest_unused(targets: Sequence[Target], rng: random.Random) -> Target:
     """The target whose turn is longest ago; chance decides between those that never had one."""
     oldest = min(target.turn for target in targets)
