@@ -204,6 +204,35 @@ def why(
         _console().print(module.rendered(found), soft_wrap=True)
 
 
+@app.command()
+def replay(
+    home: HomeOption = _HOME,
+    days: Annotated[float, typer.Option("--days", min=0.001, max=366, help="How far back.")] = 7.0,
+    model: Annotated[str | None, typer.Option("--model", help="Default: the first of the configuration.")] = None,
+    strategy: Annotated[
+        list[str] | None,
+        typer.Option("--strategy", help="NAME[:key=value,…]; may be repeated. The model's own comes first."),
+    ] = None,
+    requests: Annotated[int, typer.Option("--requests", min=1, help="No more than so many, the newest.")] = 5000,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Number of seeds.")] = 5,
+) -> None:
+    """Compare strategies on what was asked in the last days, by the ledger, in the simulator. Nothing is generated."""
+    place = _home(home)
+    mesh = required(place)
+    from services.cli.replay import command
+
+    code = command.replay(place, mesh, name=model, days=days, most=requests, strategies=strategy or (), seeds=seeds)
+    raise typer.Exit(code)
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)
+def simulate(context: typer.Context, home: HomeOption = _HOME) -> None:  # noqa: ARG001  # every subcommand takes it
+    """Play traffic against simulated fleets; `hybrid simulate --help` says how."""
+    from services.cli.replay.command import SIMULATOR
+
+    os.execv(sys.executable, [sys.executable, "-m", SIMULATOR, *context.args])
+
+
 @app.command("check-config")
 def check_config(
     file: Annotated[pathlib.Path, typer.Argument(help="The configuration.")],

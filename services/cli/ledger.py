@@ -67,7 +67,7 @@ async def found(dsn: str, identity: str) -> list[dict[str, Any]]:
         As `recent`.
     """
     meant = _UUID.search(identity)
-    async with _reading(dsn) as connection:
+    async with reading(dsn) as connection:
         requests = await connection.fetch(_TOLD % _BY_ID, uuid.UUID(meant[0])) if meant else []
         if not requests:
             requests = await connection.fetch(_TOLD % _BY_WORD, identity)
@@ -83,13 +83,17 @@ async def recent(dsn: str, limit: int) -> list[dict[str, Any]]:
         OSError, TimeoutError: the database does not answer.
         asyncpg.PostgresError: it refuses, or has no ledger (UndefinedTableError).
     """
-    async with _reading(dsn) as connection:
+    async with reading(dsn) as connection:
         return await _whole(connection, await connection.fetch(_RECENT, limit))
 
 
 @contextlib.asynccontextmanager
-async def _reading(dsn: str) -> AsyncIterator[asyncpg.Connection]:
-    """A connection that sees one state of the ledger."""
+async def reading(dsn: str) -> AsyncIterator[asyncpg.Connection]:
+    """A connection that sees one state of the ledger, and changes nothing.
+
+    Raises:
+        As `recent`.
+    """
     connection = await asyncpg.connect(dsn, timeout=_CONNECT_SECONDS, command_timeout=_QUERY_SECONDS)
     try:
         async with connection.transaction(isolation="repeatable_read", readonly=True):
