@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client import Counter as Metric
 
 from services.chassis import ids, status
-from services.chassis.deadline import Deadline
+from services.chassis.deadline import Deadline, to_duration
 from services.chassis.failure import Failure
 from services.gateway import fallback
 from services.gateway.fleet import FleetView
@@ -53,6 +53,7 @@ class Placements:
         self._outbox = router.PlaceRequest()
         self._wake = asyncio.Event()
         self._waiting: dict[str, asyncio.Future[router.PlaceAnswer | None]] = {}
+        self._hedging: dict[str, asyncio.Future[router.PlaceAnswer | None]] = {}
         self._leases: dict[str, placement.RunningLease] = {}
         self._alone = Metric(
             "hybrid_gateway_fallback_placements_total",
@@ -75,7 +76,7 @@ class Placements:
     async def after_failure(
         self, lease: placement.Placement, outcome: placement.AttemptOutcome, failure: Failure, deadline: Deadline
     ) -> placement.Placement:
-        """Where the next attempt goes after one that failed before its first content.
+        """Where the next attempt goes after one that failed: a fresh one, or one that goes on with what was said.
 
         Raises:
             Failure: as the router refuses; `failure` itself where no router can be asked.
@@ -90,6 +91,30 @@ class Placements:
             )
         return self._leased(answer, model)
 
+    async def hedge(self, slow: placement.Placement, time_left: float | None) -> placement.Placement | None:
+        """Where a second attempt goes beside one that is slow to begin; None where the router wants none."""
+        if not self.connected.is_set():
+            return None
+        ask = placement.HedgeAsk(attempt_id=slow.attempt_id)
+        if time_left is not None:
+            ask.time_left.CopyFrom(to_duration(time_left))
+        waiting: asyncio.Future[router.PlaceAnswer | None] = asyncio.get_running_loop().create_future()
+        self._hedging[slow.generation_id] = waiting
+        self._tell(router.PlaceCommand(hedge=ask))
+        answer: router.PlaceAnswer | None = None
+        try:
+            async with asyncio.timeout(self.patience_seconds):
+                answer = await waiting
+        except TimeoutError:
+            return None
+        finally:
+            del self._hedging[slow.generation_id]
+            if answer is None and waiting.done() and not waiting.cancelled() and (late := waiting.result()):
+                self.give_back(late.placement)
+        if answer is None or answer.HasField("refusal"):
+            return None
+        return self._hold(answer.placement, self._leases[slow.attempt_id].model)
+
     def first_content(self, report: placement.FirstContent) -> None:
         """An attempt has begun to answer."""
         self._leases[report.attempt_id].committed = True
@@ -99,6 +124,15 @@ class Placements:
         """An attempt has ended, and no other is wanted."""
         if self._leases.pop(outcome.attempt_id, None) is not None:
             self._tell(router.PlaceCommand(outcome=outcome))
+
+    def give_back(self, placed: placement.Placement) -> None:
+        """What was placed is not wanted any more, nor is its shadow."""
+        gone = status.to_status(Failure(reasons.ERROR_REASON_CANCELLED, "Nobody waits for it any more."))
+        for one in (placed, placed.shadow):
+            if one.attempt_id:
+                self._leases.pop(one.attempt_id, None)
+                outcome = placement.AttemptOutcome(attempt_id=one.attempt_id, status=gone)
+                self._tell(router.PlaceCommand(outcome=outcome))
 
     async def follow(self) -> None:
         """Keep the stream open for ever, through the router's restarts."""
@@ -143,20 +177,18 @@ class Placements:
             self._losses.inc()
             LOG.warning("router.lost", waiting=len(self._waiting), leases=len(self._leases))
         self.connected.clear()
-        for waiting in self._waiting.values():
+        for waiting in (*self._waiting.values(), *self._hedging.values()):
             if not waiting.done():
                 waiting.set_result(None)
 
     def _answered(self, answer: router.PlaceAnswer) -> None:
-        kind = answer.WhichOneof("answer")
-        generation_id = answer.placement.generation_id if kind == "placement" else answer.refusal.generation_id
-        waiting = self._waiting.get(generation_id)
+        placed, refusal = answer.placement, answer.refusal
+        beside = placed.kind == placement.ATTEMPT_KIND_HEDGE or refusal.attempt_id
+        waiting = (self._hedging if beside else self._waiting).get(placed.generation_id or refusal.generation_id)
         if waiting is not None and not waiting.done():
             waiting.set_result(answer)
-        elif kind == "placement":  # the caller has gone away meanwhile: give the place back
-            gone = Failure(reasons.ERROR_REASON_CANCELLED, "The caller went away.")
-            outcome = placement.AttemptOutcome(attempt_id=answer.placement.attempt_id, status=status.to_status(gone))
-            self._tell(router.PlaceCommand(outcome=outcome))
+        else:  # the caller has gone away meanwhile
+            self.give_back(answer.placement)
 
     async def _ask(
         self, generation_id: str, command: router.PlaceCommand, deadline: Deadline
@@ -202,6 +234,11 @@ class Placements:
         self._leases[placed.attempt_id] = placement.RunningLease(
             attempt_id=placed.attempt_id, generation_id=placed.generation_id, worker=placed.worker, model=model
         )
+        if placed.HasField("shadow"):  # stands for itself, also where it is restated
+            shadow = placed.shadow
+            self._leases[shadow.attempt_id] = placement.RunningLease(
+                attempt_id=shadow.attempt_id, generation_id=shadow.attempt_id, worker=shadow.worker, model=model
+            )
         return placed
 
     def _tell(self, command: router.PlaceCommand) -> None:

@@ -26,6 +26,10 @@ class Breaker:
         self._settings = settings
         self.reset()
 
+    def reconfigure(self, settings: Settings) -> None:
+        """Go by other settings from now on. What is open stays so."""
+        self._settings = settings
+
     def reset(self) -> None:
         """Forget everything: the worker is a new process."""
         self.state = State.CLOSED

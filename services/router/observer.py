@@ -12,8 +12,8 @@ from services.router.retries import Stop
 class Observer(Protocol):
     """Is told of every decision, at once, in the order they are made."""
 
-    def placed(self, strategy: str, worker: str, number: int) -> None:
-        """An attempt was placed; `number` counts its request's attempts from 1."""
+    def placed(self, strategy: str, worker: str, number: int, kind: str = "") -> None:
+        """An attempt was placed; `number` counts its request's attempts from 1, `kind` says how it stands to them."""
 
     def decided(self, model: str, generation_id: str, decision: routing.Decision) -> None:
         """That is why an attempt was placed where it was."""
@@ -34,7 +34,7 @@ class Observer(Protocol):
 class NullObserver:
     """Hears nothing."""
 
-    def placed(self, strategy: str, worker: str, number: int) -> None:
+    def placed(self, strategy: str, worker: str, number: int, kind: str = "") -> None:
         """Nothing."""
 
     def decided(self, model: str, generation_id: str, decision: routing.Decision) -> None:

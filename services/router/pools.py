@@ -2,13 +2,14 @@
 
 import random
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 from services.config import strategy as settings
 from services.config.mesh import MeshConfig
 from services.config.model import Model
 from services.config.prices import price_of
 from services.router import rendezvous
-from services.router.budget import RetryBudget
+from services.router.budget import HedgeBudget, RetryBudget
 from services.router.filters import Filters
 from services.router.knowledge.prefixes import PrefixIndex
 from services.router.knowledge.speeds import PoolSpeeds, TargetSpeeds
@@ -25,23 +26,49 @@ class Pool:
 
     def __init__(self, model: Model, targets: Iterable[Target], config: MeshConfig, strategy: Strategy) -> None:
         self.model = model.name
+        self.settings = model
+        self._retry = config.router.retry
         self.strategy = strategy
-        self.targets = sorted(targets, key=_order)
+        self.targets = sorted(targets, key=lambda target: target.key)
         for position, target in enumerate(self.targets):
             target.position = position
             target.identity = rendezvous.identity(target.worker.name, target.provider_model, target.role)
         self.slo_seconds = model.slo.first_content_seconds
         self.workers = {target.worker.name: target.worker for target in self.targets}
-        self.budget = RetryBudget(config.router.retry)
+        self.budget = RetryBudget(self._retry)
+        self.hedge, self.continuation, self.flags = config.router.hedge, config.router.continuation, config.flags
+        self.hedges = HedgeBudget(self.hedge)
         self.prefixes = PrefixIndex(len(self.targets))
         self.speeds = PoolSpeeds()
         self.turns = 0
+        self._by_key = {target.key: target for target in self.targets}
         self._by_role = {
             role: [target for target in self.targets if target.role == role]
             for role in ("primary", "fallback", "canary", "shadow")
         }
         self._dropping = {role for role, group in self._by_role.items() if any(target.drops for target in group)}
         self.filters = Filters(self._by_role)
+        self.shadows = self._by_role["shadow"]
+
+    def inherit(self, before: "Pool") -> None:
+        """Take over what an earlier pool of the model has learned, as far as its targets are still there."""
+        earlier = [before.counterpart(target) for target in self.targets]
+        for target, known in zip(self.targets, earlier, strict=True):
+            if known is not None:
+                target.turn, target.speeds = known.turn, known.speeds
+        slots = [None if known is None else known.position for known in earlier]
+        unmoved = slots == list(range(len(before.targets)))
+        if unmoved and self.settings.strategy == before.settings.strategy:
+            self.strategy = before.strategy
+        self.prefixes = before.prefixes.moved(slots)
+        self.budget = before.budget.under(self._retry)
+        self.hedges = before.hedges.under(self.hedge)
+        self.speeds, self.turns = before.speeds, before.turns
+
+    def counterpart(self, target: Target) -> Target | None:
+        """The target here that is the same worker, model and route as one of another pool; None where it has gone."""
+        found = self._by_key.get(target.key)
+        return found if found is not None and found.worker is target.worker else None
 
     def eligible(
         self, request: Request, tried: Collection[str], *, now: float, later: float
@@ -115,12 +142,24 @@ class Pool:
 
 
 def build(
-    config: MeshConfig, new_strategy: NewStrategy
+    config: MeshConfig,
+    new_strategy: NewStrategy,
+    *,
+    workers: Iterable[Worker] = (),
+    pools: Mapping[str, Pool] = MappingProxyType({}),
 ) -> tuple[Mapping[str, Worker], Mapping[str, Pool], Mapping[str, Pool]]:
-    """Every worker by name, the pool of every model by name, and the pools by all names and aliases."""
+    """Every worker by name, the pool of every model by name, and the pools by all names and aliases.
+
+    Args:
+        config: what there is to be.
+        new_strategy: makes a strategy.
+        workers: those of an earlier configuration; one that keeps name, provider and address goes on.
+        pools: those of an earlier configuration by the models' names; what they know goes on.
+    """
+    earlier = {worker.place: worker for worker in workers}
     places = sorted(config.workers(), key=lambda place: place.name)
-    workers = {place.name: Worker(place, config.router.breaker) for place in places}
-    pools, named = {}, {}
+    there = {place.name: earlier.get(place) or Worker(place, config.router.breaker) for place in places}
+    made, named = {}, {}
     for model in config.models:
         prices = {route: price_of(config, route) for route in model.routes}
         targets = {
@@ -128,15 +167,13 @@ def build(
                 worker, config.provider_model(route), route, price=prices[route]
             )
             for route in model.routes
-            for worker in workers.values()
+            for worker in there.values()
             if worker.place.provider == route.provider
         }
         pool = Pool(model, targets.values(), config, new_strategy(model.strategy))
-        pools[model.name] = pool
+        if model.name in pools:
+            pool.inherit(pools[model.name])
+        made[model.name] = pool
         for name in (model.name, *model.aliases):
             named[name] = pool
-    return workers, pools, named
-
-
-def _order(target: Target) -> tuple[str, str, str, bool]:
-    return target.worker.name, target.provider_model, target.role, target.drops
+    return there, made, named

@@ -53,6 +53,11 @@ def deadline_exceeded() -> Failure:
     return Failure(reasons.ERROR_REASON_DEADLINE_EXCEEDED, message, stage="placement")
 
 
+def no_hedge() -> Failure:
+    """No second attempt runs beside one. For the gateway alone: no caller hears of it."""
+    return Failure(reasons.ERROR_REASON_FLEET_SATURATED, "No second attempt runs beside this one.")
+
+
 def not_placed(request: Request, now: float) -> Failure:
     """No worker of the pool may take the request: it cannot, it is not well, or it is full."""
     pool, needs = request.pool, request.needs

@@ -28,7 +28,7 @@ class RouterServicer(router_grpc.RouterServiceServicer):
     """Turns messages into calls of the core, and its answers into messages. Decides nothing."""
 
     def __init__(self, decider: Decider, fleet: Fleet, *, clock: Callable[[], float], config_version: str) -> None:
-        self._config_version = config_version
+        self.config_version = config_version
         self._decider = decider
         self._fleet = fleet
         self._clock = clock
@@ -75,7 +75,7 @@ class RouterServicer(router_grpc.RouterServiceServicer):
             fate=said.fate,
             refusal=status.to_status(said.refusal) if said.refusal is not None else None,
             ahead=said.ahead,
-            config_version=self._config_version,
+            config_version=self.config_version,
         )
 
     def _opened(self, commands: list[router_service.PlaceCommand]) -> GatewayStream:
@@ -99,6 +99,8 @@ class RouterServicer(router_grpc.RouterServiceServicer):
                 self._decider.on_first_content(stream, command.first_content, now)
             case "outcome":
                 return self._decider.on_outcome(stream, command.outcome, now)
+            case "hedge":
+                return self._decider.on_hedge(stream, command.hedge, now)
             case "withdrawal":
                 self._decider.on_withdrawal(stream, command.withdrawal.generation_id)
             case "hello":
@@ -111,5 +113,7 @@ def _answered(answer: Answer) -> router_service.PlaceAnswer:
         return router_service.PlaceAnswer(placement=answer)
     cause = answer.cause
     told: status_pb2.Status = status.to_status(cause) if isinstance(cause, Failure) else cause
-    refusal = placement.Refusal(generation_id=answer.generation_id, status=told, decision=answer.decision)
+    refusal = placement.Refusal(
+        generation_id=answer.generation_id, status=told, attempt_id=answer.attempt_id, decision=answer.decision
+    )
     return router_service.PlaceAnswer(refusal=refusal)

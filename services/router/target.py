@@ -45,6 +45,11 @@ class Target:
     speeds: TargetSpeeds = dataclasses.field(default_factory=TargetSpeeds)
 
     @property
+    def key(self) -> tuple[str, str, str, bool]:
+        """What tells it from the model's other targets, and in which order they stand."""
+        return self.worker.name, self.provider_model, self.role, self.drops
+
+    @property
     def role(self) -> str:
         """The route's role."""
         return self.route.role
@@ -68,6 +73,12 @@ class Target:
     def has_room(self) -> bool:
         """Whether it would begin at once, as far as is known."""
         return self.worker.capacity == 0 or self.load < self.worker.capacity
+
+    @property
+    def free(self) -> bool:
+        """Whether its tokens cost nothing."""
+        price = self.price
+        return price is None or not (price.input or price.output or price.cached_input)
 
     def capable(self, needs: Collection[int]) -> bool | None:
         """Whether the worker can do it, less what the route leaves out; None where it has not said."""

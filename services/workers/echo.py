@@ -15,9 +15,11 @@ from hybridinference.inference.v1 import embedding_pb2 as embedding
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hybridinference.inference.v1 import generation_pb2 as generation
 from hybridinference.inference.v1 import model_pb2 as model
+from hybridinference.worker.v1 import session_pb2 as session
 
 from services.chassis.failure import Failure
 from services.config.provider import EchoProvider
+from services.workers.continuing import cannot_continue
 from services.workers.provider import AttemptContext, Embedded, Load, ServedModel
 
 _CAPABILITIES = (
@@ -82,6 +84,10 @@ class Echo:
     def models(self) -> Sequence[ServedModel]:
         return [ServedModel(name, _CONTEXT_TOKENS, _CAPABILITIES) for name in self.config.models]
 
+    @property
+    def continues(self) -> bool:
+        return True
+
     def load(self) -> Load:
         return Load(running=self.running, capacity=self.config.capacity)
 
@@ -111,7 +117,7 @@ class Echo:
             raise Failure(reasons.ERROR_REASON_WORKER_SATURATED, "Every place is taken.", retry_after=1.0)
         self.running += 1
         try:
-            async with contextlib.aclosing(self._events(spec, script)) as events:
+            async with contextlib.aclosing(self._events(spec, script, context.continuation)) as events:
                 async for event in events:
                     yield event
         finally:
@@ -133,9 +139,10 @@ class Echo:
         return (self.config.first_token_ms if script.first_token_ms is None else script.first_token_ms) / 1e3
 
     async def _events(
-        self, spec: generation.GenerationSpec, script: _Script
+        self, spec: generation.GenerationSpec, script: _Script, continuation: session.Continuation | None
     ) -> AsyncGenerator[generation.GenerationEvent, None]:
         words = _words(spec)
+        said = _said(words, continuation)
         wanted = len(words) if script.tokens is None else script.tokens
         limit = spec.max_output_tokens if spec.HasField("max_output_tokens") else wanted
         choices = spec.choices or 1
@@ -143,23 +150,42 @@ class Echo:
         await asyncio.sleep(self._first_seconds(script))
         yield generation.GenerationEvent(started=generation.Started(provider_model=spec.model))
         total = min(wanted, limit)
-        for number in range(total + 1):
+        for number in range(said, total + 1):
             await _obey(script, number)
             if script.cut_after_tokens is not None and number >= script.cut_after_tokens:
                 return
             if number == total:
                 break
-            if number:
+            if number > said:
                 await _next_step(pace)
-            text = words[number % len(words)] if words else " "
+            token = number % (len(words) or 1)
+            text = words[token] if words else " "
             for choice in range(choices):
-                yield generation.GenerationEvent(delta=generation.Delta(choice=choice, text=text, tokens=1))
+                yield generation.GenerationEvent(
+                    delta=generation.Delta(choice=choice, text=text, tokens=1, token_ids=[token])
+                )
         reason = generation.FINISH_REASON_STOP if wanted <= limit else generation.FINISH_REASON_LENGTH
         usage = generation.Usage(
             input_tokens=_input_tokens(spec),
-            output_tokens=total * choices,
+            output_tokens=max(0, total - said) * choices,
         )
         yield generation.GenerationEvent(finished=generation.Finished(reasons=[reason] * choices, usage=usage))
+
+
+def _said(words: Sequence[str], continuation: session.Continuation | None) -> int:
+    """How many tokens were said. A token's id is the place of its word.
+
+    Raises:
+        Failure: UNSUPPORTED, where they are not what this provider would have said.
+    """
+    if continuation is None:
+        return 0
+    count = len(continuation.token_ids)
+    expected = [number % (len(words) or 1) for number in range(count)]
+    text = "".join(words[token] if words else " " for token in expected)
+    if list(continuation.token_ids) != expected or continuation.text != text:
+        raise cannot_continue("That is not what the echo provider would have said.")
+    return count
 
 
 async def _obey(script: _Script, number: int) -> None:

@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 from services.chassis.failure import Failure
 from services.inference import capabilities
 from services.workers.account import Account
+from services.workers.continuing import cannot_continue
 from services.workers.grammar import Stream
 from services.workers.order import Order
 from services.workers.provider import Embedded, Provider, ServedModel
@@ -100,6 +101,8 @@ class Executor:
     async def _generate(self, spec: generation.GenerationSpec, emit: Emit, order: Order, stream: Stream) -> None:
         provider = self.admitted()
         model = self._model(provider, spec.model)
+        if order.context.continuation is not None and not provider.continues:
+            raise cannot_continue("This provider goes on with no answer that another one began.")
         dropped: list[str] = []
         if order.drop_unsupported:
             needs = capabilities.required(spec)

@@ -78,7 +78,9 @@ class Session:
         if start.attempt_id in self._attempts:
             LOG.warning("session.attempt_id_reused", attempt_id=start.attempt_id)
             return
-        context = AttemptContext(tenant=start.tenant)
+        context = AttemptContext(
+            tenant=start.tenant, continuation=start.continuation if start.HasField("continuation") else None
+        )
         attempt = _Attempt(start.attempt_id, context, start.credit_bytes or _DEFAULT_CREDIT_BYTES, self._send)
         self._attempts[start.attempt_id] = attempt
         tasks.create_task(self._run(start, attempt))

@@ -99,3 +99,30 @@ async def test_a_worker_that_refuses_to_report_is_asked_again_but_not_all_the_ti
         begun = time.monotonic()
         await router.workers[0].asked(4)
         assert time.monotonic() - begun > 0.5
+
+
+async def test_a_worker_is_followed_from_the_change_that_brings_it_until_its_last_lease_has_ended(
+    home: pathlib.Path, addresses: list[str]
+) -> None:
+    one = mesh_config(addresses=addresses[:1], router={"stale_seconds": 60})
+    both = mesh_config(addresses=addresses, router={"stale_seconds": 60})
+    async with open_router(home, both) as router:
+        gateway = await router.gateway()
+        placed = {each.worker: each.attempt_id for each in [await gateway.placed() for _ in range(2)]}
+        assert set(placed) == {"main-0", "main-1"}
+        router.reconfigure(one)
+        async with contextlib.aclosing(router.fleet()) as seen:
+            workers = await anext(seen)
+            assert [len(worker.routes) for worker in workers.values()] == [1, 0]
+            router.workers[1].say(report(sequence=2, running=7))
+            workers = await anext(seen)
+            assert workers["main-1"].status.running == 7, "it is still followed"
+            await gateway.ended(placed["main-1"])
+            async for workers in seen:
+                if "main-1" not in workers:
+                    break
+            router.reconfigure(both)
+            async for workers in seen:
+                if "main-1" in workers and workers["main-1"].health == fleet.WORKER_HEALTH_HEALTHY:
+                    break
+        assert workers["main-1"].status.running == 7, "it was asked anew"
