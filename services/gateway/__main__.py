@@ -77,18 +77,22 @@ async def serve(config: mesh.MeshConfig, path: pathlib.Path, place: mesh.Gateway
             max_running=settings.max_running,
             show_worker=settings.show_worker,
         )
-        explainer = Explainer(router, show_worker=settings.show_worker)
+        explainer = Explainer(router, relay)
         models = Models(config, fleet, created_seconds=int(time.time()))
-        longest = settings.timeout_seconds
         typed_face = inference.InferenceServicer(
-            relay, explainer, models, tenants, longest_seconds=longest, allow_pinning=settings.allow_pinning
+            relay,
+            explainer,
+            models,
+            tenants,
+            longest_seconds=settings.timeout_seconds,
+            allow_pinning=settings.allow_pinning,
         )
         openai_face = openai.OpenAIServicer(
             relay,
             explainer,
             models,
             tenants,
-            longest_seconds=longest,
+            longest_seconds=settings.timeout_seconds,
             keep_alive_seconds=settings.keep_alive_seconds,
             allow_pinning=settings.allow_pinning,
         )
@@ -104,9 +108,11 @@ async def serve(config: mesh.MeshConfig, path: pathlib.Path, place: mesh.Gateway
             recorder.reconfigure(config_version=wanted.version, models=wanted.names())
             relay.reconfigure(max_running=limits.max_running, show_worker=limits.show_worker)
             sessions.reconfigure(idle_seconds=limits.idle_seconds, slow_reader_seconds=limits.slow_reader_seconds)
-            typed_face.reconfigure(longest_seconds=limits.timeout_seconds)
+            typed_face.reconfigure(longest_seconds=limits.timeout_seconds, allow_pinning=limits.allow_pinning)
             openai_face.reconfigure(
-                longest_seconds=limits.timeout_seconds, keep_alive_seconds=limits.keep_alive_seconds
+                longest_seconds=limits.timeout_seconds,
+                keep_alive_seconds=limits.keep_alive_seconds,
+                allow_pinning=limits.allow_pinning,
             )
             drain_seconds = limits.drain_seconds
 

@@ -38,6 +38,7 @@ class Entry:
     Attributes:
         served: the attempt whose answer the caller has; before there is one, the latest. Never a shadow.
         request: what was written of it; None until then.
+        refused_by: how the router came to refuse it; None where it did not.
     """
 
     generation_id: str
@@ -53,15 +54,14 @@ class Entry:
     max_output_tokens: int = 0
     prefix_hashes: tuple[int, ...] = ()
     refused_by: routing.Decision | None = None
+    served: ledger.AttemptRecord | None = None
+    request: ledger.RequestRecord | None = None
 
     def asked(self, ask: placement.PlacementAsk) -> None:
         """The router is asked for a place."""
         self.estimated_input_tokens = ask.input_tokens
         self.max_output_tokens = ask.max_output_tokens
         self.prefix_hashes = tuple(ask.prefix_hashes)
-
-    served: ledger.AttemptRecord | None = None
-    request: ledger.RequestRecord | None = None
 
     @property
     def tried(self) -> int:

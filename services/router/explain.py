@@ -81,8 +81,10 @@ def _ruled_out(request: Request, targets: Sequence[Target], tried: Collection[st
             yield target, reason
         elif target.worker.name in tried:
             yield target, "tried"
-        else:  # fit, and yet not among them: another role serves, or others leave nothing out
-            yield target, "drops" if target.role == role else "role"
+        elif target.role != role:
+            yield target, "role"
+        else:  # fit, and yet not among them: others leave nothing out; or a hedge, a continuation cannot go there
+            yield target, "drops" if target.drops else "kind"
 
 
 def _scored(request: Request, target: Target, now: float) -> routing.CandidateScore:

@@ -47,8 +47,9 @@ class OpenAIServicer(openai_grpc.OpenAIServiceServicer):
         self._longest_seconds = longest_seconds
         self._keep_alive_seconds = keep_alive_seconds
 
-    def reconfigure(self, *, longest_seconds: float, keep_alive_seconds: float) -> None:
-        """Calls that arrive from now on have so much time, and comments so often."""
+    def reconfigure(self, *, longest_seconds: float, keep_alive_seconds: float, allow_pinning: bool) -> None:
+        """Calls that arrive from now on have so much time, comments so often, and may choose their worker or not."""
+        self._allow_pinning = allow_pinning
         self._longest_seconds = longest_seconds
         self._keep_alive_seconds = keep_alive_seconds
 
