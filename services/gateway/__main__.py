@@ -54,7 +54,7 @@ async def serve(config: mesh.MeshConfig, path: pathlib.Path, place: mesh.Gateway
             await stack.enter_async_context(channel.open_channel(config.router.listen))
         )
         fleet = FleetView(router)
-        placements = Placements(router, fleet, registry, gateway=ids.new_id())
+        placements = Placements(router, fleet, registry, gateway=ids.new_id(), waiting_bytes=settings.waiting_bytes)
         sessions = await stack.enter_async_context(
             open_sessions(idle_seconds=settings.idle_seconds, slow_reader_seconds=settings.slow_reader_seconds)
         )

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import grpc
@@ -24,6 +25,8 @@ from services.gateway.fleet import FleetView
 LOG = structlog.get_logger()
 
 _RECONNECT_SECONDS = 0.1
+# When to come back to a gateway that holds as many waiting prompts as it may.
+_FULL_RETRY_SECONDS = 1.0
 
 
 class Refused(Failure):
@@ -34,6 +37,30 @@ class Refused(Failure):
         self.decision = decision
 
 
+class Waiting:
+    """An ask that has not been answered: the router's silence is borne for a while, a wait until the deadline."""
+
+    def __init__(self, deadline: Deadline, prompt_bytes: Callable[[], int]) -> None:
+        self.answer: asyncio.Future[router.PlaceAnswer | None] = asyncio.get_running_loop().create_future()
+        self.timer: asyncio.Timeout | None = None
+        self.told = False  # whether the router has said that it waits
+        self.bytes = 0
+        self._deadline = deadline
+        self._prompt_bytes = prompt_bytes
+
+    @property
+    def over(self) -> bool:
+        """Whether there is an answer, or no more time for one."""
+        return self.answer.done() or (self.timer is not None and self.timer.expired())
+
+    def on_told(self) -> None:
+        """The router says that there is no room now, and that it will answer when there is."""
+        self.told = True
+        self.bytes = self._prompt_bytes()
+        if self.timer is not None:
+            self.timer.reschedule(self._deadline.at)
+
+
 class RouterGone(Exception):
     """There is no router at the other end."""
 
@@ -42,7 +69,13 @@ class Placements:
     """Asks the router, and tells it how attempts went. Without a router it places first attempts itself."""
 
     def __init__(
-        self, stub: "router_grpc.RouterServiceAsyncStub", fleet: FleetView, registry: CollectorRegistry, *, gateway: str
+        self,
+        stub: "router_grpc.RouterServiceAsyncStub",
+        fleet: FleetView,
+        registry: CollectorRegistry,
+        *,
+        gateway: str,
+        waiting_bytes: int = 64 << 20,
     ) -> None:
         self._stub = stub
         self._fleet = fleet
@@ -52,8 +85,9 @@ class Placements:
         self.patience_seconds = 2.0
         self._outbox = router.PlaceRequest()
         self._wake = asyncio.Event()
-        self._waiting: dict[str, asyncio.Future[router.PlaceAnswer | None]] = {}
+        self._waiting: dict[str, Waiting] = {}
         self._hedging: dict[str, asyncio.Future[router.PlaceAnswer | None]] = {}
+        self._room = waiting_bytes
         self._leases: dict[str, placement.RunningLease] = {}
         self._alone = Metric(
             "hybrid_gateway_fallback_placements_total",
@@ -62,19 +96,31 @@ class Placements:
         )
         self._losses = Metric("hybrid_gateway_router_losses_total", "Lost Place streams.", registry=registry)
 
-    async def place(self, ask: placement.PlacementAsk, deadline: Deadline) -> placement.Placement:
+    async def place(
+        self, ask: placement.PlacementAsk, deadline: Deadline, prompt_bytes: Callable[[], int] = int
+    ) -> placement.Placement:
         """Where the first attempt goes.
 
+        Args:
+            ask: what is asked.
+            deadline: how long the answer is waited for where the router says that it waits for room.
+            prompt_bytes: what is held of the request meanwhile.
+
         Raises:
-            Failure: as the router refuses; DEADLINE_EXCEEDED while waiting.
+            Failure: as the router refuses; DEADLINE_EXCEEDED while waiting; FLEET_SATURATED where too much waits here.
         """
-        answer = await self._ask(ask.generation_id, router.PlaceCommand(ask=ask), deadline)
+        answer = await self._ask(ask.generation_id, router.PlaceCommand(ask=ask), deadline, prompt_bytes)
         if answer is None:
             return self._place_alone(ask)
         return self._leased(answer, ask.model)
 
     async def after_failure(
-        self, lease: placement.Placement, outcome: placement.AttemptOutcome, failure: Failure, deadline: Deadline
+        self,
+        lease: placement.Placement,
+        outcome: placement.AttemptOutcome,
+        failure: Failure,
+        deadline: Deadline,
+        prompt_bytes: Callable[[], int] = int,
     ) -> placement.Placement:
         """Where the next attempt goes after one that failed: a fresh one, or one that goes on with what was said.
 
@@ -84,7 +130,7 @@ class Placements:
         model = self._leases[lease.attempt_id].model
         command = router.PlaceCommand(outcome=outcome)
         del self._leases[lease.attempt_id]
-        answer = await self._ask(lease.generation_id, command, deadline)
+        answer = await self._ask(lease.generation_id, command, deadline, prompt_bytes)
         if answer is None:
             raise Failure(
                 failure.reason, failure.message, retry_after=failure.retry_after or 1.0, metadata=failure.metadata
@@ -177,35 +223,55 @@ class Placements:
             self._losses.inc()
             LOG.warning("router.lost", waiting=len(self._waiting), leases=len(self._leases))
         self.connected.clear()
-        for waiting in (*self._waiting.values(), *self._hedging.values()):
-            if not waiting.done():
-                waiting.set_result(None)
+        futures = (*(waiting.answer for waiting in self._waiting.values()), *self._hedging.values())
+        for future in futures:
+            if not future.done():
+                future.set_result(None)
 
     def _answered(self, answer: router.PlaceAnswer) -> None:
+        if answer.HasField("waiting"):
+            self._told_to_wait(answer.waiting.generation_id)
+            return
         placed, refusal = answer.placement, answer.refusal
-        beside = placed.kind == placement.ATTEMPT_KIND_HEDGE or refusal.attempt_id
-        waiting = (self._hedging if beside else self._waiting).get(placed.generation_id or refusal.generation_id)
-        if waiting is not None and not waiting.done():
-            waiting.set_result(answer)
+        generation_id = placed.generation_id or refusal.generation_id
+        if placed.kind == placement.ATTEMPT_KIND_HEDGE or refusal.attempt_id:
+            future = self._hedging.get(generation_id)
+        else:
+            waiting = self._waiting.get(generation_id)
+            future = None if waiting is None else waiting.answer
+        if future is not None and not future.done():
+            future.set_result(answer)
         else:  # the caller has gone away meanwhile
             self.give_back(answer.placement)
 
+    def _told_to_wait(self, generation_id: str) -> None:
+        waiting = self._waiting.get(generation_id)
+        if waiting is None or waiting.told or waiting.over:
+            return
+        waiting.on_told()
+        self._room -= waiting.bytes
+        if self._room < 0:
+            message = "Too many large prompts wait at this gateway for a worker; try again later."
+            full = Failure(reasons.ERROR_REASON_FLEET_SATURATED, message, retry_after=_FULL_RETRY_SECONDS)
+            refusal = placement.Refusal(generation_id=generation_id, status=status.to_status(full))
+            waiting.answer.set_result(router.PlaceAnswer(refusal=refusal))
+            self._tell(router.PlaceCommand(withdrawal=router.Withdrawal(generation_id=generation_id)))
+
     async def _ask(
-        self, generation_id: str, command: router.PlaceCommand, deadline: Deadline
+        self, generation_id: str, command: router.PlaceCommand, deadline: Deadline, prompt_bytes: Callable[[], int]
     ) -> router.PlaceAnswer | None:
         """The router's answer; None without a router, or where it is silent for too long."""
         if not self.connected.is_set():
             return None
-        waiting: asyncio.Future[router.PlaceAnswer | None] = asyncio.get_running_loop().create_future()
-        self._waiting[generation_id] = waiting
+        waiting = self._waiting[generation_id] = Waiting(deadline, prompt_bytes)
         self._tell(command)
         patience = deadline.earlier(self.patience_seconds, now=asyncio.get_running_loop().time())
         try:
-            async with asyncio.timeout_at(patience.at):
-                return await waiting
+            async with asyncio.timeout_at(patience.at) as waiting.timer:
+                return await waiting.answer
         except TimeoutError as error:
             self._tell(router.PlaceCommand(withdrawal=router.Withdrawal(generation_id=generation_id)))
-            if patience.at != deadline.at:
+            if patience.at != deadline.at and not waiting.told:
                 LOG.warning("router.silent", seconds=self.patience_seconds)
                 return None
             raise Failure(
@@ -217,6 +283,7 @@ class Placements:
             self._tell(router.PlaceCommand(withdrawal=router.Withdrawal(generation_id=generation_id)))
             raise
         finally:
+            self._room += waiting.bytes
             del self._waiting[generation_id]
 
     def _place_alone(self, ask: placement.PlacementAsk) -> placement.Placement:

@@ -24,7 +24,7 @@ _PAUSE_MAX_SECONDS = 1.0
 
 
 class Fleet:
-    """Follows WatchStatus of every worker, and lets others follow the roster."""
+    """Follows WatchStatus of every worker, and lets others follow the roster. `on_news` is called at each change."""
 
     def __init__(self, roster: Roster, *, stale_seconds: float, clock: Callable[[], float]) -> None:
         self._roster = roster
@@ -33,6 +33,7 @@ class Fleet:
         self._waiting: list[asyncio.Future[None]] = []
         self._followers: dict[Worker, asyncio.Task[None]] = {}
         self._group: asyncio.TaskGroup | None = None
+        self.on_news: Callable[[], None] = _nobody
         self._unheard = set(roster.workers)
         self._all_heard = asyncio.Event()
         self._settled = asyncio.Event()
@@ -72,6 +73,7 @@ class Fleet:
         """The roster may have changed."""
         if self._roster.leaving and self._roster.forget_idle():
             self._match()
+        self.on_news()
         if self._waiting:
             waiting, self._waiting = self._waiting, []
             for future in waiting:
@@ -136,3 +138,7 @@ class Fleet:
         finally:
             call.cancel()  # grpc.aio never cancels a call that is merely dropped
         return heard
+
+
+def _nobody() -> None:
+    """Nobody is told."""

@@ -2,11 +2,15 @@
 
 import dataclasses
 from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
-from services.router.pools import Pool
 from services.router.request import Request
 from services.router.target import Target
 from services.router.worker import Worker
+
+if TYPE_CHECKING:
+    from services.router.admission.waiter import Waiter
+    from services.router.pools import Pool
 
 
 @dataclasses.dataclass(slots=True, eq=False)
@@ -22,6 +26,7 @@ class Generation:
         continued: how often another worker was to go on with its answer.
         hedged: whether an attempt was placed beside another.
         held: attempt ids of its leases.
+        waiter: its place in the queue, while it waits for one at a worker.
     """
 
     id: str
@@ -33,6 +38,7 @@ class Generation:
     continued: int = 0
     hedged: bool = False
     held: set[str] = dataclasses.field(default_factory=set)
+    waiter: "Waiter | None" = None
 
 
 @dataclasses.dataclass(slots=True, eq=False)
@@ -45,6 +51,7 @@ class Lease:
         placed_at: when it was placed.
         uncached_tokens: prompt tokens that its worker has to read first; 0 once content has come.
         expected_seconds: expected time to the first content; None where nothing was known.
+        charged: what its key was charged for it.
         running_then: generations at the worker when it was placed, without it.
         waiting_then: prompt tokens that waited there when it was placed, without its own.
         first_content_seconds: how long it took to begin; None before that.
@@ -62,6 +69,7 @@ class Lease:
     placed_at: float = 0.0
     uncached_tokens: int = 0
     expected_seconds: float | None = None
+    charged: float = 0.0
     running_then: int = 0
     waiting_then: int = 0
     first_content_seconds: float | None = None
@@ -69,7 +77,7 @@ class Lease:
     probe: bool = False
     committed: bool = False
 
-    def rebind(self, pools: Mapping[str, Pool]) -> None:
+    def rebind(self, pools: "Mapping[str, Pool]") -> None:
         """Belong to pools of a new configuration, by the models' names and aliases.
 
         A request whose model is no more has no further attempt: for that nothing must be known of it.
@@ -114,6 +122,7 @@ class LeaseBook:
             lease.probe, lease.epoch = earlier.probe, earlier.epoch
             lease.target, lease.placed_at = earlier.target, earlier.placed_at
             lease.uncached_tokens, lease.expected_seconds = earlier.uncached_tokens, earlier.expected_seconds
+            lease.charged = earlier.charged
             self.release(earlier)
         self._leases[lease.attempt_id] = lease
         lease.stream.leases[lease.attempt_id] = lease

@@ -5,12 +5,15 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 from services.config import strategy as settings
+from services.config.flags import point
 from services.config.mesh import MeshConfig
 from services.config.model import Model
 from services.config.prices import price_of
 from services.router import rendezvous
+from services.router.admission.admission import Admission
 from services.router.budget import HedgeBudget, RetryBudget
 from services.router.filters import Filters
+from services.router.knowledge.prediction import learned, predict
 from services.router.knowledge.prefixes import PrefixIndex
 from services.router.knowledge.speeds import PoolSpeeds, TargetSpeeds
 from services.router.policies.strategy import Strategy
@@ -19,6 +22,17 @@ from services.router.target import Target
 from services.router.worker import Worker
 
 NewStrategy = Callable[[settings.Strategy], Strategy]
+# Seconds from a placement to the first content; None where nothing has been learned.
+Predict = Callable[[Request, Target, float], float | None]
+
+# In the order in which they are asked. A request for one worker goes there whatever that serves as.
+ROLES = ("canary", "primary", "fallback")
+_ANY_ROLE = (*ROLES, "shadow")
+
+
+def first_content_seconds(request: Request, target: Target, now: float) -> float | None:
+    """What is expected by what has been learned."""
+    return predict(request, target, now).first_content_seconds if learned(request, target) else None
 
 
 class Pool:
@@ -40,6 +54,8 @@ class Pool:
         self.hedges = HedgeBudget(self.hedge)
         self.prefixes = PrefixIndex(len(self.targets))
         self.speeds = PoolSpeeds()
+        self.predict: Predict = first_content_seconds
+        self.admission = Admission(model.queue)
         self.turns = 0
         self._by_key = {target.key: target for target in self.targets}
         self._by_role = {
@@ -64,34 +80,61 @@ class Pool:
         self.budget = before.budget.under(self._retry)
         self.hedges = before.hedges.under(self.hedge)
         self.speeds, self.turns = before.speeds, before.turns
+        self.admission.inherit(before.admission)
 
     def counterpart(self, target: Target) -> Target | None:
         """The target here that is the same worker, model and route as one of another pool; None where it has gone."""
         found = self._by_key.get(target.key)
         return found if found is not None and found.worker is target.worker else None
 
+    def canary(self, generation_id: str) -> Sequence[Target]:
+        """The targets of the canary route that a request falls to: always the same one for the same id, mostly none."""
+        targets = self._by_role["canary"]
+        if not targets:
+            return ()
+        at = point("canary", generation_id)
+        for route in dict.fromkeys(target.route for target in targets):
+            at -= route.share
+            if at < 0:
+                return [target for target in targets if target.route is route]
+        return ()
+
     def eligible(
-        self, request: Request, tried: Collection[str], *, now: float, later: float
+        self,
+        request: Request,
+        tried: Collection[str],
+        *,
+        now: float,
+        later: float,
+        roles: Sequence[str] = ROLES,
+        again: bool = True,
     ) -> tuple[Sequence[Target], float]:
         """Who may take the next attempt, and when it begins.
 
-        Primary routes first, nobody twice while another is left, and of one kind first those that leave nothing out.
+        The canary that the request falls to first, then primary routes, then fallbacks; nobody twice while another is
+        left, and of one kind first those that leave nothing out.
 
         Args:
             request: what is to be placed.
             tried: names of workers that have failed this request.
             now: when an attempt may begin on a worker that has not been tried.
             later: when one may after the backoff, on a worker that has.
+            roles: those that may serve, in order.
+            again: whether workers that have been tried may serve, after all others.
         """
-        phases = ((False, now), (False, later), (True, later)) if tried else ((False, now),)
-        for again, at in phases:
-            for role in ("primary", "fallback"):
+        phases = ((False, now), (False, later), (True, later))[: 1 if not tried else 2 + again]
+        for twice, at in phases:
+            for role in _ANY_ROLE if request.ask.worker else roles:
+                if role == "canary" and not request.canary:
+                    continue
                 if at == now:
                     ready = self.filters.ready(request, role, now)
                 else:  # a time to come, of which nothing is remembered
                     ready = [t for t in self._by_role[role] if not t.ruled_out(request, at)]
+                if role == "canary":
+                    ready = [t for t in ready if t in request.canary]
                 if tried:
-                    ready = [t for t in ready if (t.worker.name in tried) is again]
+                    ready = [t for t in ready if (t.worker.name in tried) is twice]
                 if role in self._dropping and any(t.drops for t in ready):
                     ready = [t for t in ready if t.has_all(request.needs)] or ready
                 if ready:

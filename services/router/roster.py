@@ -28,6 +28,7 @@ class Roster:
         models: the pool of every model, by the model's own name.
         pools: the same, by every name and alias that callers may give.
         leaving: workers that are no longer configured and still have leases, by name.
+        stirred: names of workers of which there is news since somebody last looked.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class Roster:
         self._observer = observer
         self._new_strategy = new_strategy
         self._changes = 0
+        self.stirred: set[str] = set()
         self.leaving: dict[str, Worker] = {}
         self._take(config, *pools.build(config, new_strategy))
 
@@ -93,6 +95,7 @@ class Roster:
     def on_status(self, name: str, status: worker_status.WorkerStatus, now: float) -> None:
         """A worker reported."""
         worker = self._there(name)
+        self.stirred.add(name)
         before, epoch = worker.health, worker.epoch
         worker.on_status(status, now)
         if worker.epoch != epoch:
@@ -103,6 +106,7 @@ class Roster:
     def on_lost(self, name: str) -> None:
         """A worker cannot be reached, or is silent."""
         worker = self._there(name)
+        self.stirred.add(name)
         before = worker.health
         worker.on_lost()
         self._tell(worker, before)
@@ -110,6 +114,7 @@ class Roster:
     def on_first_content(self, lease: Lease, seconds: float, now: float) -> None:
         """An attempt has begun to answer."""
         worker = lease.worker
+        self.stirred.add(worker.name)
         worker.on_read(lease.attempt_id)
         if lease.epoch != worker.epoch:
             return
@@ -125,6 +130,7 @@ class Roster:
     def on_outcome(self, lease: Lease, verdict: Verdict, now: float, rng: random.Random) -> None:
         """An attempt ended. It says something of its worker only if that is still the same process."""
         worker, probe = lease.worker, lease.probe
+        self.stirred.add(worker.name)
         if lease.epoch != worker.epoch:
             return
         request = lease.generation.request
@@ -145,6 +151,7 @@ class Roster:
 
     def on_vanished(self, lease: Lease) -> None:
         """An attempt ended unseen: its caller or its gateway is gone."""
+        self.stirred.add(lease.worker.name)
         if lease.epoch != lease.worker.epoch:
             return
         lease.worker.breaker.on_nothing_learned(probe=lease.probe)

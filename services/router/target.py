@@ -19,6 +19,9 @@ ROLES = {
     "shadow": routing.ROUTE_ROLE_SHADOW,
 }
 
+# What keeps a request away for good, in the order in which it is looked at.
+FILTERS = ("", "worker", "provider", "tags", "capabilities", "context_length", "max_cost")
+
 
 @dataclasses.dataclass(slots=True, eq=False)
 class Target:
@@ -120,7 +123,11 @@ class Target:
 
         What the request asks for comes first, what the worker is at comes last: the one does not change by waiting.
         """
-        return self.unsuited(request) or self.exceeded(request) or self.unavailable(at)[0]
+        return self.unfit(request) or self.unavailable(at)[0]
+
+    def unfit(self, request: Request) -> str:
+        """The filter that keeps the request away for good, whatever the worker is at; empty where there is none."""
+        return self.unsuited(request) or self.exceeded(request)
 
     def unsuited(self, request: Request) -> str:
         """The filter that rules it out whatever the request's size, by what kind of request it is.

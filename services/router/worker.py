@@ -10,9 +10,12 @@ from services.config.router import Breaker as BreakerSettings
 from services.router.breaker import Breaker, State
 from services.router.faults import Kind, Verdict
 
-# An engine queues by itself, and its queue keeps its batch full; beyond this many times its capacity a request
-# would wait longer than it takes to be told to come back.
-QUEUE_FACTOR = 4
+# An engine that queues by itself is given this share more than it can run, at least one, so that its batch is full
+# again with the next step: news of an end and what is placed upon it take some milliseconds, about as long as a step,
+# and of n answers of some 300 tokens n/300 end with each step. More would only wait there, where no order holds.
+_SLACK = 1 / 16
+# Kinds of workers that take more than they run. All others refuse it.
+_QUEUEING = frozenset(("vllm",))
 # How long a worker that refused for lack of room is left alone where it did not say; and the longest that is believed.
 _HOLD_SECONDS = 1.0
 _HOLD_MAX_SECONDS = 300.0
@@ -42,6 +45,7 @@ class Worker:
         "_bare",
         "_order",
         "_report_lifts_hold",
+        "_slack",
         "breaker",
         "capacity",
         "context_tokens",
@@ -71,6 +75,7 @@ class Worker:
         self.heard_at = 0.0
         self.serving = False
         self.capacity = 0
+        self._slack = 0
         self.elastic = False
         self.served: dict[str, frozenset[int]] = {}
         self.context_tokens: dict[str, int] = {}
@@ -118,9 +123,14 @@ class Worker:
         return next(iter(self.pending.values()), None)
 
     @property
+    def places(self) -> int:
+        """Most generations that are placed there at once; 0 where no limit is known."""
+        return self.capacity + self._slack
+
+    @property
     def full(self) -> bool:
-        """Whether it has all it can run and a long queue besides."""
-        return 0 < self.capacity * QUEUE_FACTOR <= self.leases + self.others
+        """Whether it has all it can run, and what keeps its batch full besides."""
+        return 0 < self.capacity + self._slack <= self.leases + self.others
 
     def on_status(self, status: worker_status.WorkerStatus, now: float) -> bool:
         """The worker reported. Returns whether anything but the time changed; what is out of date changes nothing."""
@@ -153,6 +163,8 @@ class Worker:
             )
             self._bare = bare
             self.capacity = status.capacity
+            queues = status.capacity and status.kind in _QUEUEING
+            self._slack = max(1, int(status.capacity * _SLACK)) if queues else 0
             self.elastic = status.kind in _ELASTIC_KINDS
             self.serving = status.state == worker_status.WORKER_STATE_SERVING
             self.version += 1

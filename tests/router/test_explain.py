@@ -17,6 +17,7 @@ from tests.router.scene import CHAT, LOST, OK, Scene, mesh_config, report
 STRATEGIES = [kind().name for kind in settings.Strategy.__args__[0].__args__]  # type: ignore[attr-defined]
 STATES = [worker_status.WORKER_STATE_SERVING] * 3 + [worker_status.WORKER_STATE_DRAINING]
 PLACED, REFUSED = router_service.EXPLAINED_FATE_PLACED, router_service.EXPLAINED_FATE_REFUSED
+WAITING = router_service.EXPLAINED_FATE_WAITING
 
 
 def ask(**fields: object) -> placement.PlacementAsk:
@@ -54,9 +55,7 @@ def test_what_rules_each_target_out_is_told() -> None:
     scene.report("main-1", report(running=8, capacity=2))
     scene.report("main-2", report(capabilities=(model.CAPABILITY_EMBEDDINGS,)))
     told = explained(scene)
-    assert told.fate == REFUSED
-    assert told.refusal is not None
-    assert told.refusal.reason_name == scene.refusal().reason_name == "FLEET_SATURATED"
+    assert (told.fate, told.ahead, told.refusal) == (WAITING, 0, None)
     assert ruled_out(told) == {"main-0": "health", "main-1": "full", "main-2": "capabilities", "main-3": "health"}
 
 
@@ -156,8 +155,12 @@ class Life:
         assert len(candidates) == told.decision.targets == 5
         if isinstance(answer, placement.Placement):
             assert (told.fate, candidates[0].worker) == (PLACED, answer.worker)
-            assert candidates[0] == answer.decision.candidates[0]
+            chosen = answer.decision.candidates[0]
+            assert (candidates[0].score, candidates[0].worker) == (chosen.score, chosen.worker)
+            assert {name: value for name, value in candidates[0].terms.items() if value} == chosen.terms
             assert told.decision.eligible == answer.decision.eligible == sum(not one.ruled_out_by for one in candidates)
+        elif isinstance(answer, placement.Waiting):
+            assert (told.fate, told.ahead, told.decision.eligible) == (WAITING, answer.ahead, 0)
         else:
             assert told.fate == REFUSED
             assert all(one.ruled_out_by for one in candidates)

@@ -16,6 +16,7 @@ _FIRST_SECONDS = 2.0
 # What is good where nobody has said it: every further token in twice the usual time.
 _GOOD_FACTOR = 2.0
 _TOKEN_SECONDS = 0.05
+_STEP_TOKENS = 8192
 
 
 class Scene(NamedTuple):
@@ -94,7 +95,9 @@ def policy(strategy: Strategy) -> str:
 
 
 def _engine(speed: fit.EngineSpeed | None, capacity: int) -> dict[str, Any]:
-    engine: dict[str, Any] = {"max_sequences": capacity} if capacity else {}
+    engine: dict[str, Any]
+    # A step has room for every sequence, and for a prompt besides.
+    engine = {"max_sequences": capacity, "step_tokens": max(_STEP_TOKENS, 2 * capacity)} if capacity else {}
     if speed is not None:
         engine |= {
             "step_seconds": speed.step,

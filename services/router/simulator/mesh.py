@@ -55,6 +55,8 @@ class Mesh:
         ]
         self.workers = self._workers()
         self.gateways = Gateways(scenario, self.routers, self.workers, self.timeline)
+        for router in self.routers:
+            router.on_answer = self.gateways.on_answer
         for worker in self.workers.values():
             worker.connect(self.gateways, [router.hear for router in self.routers])
 
