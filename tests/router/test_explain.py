@@ -10,6 +10,7 @@ from hybridinference.router.v1 import placement_pb2 as placement
 from hybridinference.router.v1 import router_service_pb2 as router_service
 
 from services.config import strategy as settings
+from services.config.flags import Flag
 from services.router.decider import Refused
 from services.router.explain import Explanation
 from tests.router.scene import CHAT, LOST, OK, Scene, mesh_config, report
@@ -108,6 +109,28 @@ def test_a_refusal_says_how_many_each_filter_ruled_out() -> None:
     assert (refused.decision.targets, refused.decision.eligible) == (3, 0)
     assert dict(refused.decision.ruled_out) == {"capabilities": 3}
     assert scene.end(scene.place(), LOST) is not None
+
+
+def test_a_wait_is_told_with_how_many_are_ahead_and_who_is_full() -> None:
+    scene = Scene(mesh_config(workers=2))
+    scene.report("main-0", report(sequence=2, running=1, capacity=1))
+    scene.report("main-1", report(sequence=2, running=1, capacity=1))
+    while isinstance(scene.answer(), placement.Placement):
+        pass  # engines have queues of their own
+    told = explained(scene)
+    assert (told.fate, told.ahead) == (router_service.EXPLAINED_FATE_WAITING, 1)
+    assert ruled_out(told) == {"main-0": "full", "main-1": "full"}
+
+
+def test_a_hedge_says_that_others_could_not_take_it() -> None:
+    config = mesh_config(workers=3, router={"hedge": {"budget_ratio": 1.0}})
+    scene = Scene(config.model_copy(update={"flags": config.flags.model_copy(update={"hedging": Flag()})}))
+    first = scene.place()
+    others = sorted({"main-0", "main-1", "main-2"} - {first.worker})
+    scene.report(others[0], report(sequence=2, running=4, capacity=4))
+    hedge = scene.decider.on_hedge(scene.stream, placement.HedgeAsk(attempt_id=first.attempt_id), scene.now)
+    assert isinstance(hedge, placement.Placement)
+    assert (hedge.worker, dict(hedge.decision.ruled_out)) == (others[1], {"tried": 1, "kind": 1})
 
 
 class Life:
