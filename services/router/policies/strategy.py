@@ -1,5 +1,6 @@
 """What a strategy is given, and what it answers."""
 
+import math
 import random
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -54,8 +55,11 @@ class Strategy:
 
 def best_other(targets: Sequence[Target], values: Sequence[float], chosen: Target) -> Target | None:
     """The target with the least value but for the chosen one; None where there is no other."""
-    others = [at for at, target in enumerate(targets) if target is not chosen]
-    return targets[min(others, key=values.__getitem__)] if others else None
+    if len(targets) < 2:
+        return None
+    rest = list(values)
+    rest[targets.index(chosen)] = math.inf
+    return targets[rest.index(min(rest))]
 
 
 def longest_unused(targets: Sequence[Target], rng: random.Random) -> Target:
