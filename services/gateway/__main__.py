@@ -78,7 +78,7 @@ async def serve(config: mesh.MeshConfig, path: pathlib.Path, place: mesh.Gateway
             max_running=settings.max_running,
             show_worker=settings.show_worker,
         )
-        explainer = Explainer(router, show_worker=settings.show_worker)
+        explainer = Explainer(router, relay)
         models = Models(config, fleet, created_seconds=int(time.time()))
         typed_face = inference.InferenceServicer(
             relay,
@@ -103,7 +103,6 @@ async def serve(config: mesh.MeshConfig, path: pathlib.Path, place: mesh.Gateway
             recorder=recorder,
             relay=relay,
             sessions=sessions,
-            explainer=explainer,
             typed_face=typed_face,
             openai_face=openai_face,
         )

@@ -116,7 +116,7 @@ class Decider:
         request = generation.request = Request.of(ask, pool)
         fate = self._lobby.admit(stream, generation, request, now)
         if isinstance(fate, Failure):
-            return self._refuse(generation, fate, explain.refused(request, now))
+            return self._refuse(generation, fate, explain.refused(request))
         stream.generations[generation.id] = generation
         return self._waits(generation, fate) if isinstance(fate, int) else self._place(stream, generation, fate, now)
 
@@ -139,9 +139,10 @@ class Decider:
         if isinstance(fate, Choice):
             decision = explain.everything(request, fate.targets, fate.target, now)
             return Explanation(decision, router_service.EXPLAINED_FATE_PLACED)
-        decision = explain.everything(request, (), None, now)
         if isinstance(fate, Failure):
+            decision = explain.everything(request, (), None, now)
             return Explanation(decision, router_service.EXPLAINED_FATE_REFUSED, fate)
+        decision = explain.everything(request, (), None, now, otherwise=explain.QUEUE)
         return Explanation(decision, router_service.EXPLAINED_FATE_WAITING, ahead=fate)
 
     def on_first_content(self, stream: GatewayStream, report: placement.FirstContent, now: float) -> None:
@@ -237,7 +238,6 @@ class Decider:
         assert request is not None, "only what was asked for is placed"
         pool, ask = request.pool, request.ask
         worker = target.worker
-        decision = explain.placed(request, choice.targets, target, generation.tried, now)
         lease = Lease(
             self._new_id(),
             generation,
@@ -252,15 +252,15 @@ class Decider:
             waiting_then=worker.waiting_tokens,
             probe=worker.breaker.on_placed(now),
         )
-        lease.charged = pool.admission.accounts.on_placed(ask.key, ask.key_weight, lease.uncached_tokens)
         generation.attempts += 1
+        placed = _placed(lease, request, target, kind)
+        explain.placed(placed.decision, request, choice.targets, target, generation.tried, now)
+        lease.charged = pool.admission.accounts.on_placed(ask.key, ask.key_weight, lease.uncached_tokens)
         generation.tried.add(worker.name)
         self._book.take(lease)
         pool.on_placed(request, target, now)
         self._observer.placed(pool.strategy.name, worker.name, generation.attempts, kind_word(kind))
-        self._observer.decided(generation.model, generation.id, decision)
-        placed = _placed(lease, request, target, kind)
-        placed.decision.CopyFrom(decision)
+        self._observer.decided(generation.model, generation.id, placed.decision)
         if choice.seconds is not None:
             placed.expected_first_content.CopyFrom(to_duration(choice.seconds))
         if choice.spilled:
@@ -362,7 +362,7 @@ class Decider:
         answer: Answer
         if isinstance(fate, Failure):
             _forget(stream, generation)
-            answer = self._refuse(generation, fate, explain.refused(waiter.request, now))
+            answer = self._refuse(generation, fate, explain.refused(waiter.request))
             if waiter.cause is not None:
                 answer = Refused(generation.id, with_retry_after(waiter.cause, fate.retry_after or 1.0))
         else:
