@@ -280,7 +280,9 @@ def _expected(request: Request, hopes: Sequence[Target], ahead: int, now: float)
     waits = [max(0.0, target.worker.held_until - now) for target in hopes if not target.capacity]
     if limited:
         waits.append(pool.admission.pace.wait(ahead, sum(target.worker.places for target in limited)) or 0.0)
-    return min(waits) + min(pool.predict(request, target, now) or 0.0 for target in hopes)
+    # Without a wait at the worker: it is given no more than it can run.
+    begun = [pool.predict(request, target, now) for target in hopes]
+    return min(waits) + min(0.0 if one is None else one.reading_seconds + one.step_seconds for one in begun)
 
 
 def _next_look(pool: Pool, now: float) -> float:

@@ -94,7 +94,8 @@ class Selector:
         return Choice(target, at, self._seconds(target), targets)
 
     def _seconds(self, target: Target) -> float | None:
-        return self._request.pool.predict(self._request, target, self._now)
+        prediction = self._request.pool.predict(self._request, target, self._now)
+        return None if prediction is None else prediction.first_content_seconds
 
     def _spills(self, pool: Pool) -> bool:
         why = [target.ruled_out(self._request, self._now) for target in pool.targets if target.role == "primary"]
