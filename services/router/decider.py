@@ -179,8 +179,11 @@ class Decider:
 
         While nobody waits this costs nothing.
         """
-        self._lobby.look(self._roster.stirred, now)
+        if not self._lobby.empty:
+            self._lobby.look(self._roster.stirred, now)
         self._roster.stirred.clear()
+        if not self._released:
+            return ()
         answers, self._released = self._released, []
         return answers
 

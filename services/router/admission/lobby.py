@@ -43,13 +43,17 @@ class Lobby:
         self._rng = rng
         self._settle = settle
         self._pools: dict[str, Pool] = {}  # those that somebody waits for, by the models' names
-        self._hurries = False
+
+    @property
+    def empty(self) -> bool:
+        """Whether nobody waits."""
+        return not self._pools
 
     def wake_at(self) -> float | None:
         """When `look` should be called though nothing has happened; None is never."""
-        if self._hurries:
-            return 0.0
-        return min((pool.admission.wakes_at for pool in self._pools.values()), default=None)
+        if not self._pools:
+            return None
+        return min(pool.admission.wakes_at for pool in self._pools.values())
 
     def foresee(
         self, request: Request, ends_at: float | None, now: float, rng: random.Random
@@ -161,7 +165,6 @@ class Lobby:
             stirred: names of workers of which there is news.
             now: the time.
         """
-        self._hurries = False
         if not self._pools:
             return
         names = list(stirred)
@@ -180,7 +183,6 @@ class Lobby:
         freely = admission.portion
         while now >= admission.rests_until and (waiter := queue.next(blocked)) is not None:
             if not left:
-                self._hurries = True
                 break
             fate = self._fate(waiter, now)
             if fate is not None:
@@ -198,7 +200,7 @@ class Lobby:
                     self._end(other, why, now)
         if queue:
             rests = admission.rests_until
-            admission.wakes_at = min(_next_look(pool, now), rests if rests > now else NEVER)
+            admission.wakes_at = min(_next_look(pool, now), rests if rests > now else NEVER) if left else now
 
     def _fate(self, waiter: Waiter, now: float) -> Fate | None:
         """What becomes of a waiter now; None: it waits on."""

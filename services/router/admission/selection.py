@@ -4,6 +4,7 @@ import random
 from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
+from services.router.admission.admission import NEVER
 from services.router.pools import ROLES, Pool
 from services.router.request import Request
 from services.router.target import Target
@@ -57,7 +58,9 @@ class Selector:
         """
         slo = request.first_content_slo
         # As soon as this it should begin, where somebody can.
-        self._until = min(float("inf") if ends_at is None else ends_at, float("inf") if slo is None else since + slo)
+        self._until = NEVER if ends_at is None else ends_at
+        if slo is not None and since + slo < self._until:
+            self._until = since + slo
         self._request, self._now, self._rng = request, now, rng
 
     def choose(self, tried: Collection[str], *, later: float, again: bool) -> Choice | None:
@@ -69,14 +72,16 @@ class Selector:
         pool.look_up(request)
         choice = self._in_time(targets, at)
         role = choice.target.role
-        if choice.late(self._until) and role in ROLES and not request.ask.worker:
+        if choice.seconds is not None and choice.late(self._until) and role in ROLES and not request.ask.worker:
             rest = ROLES[ROLES.index(role) + 1 :]
             others, then = pool.eligible(request, tried, now=self._now, later=later, roles=rest, again=again)
             if others:
                 other = self._in_time(others, then)
                 if not other.late(self._until):
                     choice = other
-        return choice._replace(spilled=choice.target.role == "fallback" and self._spills(pool))
+        if choice.target.role == "fallback" and self._spills(pool):
+            return choice._replace(spilled=True)
+        return choice
 
     def _in_time(self, targets: Sequence[Target], at: float) -> Choice:
         """The strategy's choice of those that begin in time; the soonest where none does."""
