@@ -11,6 +11,7 @@ from hybridinference.router.v1 import placement_pb2 as placement
 from services.chassis.deadline import to_duration
 from services.gateway import prefix
 from services.gateway.call import Call
+from services.gateway.continuing import continuable
 
 # English text and code average about four bytes a token in current tokenizers; a picture costs some hundred tokens.
 _BYTES_PER_TOKEN = 4
@@ -45,6 +46,7 @@ def placement_ask(
         ask.max_output_tokens = spec.max_output_tokens
         ask.prefix_hashes.extend(prefix.prefix_hashes(spec, call.secret, image_tokens=_TOKENS_PER_IMAGE))
         ask.block_tokens = prefix.BLOCK_TOKENS if ask.prefix_hashes else 0
+        ask.continuable = continuable(spec)
     if time_left is not None:
         ask.time_left.CopyFrom(to_duration(time_left))
     return ask

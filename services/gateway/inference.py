@@ -49,6 +49,10 @@ class InferenceServicer(gateway_grpc.InferenceServiceServicer):
         self._tenants = tenants
         self._longest_seconds = longest_seconds
 
+    def reconfigure(self, *, longest_seconds: float) -> None:
+        """Calls that arrive from now on have so much time."""
+        self._longest_seconds = longest_seconds
+
     async def Generate(self, request: gateway.GenerateRequest, context: Context) -> gateway.GenerateResponse:
         running = self._begin(request, context, streamed=False)
         fold = Fold()

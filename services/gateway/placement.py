@@ -17,10 +17,11 @@ from prometheus_client import CollectorRegistry
 from prometheus_client import Counter as Metric
 
 from services.chassis import ids, status
-from services.chassis.deadline import Deadline
+from services.chassis.deadline import Deadline, to_duration
 from services.chassis.failure import Failure
 from services.gateway import fallback
 from services.gateway.fleet import FleetView
+from services.gateway.lease import Lease
 
 LOG = structlog.get_logger()
 
@@ -86,8 +87,9 @@ class Placements:
         self._outbox = router.PlaceRequest()
         self._wake = asyncio.Event()
         self._waiting: dict[str, Waiting] = {}
+        self._hedging: dict[str, asyncio.Future[router.PlaceAnswer | None]] = {}
         self._room = waiting_bytes
-        self._leases: dict[str, placement.RunningLease] = {}
+        self._leases: dict[str, Lease] = {}
         self._alone = Metric(
             "hybrid_gateway_fallback_placements_total",
             "Attempts that the gateway placed without a router.",
@@ -111,7 +113,7 @@ class Placements:
         answer = await self._ask(ask.generation_id, router.PlaceCommand(ask=ask), deadline, prompt_bytes)
         if answer is None:
             return self._place_alone(ask)
-        return self._leased(answer, ask.model)
+        return self._leased(answer, ask)
 
     async def after_failure(
         self,
@@ -121,20 +123,44 @@ class Placements:
         deadline: Deadline,
         prompt_bytes: Callable[[], int] = int,
     ) -> placement.Placement:
-        """Where the next attempt goes after one that failed before its first content.
+        """Where the next attempt goes after one that failed: a fresh one, or one that goes on with what was said.
 
         Raises:
             Failure: as the router refuses; `failure` itself where no router can be asked.
         """
-        model = self._leases[lease.attempt_id].model
         command = router.PlaceCommand(outcome=outcome)
-        del self._leases[lease.attempt_id]
+        failed = self._leases.pop(lease.attempt_id)
         answer = await self._ask(lease.generation_id, command, deadline, prompt_bytes)
         if answer is None:
             raise Failure(
                 failure.reason, failure.message, retry_after=failure.retry_after or 1.0, metadata=failure.metadata
             )
-        return self._leased(answer, model)
+        return self._leased(answer, failed.ask, (*failed.tried, failed.worker))
+
+    async def hedge(self, slow: placement.Placement, time_left: float | None) -> placement.Placement | None:
+        """Where a second attempt goes beside one that is slow to begin; None where the router wants none."""
+        if not self.connected.is_set():
+            return None
+        ask = placement.HedgeAsk(attempt_id=slow.attempt_id)
+        if time_left is not None:
+            ask.time_left.CopyFrom(to_duration(time_left))
+        waiting: asyncio.Future[router.PlaceAnswer | None] = asyncio.get_running_loop().create_future()
+        self._hedging[slow.generation_id] = waiting
+        self._tell(router.PlaceCommand(hedge=ask))
+        answer: router.PlaceAnswer | None = None
+        try:
+            async with asyncio.timeout(self.patience_seconds):
+                answer = await waiting
+        except TimeoutError:
+            return None
+        finally:
+            del self._hedging[slow.generation_id]
+            if answer is None and waiting.done() and not waiting.cancelled() and (late := waiting.result()):
+                self.give_back(late.placement)
+        if answer is None or answer.HasField("refusal"):
+            return None
+        first = self._leases[slow.attempt_id]
+        return self._hold(answer.placement, first.ask, (*first.tried, first.worker))
 
     def first_content(self, report: placement.FirstContent) -> None:
         """An attempt has begun to answer."""
@@ -145,6 +171,15 @@ class Placements:
         """An attempt has ended, and no other is wanted."""
         if self._leases.pop(outcome.attempt_id, None) is not None:
             self._tell(router.PlaceCommand(outcome=outcome))
+
+    def give_back(self, placed: placement.Placement) -> None:
+        """What was placed is not wanted any more, nor is its shadow."""
+        gone = status.to_status(Failure(reasons.ERROR_REASON_CANCELLED, "Nobody waits for it any more."))
+        for one in (placed, placed.shadow):
+            if one.attempt_id:
+                self._leases.pop(one.attempt_id, None)
+                outcome = placement.AttemptOutcome(attempt_id=one.attempt_id, status=gone)
+                self._tell(router.PlaceCommand(outcome=outcome))
 
     async def follow(self) -> None:
         """Keep the stream open for ever, through the router's restarts."""
@@ -163,7 +198,7 @@ class Placements:
         await call.initial_metadata()  # the router sends it once it knows its fleet
         if call.done():
             raise RouterGone
-        hello = router.Hello(gateway=self._gateway, leases=list(self._leases.values()))
+        hello = router.Hello(gateway=self._gateway, leases=self._restated())
         self._outbox = router.PlaceRequest(commands=[router.PlaceCommand(hello=hello)])
         self._wake.set()
         self.connected.set()
@@ -189,23 +224,26 @@ class Placements:
             self._losses.inc()
             LOG.warning("router.lost", waiting=len(self._waiting), leases=len(self._leases))
         self.connected.clear()
-        for waiting in self._waiting.values():
-            if not waiting.answer.done():
-                waiting.answer.set_result(None)
+        futures = (*(waiting.answer for waiting in self._waiting.values()), *self._hedging.values())
+        for future in futures:
+            if not future.done():
+                future.set_result(None)
 
     def _answered(self, answer: router.PlaceAnswer) -> None:
-        kind = answer.WhichOneof("answer")
-        if kind == "waiting":
+        if answer.HasField("waiting"):
             self._told_to_wait(answer.waiting.generation_id)
             return
-        generation_id = answer.placement.generation_id if kind == "placement" else answer.refusal.generation_id
-        waiting = self._waiting.get(generation_id)
-        if waiting is not None and not waiting.answer.done():
-            waiting.answer.set_result(answer)
-        elif kind == "placement":  # the caller has gone away meanwhile: give the place back
-            gone = Failure(reasons.ERROR_REASON_CANCELLED, "The caller went away.")
-            outcome = placement.AttemptOutcome(attempt_id=answer.placement.attempt_id, status=status.to_status(gone))
-            self._tell(router.PlaceCommand(outcome=outcome))
+        placed, refusal = answer.placement, answer.refusal
+        generation_id = placed.generation_id or refusal.generation_id
+        if placed.kind == placement.ATTEMPT_KIND_HEDGE or refusal.attempt_id:
+            future = self._hedging.get(generation_id)
+        else:
+            waiting = self._waiting.get(generation_id)
+            future = None if waiting is None else waiting.answer
+        if future is not None and not future.done():
+            future.set_result(answer)
+        else:  # the caller has gone away meanwhile
+            self.give_back(answer.placement)
 
     def _told_to_wait(self, generation_id: str) -> None:
         waiting = self._waiting.get(generation_id)
@@ -253,18 +291,26 @@ class Placements:
         in_flight = Counter(lease.worker for lease in self._leases.values())
         placed = fallback.place(ask, self._fleet.workers, in_flight, ids.new_id())
         self._alone.inc()
-        return self._hold(placed, ask.model)
+        return self._hold(placed, ask)
 
-    def _leased(self, answer: router.PlaceAnswer, model: str) -> placement.Placement:
+    def _leased(
+        self, answer: router.PlaceAnswer, ask: placement.PlacementAsk, tried: tuple[str, ...] = ()
+    ) -> placement.Placement:
         if answer.HasField("refusal"):
             raise Refused(status.from_status(answer.refusal.status), answer.refusal.decision)
-        return self._hold(answer.placement, model)
+        return self._hold(answer.placement, ask, tried)
 
-    def _hold(self, placed: placement.Placement, model: str) -> placement.Placement:
-        self._leases[placed.attempt_id] = placement.RunningLease(
-            attempt_id=placed.attempt_id, generation_id=placed.generation_id, worker=placed.worker, model=model
-        )
+    def _hold(
+        self, placed: placement.Placement, ask: placement.PlacementAsk, tried: tuple[str, ...] = ()
+    ) -> placement.Placement:
+        self._leases[placed.attempt_id] = Lease(placed, ask, asyncio.get_running_loop().time(), tried)
+        if placed.HasField("shadow"):  # stands for itself, also where it is restated
+            self._leases[placed.shadow.attempt_id] = Lease(placed.shadow, ask, asyncio.get_running_loop().time())
         return placed
+
+    def _restated(self) -> list[placement.RunningLease]:
+        now = asyncio.get_running_loop().time()
+        return [lease.restated(now) for lease in self._leases.values()]
 
     def _tell(self, command: router.PlaceCommand) -> None:
         if self.connected.is_set():

@@ -16,29 +16,34 @@ from hybridinference.router.v1 import router_service_pb2 as router_service
 
 from services.chassis.deadline import to_duration, to_seconds
 from services.chassis.failure import Failure
+from services.config.mesh import MeshConfig
 from services.config.router import Retry
-from services.router import explain, refusals, retries
+from services.inference.attempts import kind_word
+from services.router import continuing, explain, hedging, refusals, restated, retries, shadowing
 from services.router.admission.lobby import Fate, Lobby
 from services.router.admission.selection import Choice
 from services.router.admission.waiter import Waiter
 from services.router.explain import Explanation
 from services.router.faults import Kind, Verdict, judge, with_retry_after
 from services.router.knowledge import learning
-from services.router.knowledge.prediction import predict
 from services.router.leases import GatewayStream, Generation, Lease, LeaseBook
 from services.router.observer import Observer
 from services.router.request import Request
 from services.router.retries import Stop
 from services.router.roster import Roster
-from services.router.target import ROLES
+from services.router.target import ROLES, Target
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Refused:
-    """There is no attempt, or no further one; `cause` is what to tell the caller, `decision` how it came to that."""
+    """There is no attempt, or no further one; `cause` is what to tell the caller.
+
+    `attempt_id` is of an attempt that goes on all the same: it was refused a hedge. `decision` is how it came to that.
+    """
 
     generation_id: str
     cause: Failure | status_pb2.Status
+    attempt_id: str = ""
     decision: routing.Decision | None = None
 
 
@@ -74,20 +79,28 @@ class Decider:
         """Number of leases."""
         return len(self._book)
 
-    def on_stream(self, gateway: str, running: Iterable[placement.RunningLease]) -> GatewayStream:
-        """A gateway opened a stream and restates the leases that still run."""
+    def reconfigure(self, config: MeshConfig, now: float) -> None:
+        """Decide by another configuration from now on.
+
+        What has been placed stays placed. How it ends still counts for its worker, and another attempt goes where the
+        new configuration says, if the model is still there.
+        """
+        self._roster.reconfigure(config)
+        self._retry = config.router.retry
+        for lease in self._book:
+            lease.rebind(self._roster.pools)
+        self._lobby.move(self._roster.models.values(), now)
+
+    def on_stream(self, gateway: str, running: Iterable[placement.RunningLease], now: float = 0.0) -> GatewayStream:
+        """A gateway opened a stream and restates the leases that still run. `now` matters only where there are any."""
         stream = GatewayStream(gateway)
-        for restated in running:
-            worker = self._roster.known(restated.worker)
-            generation = stream.generations.setdefault(
-                restated.generation_id, Generation(restated.generation_id, restated.model, attempts=1)
-            )
-            lease = Lease(restated.attempt_id, generation, worker, stream, worker.epoch, committed=restated.committed)
-            self._book.take(lease)
+        for one in running:
+            self._book.take(restated.lease(one, stream, self._roster.pools, self._roster.known, now))
         return stream
 
     def on_ask(self, stream: GatewayStream, ask: placement.PlacementAsk, now: float) -> Answer:
         """A gateway asks where a generation should go."""
+        self._roster.on_time(now)
         # Asked for again: what it held, it holds no longer.
         self.on_withdrawal(stream, ask.generation_id)
         generation = Generation(ask.generation_id, ask.model)
@@ -99,6 +112,7 @@ class Decider:
             if generation.ends_at <= now:
                 return self._refuse(generation, refusals.deadline_exceeded())
         pool.budget.on_request(now)
+        pool.hedges.on_request()
         request = generation.request = Request.of(ask, pool)
         fate = self._lobby.admit(stream, generation, request, now)
         if isinstance(fate, Failure):
@@ -107,7 +121,8 @@ class Decider:
         return self._waits(generation, fate) if isinstance(fate, int) else self._place(stream, generation, fate, now)
 
     def on_explain(self, ask: placement.PlacementAsk, now: float) -> Explanation:
-        """Somebody asks what would become of a request now. Nothing does, and nothing changes."""
+        """Somebody asks what would become of a request now. Nothing does, and nothing changes but by time."""
+        self._roster.on_time(now)
         pool = self._roster.pools.get(ask.model)
         if pool is None:
             unknown = refusals.model_not_found(ask.model, self._roster.pools)
@@ -151,12 +166,34 @@ class Decider:
         self._settle(lease, outcome, verdict, now)
         self._observer.ended(lease.worker.name, verdict.kind)
         generation = lease.generation
-        if verdict.kind is Kind.SUCCESS or outcome.committed or not outcome.wanted:
-            stream.generations.pop(generation.id, None)
+        if generation.held and not lease.committed:
+            return None  # another attempt at it runs
+        if verdict.kind is Kind.SUCCESS or not outcome.wanted or (outcome.committed and not outcome.continuable):
+            _forget(stream, generation)
             return None
         if outcome.HasField("time_left"):
             generation.ends_at = now + to_seconds(outcome.time_left)
+        if outcome.committed:
+            return self._go_on(lease, outcome.status, verdict, now)
         return self._again(lease, outcome.status, verdict, now)
+
+    def on_hedge(self, stream: GatewayStream, ask: placement.HedgeAsk, now: float) -> Answer:
+        """An attempt is slow to begin: a second one beside it, or a refusal that leaves it as it is."""
+        lease = stream.leases.get(ask.attempt_id)
+        if lease is None:
+            return Refused("", refusals.no_hedge(), ask.attempt_id)
+        generation, request = lease.generation, lease.generation.request
+        refused = Refused(generation.id, refusals.no_hedge(), ask.attempt_id)
+        if ask.HasField("time_left"):
+            generation.ends_at = now + to_seconds(ask.time_left)
+        late = generation.ends_at is not None and generation.ends_at <= now
+        if request is None or lease.committed or late or not self._may_hedge(generation):
+            return refused
+        targets = hedging.others(request, generation.tried, request.pool.hedge, now)
+        if not targets or not request.pool.hedges.take():
+            return refused
+        generation.hedged = True
+        return self._place(stream, generation, self._one_of(request, targets, now), now, placement.ATTEMPT_KIND_HEDGE)
 
     def on_withdrawal(self, stream: GatewayStream, generation_id: str) -> None:
         """A generation's caller has gone away. What it was placed on meanwhile is released."""
@@ -191,14 +228,18 @@ class Decider:
         """When `released` should be called though nothing has happened; None is never."""
         return self._lobby.wake_at()
 
-    def _place(self, stream: GatewayStream, generation: Generation, choice: Choice, now: float) -> placement.Placement:
+    def _place(
+        self,
+        stream: GatewayStream,
+        generation: Generation,
+        choice: Choice,
+        now: float,
+        kind: placement.AttemptKind = placement.ATTEMPT_KIND_UNSPECIFIED,
+    ) -> placement.Placement:
         request, target = generation.request, choice.target
         assert request is not None, "only what was asked for is placed"
         pool, ask = request.pool, request.ask
         worker = target.worker
-        expected = choice.seconds
-        if expected is None:  # nothing has been learned: what is believed beforehand
-            expected = predict(request, target, now).first_content_seconds
         decision = explain.placed(request, choice.targets, target, generation.tried, now)
         lease = Lease(
             self._new_id(),
@@ -209,7 +250,7 @@ class Decider:
             target,
             placed_at=now,
             uncached_tokens=request.uncached_tokens(target.position),
-            expected_seconds=expected,
+            expected_seconds=choice.seconds,
             running_then=target.load,
             waiting_then=worker.waiting_tokens,
             probe=worker.breaker.on_placed(now),
@@ -219,25 +260,71 @@ class Decider:
         generation.tried.add(worker.name)
         self._book.take(lease)
         pool.on_placed(request, target, now)
-        self._observer.placed(pool.strategy.name, worker.name, generation.attempts)
+        self._observer.placed(pool.strategy.name, worker.name, generation.attempts, kind_word(kind))
         self._observer.decided(generation.model, generation.id, decision)
+        placed = _placed(lease, request, target, kind)
+        placed.decision.CopyFrom(decision)
+        if choice.seconds is not None:
+            placed.expected_first_content.CopyFrom(to_duration(choice.seconds))
         if choice.spilled:
             self._observer.spilled(pool.model, worker.place.provider)
-        return placement.Placement(
-            generation_id=generation.id,
-            attempt_id=lease.attempt_id,
-            number=generation.attempts,
-            worker=worker.name,
-            address=worker.place.address,
-            provider=worker.place.provider,
-            provider_model=target.provider_model,
-            strategy=pool.strategy.name,
-            drop_unsupported=target.drops,
-            role=ROLES[target.role],
-            max_cost_nano_usd=round(target.most_cost(request)),
-            expected_first_content=None if choice.seconds is None else to_duration(choice.seconds),
-            decision=decision,
+        if kind in (placement.ATTEMPT_KIND_UNSPECIFIED, placement.ATTEMPT_KIND_RETRY) and self._may_hedge(generation):
+            seconds = hedging.slow_after(pool.hedge, hedging.expected_seconds(lease))
+            if seconds is not None and hedging.others(request, generation.tried, pool.hedge, now):
+                placed.hedge_after.CopyFrom(to_duration(seconds))
+        shadow = shadowing.shadow_of(request, now) if generation.attempts == 1 else None
+        if shadow is not None:
+            placed.shadow.CopyFrom(self._shadowed(stream, request, shadow, now))
+        return placed
+
+    def _shadowed(self, stream: GatewayStream, request: Request, target: Target, now: float) -> placement.Placement:
+        """A lease that stands for itself: whatever becomes of it, the generation that it follows does not change."""
+        worker = target.worker
+        lease = Lease(
+            self._new_id(),
+            Generation(request.ask.generation_id, request.ask.model, attempts=1),
+            worker,
+            stream,
+            worker.epoch,
+            placed_at=now,
+            uncached_tokens=request.input_tokens,
+            running_then=target.load,
+            probe=worker.breaker.on_placed(now),
         )
+        self._book.take(lease)
+        kind = placement.ATTEMPT_KIND_SHADOW
+        self._observer.placed(request.pool.strategy.name, worker.name, 1, kind_word(kind))
+        return _placed(lease, request, target, kind)
+
+    def _may_hedge(self, generation: Generation) -> bool:
+        request = generation.request
+        return request is not None and hedging.allowed(
+            request.pool.flags.hedging, generation, most_attempts=self._retry.max_attempts
+        )
+
+    def _go_on(self, broken: Lease, status: status_pb2.Status, verdict: Verdict, now: float) -> Answer:
+        """Another replica for an answer that broke off, or the status of what broke it."""
+        generation, request = broken.generation, broken.generation.request
+        if request is None:
+            return self._give_up(broken, status, verdict, Stop.UNKNOWN_REQUEST, now)
+        pool = request.pool
+        if not continuing.allowed(pool.flags.continuation, generation, verdict, pool.continuation):
+            return self._give_up(broken, status, verdict, Stop.COMMITTED, now)
+        targets = continuing.replicas(request, broken, now)
+        if not targets:
+            return self._give_up(broken, status, verdict, Stop.NO_WORKER, now)
+        if retries.too_late(0.0, now=now, ends_at=generation.ends_at):
+            return self._give_up(broken, status, verdict, Stop.DEADLINE, now)
+        generation.continued += 1
+        choice = self._one_of(request, targets, now)
+        return self._place(broken.stream, generation, choice, now, placement.ATTEMPT_KIND_CONTINUATION)
+
+    def _one_of(self, request: Request, targets: Sequence[Target], now: float) -> Choice:
+        """The strategy's choice of targets that may all be taken at once."""
+        pool = request.pool
+        pool.look_up(request)
+        target = pool.choose(request, targets, now, self._rng)
+        return Choice(target, now, pool.predict(request, target, now), targets)
 
     def _again(self, failed: Lease, status: status_pb2.Status, verdict: Verdict, now: float) -> Answer:
         """Another attempt, or the status of the one that failed: the caller should see the real reason."""
@@ -263,7 +350,7 @@ class Decider:
             if isinstance(ahead, Failure):
                 return self._give_up(failed, status, verdict, Stop.NO_WORKER, now)
             return self._waits(generation, ahead)
-        answer = self._place(failed.stream, generation, choice, now)
+        answer = self._place(failed.stream, generation, choice, now, placement.ATTEMPT_KIND_RETRY)
         if wait:
             answer.delay.CopyFrom(to_duration(wait))
         return answer
@@ -276,7 +363,7 @@ class Decider:
         stream, generation = waiter.stream, waiter.generation
         answer: Answer
         if isinstance(fate, Failure):
-            stream.generations.pop(generation.id, None)
+            _forget(stream, generation)
             answer = self._refuse(generation, fate, explain.refused(waiter.request, now))
             if waiter.cause is not None:
                 answer = Refused(generation.id, with_retry_after(waiter.cause, fate.retry_after or 1.0))
@@ -286,7 +373,7 @@ class Decider:
 
     def _give_up(self, failed: Lease, status: status_pb2.Status, verdict: Verdict, stop: Stop, now: float) -> Refused:
         generation = failed.generation
-        failed.stream.generations.pop(generation.id, None)
+        _forget(failed.stream, generation)
         self._observer.refused(generation.model, verdict.reason, generation.id, stop)
         if not verdict.retryable or failed.committed:
             return Refused(generation.id, status)
@@ -298,7 +385,7 @@ class Decider:
         request = generation.request
         if request is not None and failure.reason in _SHED:
             self._observer.shed(request.pool.model, failure.reason_name, request.criticality)
-        return Refused(generation.id, failure, decision)
+        return Refused(generation.id, failure, decision=decision)
 
     def _drop(self, lease: Lease) -> None:
         """Release a lease whose attempt ended unseen."""
@@ -326,3 +413,28 @@ class Decider:
         key, weight = request.ask.key, request.ask.key_weight
         admission = request.pool.admission
         admission.settle(key, weight, charged=lease.charged, read=read, written=written, seconds=seconds)
+
+
+def _placed(lease: Lease, request: Request, target: Target, kind: placement.AttemptKind) -> placement.Placement:
+    """A lease in the words that the gateway is told."""
+    place = target.worker.place
+    return placement.Placement(
+        generation_id=lease.generation.id,
+        attempt_id=lease.attempt_id,
+        number=lease.generation.attempts,
+        worker=place.name,
+        address=place.address,
+        provider=place.provider,
+        provider_model=target.provider_model,
+        strategy=request.pool.strategy.name,
+        drop_unsupported=target.drops,
+        role=ROLES[target.role],
+        kind=kind,
+        max_cost_nano_usd=round(target.most_cost(request)),
+    )
+
+
+def _forget(stream: GatewayStream, generation: Generation) -> None:
+    """Nothing more is to come of a generation. A shadow has the id of the one it follows, and is not it."""
+    if stream.generations.get(generation.id) is generation:
+        del stream.generations[generation.id]

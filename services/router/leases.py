@@ -1,6 +1,7 @@
 """Leases: which attempts run where, and for which gateway."""
 
 import dataclasses
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from services.router.request import Request
@@ -9,6 +10,7 @@ from services.router.worker import Worker
 
 if TYPE_CHECKING:
     from services.router.admission.waiter import Waiter
+    from services.router.pools import Pool
 
 
 @dataclasses.dataclass(slots=True, eq=False)
@@ -20,7 +22,9 @@ class Generation:
         model: the model's name, as the caller gave it.
         ends_at: its deadline; None is never.
         tried: names of workers that were given an attempt.
-        attempts: number of attempts so far.
+        attempts: number of attempts so far, shadows aside.
+        continued: how often another worker was to go on with its answer.
+        hedged: whether an attempt was placed beside another.
         held: attempt ids of its leases.
         waiter: its place in the queue, while it waits for one at a worker.
     """
@@ -31,6 +35,8 @@ class Generation:
     ends_at: float | None = None
     tried: set[str] = dataclasses.field(default_factory=set)
     attempts: int = 0
+    continued: int = 0
+    hedged: bool = False
     held: set[str] = dataclasses.field(default_factory=set)
     waiter: "Waiter | None" = None
 
@@ -71,6 +77,21 @@ class Lease:
     probe: bool = False
     committed: bool = False
 
+    def rebind(self, pools: "Mapping[str, Pool]") -> None:
+        """Belong to pools of a new configuration, by the models' names and aliases.
+
+        A request whose model is no more has no further attempt: for that nothing must be known of it.
+        """
+        generation, request = self.generation, self.generation.request
+        pool = None if request is None else pools.get(request.pool.model)
+        if request is None or pool is None:
+            generation.request = self.target = None
+            return
+        if self.target is not None:
+            self.target = pool.counterpart(self.target)
+        if request.pool is not pool:
+            generation.request = Request.of(request.ask, pool)
+
 
 @dataclasses.dataclass(slots=True, eq=False)
 class GatewayStream:
@@ -89,6 +110,9 @@ class LeaseBook:
 
     def __len__(self) -> int:
         return len(self._leases)
+
+    def __iter__(self) -> Iterator[Lease]:
+        return iter(self._leases.values())
 
     def take(self, lease: Lease) -> None:
         """Enter a lease. One that is restated moves here from the stream it began on."""

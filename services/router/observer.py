@@ -12,8 +12,8 @@ from services.router.retries import Stop
 class Observer(Protocol):
     """Is told of every decision, at once, in the order they are made."""
 
-    def placed(self, strategy: str, worker: str, number: int) -> None:
-        """An attempt was placed; `number` counts its request's attempts from 1."""
+    def placed(self, strategy: str, worker: str, number: int, kind: str = "") -> None:
+        """An attempt was placed; `number` counts its request's attempts from 1, `kind` says how it stands to them."""
 
     def decided(self, model: str, generation_id: str, decision: routing.Decision) -> None:
         """That is why an attempt was placed where it was."""
@@ -33,6 +33,9 @@ class Observer(Protocol):
     def spilled(self, model: str, provider: str) -> None:
         """A request went to a fallback, since no primary route had room or would have begun in time."""
 
+    def probed(self, worker: str, kind: Kind) -> None:
+        """A small generation of the router's own ended."""
+
     def health(self, worker: str, health: fleet.WorkerHealth) -> None:
         """A worker's health is now this."""
 
@@ -40,7 +43,7 @@ class Observer(Protocol):
 class NullObserver:
     """Hears nothing."""
 
-    def placed(self, strategy: str, worker: str, number: int) -> None:
+    def placed(self, strategy: str, worker: str, number: int, kind: str = "") -> None:
         """Nothing."""
 
     def decided(self, model: str, generation_id: str, decision: routing.Decision) -> None:
@@ -59,6 +62,9 @@ class NullObserver:
         """Nothing."""
 
     def spilled(self, model: str, provider: str) -> None:
+        """Nothing."""
+
+    def probed(self, worker: str, kind: Kind) -> None:
         """Nothing."""
 
     def health(self, worker: str, health: fleet.WorkerHealth) -> None:

@@ -30,7 +30,7 @@ class RouterServicer(router_grpc.RouterServiceServicer):
     """Turns messages into calls of the core, and its answers into messages. Decides nothing."""
 
     def __init__(self, decider: Decider, fleet: Fleet, *, clock: Callable[[], float], config_version: str) -> None:
-        self._config_version = config_version
+        self.config_version = config_version
         self._decider = decider
         self._fleet = fleet
         self._clock = clock
@@ -54,7 +54,7 @@ class RouterServicer(router_grpc.RouterServiceServicer):
             async for request in request_iterator:
                 commands = list(request.commands)
                 if stream is None:
-                    stream = self._opened(commands)
+                    stream = self._opened(commands, self._clock())
                     self._outboxes[stream] = outbox
                     commands = commands[1:]
                 for answer in self._told(stream, commands, self._clock()):
@@ -104,15 +104,15 @@ class RouterServicer(router_grpc.RouterServiceServicer):
             fate=said.fate,
             refusal=status.to_status(said.refusal) if said.refusal is not None else None,
             ahead=said.ahead,
-            config_version=self._config_version,
+            config_version=self.config_version,
         )
 
-    def _opened(self, commands: list[router_service.PlaceCommand]) -> GatewayStream:
+    def _opened(self, commands: list[router_service.PlaceCommand], now: float) -> GatewayStream:
         if not commands or not commands[0].HasField("hello"):
             message = "The first command on a Place stream is `hello`, with the leases that still run."
             raise Failure(reasons.ERROR_REASON_SPEC_INVALID, message, field="commands[0].hello")
         hello = commands[0].hello
-        return self._decider.on_stream(hello.gateway, hello.leases)
+        return self._decider.on_stream(hello.gateway, hello.leases, now)
 
     def _told(
         self, stream: GatewayStream, commands: list[router_service.PlaceCommand], now: float
@@ -128,6 +128,8 @@ class RouterServicer(router_grpc.RouterServiceServicer):
                 self._decider.on_first_content(stream, command.first_content, now)
             case "outcome":
                 return self._decider.on_outcome(stream, command.outcome, now)
+            case "hedge":
+                return self._decider.on_hedge(stream, command.hedge, now)
             case "withdrawal":
                 self._decider.on_withdrawal(stream, command.withdrawal.generation_id)
             case "hello":
@@ -142,5 +144,7 @@ def _answered(answer: Answer) -> router_service.PlaceAnswer:
         return router_service.PlaceAnswer(waiting=answer)
     cause = answer.cause
     told: status_pb2.Status = status.to_status(cause) if isinstance(cause, Failure) else cause
-    refusal = placement.Refusal(generation_id=answer.generation_id, status=told, decision=answer.decision)
+    refusal = placement.Refusal(
+        generation_id=answer.generation_id, status=told, attempt_id=answer.attempt_id, decision=answer.decision
+    )
     return router_service.PlaceAnswer(refusal=refusal)

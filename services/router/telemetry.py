@@ -35,13 +35,18 @@ class Telemetry:
 
     def __init__(self, registry: CollectorRegistry, *, decision_share: float = 0.0) -> None:
         """Of so many requests, chosen by their ids, the decisions are written to the log."""
-        self._logged_below = decision_share * 2**32
-        self._registry = registry
+        self.reconfigure(decision_share=decision_share)
         self._placements = Counter(
             "hybrid_router_placements_total", "Attempts placed.", ("strategy", "worker"), registry=registry
         )
         self._retries = Counter(
             "hybrid_router_retries_total", "Attempts placed after another failed.", ("worker",), registry=registry
+        )
+        self._further = Counter(
+            "hybrid_router_further_attempts_total",
+            "Attempts placed after or beside another, by how they stand to it.",
+            ("worker", "kind"),
+            registry=registry,
         )
         self._refusals = Counter(
             "hybrid_router_refusals_total",
@@ -62,7 +67,12 @@ class Telemetry:
             buckets=_SECONDS,
             registry=registry,
         )
-
+        self._probes = Counter(
+            "hybrid_router_probes_total",
+            "Small generations of the router's own at workers that had nothing to do, by what they say of them.",
+            ("worker", "outcome"),
+            registry=registry,
+        )
         self._sheds = Counter(
             "hybrid_router_sheds_total",
             "Requests refused for want of room or time.",
@@ -75,43 +85,51 @@ class Telemetry:
             ("model", "provider"),
             registry=registry,
         )
-
-    def watch(self, roster: Roster, *, clock: Callable[[], float] = time.monotonic) -> None:
-        """Tell of the workers as they are when somebody looks."""
-        leases = Gauge("hybrid_router_leases", "Attempts placed and not ended.", ("worker",), registry=self._registry)
-        breaker = Gauge(
+        self._leases = Gauge("hybrid_router_leases", "Attempts placed and not ended.", ("worker",), registry=registry)
+        self._breaker = Gauge(
             "hybrid_router_breaker_state",
             "0: attempts pass, 1: one probes, 2: none pass.",
             ("worker",),
-            registry=self._registry,
+            registry=registry,
         )
-        health = Gauge(
+        self._health = Gauge(
             "hybrid_router_worker_health",
             "1 for the health that a worker has, 0 for the others.",
             ("worker", "health"),
-            registry=self._registry,
+            registry=registry,
         )
-        waiting = Gauge("hybrid_router_waiting", "Requests that wait for room.", ("model",), registry=self._registry)
-        oldest = Gauge(
+        self._waiting = Gauge("hybrid_router_waiting", "Requests that wait for room.", ("model",), registry=registry)
+        self._oldest = Gauge(
             "hybrid_router_waiting_oldest_seconds",
             "How long the one has waited that has waited longest.",
             ("model",),
-            registry=self._registry,
+            registry=registry,
         )
-        for model, pool in roster.models.items():
-            waiting.labels(model).set_function(functools.partial(_waiting, pool))
-            oldest.labels(model).set_function(functools.partial(_oldest, pool, clock))
-        for name, worker in roster.workers.items():
-            leases.labels(name).set_function(functools.partial(_leases, worker))
-            breaker.labels(name).set_function(functools.partial(_breaker, worker))
-            for value, label in _HEALTHS.items():
-                health.labels(name, label).set_function(functools.partial(_has_health, worker, value))
 
-    def placed(self, strategy: str, worker: str, number: int) -> None:
+    def reconfigure(self, *, decision_share: float) -> None:
+        """From now on the decisions of such a share of requests are written to the log."""
+        self._logged_below = decision_share * 2**32
+
+    def watch(self, roster: Roster, *, clock: Callable[[], float] = time.monotonic) -> None:
+        """Tell of the workers and the models, and of no others, as they are when somebody looks."""
+        for gauge in (self._leases, self._breaker, self._health, self._waiting, self._oldest):
+            gauge.clear()
+        for model, pool in roster.models.items():
+            self._waiting.labels(model).set_function(functools.partial(_waiting, pool))
+            self._oldest.labels(model).set_function(functools.partial(_oldest, pool, clock))
+        for name, worker in roster.workers.items():
+            self._leases.labels(name).set_function(functools.partial(_leases, worker))
+            self._breaker.labels(name).set_function(functools.partial(_breaker, worker))
+            for value, label in _HEALTHS.items():
+                self._health.labels(name, label).set_function(functools.partial(_has_health, worker, value))
+
+    def placed(self, strategy: str, worker: str, number: int, kind: str = "") -> None:
         """Count a placement."""
         self._placements.labels(strategy, worker).inc()
-        if number > 1:
+        if kind == "retry":
             self._retries.labels(worker).inc()
+        if kind:
+            self._further.labels(worker, kind).inc()
 
     def decided(self, model: str, generation_id: str, decision: routing.Decision) -> None:
         """Write some decisions down."""
@@ -156,6 +174,10 @@ class Telemetry:
     def spilled(self, model: str, provider: str) -> None:
         """Count a request that a fallback serves in place of a primary route."""
         self._spills.labels(model, provider).inc()
+
+    def probed(self, worker: str, kind: Kind) -> None:
+        """Count a probe."""
+        self._probes.labels(worker, kind.value).inc()
 
     def health(self, worker: str, health: fleet.WorkerHealth) -> None:
         """Say that a worker went, or came back."""

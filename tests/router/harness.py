@@ -124,6 +124,10 @@ class Gateway:
         assert answer.WhichOneof("answer") == "placement", answer
         return answer.placement
 
+    async def ended(self, attempt_id: str) -> None:
+        outcome = placement.AttemptOutcome(attempt_id=attempt_id)
+        await self.say(router_service.PlaceCommand(outcome=outcome))
+
     async def code(self) -> grpc.StatusCode:
         async with asyncio.timeout(_PATIENCE):
             return await self._call.code()
@@ -142,12 +146,23 @@ class Router:
     """The router that is up, and what a test needs of it."""
 
     def __init__(
-        self, stub: "router_grpc.RouterServiceAsyncStub", roster: Roster, workers: list[ScriptedWorker]
+        self,
+        stub: "router_grpc.RouterServiceAsyncStub",
+        roster: Roster,
+        decider: Decider,
+        fleet: Fleet,
+        workers: list[ScriptedWorker],
     ) -> None:
         self.stub = stub
         self.roster = roster
+        self._decider = decider
+        self._fleet = fleet
         self.workers = workers
         self._calls: list[Any] = []
+
+    def reconfigure(self, config: MeshConfig) -> None:
+        self._decider.reconfigure(config, time.monotonic())
+        self._fleet.reconfigure(stale_seconds=config.router.stale_seconds)
 
     async def gateway(self, *leases: placement.RunningLease) -> Gateway:
         return await Gateway(self.stub).hello(*leases)
@@ -220,11 +235,7 @@ async def open_router(home: pathlib.Path, config: MeshConfig) -> AsyncIterator[R
                 registry,
             )
         )
-        channels = {
-            name: await stack.enter_async_context(open_channel(worker.place.address))
-            for name, worker in roster.workers.items()
-        }
-        await stack.enter_async_context(watched.watching(channels))
+        await stack.enter_async_context(watched.watching())
         await watched.first_reports(seconds=_PATIENCE)
         channel = await stack.enter_async_context(open_channel(address))
-        yield Router(router_grpc.RouterServiceStub(channel), roster, workers)
+        yield Router(router_grpc.RouterServiceStub(channel), roster, decider, watched, workers)

@@ -137,6 +137,7 @@ MODEL = record(
         "created": COUNT | {"description": "Seconds since 1970."},
         "owned_by": TEXT,
         "max_model_len": COUNT | {"description": "Most tokens of prompt and answer together, where it is known."},
+        "aliases": array(TEXT) | {"description": "Other names that it may be asked for by, where it has any."},
     },
     "id", "object", "created", "owned_by",
 )  # fmt: skip

@@ -58,11 +58,34 @@ class PrefixIndex:
                 holders[block] = holders.get(block, 0) | bit
         self._trim(slot)
 
+    def learn(self, slot: int, blocks: Sequence[int]) -> None:
+        """A worker has read these blocks, as it says. What was placed there by the same router is known already."""
+        if blocks and blocks[-1] not in self._blocks[slot]:
+            self.add(slot, blocks)
+
     def forget(self, slot: int) -> None:
         """A worker's cache is empty: it is a new process."""
         for block in self._blocks[slot]:
             self._drop(block, slot)
         self._blocks[slot].clear()
+
+    def moved(self, slots: Sequence[int | None]) -> "PrefixIndex":
+        """The same blocks under other numbers; this index is not to be used any more.
+
+        Args:
+            slots: for each slot of the new index the one that it was; None is a worker that nothing is known of.
+        """
+        if list(slots) == list(range(len(self._blocks))):
+            return self
+        index = PrefixIndex(len(slots))
+        for slot, earlier in enumerate(slots):
+            if earlier is None:
+                continue
+            index._capacity[slot] = self._capacity[earlier]
+            index._blocks[slot] = self._blocks[earlier]
+            for block in self._blocks[earlier]:
+                index._holders[block] = index._holders.get(block, 0) | 1 << slot
+        return index
 
     def size(self, slot: int) -> int:
         """Number of blocks that a worker is expected to have."""
