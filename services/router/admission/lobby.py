@@ -79,15 +79,9 @@ class Lobby:
         selector = self._selector(generation, request, now, now)
         choice = selector.choose(generation.tried, later=later, again=False)
         # Rather somebody who is busy than one who has failed it.
-        if choice is None and not self.worth_waiting(generation, request, now):
+        if choice is None and not selection.worth_waiting(request, generation.tried, now):
             choice = selector.choose(generation.tried, later=later, again=True)
         return choice
-
-    def worth_waiting(self, generation: Generation, request: Request, now: float) -> bool:
-        """Whether somebody who has not failed the request may have room for it soon."""
-        return any(
-            target.ruled_out(request, now) == "full" for target in selection.hopes(request, generation.tried, now)
-        )
 
     def wait(
         self,

@@ -13,6 +13,10 @@ from services.router.target import Target
 SHORT_HOLD_SECONDS = 10.0
 
 
+# Of a target that is fit and well, whatever keeps it from being the first choice.
+_WELL = ("", "full", "slow_start", "stalled")
+
+
 class Choice(NamedTuple):
     """Where an attempt goes.
 
@@ -69,6 +73,8 @@ class Selector:
         targets, at = pool.eligible(request, tried, now=self._now, later=later, again=again)
         if not targets:
             return None
+        if targets[0].worker.hesitant(self._now)[0] == "stalled" and worth_waiting(request, tried, self._now):
+            return None  # all that are left seem to be stuck: rather somebody who gets on and is only busy
         pool.look_up(request)
         choice = self._in_time(targets, at)
         role = choice.target.role
@@ -104,7 +110,7 @@ class Selector:
 
     def _spills(self, pool: Pool) -> bool:
         why = [target.ruled_out(self._request, self._now) for target in pool.targets if target.role == "primary"]
-        return any(one in ("", "full", "held") for one in why)
+        return any(one in _WELL or one == "held" for one in why)
 
 
 def hopes(request: Request, tried: Collection[str], now: float) -> Iterator[Target]:
@@ -113,6 +119,11 @@ def hopes(request: Request, tried: Collection[str], now: float) -> Iterator[Targ
         why = target.ruled_out(request, now)
         if why in ("", "full") or (why == "held" and target.held_until - now <= SHORT_HOLD_SECONDS):
             yield target
+
+
+def worth_waiting(request: Request, tried: Collection[str], now: float) -> bool:
+    """Whether somebody who has not failed the request is only busy."""
+    return any(target.ruled_out(request, now) == "full" for target in _usable(request, tried))
 
 
 def lane(request: Request, tried: Collection[str]) -> int:
