@@ -34,6 +34,10 @@ class Explainer:
     def __init__(self, stub: "router_grpc.RouterServiceAsyncStub", *, show_worker: bool) -> None:
         """`show_worker`: whether callers may know the workers' names."""
         self._stub = stub
+        self.reconfigure(show_worker=show_worker)
+
+    def reconfigure(self, *, show_worker: bool) -> None:
+        """Whether callers may know the workers' names from now on."""
         self._show_worker = show_worker
 
     async def explain(self, call: Call[generation.GenerationSpec]) -> inference.ExplainRouteResponse:

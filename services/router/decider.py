@@ -84,13 +84,13 @@ class Decider:
         """Decide by another configuration from now on.
 
         What has been placed stays placed. How it ends still counts for its worker, and another attempt goes where the
-        new configuration says, if the model is still there.
+        new configuration says, if the model is still there. Those that wait go on waiting there, or are refused.
         """
         self._roster.reconfigure(config)
         self._retry = config.router.retry
         for lease in self._book:
             lease.rebind(self._roster.pools)
-        self._lobby.move(self._roster.models.values(), now)
+        self._lobby.move(self._roster.pools, now)
 
     def on_stream(self, gateway: str, running: Iterable[placement.RunningLease], now: float = 0.0) -> GatewayStream:
         """A gateway opened a stream and restates the leases that still run. `now` matters only where there are any."""

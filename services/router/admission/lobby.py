@@ -1,7 +1,7 @@
 """Who is placed at once, who waits, and who goes on when there is room. The one place that knows all of admission."""
 
 import random
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from google.rpc import status_pb2
 
@@ -134,18 +134,17 @@ class Lobby:
         if waiter is not None:
             self._drop(waiter)
 
-    def move(self, pools: Iterable[Pool], now: float) -> None:
-        """The models are now these. Those that wait go on waiting, as if they had come just now; or there is no such
-        model any more."""
-        there = {pool.model: pool for pool in pools}
+    def move(self, pools: Mapping[str, Pool], now: float) -> None:
+        """The models are now these, by every name of theirs. Those that wait go on waiting, as if they had come just
+        now; or there is no such model any more."""
         before, self._pools = self._pools, {}
         for pool in before.values():
             for waiter in sorted(pool.admission.queue, key=lambda waiter: waiter.number):
-                generation, moved = waiter.generation, there.get(pool.model)
+                generation, moved = waiter.generation, pools.get(pool.model)
                 pool.admission.queue.drop(waiter)
                 generation.waiter = None
                 if moved is None:
-                    self._settle(waiter, refusals.model_not_found(waiter.request.ask.model, there), now)
+                    self._settle(waiter, refusals.model_not_found(waiter.request.ask.model, pools), now)
                     continue
                 request = generation.request = Request.of(waiter.request.ask, moved)
                 answer = self.wait(waiter.stream, generation, request, now, cause=waiter.cause)
