@@ -20,6 +20,7 @@ from services.config.mesh import MeshConfig
 from services.config.router import Retry
 from services.inference.attempts import kind_word
 from services.router import continuing, explain, hedging, refusals, restated, retries, shadowing
+from services.router.admission import selection
 from services.router.admission.lobby import Fate, Lobby
 from services.router.admission.selection import Choice
 from services.router.admission.waiter import Waiter
@@ -217,8 +218,12 @@ class Decider:
 
         While nobody waits this costs nothing.
         """
-        self._lobby.look(self._roster.stirred, now)
+        if not self._lobby.empty:
+            self._roster.on_time(now)
+            self._lobby.look(self._roster.stirred, now)
         self._roster.stirred.clear()
+        if not self._released:
+            return ()
         answers, self._released = self._released, []
         return answers
 
@@ -322,7 +327,8 @@ class Decider:
         pool = request.pool
         pool.look_up(request)
         target = pool.choose(request, targets, now, self._rng)
-        return Choice(target, now, pool.predict(request, target, now), targets)
+        prediction = pool.predict(request, target, now)
+        return Choice(target, now, None if prediction is None else prediction.first_content_seconds, targets)
 
     def _again(self, failed: Lease, status: status_pb2.Status, verdict: Verdict, now: float) -> Answer:
         """Another attempt, or the status of the one that failed: the caller should see the real reason."""
@@ -339,7 +345,7 @@ class Decider:
             wait = retries.delay([choice.target], at=choice.at, now=now, pause=pause)
             if retries.too_late(wait, now=now, ends_at=generation.ends_at):
                 return self._give_up(failed, status, verdict, Stop.DEADLINE, now)
-        elif not self._lobby.worth_waiting(generation, request, now):
+        elif not selection.worth_waiting(request, generation.tried, now):
             return self._give_up(failed, status, verdict, Stop.NO_WORKER, now)
         if not pool.budget.take(now):
             return self._give_up(failed, status, verdict, Stop.BUDGET, now)
@@ -366,7 +372,8 @@ class Decider:
             if waiter.cause is not None:
                 answer = Refused(generation.id, with_retry_after(waiter.cause, fate.retry_after or 1.0))
         else:
-            answer = self._place(stream, generation, fate, now)
+            kind = placement.ATTEMPT_KIND_RETRY if generation.attempts else placement.ATTEMPT_KIND_UNSPECIFIED
+            answer = self._place(stream, generation, fate, now, kind)
         self._released.append((stream, answer))
 
     def _give_up(self, failed: Lease, status: status_pb2.Status, verdict: Verdict, stop: Stop, now: float) -> Refused:
