@@ -17,7 +17,6 @@ class Lease:
         since: when it was placed.
         tried: workers that have failed the request before.
         committed: whether content has reached the caller.
-        shadow: whether its answer is discarded, so that it stands for itself and nothing follows it.
     """
 
     placed: placement.Placement
@@ -25,7 +24,6 @@ class Lease:
     since: float
     tried: tuple[str, ...] = ()
     committed: bool = False
-    shadow: bool = False
 
     @property
     def worker(self) -> str:
@@ -38,14 +36,16 @@ class Lease:
         return self.ask.model
 
     def restated(self, now: float) -> placement.RunningLease:
-        """The lease in the words of a new Place stream."""
+        """The lease in the words of a new Place stream. A shadow stands for itself."""
+        placed = self.placed
+        shadow = placed.kind == placement.ATTEMPT_KIND_SHADOW
         return placement.RunningLease(
-            attempt_id=self.placed.attempt_id,
-            generation_id=self.placed.attempt_id if self.shadow else self.placed.generation_id,
+            attempt_id=placed.attempt_id,
+            generation_id=placed.attempt_id if shadow else placed.generation_id,
             worker=self.placed.worker,
             model=self.ask.model,
             committed=self.committed,
-            ask=None if self.shadow else self.ask,
+            ask=None if shadow else self.ask,
             number=self.placed.number,
             tried=self.tried,
             age=to_duration(now - self.since),

@@ -159,8 +159,8 @@ class Placements:
                 self.give_back(late.placement)
         if answer is None or answer.HasField("refusal"):
             return None
-        beside = self._leases[slow.attempt_id]
-        return self._hold(answer.placement, beside.ask, beside.tried)
+        first = self._leases[slow.attempt_id]
+        return self._hold(answer.placement, first.ask, (*first.tried, first.worker))
 
     def first_content(self, report: placement.FirstContent) -> None:
         """An attempt has begun to answer."""
@@ -303,10 +303,9 @@ class Placements:
     def _hold(
         self, placed: placement.Placement, ask: placement.PlacementAsk, tried: tuple[str, ...] = ()
     ) -> placement.Placement:
-        now = asyncio.get_running_loop().time()
-        self._leases[placed.attempt_id] = Lease(placed, ask, now, tried)
+        self._leases[placed.attempt_id] = Lease(placed, ask, asyncio.get_running_loop().time(), tried)
         if placed.HasField("shadow"):  # stands for itself, also where it is restated
-            self._leases[placed.shadow.attempt_id] = Lease(placed.shadow, ask, now, shadow=True)
+            self._leases[placed.shadow.attempt_id] = Lease(placed.shadow, ask, asyncio.get_running_loop().time())
         return placed
 
     def _restated(self) -> list[placement.RunningLease]:

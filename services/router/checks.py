@@ -23,19 +23,20 @@ class Checks:
         self._notify = notify
 
     async def follow(self, worker: Worker, channel: grpc.aio.Channel) -> None:
-        """Follow a worker until nobody wants it any more."""
+        """Watch one worker, for ever."""
+        name = worker.name
         stub = health_pb2_grpc.HealthStub(channel)
         while True:
             call = stub.Watch(health_pb2.HealthCheckRequest(), wait_for_ready=True)  # type: ignore[attr-defined]  # untyped
             try:
                 async for answer in call:
-                    self._heard(worker.name, well=answer.status == health_pb2.HealthCheckResponse.SERVING)
+                    self._heard(name, well=answer.status == health_pb2.HealthCheckResponse.SERVING)
             except grpc.aio.AioRpcError as error:
-                LOG.debug("worker.health_stream_failed", worker=worker.name, code=error.code().name)
+                LOG.debug("worker.health_stream_failed", worker=name, code=error.code().name)
             finally:
                 call.cancel()  # grpc.aio never cancels a call that is merely dropped
             # That nothing is heard says nothing: whether the worker is there at all, its reports tell.
-            self._heard(worker.name, well=True)
+            self._heard(name, well=True)
             await asyncio.sleep(_PAUSE_SECONDS)
 
     def _heard(self, name: str, *, well: bool) -> None:

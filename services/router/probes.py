@@ -36,28 +36,22 @@ class Probes:
         clock: Callable[[], float],
         rng: random.Random,
     ) -> None:
-        self._config = config
+        self.config = config
         self._roster = roster
         self._notify = notify
         self._clock = clock
         self._rng = rng
 
-    def reconfigure(self, config: MeshConfig) -> None:
-        """Ask those that cost nothing by another configuration."""
-        self._config = config
-
     async def follow(self, worker: Worker, channel: grpc.aio.Channel) -> None:
-        """One probe at a time at a worker, until nobody wants it any more."""
+        """Probe one worker whenever that is due, one probe at a time, for ever."""
         stub = worker_grpc.WorkerServiceStub(channel)
         asked_at, failed = self._clock(), False
         while True:
             await asyncio.sleep(_LOOK_SECONDS * self._rng.uniform(0.8, 1.2))
-            config, now = self._config, self._clock()
-            wanted = config.router.probe.enabled and probing.due(
-                worker, config.router.probe, now, asked_at=asked_at, failed=failed
-            )
-            model = probing.model_to_ask(worker)
-            if wanted and model and probing.is_free(worker, config, self._roster.models.values()):
+            model, settings = probing.model_to_ask(worker), self.config.router.probe
+            if not (model and settings.enabled and probing.is_free(worker, self.config, self._roster)):
+                continue
+            if probing.due(worker, settings, self._clock(), asked_at=asked_at, failed=failed):
                 asked_at = self._clock()
                 failed = await self._probe(worker, stub, model) is Kind.HARD
 
@@ -79,7 +73,7 @@ class Probes:
         spec.messages.add(role=conversation.ROLE_USER).parts.add(text="1")
         call = stub.Execute(worker_service.ExecuteRequest(spec=spec))
         try:
-            async with asyncio.timeout(self._config.router.probe.seconds):
+            async with asyncio.timeout(self.config.router.probe.seconds):
                 async for _ in call:
                     pass
         except TimeoutError:

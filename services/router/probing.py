@@ -1,13 +1,11 @@
 """Which workers are worth a small generation of the router's own, and when."""
 
-from collections.abc import Iterable
-
 from hybridinference.inference.v1 import model_pb2 as model
 
 from services.config.mesh import MeshConfig
 from services.config.router import Probe
 from services.router.breaker import State
-from services.router.pools import Pool
+from services.router.roster import Roster
 from services.router.worker import Worker
 
 # Kinds of providers that answer for nothing. A vendor's tokens cost money, or somebody's quota.
@@ -16,12 +14,12 @@ _OF_OUR_OWN = ("echo", "vllm")
 _AGAIN_SECONDS = 2.0
 
 
-def is_free(worker: Worker, config: MeshConfig, pools: Iterable[Pool]) -> bool:
+def is_free(worker: Worker, config: MeshConfig, roster: Roster) -> bool:
     """Whether the worker may be asked: an engine of one's own whose tokens have no price on any route."""
     provider = config.providers.get(worker.place.provider)
     if provider is None or provider.kind not in _OF_OUR_OWN:
         return False
-    return all(target.free for pool in pools for target in pool.targets if target.worker is worker)
+    return all(target.free for pool in roster.models.values() for target in pool.targets if target.worker is worker)
 
 
 def due(worker: Worker, settings: Probe, now: float, *, asked_at: float, failed: bool) -> bool:

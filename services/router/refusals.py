@@ -65,8 +65,8 @@ def not_placed(request: Request, now: float) -> Failure:
     why = [target.unfit(request) for target in pool.targets]
     if all(why):
         return _unfit(request, why)
-    able = [target for target in pool.targets if target.capable(request.needs) and target.worker.serving]
-    well = [target for target in able if target.worker.breaker.admits(now)]
+    able = [t for t in pool.targets if t.capable(request.needs) and t.worker.serving]
+    well = [t for t in able if t.worker.breaker.admits(now)]
     if any(t.worker.full or t.worker.holds.limited(t.provider_model, now) for t in well):
         return saturated(pool, _soonest((t.held_until for t in well if not t.worker.full), now))
     return Failure(

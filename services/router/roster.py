@@ -38,24 +38,28 @@ class Roster:
         self, config: MeshConfig, observer: Observer, *, new_strategy: pools.NewStrategy = table.new_strategy
     ) -> None:
         self._observer = observer
-        self._looks_at = 0.0
         self._new_strategy = new_strategy
         self._changes = 0
+        self._looks_at = 0.0
         self.stirred: set[str] = set()
         self.leaving: dict[str, Worker] = {}
+        self._renamed: list[Worker] = []  # as those, but another worker has the name now
         self._take(config, *pools.build(config, new_strategy))
 
     def reconfigure(self, config: MeshConfig) -> None:
         """Be what another configuration says, in one step; what is known of those that stay, stays known."""
         before = self.version
-        known = [*self.leaving.values(), *self.workers.values()]
+        known = [*self._renamed, *self.leaving.values(), *self.workers.values()]
         built = pools.build(config, self._new_strategy, workers=known, pools=self.models)
         self._take(config, *built)
         for worker in known:
             worker.reconfigure(config.router)
-        # One whose name is another's now is out of sight; its leases end all the same.
-        self.leaving = {worker.name: worker for worker in known if worker.name not in self.workers and worker.leases}
+        gone = [worker for worker in known if worker.leases and self.workers.get(worker.name) is not worker]
+        self.leaving = {worker.name: worker for worker in gone if worker.name not in self.workers}
+        # These are out of sight, but may come back.
+        self._renamed = [worker for worker in gone if self.leaving.get(worker.name) is not worker]
         self._keep_share()
+        self.stirred.update(self.workers)
         self._changes += 1 + max(0, before - self.version)
 
     def forget_idle(self) -> bool:
@@ -220,6 +224,19 @@ class Roster:
             seen.routes.extend(self._routes_to[place.name])
         return seen
 
+    def _there(self, name: str) -> Worker:
+        return self.workers.get(name) or self.leaving[name]
+
+    def _keep_share(self) -> None:
+        """Of a pool that has become smaller, take back those whom it cannot do without: the soonest to be tried."""
+        for pool in self.models.values():
+            out = [worker for worker in pool.workers.values() if worker.breaker.state is not State.CLOSED]
+            surplus = len(out) - int(self._breaker.max_ejected_share * len(pool.workers))
+            for worker in sorted(out, key=lambda worker: worker.breaker.reopens_at)[: max(0, surplus)]:
+                before = worker.health
+                worker.breaker.reset()
+                self._tell(worker, before)
+
     def _judged(
         self, worker: Worker, verdict: Verdict, model: str, now: float, rng: random.Random, *, probe: bool
     ) -> None:
@@ -236,19 +253,6 @@ class Roster:
         if verdict.retryable:
             worker.hold(verdict, now, model)
         self._tell(worker, before)
-
-    def _there(self, name: str) -> Worker:
-        return self.workers.get(name) or self.leaving[name]
-
-    def _keep_share(self) -> None:
-        """Of a pool that has become smaller, take back those whom it cannot do without: the soonest to be tried."""
-        for pool in self.models.values():
-            out = [worker for worker in pool.workers.values() if worker.breaker.state is not State.CLOSED]
-            surplus = len(out) - int(self._breaker.max_ejected_share * len(pool.workers))
-            for worker in sorted(out, key=lambda worker: worker.breaker.reopens_at)[: max(0, surplus)]:
-                before = worker.health
-                worker.breaker.reset()
-                self._tell(worker, before)
 
     def _may_eject(self, worker: Worker) -> bool:
         """Whether every pool that the worker is in can do without one more. A pool of one never can."""

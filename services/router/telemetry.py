@@ -167,10 +167,6 @@ class Telemetry:
         """Count an outcome."""
         self._outcomes.labels(worker, kind.value).inc()
 
-    def probed(self, worker: str, kind: Kind) -> None:
-        """Count a probe."""
-        self._probes.labels(worker, kind.value).inc()
-
     def shed(self, model: str, reason: str, criticality: int) -> None:
         """Count a request that was refused for want of room or time."""
         self._sheds.labels(model, reason, _CRITICALITIES.get(criticality, "critical_plus")).inc()
@@ -178,6 +174,10 @@ class Telemetry:
     def spilled(self, model: str, provider: str) -> None:
         """Count a request that a fallback serves in place of a primary route."""
         self._spills.labels(model, provider).inc()
+
+    def probed(self, worker: str, kind: Kind) -> None:
+        """Count a probe."""
+        self._probes.labels(worker, kind.value).inc()
 
     def health(self, worker: str, health: fleet.WorkerHealth) -> None:
         """Say that a worker went, or came back."""

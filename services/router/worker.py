@@ -8,7 +8,7 @@ from hybridinference.router.v1 import fleet_pb2 as fleet
 
 from services.config.mesh import WorkerPlace
 from services.config.router import Breaker as BreakerSettings
-from services.config.router import Router as RouterSettings
+from services.config.router import Router
 from services.router.breaker import Breaker, State
 from services.router.faults import Verdict
 from services.router.holds import Holds
@@ -95,6 +95,11 @@ class Worker:
         self._slow_start_seconds = slow_start_seconds
         self._order: tuple[int, int] | None = None
         self._bare = worker_status.WorkerStatus()
+
+    def reconfigure(self, settings: Router) -> None:
+        """Go by other settings from now on. A slow start that is under way goes on as it began."""
+        self.breaker.reconfigure(settings.breaker)
+        self._slow_start_seconds = settings.slow_start_seconds
 
     @property
     def epoch(self) -> int:
@@ -292,11 +297,6 @@ class Worker:
         """What it serves: other objects only where it is something else, so that who remembers it can tell at once."""
         if served != self.served or context_tokens != self.context_tokens:
             self.served, self.context_tokens = served, context_tokens
-
-    def reconfigure(self, settings: RouterSettings) -> None:
-        """Go by other settings from now on. A slow start that is under way goes on as it began."""
-        self.breaker.reconfigure(settings.breaker)
-        self._slow_start_seconds = settings.slow_start_seconds
 
     def begin_slow_start(self, now: float) -> None:
         """It has come, or come back: it is given more bit by bit."""

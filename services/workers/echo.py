@@ -179,10 +179,6 @@ class Echo:
         yield generation.GenerationEvent(finished=generation.Finished(reasons=[reason] * choices, usage=usage))
 
 
-def _first_seconds(script: _Script, settings: EchoProvider) -> float:
-    return (settings.first_token_ms if script.first_token_ms is None else script.first_token_ms) / 1e3
-
-
 def _said(words: Sequence[str], continuation: session.Continuation | None) -> int:
     """How many tokens were said. A token's id is the place of its word.
 
@@ -197,6 +193,10 @@ def _said(words: Sequence[str], continuation: session.Continuation | None) -> in
     if list(continuation.token_ids) != expected or continuation.text != text:
         raise cannot_continue("That is not what the echo provider would have said.")
     return count
+
+
+def _first_seconds(script: _Script, settings: EchoProvider) -> float:
+    return (settings.first_token_ms if script.first_token_ms is None else script.first_token_ms) / 1e3
 
 
 async def _obey(script: _Script, number: int) -> None:

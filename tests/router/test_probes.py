@@ -91,9 +91,9 @@ async def watched(home: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> AsyncI
         running_worker(address, provider) as worker,
         contextlib.AsyncExitStack() as stack,
     ):
-        prober = Probes(config, roster, fleet.notify, clock=time.monotonic, rng=random.Random(1))
-        fleet.companions = (Checks(roster, fleet.notify).follow, prober.follow)
-        await stack.enter_async_context(fleet.watching())
+        asking = Probes(config, roster, fleet.notify, clock=time.monotonic, rng=random.Random(1))
+        checks = Checks(roster, fleet.notify)
+        await stack.enter_async_context(fleet.watching(checks.follow, asking.follow))
         yield Watched(worker, provider, roster, registry, stack)
 
 
@@ -194,8 +194,7 @@ def test_only_engines_of_one_s_own_without_a_price_are_asked() -> None:
         }
     )
     roster = Scene(config, healthy=False).roster
-    free = [name for name, one in roster.workers.items() if probing.is_free(one, config, roster.models.values())]
-    assert free == ["free-0"]
+    assert [name for name, worker in roster.workers.items() if probing.is_free(worker, config, roster)] == ["free-0"]
 
 
 def test_a_worker_that_answers_no_messages_is_not_asked() -> None:

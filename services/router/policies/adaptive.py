@@ -7,14 +7,12 @@ from typing import NamedTuple
 
 from services.config import strategy as settings
 from services.router.knowledge.prediction import expected
-from services.router.policies.strategy import Score, Strategy, longest_unused
+from services.router.policies.sampling import worth_a_look
+from services.router.policies.strategy import Score, Strategy, best_other, longest_unused
 from services.router.rendezvous import distance
 from services.router.request import Request
 from services.router.target import Target
 
-# From so many targets on only a sample is looked at, so that a decision takes no longer however many there are.
-_MOST_TARGETS = 32
-_SAMPLE = 4
 # Workers that a session may be served by without having been there: with two, the less loaded one can be taken.
 _CANDIDATES = 2
 
@@ -52,26 +50,35 @@ class Adaptive(Strategy):
     def choose(self, request: Request, targets: Sequence[Target], now: float, rng: random.Random) -> Target:
         """The target with the least score."""
         session = self._session(request)
-        if len(targets) > _MOST_TARGETS:
-            targets = _sample(request, targets, session, rng)
-        least, best = float("inf"), [targets[0]]
+        targets = worth_a_look(request, targets, session, rng)
+        least = second = float("inf")
+        best, other = [targets[0]], None
         for target in targets:
             value = self._value(request, target, self._terms(request, target, session, now))
             if value < least:
+                second, other = least, best[0]
                 least, best = value, [target]
             elif value == least:
                 best.append(target)
-        return best[0] if len(best) == 1 else longest_unused(best, rng)
+            elif value < second:
+                second, other = value, target
+        if len(best) == 1:
+            self.runner_up = None if other is best[0] else other
+            return best[0]
+        chosen = longest_unused(best, rng)
+        self.runner_up = best_other(best, [least] * len(best), chosen)
+        return chosen
 
     def score(self, request: Request, target: Target, now: float) -> Score:
         """The seconds that the request adds there."""
         terms = self._terms(request, target, self._session(request), now)
         told = terms._asdict()
-        told["preference"] = self._preference(request, target)
+        told["preference"] = preference = self._preference(request, target)
         told["running"] = target.load
         told["uncached_tokens"] = request.uncached_tokens(target.position)
-        told["price_nano_usd"] = target.cost(request, request.output_tokens)
-        return Score(self._value(request, target, terms), told)
+        if target.price is not None:
+            told["price_nano_usd"] = target.cost(request, request.output_tokens)
+        return Score(sum(terms) * preference, told)
 
     def _value(self, request: Request, target: Target, terms: Terms) -> float:
         return sum(terms) * self._preference(request, target)
@@ -114,16 +121,3 @@ class Adaptive(Strategy):
             price,
             target.speeds.penalty(now),
         )
-
-
-def _sample(
-    request: Request, targets: Sequence[Target], session: Sequence[int], rng: random.Random
-) -> Sequence[Target]:
-    """The targets worth a look: who has most of the prompt, who may have served the session, and some by chance."""
-    by_position = {target.position: target for target in targets}
-    holders = heapq.nlargest(_SAMPLE, request.hits, key=request.hits.__getitem__)
-    drawn = [target.position for target in rng.sample(targets, _SAMPLE)]
-    # Vendors are few and unlike all else, so that chance must not leave them out.
-    elastic = [target.position for target in targets if target.worker.elastic][:_SAMPLE]
-    positions = sorted({*holders, *session, *drawn, *elastic})
-    return [by_position[position] for position in positions if position in by_position]
