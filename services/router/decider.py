@@ -17,7 +17,7 @@ from services.config.router import Retry
 from services.router import refusals, retries
 from services.router.faults import Kind, Verdict, judge, with_retry_after
 from services.router.knowledge import learning
-from services.router.knowledge.prediction import learned, predict
+from services.router.knowledge.prediction import busyness, learned, predict
 from services.router.leases import GatewayStream, Generation, Lease, LeaseBook
 from services.router.observer import Observer
 from services.router.request import Request
@@ -159,6 +159,7 @@ class Decider:
             expected_seconds=expected,
             running_then=target.load,
             waiting_then=worker.waiting_tokens,
+            busy_then=busyness(target),
             probe=worker.breaker.on_placed(now),
         )
         generation.attempts += 1

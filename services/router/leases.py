@@ -60,6 +60,8 @@ class Lease:
     waiting_then: int = 0
     first_content_seconds: float | None = None
     running_begun: int = 0
+    busy_then: float = 0.0
+    busy_begun: float = 0.0
     probe: bool = False
     committed: bool = False
 
@@ -95,6 +97,8 @@ class LeaseBook:
         lease.stream.leases[lease.attempt_id] = lease
         lease.generation.held.add(lease.attempt_id)
         lease.worker.on_leased(1)
+        if lease.generation.request is not None:
+            lease.worker.context_placed += lease.generation.request.input_tokens
         if not lease.committed:
             lease.worker.on_pending(lease.attempt_id, lease.uncached_tokens, lease.placed_at, lease.expected_seconds)
 
@@ -105,4 +109,6 @@ class LeaseBook:
         lease.stream.leases.pop(lease.attempt_id, None)
         lease.generation.held.discard(lease.attempt_id)
         lease.worker.on_leased(-1)
+        if lease.generation.request is not None:
+            lease.worker.context_placed -= lease.generation.request.input_tokens
         lease.worker.on_read(lease.attempt_id)

@@ -81,6 +81,10 @@ class Pool:
         target.turn = self.turns
         self.strategy.on_placed(request, target, now)
         if request.blocks:
+            if target.worker.cache_tokens:
+                import os
+
+                self.prefixes.resize(target.position, int(float(os.environ.get("IDX", "1")) * target.worker.cache_tokens // request.block_tokens))
             self.prefixes.add(target.position, request.blocks)
 
     def on_first_content(self, request: Request, target: Target, seconds: float, now: float) -> None:

@@ -42,7 +42,9 @@ class Worker:
         "_order",
         "_report_lifts_hold",
         "breaker",
+        "cache_tokens",
         "capacity",
+        "context_placed",
         "context_tokens",
         "elastic",
         "first_content_seconds",
@@ -71,9 +73,11 @@ class Worker:
         self.serving = False
         self.capacity = 0
         self.elastic = False
+        self.cache_tokens = 0  # that its attention cache holds; 0 where that is not known
         self.served: dict[str, frozenset[int]] = {}
         self.context_tokens: dict[str, int] = {}
         self.leases = 0
+        self.context_placed = 0  # prompt tokens of own leases
         self.others = 0
         self.others_tokens = 0  # prompt tokens that wait there beyond those of our own leases, as reported
         self.pending: dict[str, Pending] = {}  # own attempts without content, by id, oldest first
@@ -150,6 +154,7 @@ class Worker:
             self._bare = bare
             self.capacity = status.capacity
             self.elastic = status.kind in _ELASTIC_KINDS
+            self.cache_tokens = status.kv_capacity_tokens
             self.serving = status.state == worker_status.WORKER_STATE_SERVING
             self.version += 1
         return changed

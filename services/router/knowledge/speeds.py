@@ -17,11 +17,12 @@ _LENGTH_PRIOR = 10.0
 _KEYS = 1024
 # Slowness: what each unit of evidence leaves of the evidence before it, what being ordinary is worth in such units,
 # what is too small to tell from noise, and what is too large to be believed.
-_KEEP_SLOWNESS = 0.9
+_KEEP_LONG, _KEEP_SHORT = 0.97, 0.75
 _KAPPA = 2.0
-_DEAD_ZONE = 0.1
-_CLIP = (-1.5, 2.5)
-_FAR = 5.0  # what a single look may say
+_CHANGED = 1.8
+_DEAD_ZONE = 1.1
+_CLIP = (0.22, 12.0)
+_FAR = 20.0  # what a single look may say
 # Until so many first contents were seen, all workers of a model are taken for equal.
 _COLD_SAMPLES = 20
 # A worker that nobody looks at is ordinary again after some minutes, so that it is looked at.
@@ -86,28 +87,57 @@ class PoolSpeeds:
 
 
 class Slowness:
-    """How many times longer than expected a worker takes, from a few noisy looks at it.
+    """How many times longer than expected a worker takes, from noisy looks at it.
 
-    The exponential of a shrunk, decayed mean of log(observed / expected).
+    A shrunk, decayed mean of observed / expected. Of two such means the one with the long memory counts, since it is less
+    noisy, until the one with the short memory contradicts it: then something has changed, and what was before it is
+    forgotten.
     """
 
-    __slots__ = ("_at", "_evidence", "_sum", "factor")
+    __slots__ = ("_at", "_long", "_short", "factor")
 
     def __init__(self) -> None:
         self.factor = 1.0
-        self._sum = self._evidence = self._at = 0.0
+        self._long, self._short = _Mean(_KEEP_LONG), _Mean(_KEEP_SHORT)
+        self._at = 0.0
 
     def observe(self, observed: float, expected: float, weight: float, now: float) -> None:
         """It took `observed` where `expected` was expected; `weight`, up to 1, is how much that says."""
         if observed <= 0.0 or expected <= 0.0 or weight <= 0.0:
             return
-        keep = _KEEP_SLOWNESS**weight * math.exp(min(0.0, self._at - now) / _FORGET_SECONDS)
+        ratio = min(observed / expected, _FAR)
+        faded = math.exp(min(0.0, self._at - now) / _FORGET_SECONDS)
         self._at = now
-        self._sum = keep * self._sum + weight * min(max(math.log(observed) - math.log(expected), -_FAR), _FAR)
-        self._evidence = keep * self._evidence + weight
-        mean = self._sum / (self._evidence + _KAPPA)
+        for mean in (self._long, self._short):
+            mean.add(ratio, weight, faded)
+        brief = self._short.value
+        if not 1 / _CHANGED < brief / self._long.value < _CHANGED:
+            self._long.become(self._short)
+        factor = self._long.value
         low, high = _CLIP
-        self.factor = 1.0 if abs(mean) < _DEAD_ZONE else math.exp(min(max(mean, low), high))
+        self.factor = 1.0 if 1 / _DEAD_ZONE < factor < _DEAD_ZONE else min(max(factor, low), high)
+
+
+class _Mean:
+    """A mean that is drawn to 1 and forgets."""
+
+    __slots__ = ("_evidence", "_keep", "_sum")
+
+    def __init__(self, keep: float) -> None:
+        self._keep = keep
+        self._sum = self._evidence = 0.0
+
+    @property
+    def value(self) -> float:
+        return (self._sum + _KAPPA) / (self._evidence + _KAPPA)
+
+    def add(self, ratio: float, weight: float, faded: float) -> None:
+        keep = self._keep**weight * faded
+        self._sum = keep * self._sum + weight * ratio
+        self._evidence = keep * self._evidence + weight
+
+    def become(self, other: "_Mean") -> None:
+        self._sum, self._evidence = other._sum, other._evidence
 
 
 class TargetSpeeds:

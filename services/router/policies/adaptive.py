@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from services.config import strategy as settings
-from services.router.knowledge.prediction import expected
+from services.router.knowledge.prediction import expected, own
 from services.router.policies.strategy import Score, Strategy, longest_unused
 from services.router.rendezvous import distance
 from services.router.request import Request
@@ -45,7 +45,11 @@ class Adaptive(Strategy):
         chosen: settings.Adaptive,
         *,
         externality: bool = True,
+        learning: bool = True,
+        **x: float,
     ) -> None:
+        self.x = x
+        self._learning = learning
         self._chosen = chosen
         self._externality = externality
 
@@ -98,11 +102,19 @@ class Adaptive(Strategy):
         taken = expected(request, target, uncached, now)
         weight, answer = chosen.first_content_weight, request.output_tokens
         stall = slowing = 0.0
-        if self._externality and not worker.elastic:
+        if not self._learning and not worker.elastic:
+            r = worker.leases + worker.others
+            pool = request.pool.speeds
+            from services.router.knowledge.prediction import Prediction
+
+            taken = Prediction(pool.reading.slope * worker.waiting_tokens, pool.reading.at(uncached), pool.writing.at(r))
+            stall = r * uncached * pool.reading.slope
+            slowing = answer * (r + 1) * pool.writing.slope
+        elif self._externality and not worker.elastic:
             speeds, pool = target.speeds, request.pool.speeds
             running = worker.leases + worker.others
-            stall = running * uncached * pool.reading.slope * speeds.prefill
-            slowing = answer * (running + 1) * pool.writing.slope * speeds.decode
+            stall = self.x.get("we", 1.0) * running * uncached * pool.reading.slope * speeds.prefill
+            slowing = self.x.get("ws", 1.0) * answer * (running + 1) * own(request) * pool.writing.slope * speeds.decode
         price = 1e-9 * target.cost(request, answer) * chosen.seconds_per_usd if target.price is not None else 0.0
         return Terms(
             weight * taken.wait_seconds,
