@@ -159,7 +159,7 @@ class Decider:
             expected_seconds=expected,
             running_then=target.load,
             waiting_then=worker.waiting_tokens,
-            busy_then=busyness(target),
+            busy_then=busyness(worker),
             probe=worker.breaker.on_placed(now),
         )
         generation.attempts += 1

@@ -41,8 +41,9 @@ class Lease:
         expected_seconds: expected time to the first content; None where nothing was known.
         running_then: generations at the worker when it was placed, without it.
         waiting_then: prompt tokens that waited there when it was placed, without its own.
+        busy_then: how busy the worker was when it was placed, without it; see `prediction.busyness`.
+        busy_begun: the same when it began.
         first_content_seconds: how long it took to begin; None before that.
-        running_begun: generations at the worker when it began, without it.
         probe: whether the worker's breaker waits for it.
         committed: whether content has reached the caller.
     """
@@ -58,12 +59,17 @@ class Lease:
     expected_seconds: float | None = None
     running_then: int = 0
     waiting_then: int = 0
-    first_content_seconds: float | None = None
-    running_begun: int = 0
     busy_then: float = 0.0
     busy_begun: float = 0.0
+    first_content_seconds: float | None = None
     probe: bool = False
     committed: bool = False
+
+    @property
+    def context_tokens(self) -> int:
+        """Tokens of its prompt; 0 where nothing is known of the request."""
+        request = self.generation.request
+        return 0 if request is None else request.input_tokens
 
 
 @dataclasses.dataclass(slots=True, eq=False)
@@ -97,8 +103,7 @@ class LeaseBook:
         lease.stream.leases[lease.attempt_id] = lease
         lease.generation.held.add(lease.attempt_id)
         lease.worker.on_leased(1)
-        if lease.generation.request is not None:
-            lease.worker.context_placed += lease.generation.request.input_tokens
+        lease.worker.context_placed += lease.context_tokens
         if not lease.committed:
             lease.worker.on_pending(lease.attempt_id, lease.uncached_tokens, lease.placed_at, lease.expected_seconds)
 
@@ -109,6 +114,5 @@ class LeaseBook:
         lease.stream.leases.pop(lease.attempt_id, None)
         lease.generation.held.discard(lease.attempt_id)
         lease.worker.on_leased(-1)
-        if lease.generation.request is not None:
-            lease.worker.context_placed -= lease.generation.request.input_tokens
+        lease.worker.context_placed -= lease.context_tokens
         lease.worker.on_read(lease.attempt_id)

@@ -42,8 +42,10 @@ class Worker:
         "_order",
         "_report_lifts_hold",
         "breaker",
+        "cache_held",
         "cache_tokens",
         "capacity",
+        "context_others",
         "context_placed",
         "context_tokens",
         "elastic",
@@ -73,11 +75,13 @@ class Worker:
         self.serving = False
         self.capacity = 0
         self.elastic = False
-        self.cache_tokens = 0  # that its attention cache holds; 0 where that is not known
+        self.cache_tokens = 0  # that its attention cache holds at most; 0 where that is not known
+        self.cache_held = 0.0  # of them, those in use as it last reported
         self.served: dict[str, frozenset[int]] = {}
         self.context_tokens: dict[str, int] = {}
         self.leases = 0
         self.context_placed = 0  # prompt tokens of own leases
+        self.context_others = 0.0  # tokens in the cache beyond those, where others have placed something
         self.others = 0
         self.others_tokens = 0  # prompt tokens that wait there beyond those of our own leases, as reported
         self.pending: dict[str, Pending] = {}  # own attempts without content, by id, oldest first
@@ -155,6 +159,8 @@ class Worker:
             self.capacity = status.capacity
             self.elastic = status.kind in _ELASTIC_KINDS
             self.cache_tokens = status.kv_capacity_tokens
+            self.cache_held = status.kv_usage * status.kv_capacity_tokens
+            self.context_others = max(0.0, self.cache_held - self.context_placed) if others else 0.0
             self.serving = status.state == worker_status.WORKER_STATE_SERVING
             self.version += 1
         return changed

@@ -4,7 +4,7 @@ from hybridinference.router.v1 import placement_pb2 as placement
 
 from services.chassis.deadline import to_seconds
 from services.router.faults import Kind, Verdict
-from services.router.knowledge.prediction import busyness, own
+from services.router.knowledge.prediction import busyness, own_busyness
 from services.router.leases import Lease
 
 # Reading time against which an observation counts once; shorter ones say more of what does not depend on length.
@@ -24,11 +24,11 @@ def on_first_content(lease: Lease, seconds: float, now: float) -> None:
     if request is None or target is None or lease.first_content_seconds is not None:
         return
     worker, speeds, pool = target.worker, target.speeds, request.pool.speeds
-    lease.first_content_seconds, lease.running_begun = seconds, target.load - 1
-    lease.busy_begun = busyness(target) - own(request)
+    lease.first_content_seconds = seconds
+    lease.busy_begun = busyness(worker) - own_busyness(request, worker)
     if worker.elastic:
         first = speeds.first
-        first.observe(lease.running_then, _robust(seconds, first.at(lease.running_then), first.samples))
+        first.observe(lease.busy_then, _robust(seconds, first.at(lease.busy_then), first.samples))
         return
     if 0 < worker.capacity <= lease.running_then:
         return  # it has waited for somebody to end, which says nothing of reading
@@ -57,13 +57,13 @@ def on_ended(lease: Lease, outcome: placement.AttemptOutcome, verdict: Verdict, 
     step = (to_seconds(outcome.duration) - lease.first_content_seconds) / (tokens - 1)
     if step <= 0.0:
         return  # it came in one piece
-    # Beside how many it ran, about: the mean of what was there when it began and when it ended.
-    if target.worker.elastic:
-        running = (lease.running_begun + target.load - 1) / 2
+    # How busy it was meanwhile, about: the mean of what it was at the first content and what it is now.
+    worker = target.worker
+    busy = max(0.0, (lease.busy_begun + busyness(worker) - own_busyness(request, worker)) / 2)
+    if worker.elastic:
         writing = target.speeds.writing
-        writing.observe(running, _robust(step, writing.at(running), writing.samples))
+        writing.observe(busy, _robust(step, writing.at(busy), writing.samples))
         return
-    busy = (lease.busy_begun + busyness(target) - own(request)) / 2
     pool, speeds = request.pool.speeds, target.speeds
     if pool.settled:
         speeds.on_written(step, pool.writing.at(busy), tokens, now)
