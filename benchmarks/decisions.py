@@ -1,14 +1,15 @@
 """`python -m benchmarks.decisions`: CPU that a placement costs the decision core, by number of workers and strategy.
 
 The core alone, without gRPC: an ask, its first content and its outcome, in batches, with several generations at each
-worker. Prompts have 24 blocks: a beginning that all share, and conversations that grow. Workers report in between, which
-is not counted.
+worker. Prompts have 24 blocks: a beginning that all share, and conversations that grow. Workers report in between,
+which is not counted.
 """
 
 import argparse
 import dataclasses
 import itertools
 import json
+import os
 import pathlib
 import random
 import sys
@@ -75,10 +76,14 @@ class Core:
             }
         )
         chance, ids = random.Random(1), itertools.count()
-        make = new_strategy if known else lambda settings: baseline(strategy)
+        make = new_strategy if known else lambda _: baseline(strategy)
         self._roster = Roster(config, NullObserver(), new_strategy=make)
         self._decider = Decider(
-            self._roster, config.router.retry, rng=chance, new_id=lambda: f"attempt-{next(ids)}", observer=NullObserver()
+            self._roster,
+            config.router.retry,
+            rng=chance,
+            new_id=lambda: f"attempt-{next(ids)}",
+            observer=NullObserver(),
         )
         self._stream = self._decider.on_stream("gateway", ())
         self._prompts = _prompts(chance, workers)
@@ -139,7 +144,11 @@ class Core:
         ended, self._running = self._running[:_BATCH], self._running[_BATCH:]
         outcomes = [
             placement.AttemptOutcome(
-                attempt_id=one.attempt_id, status=status_pb2.Status(), committed=True, duration=to_duration(1.0), wanted=True
+                attempt_id=one.attempt_id,
+                status=status_pb2.Status(),
+                committed=True,
+                duration=to_duration(1.0),
+                wanted=True,
             )
             for one in ended
         ]
@@ -212,6 +221,7 @@ def content(costs: Sequence[Cost], calibration: Callable[[], float]) -> dict[str
         "machine": report.machine(),
         "versions": report.versions(),
         "calibration_ms": piece,
+        "load_average": os.getloadavg()[0],
         "measured": [
             {
                 "strategy": cost.strategy,

@@ -82,6 +82,10 @@ class ScriptedProvider:
         able = (model.CAPABILITY_CHAT, model.CAPABILITY_COMPLETIONS, model.CAPABILITY_EMBEDDINGS)
         return [ServedModel("scripted", 1000, able)]
 
+    @property
+    def continues(self) -> bool:
+        return True
+
     def load(self) -> Load:
         return Load(running=self.running)
 

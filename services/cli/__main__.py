@@ -90,14 +90,24 @@ def restart(
 
 @app.command()
 def reload(home: HomeOption = _HOME) -> None:
-    """Have the running edge take up its configuration: limits, certificates, origins, gateways. No call is cut."""
+    """Have a running mesh take up its configuration: models, limits, certificates, gateways. No call is cut."""
     from services.cli import reload as module
 
     place = _home(home)
     done = module.reload(place, required(place))
     print("the edge has taken it" if done.edge_changed else "nothing has changed for the edge")
+    if done.taken.by:
+        print(f"version {done.version} is used by {', '.join(done.taken.by)}")
     if done.at_restart:
         print(f"takes effect when the processes that read it start again: {', '.join(done.at_restart)}")
+    if done.restart:
+        print(f"to be started again with `hybrid restart`: {', '.join(done.restart)}")
+    if done.start or done.end:
+        print(f"comes or goes with a start of the whole mesh: {', '.join((*done.start, *done.end))}")
+    for name, why in done.taken.refused.items():
+        print(f"{name} has not taken it: {why}", file=sys.stderr)
+    if done.taken.refused:
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -23,7 +23,7 @@ async def ask(admin: pathlib.Path, method: str, path: str) -> str:
     # Envoy refuses HTTP/1.0, so the answer may come in chunks.
     fields = "Host: envoy\r\nContent-Length: 0\r\nConnection: close\r\n"
     async with asyncio.timeout(_SECONDS):
-        reader, writer = await _connected(admin)
+        reader, writer = await connected(admin)
         try:
             writer.write(f"{method} {path} HTTP/1.1\r\n{fields}\r\n".encode())
             await writer.drain()
@@ -36,7 +36,12 @@ async def ask(admin: pathlib.Path, method: str, path: str) -> str:
     return (b"".join(_chunks(body)) if chunked else body).decode(errors="replace")
 
 
-async def _connected(socket: pathlib.Path) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def connected(socket: pathlib.Path) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection to a unix socket, however long its path.
+
+    Raises:
+        OSError: nobody listens there.
+    """
     # A socket's path has room for 107 bytes, which that of a home may exceed: this one starts from its directory.
     directory = os.open(socket.parent, os.O_PATH | os.O_DIRECTORY)
     try:

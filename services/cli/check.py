@@ -40,7 +40,7 @@ def summary(config: MeshConfig) -> str:
             f"{route.provider}/{config.provider_model(route)}" + (" (fallback)" if route.role == "fallback" else "")
             for route in model.routes
         )
-        lines.append(f"model      {model.name}: {model.strategy} over {routes}")
+        lines.append(f"model      {model.name}: {model.strategy.name} over {routes}")
     unknown = sorted(
         {
             f"{route.provider}/{config.provider_model(route)}"

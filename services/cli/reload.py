@@ -1,4 +1,4 @@
-"""`hybrid reload`: has a running edge take up what its configuration says now, without cutting a call."""
+"""`hybrid reload`: has a running mesh take up what its configuration says now, without cutting a call."""
 
 import asyncio
 import dataclasses
@@ -10,7 +10,7 @@ import signal
 import time
 
 from services.chassis.config import ConfigError
-from services.cli import admin, edge, edge_files, sections, surroundings
+from services.cli import admin, edge, edge_files, sections, surroundings, taking
 from services.cli.home import Home
 from services.cli.problem import Problem
 from services.cli.running import required
@@ -30,14 +30,29 @@ _SUBSCRIPTIONS = {edge_files.LISTENERS: "listener_manager.lds", edge_files.ENDPO
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Reloaded:
-    """What came of it: whether the edge has changed, and what else has changed and takes effect with a restart."""
+    """What came of it.
+
+    Attributes:
+        edge_changed: whether the edge has changed.
+        version: of the configuration.
+        taken: what became of it at the router and the gateways.
+        at_restart: sections that have changed and take effect with a restart.
+        restart: workers that read one of those, and run.
+        start: workers that are new, and begin with the whole mesh.
+        end: workers that are no more, and end with it.
+    """
 
     edge_changed: bool
+    version: str
+    taken: taking.Taken
     at_restart: tuple[str, ...]
+    restart: tuple[str, ...]
+    start: tuple[str, ...]
+    end: tuple[str, ...]
 
 
 def reload(home: Home, mesh: MeshState) -> Reloaded:
-    """Read the mesh's configuration again, and have the running edge take up what belongs to it.
+    """Read the mesh's configuration again, and have edge, router and gateways take up what belongs to them.
 
     Raises:
         Problem: the configuration cannot be used, or Envoy refuses what follows from it; what ran before still runs.
@@ -47,15 +62,31 @@ def reload(home: Home, mesh: MeshState) -> Reloaded:
         raise Problem("`edge.tls`: TLS begins and ends with a start of the whole mesh; nothing was changed", code=2)
     if mesh.state != "ready":
         raise Problem(f"the mesh is {mesh.state}; only one that is ready takes up anything")
+    changed = sections.changed(mesh.sections, sections.of(config))
+    fixed = ", ".join(f"`{name}`" for name in changed if name in sections.FIXED & mesh.sections.keys())
+    if fixed:
+        raise Problem(f"{fixed}: takes effect with a start of the whole mesh; nothing was changed", code=2)
     with turn(home):
         try:
-            changed = _change(home, mesh.pid, config)
+            edge_changed = _change(home, mesh.pid, config)
+            processes = required(home).processes
+            taken = asyncio.run(taking.tell(home, config, processes))
         except ConfigError as error:
             raise Problem("\n".join(error.problems), code=2) from error
         except OSError as error:
             required(home)  # it may have ended meanwhile
             raise Problem(f"cannot be taken up: {error}") from error
-    return Reloaded(changed, sections.changed(mesh.sections, sections.of(config)))
+    running = {process.name for process in processes}
+    wanted = {place.name: f"providers.{place.provider}" for place in config.workers()}
+    return Reloaded(
+        edge_changed,
+        config.version,
+        taken,
+        at_restart=changed,
+        restart=tuple(name for name, section in wanted.items() if section in changed and name in running),
+        start=tuple(name for name in wanted if name not in running),
+        end=tuple(sorted(name for name in running - wanted.keys() if _is_worker(name, mesh))),
+    )
 
 
 def _change(home: Home, supervisor: int, config: MeshConfig) -> bool:
@@ -75,6 +106,12 @@ def _change(home: Home, supervisor: int, config: MeshConfig) -> bool:
     if _scaled(home).keys() - names:
         _scale(home, supervisor, config)
     return changed
+
+
+def _is_worker(name: str, mesh: MeshState) -> bool:
+    """Whether a process is a worker of the mesh as it was started."""
+    provider, _, index = name.rpartition("-")
+    return f"providers.{provider}" in mesh.sections and index.isdigit()
 
 
 def _names(config: MeshConfig) -> set[str]:

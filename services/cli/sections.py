@@ -9,21 +9,21 @@ from services.config.mesh import MeshConfig
 # Taken up by a running edge; the rest of its section is not.
 _LIVE = ("limits", "tls", "cors_origins")
 _BOUND = {"limits": ("connections",)}
-# What a reload settles by itself.
-_SCALED = ("instances", "listen")
+# What router and gateways cannot take up while they run; the gateways' addresses are settled by the reload itself.
+_FIXED = {"router": ("listen",), "gateway": ("spool", "tenant_key"), "metrics": ("listen",), "ledger": ("dsn",)}
+FIXED = frozenset(f"{section}.{key}" for section, keys in _FIXED.items() for key in keys)
 
 
 def of(config: MeshConfig) -> dict[str, str]:
     """For each section that processes read at their start: a digest of its content, less secrets.
 
-    Those are all but what `hybrid reload` changes in a running edge.
+    Those are all but what `hybrid reload` changes in a running edge, router or gateway.
     """
     content: dict[str, Any] = config.model_dump(mode="json")
     edge = content.pop("edge")
-    content["gateway"] = {name: value for name, value in content["gateway"].items() if name not in _SCALED}
-    found = {name: value for name, value in content.items() if name not in ("providers", "models")}
+    found = {"log": content["log"]}
+    found |= {f"{section}.{key}": content[section][key] for section, keys in _FIXED.items() for key in keys}
     found |= {f"providers.{name}": value for name, value in content["providers"].items()}
-    found |= {f"models.{model['name']}": model for model in content["models"]}
     found |= {f"edge.{name}": value for name, value in edge.items() if name not in _LIVE}
     found |= {f"edge.{name}.{key}": edge[name][key] for name, keys in _BOUND.items() for key in keys}
     found["edge.tls"] = edge["tls"] is not None

@@ -1,5 +1,6 @@
 """Flags: what is on, for all requests, a share of them, or some."""
 
+import hashlib
 from typing import Annotated
 
 import pydantic
@@ -27,3 +28,25 @@ class Flags(Section):
 
     hedging: AnyFlag = OFF
     continuation: AnyFlag = Flag()
+
+
+def applies(flag: Flag, name: str, *, generation_id: str, model: str) -> bool:
+    """Whether the flag of that name is on for a request.
+
+    The same request always has the same answer, wherever it is asked for. Flags draw apart from each other.
+
+    Args:
+        flag: the setting.
+        name: what is switched by it.
+        generation_id: identifies the request.
+        model: the model's own name, whatever the caller called it.
+    """
+    if flag.models and model not in flag.models:
+        return False
+    return flag.share > 0 and (flag.share >= 1 or point(name, generation_id) < flag.share)
+
+
+def point(name: str, generation_id: str) -> float:
+    """A number from 0 up to 1 that is evenly spread over requests and always the same for one, for each name."""
+    digest = hashlib.blake2b(f"{name}\0{generation_id}".encode(), digest_size=8).digest()
+    return (int.from_bytes(digest, "big") >> 11) / 2**53

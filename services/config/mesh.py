@@ -87,7 +87,14 @@ class Gateway(Section):
     slow_reader_seconds: float = pydantic.Field(default=60.0, gt=0, description="How long a client may not read.")
     drain_seconds: float = pydantic.Field(default=30.0, ge=0, description="How long running calls may finish on stop.")
     max_running: int = pydantic.Field(default=4096, ge=1, description="Most requests under way at once.")
+    max_shadows: int = pydantic.Field(
+        default=64, ge=0, description="Most attempts at once on shadow routes; those beyond are not sent."
+    )
+    waiting_bytes: int = pydantic.Field(
+        default=64 << 20, ge=0, description="Most bytes of prompts that wait here for a worker."
+    )
     show_worker: bool = pydantic.Field(default=False, description="Whether callers are told which worker served them.")
+    allow_pinning: bool = pydantic.Field(default=False, description="Whether callers may choose the worker.")
     keep_alive_seconds: float = pydantic.Field(
         default=15.0, ge=0, description="Silence on a stream of /v1 after which a comment is sent. 0: none is."
     )
@@ -195,6 +202,10 @@ class MeshConfig(Section):
     def version(self) -> str:
         """Twelve hexadecimal digits of the content's SHA-256; secrets are not part of it."""
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:12]
+
+    def names(self) -> dict[str, str]:
+        """The model's own name for every name and alias that callers may give."""
+        return {name: model.name for model in self.models for name in (model.name, *model.aliases)}
 
     def workers(self) -> tuple[WorkerPlace, ...]:
         """Every worker of every provider, in the order of the file."""

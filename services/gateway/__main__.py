@@ -16,9 +16,11 @@ from hybridinference.gateway.v1 import openai_service_pb2_grpc as openai_grpc
 from hybridinference.router.v1 import router_service_pb2_grpc as router_grpc
 
 from services.chassis import channel, ids, logs, metrics, server
-from services.config import mesh
+from services.chassis.reloading import Reloading
+from services.config import fixed, mesh
 from services.gateway import inference
 from services.gateway.channels import open_channels
+from services.gateway.explainer import Explainer
 from services.gateway.fleet import FleetView
 from services.gateway.models import Models
 from services.gateway.openai import face as openai
@@ -27,6 +29,7 @@ from services.gateway.recorder import Recorder
 from services.gateway.relay import Relay
 from services.gateway.request_metrics import RequestMetrics
 from services.gateway.session import open_sessions
+from services.gateway.shadowing import open_shadows
 from services.gateway.spool.spool import open_spool
 from services.gateway.tenant import Tenants
 
@@ -40,8 +43,8 @@ _NOTICE_SECONDS = 5.0
 _FAREWELL_SECONDS = 1.0
 
 
-async def serve(config: mesh.MeshConfig, place: mesh.GatewayPlace, tenants: Tenants) -> None:
-    """Serve as that gateway until told to stop."""
+async def serve(config: mesh.MeshConfig, path: pathlib.Path, place: mesh.GatewayPlace, tenants: Tenants) -> None:
+    """Serve as that gateway until told to stop, by what the file at `path` says from time to time."""
     settings = config.gateway
     registry = metrics.new_registry()
     async with contextlib.AsyncExitStack() as stack:
@@ -51,7 +54,7 @@ async def serve(config: mesh.MeshConfig, place: mesh.GatewayPlace, tenants: Tena
             await stack.enter_async_context(channel.open_channel(config.router.listen))
         )
         fleet = FleetView(router)
-        placements = Placements(router, fleet, registry, gateway=ids.new_id())
+        placements = Placements(router, fleet, registry, gateway=ids.new_id(), waiting_bytes=settings.waiting_bytes)
         sessions = await stack.enter_async_context(
             open_sessions(idle_seconds=settings.idle_seconds, slow_reader_seconds=settings.slow_reader_seconds)
         )
@@ -60,21 +63,60 @@ async def serve(config: mesh.MeshConfig, place: mesh.GatewayPlace, tenants: Tena
             spool,
             RequestMetrics(registry),
             config_version=config.version,
-            models=frozenset(model.name for model in config.models),
+            models=config.names(),
+        )
+        shadows = await stack.enter_async_context(
+            open_shadows(placements, sessions, recorder, most=settings.max_shadows)
         )
         relay = Relay(
             placements,
             sessions,
             channels,
+            shadows,
             recorder,
             max_running=settings.max_running,
             show_worker=settings.show_worker,
         )
+        explainer = Explainer(router, show_worker=settings.show_worker)
         models = Models(config, fleet, created_seconds=int(time.time()))
         longest = settings.timeout_seconds
-        typed_face = inference.InferenceServicer(relay, models, tenants, longest_seconds=longest)
+        typed_face = inference.InferenceServicer(
+            relay, explainer, models, tenants, longest_seconds=longest, allow_pinning=settings.allow_pinning
+        )
         openai_face = openai.OpenAIServicer(
-            relay, models, tenants, longest_seconds=longest, keep_alive_seconds=settings.keep_alive_seconds
+            relay,
+            explainer,
+            models,
+            tenants,
+            longest_seconds=longest,
+            keep_alive_seconds=settings.keep_alive_seconds,
+            allow_pinning=settings.allow_pinning,
+        )
+
+        drain_seconds = settings.drain_seconds
+
+        def adopt(wanted: mesh.MeshConfig) -> None:
+            nonlocal drain_seconds
+            fixed.require_same(config, wanted, source=str(path))
+            wanted.gateway_place(place.name)  # raises where we are to be no more: whoever wants that ends us
+            limits = wanted.gateway
+            models.reconfigure(wanted)
+            recorder.reconfigure(config_version=wanted.version, models=wanted.names())
+            relay.reconfigure(max_running=limits.max_running, show_worker=limits.show_worker)
+            sessions.reconfigure(idle_seconds=limits.idle_seconds, slow_reader_seconds=limits.slow_reader_seconds)
+            typed_face.reconfigure(longest_seconds=limits.timeout_seconds)
+            openai_face.reconfigure(
+                longest_seconds=limits.timeout_seconds, keep_alive_seconds=limits.keep_alive_seconds
+            )
+            drain_seconds = limits.drain_seconds
+
+        reloading = Reloading(
+            path,
+            config,
+            read=lambda: mesh.load(path),
+            adopt=adopt,
+            version=lambda read: read.version,
+            registry=registry,
         )
 
         def add(grpc_server: grpc.aio.Server) -> None:
@@ -82,7 +124,7 @@ async def serve(config: mesh.MeshConfig, place: mesh.GatewayPlace, tenants: Tena
             openai_grpc.add_OpenAIServiceServicer_to_server(openai_face, grpc_server)
 
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
-        following = [tasks.create_task(fleet.follow()), tasks.create_task(placements.follow())]
+        following = [tasks.create_task(each) for each in (fleet.follow(), placements.follow(), reloading.follow())]
         # Before anything listens: an edge that has not noticed the end of our predecessor calls at once.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_ROUTER_SECONDS):
@@ -97,8 +139,8 @@ async def serve(config: mesh.MeshConfig, place: mesh.GatewayPlace, tenants: Tena
             await up.retire(seconds=_NOTICE_SECONDS)
         # An answer that the server cut would end like a whole one, at a client behind the edge: have it told first.
         later = asyncio.get_running_loop().call_later
-        farewells = [later(settings.drain_seconds, told.interrupt) for told in (sessions, channels)]
-        await up.drain(seconds=settings.drain_seconds + _FAREWELL_SECONDS)
+        farewells = [later(drain_seconds, told.interrupt) for told in (sessions, channels)]
+        await up.drain(seconds=drain_seconds + _FAREWELL_SECONDS)
         for farewell in farewells:
             farewell.cancel()
         for task in following:
@@ -118,7 +160,7 @@ def main() -> None:
         tenants = Tenants.of_file(pathlib.Path(config.gateway.tenant_key))
     except (OSError, ValueError) as error:
         sys.exit(f"the key of the callers' marks cannot be used: {error}")
-    uvloop.run(serve(config, place, tenants))
+    uvloop.run(serve(config, arguments.config, place, tenants))
 
 
 if __name__ == "__main__":

@@ -6,10 +6,11 @@ from typing import Any
 
 import grpc
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
+from hybridinference.inference.v1 import routing_pb2
 
 from services.chassis.deadline import Deadline
 from services.chassis.failure import Failure
-from services.gateway import trace
+from services.gateway import hints, trace
 from services.gateway.call import Call, Spec
 from services.gateway.tenant import Tenants
 
@@ -25,10 +26,17 @@ class Arrival:
     """The circumstances of one call."""
 
     def __init__(
-        self, context: "grpc.aio.ServicerContext[Any, Any]", *, now: float, longest_seconds: float, tenants: Tenants
+        self,
+        context: "grpc.aio.ServicerContext[Any, Any]",
+        *,
+        now: float,
+        longest_seconds: float,
+        tenants: Tenants,
+        allow_pinning: bool = False,
     ) -> None:
         self._metadata = {str(key): value for key, value in context.invocation_metadata() or ()}
         self._tenants = tenants
+        self._allow_pinning = allow_pinning
         self._now = now
         left = context.time_remaining()
         longest = Deadline.after(longest_seconds, now=now)
@@ -58,18 +66,43 @@ class Arrival:
             )
         return self._deadline.earlier(int(asked) / 1e3, now=self._now)
 
-    def call(self, spec: Spec, *, api: str, streamed: bool) -> Call[Spec]:
+    def hints(self, *, session: str = "") -> routing_pb2.RoutingHints:
+        """What the headers say of the route. `session` stands for the conversation where none of them does.
+
+        Raises:
+            Failure: SPEC_INVALID or PERMISSION_DENIED, naming the header.
+        """
+        said = hints.of_headers(self._metadata.get)
+        hints.check(said, hints.HEADERS, allow_pinning=self._allow_pinning)
+        said.session = said.session or session
+        return said
+
+    def checked(self, said: routing_pb2.RoutingHints) -> routing_pb2.RoutingHints:
+        """Hints that came in a message.
+
+        Raises:
+            Failure: SPEC_INVALID or PERMISSION_DENIED, naming the field.
+        """
+        hints.check(said, hints.FIELDS, allow_pinning=self._allow_pinning)
+        return said
+
+    def call(self, spec: Spec, *, api: str, streamed: bool, routing: routing_pb2.RoutingHints) -> Call[Spec]:
         """The call for a spec that came this way.
 
         Raises:
             Failure: SPEC_INVALID, naming a header that is wrong.
         """
+        authorization = self._text("authorization")
+        tenant = self._tenants.mark(authorization, spec.user)
         return Call(
             spec=spec,
             api=api,
             streamed=streamed,
             deadline=self.deadline,
-            tenant=self._tenants.mark(self._text("authorization"), spec.user),
+            tenant=tenant,
+            credential=self._tenants.credential_mark(authorization) if spec.user else tenant,
+            secret=self._tenants.secret(tenant),
+            routing=routing,
             edge_request_id=self._text("x-request-id")[:_LONGEST_ID],
             traceparent=self.traceparent,
         )

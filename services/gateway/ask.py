@@ -1,6 +1,7 @@
 """What the router is told of a request: never its text."""
 
 from collections.abc import Iterable
+from typing import Any
 
 from hybridinference.inference.v1 import embedding_pb2 as embedding
 from hybridinference.inference.v1 import generation_pb2 as generation
@@ -8,6 +9,9 @@ from hybridinference.inference.v1 import model_pb2 as model
 from hybridinference.router.v1 import placement_pb2 as placement
 
 from services.chassis.deadline import to_duration
+from services.gateway import prefix
+from services.gateway.call import Call
+from services.gateway.continuing import continuable
 
 # English text and code average about four bytes a token in current tokenizers; a picture costs some hundred tokens.
 _BYTES_PER_TOKEN = 4
@@ -19,17 +23,30 @@ Spec = generation.GenerationSpec | embedding.EmbeddingSpec
 
 
 def placement_ask(
-    generation_id: str, spec: Spec, needs: Iterable[model.Capability], time_left: float | None
+    generation_id: str, call: Call[Any], needs: Iterable[model.Capability], time_left: float | None
 ) -> placement.PlacementAsk:
     """The question to the router. `time_left` in seconds; None is unbounded."""
+    spec, hints = call.spec, call.routing
     ask = placement.PlacementAsk(
         generation_id=generation_id,
         model=spec.model,
         input_tokens=estimated_tokens(spec),
         capabilities=list(needs),
+        affinity=prefix.session_hash(hints.session, call.secret),
+        key=call.credential,
+        criticality=hints.criticality,
+        tags=hints.tags,
+        worker=hints.worker,
     )
+    if hints.HasField("first_content_slo"):
+        ask.first_content_slo.CopyFrom(hints.first_content_slo)
+    if hints.HasField("max_cost_nano_usd"):
+        ask.max_cost_nano_usd = hints.max_cost_nano_usd
     if isinstance(spec, generation.GenerationSpec):
         ask.max_output_tokens = spec.max_output_tokens
+        ask.prefix_hashes.extend(prefix.prefix_hashes(spec, call.secret, image_tokens=_TOKENS_PER_IMAGE))
+        ask.block_tokens = prefix.BLOCK_TOKENS if ask.prefix_hashes else 0
+        ask.continuable = continuable(spec)
     if time_left is not None:
         ask.time_left.CopyFrom(to_duration(time_left))
     return ask

@@ -5,6 +5,7 @@ from typing import Generic, TypeVar
 
 from hybridinference.inference.v1 import embedding_pb2 as embedding
 from hybridinference.inference.v1 import generation_pb2 as generation
+from hybridinference.inference.v1 import routing_pb2
 
 from services.chassis.deadline import Deadline
 from services.gateway import trace
@@ -22,6 +23,9 @@ class Call(Generic[Spec]):
         streamed: whether the caller gets pieces.
         deadline: when the caller wants to have been answered.
         tenant: stands for the caller, see services.gateway.tenant; never logged, never recorded.
+        credential: stands for the caller's credential alone, whatever label came with it; neither.
+        secret: the caller's own key, for what the router is told of prompts. Without one it is told nothing of them.
+        routing: what the caller wants of the route; checked.
         edge_request_id: the edge's id of the HTTP request.
         traceparent: W3C trace context, well-formed, see services.gateway.trace.
     """
@@ -31,6 +35,9 @@ class Call(Generic[Spec]):
     streamed: bool
     deadline: Deadline
     tenant: str = dataclasses.field(default="", repr=False)
+    credential: str = dataclasses.field(default="", repr=False)
+    secret: bytes = dataclasses.field(default=b"", repr=False)
+    routing: routing_pb2.RoutingHints = dataclasses.field(default_factory=routing_pb2.RoutingHints)
     edge_request_id: str = ""
     traceparent: str = ""
 

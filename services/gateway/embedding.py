@@ -18,6 +18,7 @@ from services.gateway.channels import Channels
 from services.gateway.placement import Placements
 from services.gateway.recorder import Entry, Recorder
 from services.gateway.run import Run
+from services.gateway.starting import time_for_worker
 from services.gateway.undertaking import Undertaking, deadline_passed
 
 # Trailing metadata of the worker's Embed, beside an answer or a failure alike.
@@ -56,13 +57,12 @@ class Embedding(Undertaking):
         while True:
             run = self._begin(placed)
             try:
-                with self._reported(run):
-                    await self._wait(to_seconds(placed.delay))
-                    answer = await self._ask(run)
-                    self._commit(run)
-                    self._finish(run, answer.usage)
-                    self._entry.provider_model = answer.provider_model
-                    self.dropped = tuple(answer.dropped_fields)
+                await self._wait(to_seconds(placed.delay))
+                answer = await self._ask(run)
+                self._commit(run)
+                self._finish(run, answer.usage)
+                self._entry.provider_model = answer.provider_model
+                self.dropped = tuple(answer.dropped_fields)
                 return answer
             except Failure as failure:
                 placed = await self._elsewhere(run, failure)
@@ -98,7 +98,7 @@ class Embedding(Undertaking):
             generation_id=self.id,
             tenant=self.call.tenant,
             drop_unsupported=run.placed.drop_unsupported,
-            time_left=self._time_for_worker(),
+            time_left=time_for_worker(self._time_left()),
         )
         request.spec.model = run.placed.provider_model
         return request

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
+from hybridinference.inference.v1 import routing_pb2 as routing
 from hybridinference.router.v1 import fleet_pb2 as fleet
 from hybridinference.router.v1 import placement_pb2 as placement
 
@@ -15,7 +16,15 @@ Way = tuple[fleet.FleetWorker, fleet.FleetRoute]
 STRATEGY = "fallback"
 
 # Workers known to be down are tried last, not never: the last word on them may be old.
-_PREFERENCE = {fleet.WORKER_HEALTH_HEALTHY: 0, fleet.WORKER_HEALTH_EJECTED: 1, fleet.WORKER_HEALTH_UNREACHABLE: 2}
+_PREFERENCE = {
+    fleet.WORKER_HEALTH_HEALTHY: 0,
+    fleet.WORKER_HEALTH_STALLED: 1,
+    fleet.WORKER_HEALTH_EJECTED: 2,
+    fleet.WORKER_HEALTH_UNREACHABLE: 3,
+}
+
+# Canaries and shadows are given shares, which only a router keeps.
+_SHARED = (routing.ROUTE_ROLE_CANARY, routing.ROUTE_ROLE_SHADOW)
 
 
 def place(
@@ -35,7 +44,12 @@ def place(
     Raises:
         Failure: MODEL_NOT_FOUND, UNSUPPORTED or NO_HEALTHY_WORKER.
     """
-    routes = [(worker, route) for worker in workers for route in worker.routes if route.model == ask.model]
+    routes = [
+        (worker, route)
+        for worker in workers
+        for route in worker.routes
+        if route.role not in _SHARED and (route.model == ask.model or ask.model in route.aliases)
+    ]
     if workers and not routes:
         raise Failure(reasons.ERROR_REASON_MODEL_NOT_FOUND, f"There is no model `{ask.model}`.", model=ask.model)
     usable = [
@@ -65,6 +79,7 @@ def place(
         provider_model=route.provider_model,
         strategy=STRATEGY,
         drop_unsupported=route.drop_unsupported,
+        role=route.role,
     )
 
 

@@ -5,18 +5,31 @@ from collections.abc import AsyncGenerator, Callable, Iterator
 
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hybridinference.inference.v1 import generation_pb2 as generation
-from hybridinference.worker.v1 import session_pb2 as session
+from hybridinference.router.v1 import placement_pb2 as placement
 
 from services.chassis.deadline import to_seconds
 from services.chassis.failure import Failure
+from services.gateway import hedging
 from services.gateway.attempt import Attempt
+from services.gateway.continuing import Spoken, of_worker
 from services.gateway.placement import Placements
 from services.gateway.recorder import Entry, Recorder
 from services.gateway.run import Run
 from services.gateway.session import Sessions
-from services.gateway.undertaking import LEFT, Undertaking, deadline_passed
+from services.gateway.shadowing import Shadows
+from services.gateway.starting import start_attempt
+from services.gateway.undertaking import Undertaking, deadline_passed, interrupted
 
 Events = list[generation.GenerationEvent]
+
+_CONTINUES = placement.ATTEMPT_KIND_CONTINUATION
+# They end a request whatever its attempts are at.
+_OF_CALLER = (
+    reasons.ERROR_REASON_CANCELLED,
+    reasons.ERROR_REASON_DEADLINE_EXCEEDED,
+    reasons.ERROR_REASON_SLOW_CONSUMER,
+)
+_NOT_FIRST = Failure(reasons.ERROR_REASON_CANCELLED, "Another attempt at the request had content first.")
 
 
 class Generation(Undertaking):
@@ -27,6 +40,7 @@ class Generation(Undertaking):
         entry: Entry,
         placements: Placements,
         sessions: Sessions,
+        shadows: Shadows,
         recorder: Recorder,
         left: Callable[[], None],
         *,
@@ -34,6 +48,8 @@ class Generation(Undertaking):
     ) -> None:
         super().__init__(entry, placements, recorder, left, show_worker=show_worker)
         self._sessions = sessions
+        self._shadows = shadows
+        self._spoken = Spoken(self.call.spec)
 
     async def events(self) -> AsyncGenerator[Events, None]:
         """The events, in lists of what is ready at one moment. The first list holds content or the end.
@@ -45,60 +61,109 @@ class Generation(Undertaking):
         with self._recorded():
             placed = await self._place()
             while True:
-                run = self._begin(placed)
                 try:
-                    with self._reported(run):
-                        await self._wait(to_seconds(placed.delay))
-                        with self._attempt(run) as attempt:
-                            while not run.finished:
-                                yield await self._next(attempt, run)
+                    run, attempt, ready = await self._first(placed)
+                    yield self._passed(run, ready)
+                    while not run.finished:
+                        yield self._passed(run, await attempt.events(now=self._loop.time))
                     return
                 except Failure as failure:
+                    (run,) = self._open
                     placed = await self._elsewhere(run, failure)
 
-    @contextlib.contextmanager
-    def _attempt(self, run: Run) -> Iterator[Attempt]:
-        with self._sessions.to(run.placed.address).attempt(self._start(run)) as attempt, self._bounded(attempt):
-            try:
-                yield attempt
-            except LEFT:
-                # A reader that does not read is made to go away; the reason is the attempt's.
-                self._gone = attempt.failure or self._gone
-                raise
-            finally:
-                run.tries = attempt.tries
+    async def _first(self, placed: placement.Placement) -> tuple[Run, Attempt, Events]:
+        """An attempt with its first content: the placed one, or one beside it. No other is left."""
+        run = self._begin(placed)
+        if placed.HasField("shadow"):
+            self._shadows.begin(self._entry, placed.shadow)
+        await self._wait(to_seconds(placed.delay))
+        self._start(run)
+        if placed.HasField("hedge_after"):
+            run, ready = await hedging.race(self, run, seconds=to_seconds(placed.hedge_after))
+            for other in [one for one in self._open if one is not run]:
+                self._placements.ended(self._outcome(other, self._end(other, _NOT_FIRST), wanted=False))
+        else:
+            ready = await self.content(run)
+        assert run.attempt is not None, "it was started"
+        return run, run.attempt, ready
 
-    async def _next(self, attempt: Attempt, run: Run) -> Events:
-        """What to pass on next: never only that an attempt has begun, since it may still be replaced."""
-        ready = await attempt.events(now=self._loop.time)
-        while not self._committed and ready[-1].HasField("started"):
-            ready += await attempt.events(now=self._loop.time)
+    async def content(self, run: Run) -> Events:
+        """The first events of an attempt: never only that it has begun, since it may still be replaced."""
+        assert run.attempt is not None, "it was started"
+        ready = await run.attempt.events(now=self._loop.time)
+        while ready[-1].HasField("started"):
+            ready += await run.attempt.events(now=self._loop.time)
+        return ready
+
+    async def ask_beside(self, run: Run) -> placement.Placement | None:
+        """Where a second attempt may go beside a slow one."""
+        return await self._placements.hedge(run.placed, self._time_left())
+
+    def begin_beside(self, placed: placement.Placement) -> Run | None:
+        """Begin a second attempt."""
+        run = self._begin(placed)
+        try:
+            self._start(run)
+        except Failure as failure:
+            self.fallen(run, failure)
+            return None
+        return run
+
+    def unused(self, placed: placement.Placement) -> None:
+        """A second attempt is not begun after all."""
+        self._placements.give_back(placed)
+
+    def fallen(self, run: Run, failure: Failure) -> None:
+        """One of two attempts has failed; the router leaves the other one as it is."""
+        self._placements.ended(self._outcome(run, self._end(run, self._as_told(failure)), wanted=True))
+        self._entry.served = self._open[-1].record
+
+    def _passed(self, run: Run, ready: Events) -> Events:
+        """What the caller is given of an attempt's events."""
         whole = ready[-1].HasField("finished")
         if whole:
             _require_reasons(ready[-1].finished)
-        if not self._committed:
+        if run.first_content_at is None:
             if ready[0].HasField("started"):
-                self._entry.provider_model = ready[0].started.provider_model
-                self.dropped = tuple(ready[0].started.dropped_fields)
+                if self._committed:  # the caller has had one
+                    ready = ready[1:]
+                else:
+                    self._entry.provider_model = ready[0].started.provider_model
+                    self.dropped = tuple(ready[0].started.dropped_fields)
             self._commit(run)
         run.count(ready)
+        self._spoken.hear(ready)
         if whole:
-            self._finish(run, ready[-1].finished.usage)
-            self._entry.finish_reasons = tuple(ready[-1].finished.reasons)
+            finished = ready[-1].finished
+            self._entry.finish_reasons = tuple(finished.reasons)
+            total = self._finish(run, finished.usage)
+            if total is not finished.usage:
+                whole_answer = generation.GenerationEvent(finished=finished)
+                whole_answer.finished.usage.CopyFrom(total)
+                ready = [*ready[:-1], whole_answer]
         return ready
 
-    def _start(self, run: Run) -> session.StartAttempt:
-        start = session.StartAttempt(
-            attempt_id=run.placed.attempt_id,
-            spec=self.call.spec,
-            traceparent=self.call.traceparent,
-            generation_id=self.id,
-            tenant=self.call.tenant,
-            drop_unsupported=run.placed.drop_unsupported,
-            time_left=self._time_for_worker(),
-        )
-        start.spec.model = run.placed.provider_model
-        return start
+    def _start(self, run: Run) -> None:
+        """Begin an attempt at its worker, to fail at the deadline."""
+        start = start_attempt(self.call, self.id, run.placed, self._time_left(), self._entry.prefix_hashes)
+        if run.placed.kind == _CONTINUES:
+            start.continuation.CopyFrom(self._spoken.continuation())
+        session = self._sessions.to(run.placed.address)
+        run.attempt = run.held.enter_context(session.attempt(start))
+        run.held.enter_context(self._bounded(run.attempt))
+
+    async def _elsewhere(self, run: Run, why: Failure) -> placement.Placement:
+        try:
+            return await super()._elsewhere(run, why)
+        except Failure as failure:
+            # Nobody could go on with it. Why that was concerns no caller: the answer broke off before.
+            in_vain = run.placed.kind == _CONTINUES and run.first_content_at is None
+            if in_vain and failure.reason not in _OF_CALLER:
+                raise interrupted(failure) from failure
+            raise
+
+    def _goes_on(self, run: Run, why: Failure) -> bool:
+        return self._committed and self._spoken.possible and of_worker(why, begun=run.first_content_at is not None)
 
     @contextlib.contextmanager
     def _bounded(self, attempt: Attempt) -> Iterator[None]:

@@ -8,10 +8,10 @@ from typing import Any
 import grpc
 from hybridinference.gateway.v1 import inference_service_pb2 as gateway
 from hybridinference.gateway.v1 import inference_service_pb2_grpc as gateway_grpc
-from hybridinference.inference.v1 import generation_pb2 as generation
 
 from services.gateway.arrival import Arrival
 from services.gateway.coalesce import coalesce
+from services.gateway.explainer import Explainer
 from services.gateway.fold import Fold
 from services.gateway.generation import Generation
 from services.gateway.models import Models
@@ -32,14 +32,29 @@ _LARGEST_TRANSCODED_BYTES = 8 << 20
 class InferenceServicer(gateway_grpc.InferenceServiceServicer):
     """Generate is the fold of StreamGenerate."""
 
-    def __init__(self, relay: Relay, models: Models, tenants: Tenants, *, longest_seconds: float) -> None:
+    def __init__(
+        self,
+        relay: Relay,
+        explainer: Explainer,
+        models: Models,
+        tenants: Tenants,
+        *,
+        longest_seconds: float,
+        allow_pinning: bool = False,
+    ) -> None:
+        self._allow_pinning = allow_pinning
         self._relay = relay
+        self._explainer = explainer
         self._models = models
         self._tenants = tenants
         self._longest_seconds = longest_seconds
 
+    def reconfigure(self, *, longest_seconds: float) -> None:
+        """Calls that arrive from now on have so much time."""
+        self._longest_seconds = longest_seconds
+
     async def Generate(self, request: gateway.GenerateRequest, context: Context) -> gateway.GenerateResponse:
-        running = self._begin(request.spec, context, streamed=False)
+        running = self._begin(request, context, streamed=False)
         fold = Fold()
         async with contextlib.aclosing(running.events()) as batches:
             async for events in batches:
@@ -52,7 +67,7 @@ class InferenceServicer(gateway_grpc.InferenceServiceServicer):
     async def StreamGenerate(
         self, request: gateway.StreamGenerateRequest, context: Context
     ) -> AsyncIterator[gateway.StreamGenerateResponse]:
-        running = self._begin(request.spec, context, streamed=True)
+        running = self._begin(request, context, streamed=True)
         first = True
         async with contextlib.aclosing(running.events()) as batches:
             async for events in batches:
@@ -67,7 +82,8 @@ class InferenceServicer(gateway_grpc.InferenceServiceServicer):
 
     async def Embed(self, request: gateway.EmbedRequest, context: Context) -> gateway.EmbedResponse:
         arrival = self._arrival(context)
-        running = self._relay.embed(arrival.call(request.spec, api="inference", streamed=False))
+        routing = arrival.checked(request.routing)
+        running = self._relay.embed(arrival.call(request.spec, api="inference", streamed=False, routing=routing))
         async with running.vectors() as answer:
             if arrival.transcoded and answer.ByteSize() > _LARGEST_TRANSCODED_BYTES:
                 # No reason that clients try again on: the vectors would be made each time.
@@ -90,9 +106,27 @@ class InferenceServicer(gateway_grpc.InferenceServiceServicer):
         more = rest[size - 1].name if len(rest) > size else ""
         return gateway.ListModelsResponse(models=rest[:size], next_page_token=more)
 
-    def _begin(self, spec: generation.GenerationSpec, context: Context, *, streamed: bool) -> Generation:
-        return self._relay.begin(self._arrival(context).call(spec, api="inference", streamed=streamed))
+    async def ExplainRoute(
+        self, request: gateway.ExplainRouteRequest, context: Context
+    ) -> gateway.ExplainRouteResponse:
+        arrival = self._arrival(context)
+        routing = arrival.checked(request.routing)
+        call = arrival.call(request.spec, api="inference", streamed=False, routing=routing)
+        return await self._explainer.explain(call)
+
+    def _begin(
+        self, request: gateway.GenerateRequest | gateway.StreamGenerateRequest, context: Context, *, streamed: bool
+    ) -> Generation:
+        arrival = self._arrival(context)
+        routing = arrival.checked(request.routing)
+        return self._relay.begin(arrival.call(request.spec, api="inference", streamed=streamed, routing=routing))
 
     def _arrival(self, context: Context) -> Arrival:
         now = asyncio.get_running_loop().time()
-        return Arrival(context, now=now, longest_seconds=self._longest_seconds, tenants=self._tenants)
+        return Arrival(
+            context,
+            now=now,
+            longest_seconds=self._longest_seconds,
+            tenants=self._tenants,
+            allow_pinning=self._allow_pinning,
+        )

@@ -17,27 +17,32 @@ class Models:
     """Every configured model, with what its workers report of it."""
 
     def __init__(self, config: MeshConfig, fleet: FleetView, *, created_seconds: int) -> None:
-        self._entries = {entry.name: entry for entry in sorted(config.models, key=lambda entry: entry.name)}
         self._fleet = fleet
         self._created_seconds = created_seconds
+        self.reconfigure(config)
+
+    def reconfigure(self, config: MeshConfig) -> None:
+        """Tell of the models of another configuration from now on."""
+        self._entries = {entry.name: entry for entry in sorted(config.models, key=lambda entry: entry.name)}
+        self._names = config.names()
 
     def all(self) -> list[model.Model]:
         """All models, by name."""
         return [self.require(name) for name in self._entries]
 
     def require(self, name: str) -> model.Model:
-        """One model.
+        """One model, by its name or an alias.
 
         Raises:
             Failure: MODEL_NOT_FOUND.
         """
-        entry = self._entries.get(name)
+        entry = self._entries.get(self._names.get(name, ""))
         if entry is None:
             known = ", ".join(self._entries)
             raise Failure(
                 reasons.ERROR_REASON_MODEL_NOT_FOUND, f"There is no model `{name}`; there are: {known}.", model=name
             )
-        return describe(entry, list(_served(name, self._fleet.workers)), created_seconds=self._created_seconds)
+        return describe(entry, list(_served(entry.name, self._fleet.workers)), created_seconds=self._created_seconds)
 
 
 def describe(entry: Model, served: Sequence[worker_status.WorkerModel], *, created_seconds: int) -> model.Model:
@@ -50,6 +55,7 @@ def describe(entry: Model, served: Sequence[worker_status.WorkerModel], *, creat
         created_seconds=created_seconds,
         context_tokens=entry.context_tokens or min(contexts, default=0),
         capabilities=sorted(shared),
+        aliases=entry.aliases,
     )
 
 

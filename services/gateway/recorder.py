@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -11,12 +11,14 @@ from hybridinference.gateway.v1 import ledger_pb2 as ledger
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hybridinference.inference.v1 import generation_pb2 as generation
 from hybridinference.inference.v1 import provider_try_pb2 as provider_try
+from hybridinference.inference.v1 import routing_pb2 as routing
 from hybridinference.router.v1 import placement_pb2 as placement
 
 from services.chassis.failure import Failure
 from services.gateway.call import Call
 from services.gateway.request_metrics import RequestMetrics
 from services.gateway.spool.spool import Spool
+from services.inference.attempts import kind_word
 
 LOG = structlog.get_logger()
 
@@ -26,11 +28,17 @@ _SHED = (
     reasons.ERROR_REASON_RATE_LIMITED,
     reasons.ERROR_REASON_QUOTA_EXHAUSTED,
 )
+SHADOW = "shadow"
 
 
 @dataclasses.dataclass(slots=True)
 class Entry:
-    """The record of one request while it runs. Times are seconds since 1970."""
+    """The record of one request while it runs. Times are seconds since 1970.
+
+    Attributes:
+        served: the attempt whose answer the caller has; before there is one, the latest. Never a shadow.
+        request: what was written of it; None until then.
+    """
 
     generation_id: str
     call: Call[Any]
@@ -40,28 +48,57 @@ class Entry:
     finish_reasons: tuple[generation.FinishReason, ...] = ()
     provider_model: str = ""
     attempts: list[ledger.AttemptRecord] = dataclasses.field(default_factory=list)
+    config_version: str = ""
+    estimated_input_tokens: int = 0
+    max_output_tokens: int = 0
+    prefix_hashes: tuple[int, ...] = ()
+    refused_by: routing.Decision | None = None
 
-    def attempt_begins(self, placed: placement.Placement) -> None:
+    def asked(self, ask: placement.PlacementAsk) -> None:
+        """The router is asked for a place."""
+        self.estimated_input_tokens = ask.input_tokens
+        self.max_output_tokens = ask.max_output_tokens
+        self.prefix_hashes = tuple(ask.prefix_hashes)
+
+    served: ledger.AttemptRecord | None = None
+    request: ledger.RequestRecord | None = None
+
+    @property
+    def tried(self) -> int:
+        """Number of attempts so far, shadows aside."""
+        return sum(attempt.kind != SHADOW for attempt in self.attempts)
+
+    def attempt_begins(self, placed: placement.Placement) -> ledger.AttemptRecord:
         """Another attempt has been placed."""
-        self.attempts.append(
-            ledger.AttemptRecord(
-                attempt_id=placed.attempt_id,
-                number=len(self.attempts) + 1,
-                provider=placed.provider,
-                worker=placed.worker,
-                provider_model=placed.provider_model,
-                strategy=placed.strategy,
-                placed_at=_timestamp(time.time()),
-            )
+        record = ledger.AttemptRecord(
+            attempt_id=placed.attempt_id,
+            number=len(self.attempts) + 1,
+            provider=placed.provider,
+            worker=placed.worker,
+            provider_model=placed.provider_model,
+            strategy=placed.strategy,
+            placed_at=_timestamp(time.time()),
+            kind=kind_word(placed.kind),
+            decision=placed.decision if placed.HasField("decision") else None,
         )
+        self.attempts.append(record)
+        if record.kind != SHADOW:
+            self.served = record
+        return record
 
 
 class Recorder:
     """Writes each request down, exactly once, when it ends."""
 
-    def __init__(self, spool: Spool, metrics: RequestMetrics, *, config_version: str, models: frozenset[str]) -> None:
+    def __init__(
+        self, spool: Spool, metrics: RequestMetrics, *, config_version: str, models: Mapping[str, str]
+    ) -> None:
         self._spool = spool
         self._metrics = metrics
+        self.reconfigure(config_version=config_version, models=models)
+
+    def reconfigure(self, *, config_version: str, models: Mapping[str, str]) -> None:
+        """Requests that begin from now on are served by that configuration; `models` has own names by all names."""
         self._config_version = config_version
         self._models = models
 
@@ -73,18 +110,17 @@ class Recorder:
         """
         self._spool.check()
         self._metrics.running.inc()
-        return Entry(generation_id, call, received_at=time.time())
+        return Entry(generation_id, call, received_at=time.time(), config_version=self._config_version)
 
     def attempt_ended(
         self,
-        entry: Entry,
+        attempt: ledger.AttemptRecord,
         failure: Failure | None,
         usage: generation.Usage | None,
         first_content_at: float | None,
         tries: Sequence[provider_try.ProviderTry] = (),
     ) -> None:
-        """The last attempt of a request has ended."""
-        attempt = entry.attempts[-1]
+        """An attempt of a request has ended."""
         attempt.ended_at.CopyFrom(_timestamp(time.time()))
         if first_content_at is not None:
             attempt.first_content_at.CopyFrom(_timestamp(first_content_at))
@@ -101,8 +137,8 @@ class Recorder:
         """A request has ended."""
         ended_at = time.time()
         call = entry.call
-        served = entry.attempts[-1] if entry.attempts else ledger.AttemptRecord()
-        request = ledger.RequestRecord(
+        served = entry.served or ledger.AttemptRecord()
+        request = entry.request = ledger.RequestRecord(
             generation_id=entry.generation_id,
             api=call.api,
             operation=call.operation,
@@ -114,22 +150,33 @@ class Recorder:
             error_reason=failure.reason_name if failure else "",
             finish_reasons=entry.finish_reasons,
             usage=entry.usage,
-            config_version=self._config_version,
+            config_version=entry.config_version,
             provider=served.provider,
             worker=served.worker,
             provider_model=entry.provider_model or served.provider_model,
             user=call.spec.user,
             edge_request_id=call.edge_request_id,
             trace_id=call.trace_id,
+            estimated_input_tokens=entry.estimated_input_tokens,
+            max_output_tokens=entry.max_output_tokens,
+            refused_by=entry.refused_by,
+            prefix_hashes=entry.prefix_hashes,
         )
         if entry.first_content_at is not None:
             request.first_content_at.CopyFrom(_timestamp(entry.first_content_at))
-        self._spool.append(ledger.LedgerRecord(request=request, attempts=entry.attempts))
+        # A shadow that still runs is written down when it ends.
+        attempts = [attempt for attempt in entry.attempts if attempt.HasField("ended_at")]
+        self._spool.append(ledger.LedgerRecord(request=request, attempts=attempts))
         self._observe(entry, request, ended_at)
+
+    def shadow_ended(self, entry: Entry, attempt: ledger.AttemptRecord) -> None:
+        """A shadow has ended: it is written down with its request, or after it where that was sooner."""
+        if entry.request is not None:
+            self._spool.append(ledger.LedgerRecord(request=entry.request, attempts=[attempt]))
 
     def _observe(self, entry: Entry, request: ledger.RequestRecord, ended_at: float) -> None:
         metrics = self._metrics
-        model = request.model if request.model in self._models else "other"
+        model = self._models.get(request.model, "other")
         labels = (request.api, model)
         metrics.running.dec()
         metrics.ended.labels(*labels, _name(request.outcome), request.error_reason).inc()
@@ -148,7 +195,7 @@ class Recorder:
             outcome=_name(request.outcome),
             reason=request.error_reason,
             worker=request.worker,
-            attempts=len(entry.attempts),
+            attempts=entry.tried,
             output_tokens=request.usage.output_tokens,
             ms=round((ended_at - entry.received_at) * 1e3, 1),
             edge_request_id=request.edge_request_id,

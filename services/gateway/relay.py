@@ -13,6 +13,7 @@ from services.gateway.generation import Generation
 from services.gateway.placement import Placements
 from services.gateway.recorder import Entry, Recorder
 from services.gateway.session import Sessions
+from services.gateway.shadowing import Shadows
 from services.gateway.validate import validate, validate_embedding
 
 
@@ -24,6 +25,7 @@ class Relay:
         placements: Placements,
         sessions: Sessions,
         channels: Channels,
+        shadows: Shadows,
         recorder: Recorder,
         *,
         max_running: int,
@@ -32,9 +34,16 @@ class Relay:
         self._placements = placements
         self._sessions = sessions
         self._channels = channels
+        self._shadows = shadows
         self._recorder = recorder
-        self._room = max_running
+        self._room = self._max_running = max_running
         self._show_worker = show_worker  # whether callers may know which worker served them
+
+    def reconfigure(self, *, max_running: int, show_worker: bool) -> None:
+        """Accept so many from now on. What is under way goes on, though it may be more."""
+        self._room += max_running - self._max_running
+        self._max_running = max_running
+        self._show_worker = show_worker
 
     def begin(self, call: Call[generation.GenerationSpec]) -> Generation:
         """Accept a request for a generation.
@@ -47,6 +56,7 @@ class Relay:
             self._accepted(call),
             self._placements,
             self._sessions,
+            self._shadows,
             self._recorder,
             self._left,
             show_worker=self._show_worker,

@@ -7,7 +7,7 @@ _SECONDS = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1,
 
 
 class RequestMetrics:
-    """The metrics of requests. `model` is a configured name, never what a caller made up."""
+    """The metrics of requests. `model` is the own name of a configured one, never what a caller made up."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         labels = ("api", "model")

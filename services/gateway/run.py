@@ -1,22 +1,46 @@
 """One attempt at a request, from its placement to its end."""
 
+import contextlib
+import time
 from collections.abc import Sequence
 
+from hybridinference.gateway.v1 import ledger_pb2 as ledger
 from hybridinference.inference.v1 import generation_pb2 as generation
 from hybridinference.inference.v1 import provider_try_pb2 as provider_try
 from hybridinference.router.v1 import placement_pb2 as placement
 
+from services.chassis.failure import Failure
+from services.gateway.attempt import Attempt
+
 
 class Run:
-    """One attempt's placement, beginning and use, and what its worker asked of the provider in vain."""
+    """One attempt's placement, record and use, and what its worker asked of the provider in vain.
 
-    def __init__(self, placed: placement.Placement, begun_at: float) -> None:
+    `attempt` is what runs on a session, once it does; what is entered into `held` is left when the run is closed.
+    """
+
+    def __init__(self, placed: placement.Placement, begun_at: float, record: ledger.AttemptRecord) -> None:
         self.placed = placed
         self.begun_at = begun_at
+        self.record = record
         self.first_content_at: float | None = None
         self.usage: generation.Usage | None = None
         self.finished = False
         self.tries: Sequence[provider_try.ProviderTry] = ()
+        self.attempt: Attempt | None = None
+        self.held = contextlib.ExitStack()
+
+    def close(self) -> Failure | None:
+        """End it on its session if it has not ended. Why it had, where it failed."""
+        if self.attempt is None:
+            return None
+        self.held.close()
+        self.tries = self.attempt.tries
+        return self.attempt.failure
+
+    def has_content(self) -> None:
+        """Its first content is there."""
+        self.first_content_at = time.time()
 
     def count(self, ready: Sequence[generation.GenerationEvent]) -> None:
         """Count tokens as they pass, for attempts that end without telling."""

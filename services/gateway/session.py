@@ -156,11 +156,17 @@ class WorkerSession:
 class Sessions:
     """The open sessions, one per worker address."""
 
-    def __init__(self, tasks: asyncio.TaskGroup) -> None:
+    def __init__(self, tasks: asyncio.TaskGroup, *, idle_seconds: float, slow_reader_seconds: float) -> None:
         self._tasks = tasks
+        self.reconfigure(idle_seconds=idle_seconds, slow_reader_seconds=slow_reader_seconds)
         self._sessions: dict[str, WorkerSession] = {}
         self._interrupted: Failure | None = None
         self._running: set[asyncio.Task[None]] = set()
+
+    def reconfigure(self, *, idle_seconds: float, slow_reader_seconds: float) -> None:
+        """How long a worker may be silent, and a reader may not read."""
+        self._idle_seconds = idle_seconds
+        self._slow_reader_seconds = slow_reader_seconds
 
     def to(self, address: str) -> WorkerSession:
         """The session to a worker; opened when there is none.
@@ -189,21 +195,25 @@ class Sessions:
         for task in self._running:
             task.cancel()
 
-    async def sweep(self, *, idle_seconds: float, slow_reader_seconds: float) -> None:
+    async def sweep(self) -> None:
         """Once a second, for ever: find silent workers and readers that do not read."""
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(_SWEEP_SECONDS)
             for one in self._sessions.values():
-                one.sweep(now=loop.time(), idle_seconds=idle_seconds, slow_reader_seconds=slow_reader_seconds)
+                one.sweep(
+                    now=loop.time(),
+                    idle_seconds=self._idle_seconds,
+                    slow_reader_seconds=self._slow_reader_seconds,
+                )
 
 
 @contextlib.asynccontextmanager
 async def open_sessions(*, idle_seconds: float, slow_reader_seconds: float) -> AsyncIterator[Sessions]:
     """The sessions of a gateway. Leaving the context ends them, and every attempt on them."""
     async with asyncio.TaskGroup() as tasks:
-        sessions = Sessions(tasks)
-        sweeper = tasks.create_task(sessions.sweep(idle_seconds=idle_seconds, slow_reader_seconds=slow_reader_seconds))
+        sessions = Sessions(tasks, idle_seconds=idle_seconds, slow_reader_seconds=slow_reader_seconds)
+        sweeper = tasks.create_task(sessions.sweep())
         try:
             yield sessions
         finally:

@@ -44,6 +44,14 @@ class Tenants:
         message = len(credential).to_bytes(8, "big") + credential + user.encode("utf-8", "replace")
         return hmac.new(self.key, message, hashlib.sha256).hexdigest()[:_DIGITS]
 
+    def credential_mark(self, authorization: str) -> str:
+        """The mark of a credential whatever labels come with it: what it may use is shared by all of them."""
+        return self.mark(authorization, "")
+
+    def secret(self, mark: str) -> bytes:
+        """A key of the caller's own, of 32 bytes. What is hashed under it can be compared with nobody else's."""
+        return hmac.digest(self.key, b"secret of " + mark.encode(), "sha256")
+
 
 def _make(path: pathlib.Path) -> None:
     """Put a new key there, whole or not at all. Of several processes that do so at once, one's key is everybody's."""

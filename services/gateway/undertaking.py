@@ -2,12 +2,10 @@
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import grpc
-from google.protobuf import duration_pb2
 from hybridinference.gateway.v1 import inference_service_pb2 as inference
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hybridinference.inference.v1 import generation_pb2 as generation
@@ -18,9 +16,10 @@ from services.chassis.deadline import to_duration
 from services.chassis.failure import Failure
 from services.gateway.ask import placement_ask
 from services.gateway.call import Call
-from services.gateway.placement import Placements
+from services.gateway.placement import Placements, Refused
 from services.gateway.recorder import Entry, Recorder
 from services.gateway.run import Run
+from services.gateway.starting import LAST_WORD_SECONDS
 from services.inference.capabilities import needs_of
 from services.inference.refusal import name_field
 
@@ -30,8 +29,6 @@ _FINAL = (
     reasons.ERROR_REASON_DEADLINE_EXCEEDED,
     reasons.ERROR_REASON_STREAM_INTERRUPTED,
 )
-# A worker's time ends so much before the caller's: its last word says what it asked in vain, and is still heard.
-_LAST_WORD_SECONDS = 0.02
 # How a reader leaves: the last is a write that nobody takes, ahead of the cancellation.
 LEFT = (asyncio.CancelledError, GeneratorExit, grpc.aio.InternalError)
 # What is recorded of a request that a fault of ours ended; never raised.
@@ -53,6 +50,7 @@ class Undertaking:
         self._placements = placements
         self._recorder = recorder
         self._left = left
+        self._open: list[Run] = []  # attempts that have not ended; two while one is hedged
         self._committed = False
         self._finished = False
         self._gone = Failure(reasons.ERROR_REASON_CANCELLED, "The caller went away.")
@@ -62,26 +60,27 @@ class Undertaking:
     @property
     def provider_model(self) -> str:
         """The provider's name of the model that serves it; "" before it is placed."""
-        return self._entry.provider_model or (self._entry.attempts[-1].provider_model if self._entry.attempts else "")
+        return self._entry.provider_model or (self._entry.served.provider_model if self._entry.served else "")
 
     def route(self) -> inference.Route:
         """How it is served, as far as that is known by now; empty before it is placed."""
-        if not self._entry.attempts:
+        served = self._entry.served
+        if served is None:
             return inference.Route()
-        latest = self._entry.attempts[-1]
         return inference.Route(
-            provider=latest.provider,
-            attempts=latest.number,
+            provider=served.provider,
+            attempts=self._entry.tried,
             queue_time=to_duration(self._queue_seconds),
-            worker=latest.worker if self._show_worker else "",
+            worker=served.worker if self._show_worker else "",
         )
 
     @contextlib.contextmanager
     def _recorded(self) -> Iterator[None]:
-        """Record the request at its end."""
+        """Record the request at its end, and end what still runs of it."""
         failure: Failure | None = _CRASHED
         try:
-            yield
+            with self._ended():
+                yield
             failure = None
         except Failure as why:
             failure = why
@@ -100,58 +99,82 @@ class Undertaking:
     async def _place(self) -> placement.Placement:
         """Where the first attempt goes."""
         needs = needs_of(self.call.spec)
-        ask = placement_ask(self.id, self.call.spec, needs, self._time_left())
+        ask = placement_ask(self.id, self.call, needs, self._time_left())
+        self._entry.asked(ask)
         try:
-            return await self._placements.place(ask, self.call.deadline)
+            return await self._placements.place(ask, self.call.deadline, self.call.spec.ByteSize)
         except Failure as refusal:
             name_field(refusal, needs)
+            if isinstance(refusal, Refused) and refusal.decision.targets:
+                self._entry.refused_by = refusal.decision
             raise
 
-    async def _elsewhere(self, run: Run, failure: Failure) -> placement.Placement:
-        """Where the next attempt goes after one that failed.
+    async def _elsewhere(self, run: Run, why: Failure) -> placement.Placement:
+        """Where the next attempt goes after one that failed, which ends here.
 
         Raises:
             Failure: why there is none.
         """
-        if self._committed or failure.reason in _FINAL:
-            raise failure
+        failure = self._end(run, self._as_told(why))
+        if not self._goes_on(run, why) and (self._committed or failure.reason in _FINAL):
+            self._placements.ended(self._outcome(run, failure, wanted=False))
+            raise failure from why
         outcome = self._outcome(run, failure, wanted=True)
-        return await self._placements.after_failure(run.placed, outcome, failure, self.call.deadline)
+        outcome.continuable = self._committed
+        return await self._placements.after_failure(
+            run.placed, outcome, failure, self.call.deadline, self.call.spec.ByteSize
+        )
+
+    def _goes_on(self, run: Run, why: Failure) -> bool:
+        """Whether an answer that has begun may be gone on with elsewhere."""
+        return False
 
     def _begin(self, placed: placement.Placement) -> Run:
-        run = Run(placed, self._loop.time())
+        run = Run(placed, self._loop.time(), self._entry.attempt_begins(placed))
         self._queue_seconds = run.begun_at - self._begun_at
-        self._entry.attempt_begins(placed)
+        self._open.append(run)
         return run
 
+    def _end(self, run: Run, failure: Failure) -> Failure:
+        """Record an attempt that has failed. The router is told by whoever knows what is to follow."""
+        self._open.remove(run)
+        run.close()
+        self._count(run)
+        self._recorder.attempt_ended(run.record, failure, run.usage, run.first_content_at, run.tries)
+        return failure
+
     @contextlib.contextmanager
-    def _reported(self, run: Run) -> Iterator[None]:
-        """Record an attempt at its end, and tell the router, unless another is to follow."""
+    def _ended(self) -> Iterator[None]:
+        """At the end, end the attempts that have not ended, and tell the router."""
         failure: Failure | None = _CRASHED
-        left = False
         try:
             yield
             failure = None
         except Failure as why:
-            failure = self._as_told(why)
-            raise failure from why
+            failure = why
+            raise
         except LEFT:
-            failure, left = self._why_left(finished=run.finished), True
+            for run in self._open:
+                # A reader that does not read is made to go away; the reason is the attempt's.
+                self._gone = run.close() or self._gone
+            failure = self._why_left(finished=self._finished)
             raise
         finally:
-            if self._entry.usage is None:
-                self._entry.usage = run.usage  # counted, where the worker did not get to tell
-            self._recorder.attempt_ended(self._entry, failure, run.usage, run.first_content_at, run.tries)
-            if left or failure is None or failure is _CRASHED or self._committed or failure.reason in _FINAL:
+            while self._open:
+                run = self._open.pop()
+                run.close()
+                self._count(run)
+                self._recorder.attempt_ended(run.record, failure, run.usage, run.first_content_at, run.tries)
                 self._placements.ended(self._outcome(run, failure, wanted=False))
 
     def _as_told(self, failure: Failure) -> Failure:
         """What an attempt's failure is called from here on."""
         left = self._time_left()
         late = failure.reason == reasons.ERROR_REASON_DEADLINE_EXCEEDED
-        if late and left is not None and left <= 2 * _LAST_WORD_SECONDS:  # timers are a millisecond out, or two
+        if late and left is not None and left <= 2 * LAST_WORD_SECONDS:  # timers are a millisecond out, or two
             return deadline_passed()  # whatever the worker was at: that time is up is not its doing
-        return _interrupted(failure) if self._committed else failure
+        lost = failure.reason == reasons.ERROR_REASON_WORKER_LOST
+        return interrupted(failure) if lost and self._committed else failure
 
     async def _wait(self, seconds: float) -> None:
         """Backoff, within the deadline."""
@@ -160,23 +183,39 @@ class Undertaking:
             await asyncio.sleep(seconds if left is None else min(seconds, left))
 
     def _commit(self, run: Run) -> None:
-        """The first content is there: from here on nothing is tried elsewhere."""
-        self._committed = True
-        run.first_content_at = self._entry.first_content_at = time.time()
+        """Content is there: from here on no other attempt begins afresh."""
+        run.has_content()
+        self._entry.served = run.record
+        if not self._committed:
+            self._committed = True
+            self._entry.first_content_at = run.first_content_at
+            self._queue_seconds = run.begun_at - self._begun_at
         latency = to_duration(self._loop.time() - run.begun_at)
         self._placements.first_content(placement.FirstContent(attempt_id=run.placed.attempt_id, latency=latency))
 
-    def _finish(self, run: Run, usage: generation.Usage) -> None:
-        """The whole answer is there."""
+    def _finish(self, run: Run, usage: generation.Usage) -> generation.Usage:
+        """The whole answer is there. The tokens of the request: the attempt's, and those that it went on from."""
+        earlier = self._entry.usage
         run.finished = self._finished = True
-        run.usage = self._entry.usage = usage
+        run.usage = usage
+        if earlier is None:
+            self._entry.usage = usage
+            return usage
+        self._entry.usage = total = generation.Usage()
+        total.CopyFrom(usage)
+        total.output_tokens += earlier.output_tokens
+        return total
+
+    def _count(self, run: Run) -> None:
+        """Add what was counted of an attempt whose worker did not get to tell."""
+        if run.finished or run.usage is None:
+            return
+        if self._entry.usage is None:
+            self._entry.usage = generation.Usage(estimated=True)
+        self._entry.usage.output_tokens += run.usage.output_tokens
 
     def _time_left(self) -> float | None:
         return self.call.deadline.left(now=self._loop.time())
-
-    def _time_for_worker(self) -> duration_pb2.Duration | None:
-        left = self._time_left()
-        return None if left is None else to_duration(max(0.0, left - _LAST_WORD_SECONDS))
 
     def _outcome(self, run: Run, failure: Failure | None, *, wanted: bool) -> placement.AttemptOutcome:
         outcome = placement.AttemptOutcome(
@@ -200,10 +239,8 @@ def deadline_passed() -> Failure:
     return Failure(reasons.ERROR_REASON_DEADLINE_EXCEEDED, message, stage="total")
 
 
-def _interrupted(failure: Failure) -> Failure:
-    """What a lost worker is called once content has been delivered."""
-    if failure.reason != reasons.ERROR_REASON_WORKER_LOST:
-        return failure
+def interrupted(failure: Failure) -> Failure:
+    """What it is called that a worker is lost once content has been delivered."""
     return Failure(
         reasons.ERROR_REASON_STREAM_INTERRUPTED,
         "The worker went away in the middle of the answer.",

@@ -1,6 +1,7 @@
 """`python -m services.router --config FILE`: the router process."""
 
 import argparse
+import asyncio
 import contextlib
 import pathlib
 import random
@@ -11,12 +12,14 @@ import uvloop
 from hybridinference.router.v1 import router_service_pb2_grpc as router_grpc
 
 from services.chassis import ids, logs, metrics, server
-from services.chassis.channel import open_channel
 from services.chassis.config import ConfigError
-from services.config import mesh
+from services.chassis.reloading import Reloading
+from services.config import fixed, mesh
 from services.router import service
+from services.router.checks import Checks
 from services.router.decider import Decider
 from services.router.fleet import Fleet
+from services.router.probes import Probes
 from services.router.roster import Roster
 from services.router.telemetry import Telemetry
 
@@ -28,16 +31,36 @@ _FIRST_REPORTS_SECONDS = 2.0
 _DRAIN_SECONDS = 0.5
 
 
-async def serve(config: mesh.MeshConfig) -> None:
-    """Serve until told to stop."""
+async def serve(config: mesh.MeshConfig, path: pathlib.Path) -> None:
+    """Serve until told to stop, by what the file at `path` says from time to time."""
     clock = time.monotonic
     registry = metrics.new_registry()
-    telemetry = Telemetry(registry)
+    telemetry = Telemetry(registry, decision_share=config.router.decision_log_share)
     roster = Roster(config, telemetry)
     telemetry.watch(roster)
     decider = Decider(roster, config.router.retry, rng=random.Random(), new_id=ids.new_id, observer=telemetry)
     fleet = Fleet(roster, stale_seconds=config.router.stale_seconds, clock=clock)
-    servicer = service.RouterServicer(decider, fleet, clock=clock)
+    probes = Probes(config, roster, fleet.notify, clock=clock, rng=random.Random())
+    fleet.beside = (Checks(roster, fleet.notify).follow, probes.follow)
+    servicer = service.RouterServicer(decider, fleet, clock=clock, config_version=config.version)
+
+    def adopt(wanted: mesh.MeshConfig) -> None:
+        fixed.require_same(config, wanted, source=str(path))
+        decider.reconfigure(wanted, clock())
+        probes.config = wanted
+        fleet.reconfigure(stale_seconds=wanted.router.stale_seconds)
+        servicer.config_version = wanted.version
+        telemetry.reconfigure(decision_share=wanted.router.decision_log_share)
+        telemetry.watch(roster)
+
+    reloading = Reloading(
+        path,
+        config,
+        read=lambda: mesh.load(path),
+        adopt=adopt,
+        version=lambda read: read.version,
+        registry=registry,
+    )
     async with contextlib.AsyncExitStack() as stack:
         stack.enter_context(metrics.serving_metrics(registry, config.metrics_address("router")))
         up = await stack.enter_async_context(
@@ -49,16 +72,15 @@ async def serve(config: mesh.MeshConfig) -> None:
                 endless=service.ENDLESS,
             )
         )
-        channels = {
-            worker.name: await stack.enter_async_context(open_channel(worker.place.address))
-            for worker in roster.workers.values()
-        }
-        await stack.enter_async_context(fleet.watching(channels))
+        await stack.enter_async_context(fleet.watching())
+        tasks = await stack.enter_async_context(asyncio.TaskGroup())
+        following = tasks.create_task(reloading.follow())
         await fleet.first_reports(seconds=_FIRST_REPORTS_SECONDS)
         await up.mark_serving()
         LOG.info("router.serving", workers=len(roster.workers), models=len(roster.pools))
         await server.stop_requested()
         await up.drain(seconds=_DRAIN_SECONDS)
+        following.cancel()
 
 
 def main() -> None:
@@ -71,7 +93,7 @@ def main() -> None:
     except ConfigError as error:
         parser.exit(2, f"{error}\n")
     logs.configure("router", level=config.log.level)
-    uvloop.run(serve(config))
+    uvloop.run(serve(config, arguments.config))
 
 
 if __name__ == "__main__":

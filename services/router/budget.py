@@ -1,8 +1,10 @@
-"""The retry budget: retries as a share of requests, so that an outage is not amplified."""
+"""Budgets: retries and hedges as shares of requests, so that neither an outage nor slowness is amplified."""
 
-from services.config.router import Retry
+from services.config.router import Hedge, Retry
 
 _WINDOW_SECONDS = 10
+# Hedges that a quiet time may save up. A budget without a bound would pay a whole outage back in one burst.
+_MOST_SAVED = 10.0
 
 
 class RetryBudget:
@@ -21,6 +23,13 @@ class RetryBudget:
         self._sum_requests = 0
         self._sum_retries = 0
         self._at = 0
+
+    def under(self, settings: Retry) -> "RetryBudget":
+        """A budget by other settings, with what has been counted so far."""
+        budget = RetryBudget(settings)
+        budget._requests, budget._retries = list(self._requests), list(self._retries)
+        budget._sum_requests, budget._sum_retries, budget._at = self._sum_requests, self._sum_retries, self._at
+        return budget
 
     def on_request(self, now: float) -> None:
         """A first attempt is asked for."""
@@ -47,3 +56,34 @@ class RetryBudget:
             self._sum_retries -= self._retries[index]
             self._requests[index] = self._retries[index] = 0
         self._at = max(self._at, second)
+
+
+class HedgeBudget:
+    """Hedges as a share of requests, with no minimum: whoever asks little never hedges more than the share says.
+
+    A bucket that each request adds the share to, as Finagle's backup requests do with `minRetriesPerSec` 0.
+    """
+
+    __slots__ = ("_ratio", "_saved")
+
+    def __init__(self, settings: Hedge) -> None:
+        self._ratio = settings.budget_ratio
+        self._saved = 0.0
+
+    def under(self, settings: Hedge) -> "HedgeBudget":
+        """The same budget with what is saved, under other settings."""
+        other = HedgeBudget(settings)
+        other._saved = self._saved
+        return other
+
+    def on_request(self) -> None:
+        """A first attempt is asked for."""
+        self._saved = min(_MOST_SAVED, self._saved + self._ratio)
+
+    def take(self) -> bool:
+        """Take one hedge, if there is one left."""
+        # A share like 0.02, added up fifty times, is a little less than 1.
+        if self._saved < 1.0 - 1e-9:
+            return False
+        self._saved = max(0.0, self._saved - 1.0)
+        return True

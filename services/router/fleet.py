@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
 
 import grpc
 import structlog
@@ -10,7 +10,9 @@ from hybridinference.router.v1 import fleet_pb2 as fleet
 from hybridinference.worker.v1 import worker_service_pb2 as worker_service
 from hybridinference.worker.v1 import worker_service_pb2_grpc as worker_grpc
 
+from services.chassis.channel import open_channel
 from services.router.roster import Roster
+from services.router.worker import Worker
 
 LOG = structlog.get_logger()
 
@@ -19,30 +21,52 @@ _COALESCE_SECONDS = 0.1
 # Only for a worker that answers and then fails the call: waiting for one that is not there is the channel's business.
 _PAUSE_SECONDS = 0.1
 _PAUSE_MAX_SECONDS = 1.0
+_TICK_SECONDS = 0.25
+
+
+# Does something with a worker for as long as it is followed, over its channel.
+Companion = Callable[[Worker, grpc.aio.Channel], Coroutine[None, None, None]]
 
 
 class Fleet:
-    """Follows WatchStatus of every worker, and lets others follow the roster."""
+    """Follows WatchStatus of every worker, and lets others follow the roster.
+
+    `on_news` is called at each change; `beside` run beside each worker's reports.
+    """
 
     def __init__(self, roster: Roster, *, stale_seconds: float, clock: Callable[[], float]) -> None:
         self._roster = roster
         self._stale_seconds = stale_seconds
         self._clock = clock
         self._waiting: list[asyncio.Future[None]] = []
+        self._followers: dict[Worker, asyncio.Task[None]] = {}
+        self._group: asyncio.TaskGroup | None = None
+        self.on_news: Callable[[], None] = _nobody
+        self.beside: Sequence[Companion] = ()
         self._unheard = set(roster.workers)
         self._all_heard = asyncio.Event()
         self._settled = asyncio.Event()
 
     @contextlib.asynccontextmanager
-    async def watching(self, channels: Mapping[str, grpc.aio.Channel]) -> AsyncIterator[None]:
-        """Follow the workers, by name, until the context ends."""
+    async def watching(self) -> AsyncIterator[None]:
+        """Follow the workers, each over a channel of its own, until the context ends."""
         async with asyncio.TaskGroup() as group:
-            followers = [group.create_task(self._follow(name, channel)) for name, channel in channels.items()]
+            self._group = group
+            self._match()
+            ticking = group.create_task(self._tick())
             try:
                 yield
             finally:
-                for follower in followers:
-                    follower.cancel()
+                self._group = None
+                for task in (*self._followers.values(), ticking):
+                    task.cancel()
+
+    def reconfigure(self, *, stale_seconds: float) -> None:
+        """Follow the workers that the roster has now, and those that have left for as long as they have leases."""
+        self._stale_seconds = stale_seconds
+        self._unheard.intersection_update(self._roster.workers)
+        self._match()
+        self.notify()
 
     async def first_reports(self, *, seconds: float) -> None:
         """Wait until every worker has reported, or for so long. The fleet then counts as known."""
@@ -57,6 +81,9 @@ class Fleet:
 
     def notify(self) -> None:
         """The roster may have changed."""
+        if self._roster.leaving and self._roster.forget_idle():
+            self._match()
+        self.on_news()
         if self._waiting:
             waiting, self._waiting = self._waiting, []
             for future in waiting:
@@ -74,23 +101,43 @@ class Fleet:
                 self._waiting.append(future)
                 await future
 
-    async def _follow(self, name: str, channel: grpc.aio.Channel) -> None:
-        """Read a worker's reports for as long as the router lives."""
-        stub = worker_grpc.WorkerServiceStub(channel)
-        pause = 0.0
+    def _match(self) -> None:
+        """Begin to follow those who have come, and no longer follow those who have gone."""
+        if self._group is None:
+            return
+        wanted = {*self._roster.workers.values(), *self._roster.leaving.values()}
+        for worker in self._followers.keys() - wanted:
+            self._followers.pop(worker).cancel()
+        for worker in sorted(wanted - self._followers.keys(), key=lambda worker: worker.name):
+            self._followers[worker] = self._group.create_task(self._follow(worker))
+
+    async def _tick(self) -> None:
+        """Tell the roster that time passes, also while nobody asks for anything."""
         while True:
-            heard = await self._read(name, stub)
-            self._roster.on_lost(name)
+            await asyncio.sleep(_TICK_SECONDS)
+            self._roster.on_time(self._clock())
             self.notify()
-            # After a stream that had worked the next one begins at once: the worker may have just been restarted.
-            pause = 0.0 if heard else min(max(_PAUSE_SECONDS, pause * 2), _PAUSE_MAX_SECONDS)
-            await asyncio.sleep(pause)
+
+    async def _follow(self, worker: Worker) -> None:
+        """Read a worker's reports until nobody wants them any more."""
+        pause = 0.0
+        async with open_channel(worker.place.address) as channel, asyncio.TaskGroup() as group:
+            for companion in self.beside:
+                group.create_task(companion(worker, channel))
+            stub = worker_grpc.WorkerServiceStub(channel)
+            while True:
+                heard = await self._read(worker.name, stub)
+                self._roster.on_lost(worker.name)
+                self.notify()
+                # After a stream that had worked the next one begins at once: the worker may have just been restarted.
+                pause = 0.0 if heard else min(max(_PAUSE_SECONDS, pause * 2), _PAUSE_MAX_SECONDS)
+                await asyncio.sleep(pause)
 
     async def _read(self, name: str, stub: "worker_grpc.WorkerServiceAsyncStub") -> bool:
         """Read one stream until it ends, fails or falls silent. Returns whether anything came."""
         heard = False
         # The channel tells when the worker is there; failing fast would only make us ask again and again.
-        call = stub.WatchStatus(worker_service.WatchStatusRequest(), wait_for_ready=True)
+        call = stub.WatchStatus(worker_service.WatchStatusRequest(prefixes=True), wait_for_ready=True)
         try:
             while True:
                 async with asyncio.timeout(self._stale_seconds):
@@ -110,3 +157,7 @@ class Fleet:
         finally:
             call.cancel()  # grpc.aio never cancels a call that is merely dropped
         return heard
+
+
+def _nobody() -> None:
+    """Nobody is told."""

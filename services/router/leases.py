@@ -1,10 +1,16 @@
 """Leases: which attempts run where, and for which gateway."""
 
 import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from services.router.request import Request
 from services.router.target import Target
 from services.router.worker import Worker
+
+if TYPE_CHECKING:
+    from services.router.admission.waiter import Waiter
+    from services.router.pools import Pool
 
 
 @dataclasses.dataclass(slots=True, eq=False)
@@ -16,8 +22,11 @@ class Generation:
         model: the model's name, as the caller gave it.
         ends_at: its deadline; None is never.
         tried: names of workers that were given an attempt.
-        attempts: number of attempts so far.
+        attempts: number of attempts so far, shadows aside.
+        continued: how often another worker was to go on with its answer.
+        hedged: whether an attempt was placed beside another.
         held: attempt ids of its leases.
+        waiter: its place in the queue, while it waits for one at a worker.
     """
 
     id: str
@@ -26,7 +35,10 @@ class Generation:
     ends_at: float | None = None
     tried: set[str] = dataclasses.field(default_factory=set)
     attempts: int = 0
+    continued: int = 0
+    hedged: bool = False
     held: set[str] = dataclasses.field(default_factory=set)
+    waiter: "Waiter | None" = None
 
 
 @dataclasses.dataclass(slots=True, eq=False)
@@ -39,8 +51,10 @@ class Lease:
         placed_at: when it was placed.
         uncached_tokens: prompt tokens that its worker has to read first; 0 once content has come.
         expected_seconds: expected time to the first content; None where nothing was known.
+        charged: what its key was charged for it.
         running_then: generations at the worker when it was placed, without it.
         waiting_then: prompt tokens that waited there when it was placed, without its own.
+        context_tokens: tokens of its prompt; 0 where nothing is known of it.
         busy_then: how busy the worker was when it was placed, without it; see `prediction.busyness`.
         busy_begun: the same when it began.
         first_content_seconds: how long it took to begin; None before that.
@@ -57,19 +71,30 @@ class Lease:
     placed_at: float = 0.0
     uncached_tokens: int = 0
     expected_seconds: float | None = None
+    charged: float = 0.0
     running_then: int = 0
     waiting_then: int = 0
+    context_tokens: int = 0
     busy_then: float = 0.0
     busy_begun: float = 0.0
     first_content_seconds: float | None = None
     probe: bool = False
     committed: bool = False
 
-    @property
-    def context_tokens(self) -> int:
-        """Tokens of its prompt; 0 where nothing is known of the request."""
-        request = self.generation.request
-        return 0 if request is None else request.input_tokens
+    def rebind(self, pools: "Mapping[str, Pool]") -> None:
+        """Belong to pools of a new configuration, by the models' names and aliases.
+
+        A request whose model is no more has no further attempt: for that nothing must be known of it.
+        """
+        generation, request = self.generation, self.generation.request
+        pool = None if request is None else pools.get(request.pool.model)
+        if request is None or pool is None:
+            generation.request = self.target = None
+            return
+        if self.target is not None:
+            self.target = pool.counterpart(self.target)
+        if request.pool is not pool:
+            generation.request = Request.of(request.ask, pool)
 
 
 @dataclasses.dataclass(slots=True, eq=False)
@@ -90,6 +115,9 @@ class LeaseBook:
     def __len__(self) -> int:
         return len(self._leases)
 
+    def __iter__(self) -> Iterator[Lease]:
+        return iter(self._leases.values())
+
     def take(self, lease: Lease) -> None:
         """Enter a lease. One that is restated moves here from the stream it began on."""
         earlier = self._leases.get(lease.attempt_id)
@@ -98,6 +126,7 @@ class LeaseBook:
             lease.probe, lease.epoch = earlier.probe, earlier.epoch
             lease.target, lease.placed_at = earlier.target, earlier.placed_at
             lease.uncached_tokens, lease.expected_seconds = earlier.uncached_tokens, earlier.expected_seconds
+            lease.charged = earlier.charged
             self.release(earlier)
         self._leases[lease.attempt_id] = lease
         lease.stream.leases[lease.attempt_id] = lease

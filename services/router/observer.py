@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from hybridinference.inference.v1 import routing_pb2 as routing
 from hybridinference.router.v1 import fleet_pb2 as fleet
 
 from services.router.faults import Kind
@@ -11,8 +12,11 @@ from services.router.retries import Stop
 class Observer(Protocol):
     """Is told of every decision, at once, in the order they are made."""
 
-    def placed(self, strategy: str, worker: str, number: int) -> None:
-        """An attempt was placed; `number` counts its request's attempts from 1."""
+    def placed(self, strategy: str, worker: str, number: int, kind: str = "") -> None:
+        """An attempt was placed; `number` counts its request's attempts from 1, `kind` says how it stands to them."""
+
+    def decided(self, model: str, generation_id: str, decision: routing.Decision) -> None:
+        """That is why an attempt was placed where it was."""
 
     def refused(self, model: str, reason: str, generation_id: str, stop: Stop | None) -> None:
         """A request was refused; `stop` says why no retry followed, where an attempt had failed."""
@@ -23,6 +27,15 @@ class Observer(Protocol):
     def ended(self, worker: str, kind: Kind) -> None:
         """An attempt ended."""
 
+    def shed(self, model: str, reason: str, criticality: int) -> None:
+        """A request was refused for want of room or time."""
+
+    def spilled(self, model: str, provider: str) -> None:
+        """A request went to a fallback, since no primary route had room or would have begun in time."""
+
+    def probed(self, worker: str, kind: Kind) -> None:
+        """A small generation of the router's own ended."""
+
     def health(self, worker: str, health: fleet.WorkerHealth) -> None:
         """A worker's health is now this."""
 
@@ -30,7 +43,10 @@ class Observer(Protocol):
 class NullObserver:
     """Hears nothing."""
 
-    def placed(self, strategy: str, worker: str, number: int) -> None:
+    def placed(self, strategy: str, worker: str, number: int, kind: str = "") -> None:
+        """Nothing."""
+
+    def decided(self, model: str, generation_id: str, decision: routing.Decision) -> None:
         """Nothing."""
 
     def refused(self, model: str, reason: str, generation_id: str, stop: Stop | None) -> None:
@@ -40,6 +56,15 @@ class NullObserver:
         """Nothing."""
 
     def ended(self, worker: str, kind: Kind) -> None:
+        """Nothing."""
+
+    def shed(self, model: str, reason: str, criticality: int) -> None:
+        """Nothing."""
+
+    def spilled(self, model: str, provider: str) -> None:
+        """Nothing."""
+
+    def probed(self, worker: str, kind: Kind) -> None:
         """Nothing."""
 
     def health(self, worker: str, health: fleet.WorkerHealth) -> None:

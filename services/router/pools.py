@@ -2,13 +2,20 @@
 
 import random
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from types import MappingProxyType
+
+from hybridinference.inference.v1 import worker_status_pb2 as worker_status
 
 from services.config import strategy as settings
+from services.config.flags import point
 from services.config.mesh import MeshConfig
 from services.config.model import Model
 from services.config.prices import price_of
 from services.router import rendezvous
-from services.router.budget import RetryBudget
+from services.router.admission.admission import Admission
+from services.router.budget import HedgeBudget, RetryBudget
+from services.router.filters import Filters
+from services.router.knowledge.prediction import learned, predict
 from services.router.knowledge.prefixes import PrefixIndex
 from services.router.knowledge.speeds import PoolSpeeds, TargetSpeeds
 from services.router.policies.strategy import Strategy
@@ -17,6 +24,17 @@ from services.router.target import Target
 from services.router.worker import Worker
 
 NewStrategy = Callable[[settings.Strategy], Strategy]
+# Seconds from a placement to the first content; None where nothing has been learned.
+Predict = Callable[[Request, Target, float], float | None]
+
+# In the order in which they are asked. A request for one worker goes there whatever that serves as.
+ROLES = ("canary", "primary", "fallback")
+_ANY_ROLE = (*ROLES, "shadow")
+
+
+def first_content_seconds(request: Request, target: Target, now: float) -> float | None:
+    """What is expected by what has been learned."""
+    return predict(request, target, now).first_content_seconds if learned(request, target) else None
 
 
 class Pool:
@@ -24,52 +42,126 @@ class Pool:
 
     def __init__(self, model: Model, targets: Iterable[Target], config: MeshConfig, strategy: Strategy) -> None:
         self.model = model.name
+        self.settings = model
+        self._retry = config.router.retry
         self.strategy = strategy
-        self.targets = sorted(targets, key=_order)
+        self.targets = sorted(targets, key=lambda target: target.key)
         for position, target in enumerate(self.targets):
             target.position = position
             target.identity = rendezvous.identity(target.worker.name, target.provider_model, target.role)
         self.slo_seconds = model.slo.first_content_seconds
         self.workers = {target.worker.name: target.worker for target in self.targets}
-        self.budget = RetryBudget(config.router.retry)
+        self.budget = RetryBudget(self._retry)
+        self.hedge, self.continuation, self.flags = config.router.hedge, config.router.continuation, config.flags
+        self.hedges = HedgeBudget(self.hedge)
         self.prefixes = PrefixIndex(len(self.targets))
         self.speeds = PoolSpeeds()
+        self.predict: Predict = first_content_seconds
+        self.admission = Admission(model.queue)
         self.turns = 0
+        self._by_key = {target.key: target for target in self.targets}
         self._by_role = {
             role: [target for target in self.targets if target.role == role]
             for role in ("primary", "fallback", "canary", "shadow")
         }
+        self._dropping = {role for role, group in self._by_role.items() if any(target.drops for target in group)}
+        self.filters = Filters(self._by_role)
+        self.shadows = self._by_role["shadow"]
+
+    def inherit(self, before: "Pool") -> None:
+        """Take over what an earlier pool of the model has learned, as far as its targets are still there."""
+        earlier = [before.counterpart(target) for target in self.targets]
+        for target, known in zip(self.targets, earlier, strict=True):
+            if known is not None:
+                target.turn, target.speeds = known.turn, known.speeds
+        slots = [None if known is None else known.position for known in earlier]
+        unmoved = slots == list(range(len(before.targets)))
+        if unmoved and self.settings.strategy == before.settings.strategy:
+            self.strategy = before.strategy
+        self.prefixes = before.prefixes.moved(slots)
+        self.budget = before.budget.under(self._retry)
+        self.hedges = before.hedges.under(self.hedge)
+        self.speeds, self.turns = before.speeds, before.turns
+        self.admission.inherit(before.admission)
+
+    def counterpart(self, target: Target) -> Target | None:
+        """The target here that is the same worker, model and route as one of another pool; None where it has gone."""
+        found = self._by_key.get(target.key)
+        return found if found is not None and found.worker is target.worker else None
+
+    def canary(self, generation_id: str) -> Sequence[Target]:
+        """The targets of the canary route that a request falls to: always the same one for the same id, mostly none."""
+        targets = self._by_role["canary"]
+        if not targets:
+            return ()
+        at = point("canary", generation_id)
+        for route in dict.fromkeys(target.route for target in targets):
+            at -= route.share
+            if at < 0:
+                return [target for target in targets if target.route is route]
+        return ()
 
     def eligible(
-        self, request: Request, tried: Collection[str], *, now: float, later: float
-    ) -> tuple[list[Target], float]:
+        self,
+        request: Request,
+        tried: Collection[str],
+        *,
+        now: float,
+        later: float,
+        roles: Sequence[str] = ROLES,
+        again: bool = True,
+    ) -> tuple[Sequence[Target], float]:
         """Who may take the next attempt, and when it begins.
 
-        Primary routes first, nobody twice while another is left, and of one kind first those that leave nothing out.
+        The canary that the request falls to first, then primary routes, then fallbacks; nobody twice while another is
+        left, and of one kind first those that leave nothing out.
+
+        Who has come a moment ago is not given more than its share while others are left, but nothing is refused for
+        that; nor because nobody seems to get on.
 
         Args:
             request: what is to be placed.
             tried: names of workers that have failed this request.
             now: when an attempt may begin on a worker that has not been tried.
             later: when one may after the backoff, on a worker that has.
+            roles: those that may serve, in order.
+            again: whether workers that have been tried may serve, after all others.
         """
-        phases = ((False, now), (False, later), (True, later)) if tried else ((False, now),)
-        for again, at in phases:
-            for role in ("primary", "fallback"):
-                group = [t for t in self._by_role[role] if (t.worker.name in tried) is again]
-                ready = [t for t in group if not t.ruled_out(request, at)]
-                if any(t.drops for t in ready):
-                    ready = [t for t in ready if t.has_all(request.needs)] or ready
-                if ready:
-                    return ready, at
+        phases = ((False, now), (False, later), (True, later))[: 1 if not tried else 2 + again]
+        # Those that seem to be stuck come last of all: better one of them than none.
+        for filters in (("", "slow_start"), ("stalled",)):
+            for twice, at in phases:
+                for role in _ANY_ROLE if request.ask.worker else roles:
+                    if role == "canary" and not request.canary:
+                        continue
+                    for only in filters:
+                        ready = self._kept_by(only, request, role, at, remembered=at == now)
+                        if role == "canary":
+                            ready = [t for t in ready if t in request.canary]
+                        if tried:
+                            ready = [t for t in ready if (t.worker.name in tried) is twice]
+                        if role in self._dropping and any(t.drops for t in ready):
+                            ready = [t for t in ready if t.has_all(request.needs)] or ready
+                        if ready:
+                            return ready, at
         return [], now
+
+    def _kept_by(self, only: str, request: Request, role: str, at: float, *, remembered: bool) -> Sequence[Target]:
+        """The targets that this filter keeps from the request, and no other; "" is none at all."""
+        if remembered:
+            return self.filters.ready(request, role, at, despite=only)
+        # Of a time to come nothing is remembered.
+        return [t for t in self._by_role[role] if t.ruled_out(request, at) == only]
 
     def look_up(self, request: Request) -> None:
         """Find out which targets are expected to have how much of the prompt in their caches."""
         if request.blocks:
             # The last token is always read: its output is what comes next.
             most, size = request.input_tokens - 1, request.block_tokens
-            request.hits = {at: min(depth * size, most) for at, depth in self.prefixes.match(request.blocks).items()}
+            hits: dict[int, int] = {}
+            for slots, depth in self.prefixes.levels(request.blocks):
+                hits.update(dict.fromkeys(slots, min(depth * size, most)))
+            request.hits = hits
 
     def choose(self, request: Request, targets: Sequence[Target], now: float, rng: random.Random) -> Target:
         """The strategy's choice among the targets."""
@@ -97,6 +189,13 @@ class Pool:
         """An attempt is gone without an end that anybody saw."""
         self.strategy.on_vanished(request, target)
 
+    def on_prefixes(self, worker: Worker, blocks: Iterable[worker_status.PrefixBlocks]) -> None:
+        """The worker tells which prompts it has been sent, by this router and by others."""
+        for prompt in blocks:
+            for target in self.targets:
+                if target.worker is worker and target.provider_model == prompt.model:
+                    self.prefixes.learn(target.position, prompt.hashes)
+
     def on_reset(self, worker: Worker) -> None:
         """A new process answers to the worker's name, with nothing in its cache."""
         for target in self.targets:
@@ -107,12 +206,27 @@ class Pool:
 
 
 def build(
-    config: MeshConfig, new_strategy: NewStrategy
+    config: MeshConfig,
+    new_strategy: NewStrategy,
+    *,
+    workers: Iterable[Worker] = (),
+    pools: Mapping[str, Pool] = MappingProxyType({}),
 ) -> tuple[Mapping[str, Worker], Mapping[str, Pool], Mapping[str, Pool]]:
-    """Every worker by name, the pool of every model by name, and the pools by all names and aliases."""
+    """Every worker by name, the pool of every model by name, and the pools by all names and aliases.
+
+    Args:
+        config: what there is to be.
+        new_strategy: makes a strategy.
+        workers: those of an earlier configuration; one that keeps name, provider and address goes on.
+        pools: those of an earlier configuration by the models' names; what they know goes on.
+    """
+    earlier = {worker.place: worker for worker in workers}
     places = sorted(config.workers(), key=lambda place: place.name)
-    workers = {place.name: Worker(place, config.router.breaker) for place in places}
-    pools, named = {}, {}
+    settings, slow_start = config.router.breaker, config.router.slow_start_seconds
+    there = {
+        place.name: earlier.get(place) or Worker(place, settings, slow_start_seconds=slow_start) for place in places
+    }
+    made, named = {}, {}
     for model in config.models:
         prices = {route: price_of(config, route) for route in model.routes}
         targets = {
@@ -120,15 +234,13 @@ def build(
                 worker, config.provider_model(route), route, price=prices[route]
             )
             for route in model.routes
-            for worker in workers.values()
+            for worker in there.values()
             if worker.place.provider == route.provider
         }
         pool = Pool(model, targets.values(), config, new_strategy(model.strategy))
-        pools[model.name] = pool
+        if model.name in pools:
+            pool.inherit(pools[model.name])
+        made[model.name] = pool
         for name in (model.name, *model.aliases):
             named[name] = pool
-    return workers, pools, named
-
-
-def _order(target: Target) -> tuple[str, str, str, bool]:
-    return target.worker.name, target.provider_model, target.role, target.drops
+    return there, made, named

@@ -14,7 +14,7 @@ class Stop(enum.Enum):
 
     NOT_RETRYABLE = "not_retryable"
     COMMITTED = "committed"
-    UNKNOWN_REQUEST = "unknown_request"  # it began before this router did
+    UNKNOWN_REQUEST = "unknown_request"  # it began before this router did, or its model is no more
     ATTEMPTS = "attempts"
     NO_WORKER = "no_worker"
     DEADLINE = "deadline"

@@ -1,6 +1,7 @@
 """One way to serve a model: a worker, what to ask it for, and what is known of it."""
 
 import dataclasses
+import math
 from collections.abc import Collection
 
 from hybridinference.inference.v1 import routing_pb2 as routing
@@ -17,6 +18,9 @@ ROLES = {
     "canary": routing.ROUTE_ROLE_CANARY,
     "shadow": routing.ROUTE_ROLE_SHADOW,
 }
+
+# What keeps a request away for good, in the order in which it is looked at.
+FILTERS = ("", "worker", "provider", "tags", "capabilities", "context_length", "max_cost")
 
 
 @dataclasses.dataclass(slots=True, eq=False)
@@ -44,6 +48,11 @@ class Target:
     speeds: TargetSpeeds = dataclasses.field(default_factory=TargetSpeeds)
 
     @property
+    def key(self) -> tuple[str, str, str, bool]:
+        """What tells it from the model's other targets, and in which order they stand."""
+        return self.worker.name, self.provider_model, self.role, self.drops
+
+    @property
     def role(self) -> str:
         """The route's role."""
         return self.route.role
@@ -64,9 +73,20 @@ class Target:
         return self.worker.capacity
 
     @property
+    def held_until(self) -> float:
+        """When it may be asked again; it asked to be left alone."""
+        return self.worker.holds.of(self.provider_model)
+
+    @property
     def has_room(self) -> bool:
         """Whether it would begin at once, as far as is known."""
         return self.worker.capacity == 0 or self.load < self.worker.capacity
+
+    @property
+    def free(self) -> bool:
+        """Whether its tokens cost nothing."""
+        price = self.price
+        return price is None or not (price.input or price.output or price.cached_input)
 
     def capable(self, needs: Collection[int]) -> bool | None:
         """Whether the worker can do it, less what the route leaves out; None where it has not said."""
@@ -108,9 +128,17 @@ class Target:
 
         What the request asks for comes first, what the worker is at comes last: the one does not change by waiting.
         """
-        return self._unfit(request) or self._unavailable(at)
+        return self.unfit(request) or self.unavailable(at)[0]
 
-    def _unfit(self, request: Request) -> str:
+    def unfit(self, request: Request) -> str:
+        """The filter that keeps the request away for good, whatever the worker is at; empty where there is none."""
+        return self.unsuited(request) or self.exceeded(request)
+
+    def unsuited(self, request: Request) -> str:
+        """The filter that rules it out whatever the request's size, by what kind of request it is.
+
+        It goes by the ask's worker, and the request's providers, tags and needs; else by what the worker serves.
+        """
         ask, worker = request.ask, self.worker
         if ask.worker and ask.worker != worker.name:
             return "worker"
@@ -120,20 +148,34 @@ class Target:
             return "tags"
         if self.capable(request.needs) is False:
             return "capabilities"
-        context = worker.context_tokens.get(self.provider_model, 0)
-        # The prompt's tokens are an estimate, which must not refuse what would just fit.
-        if context and request.input_tokens > 1.5 * context:
+        return ""
+
+    @property
+    def longest_prompt(self) -> float:
+        """Most tokens of a prompt, as estimated: an estimate must not refuse what would just fit."""
+        return 1.5 * self.worker.context_tokens.get(self.provider_model, 0) or math.inf
+
+    def exceeded(self, request: Request) -> str:
+        """The filter that rules it out by the request's size."""
+        if request.input_tokens > self.longest_prompt:
             return "context_length"
+        ask = request.ask
         if ask.HasField("max_cost_nano_usd") and self.most_cost(request) > ask.max_cost_nano_usd:
             return "max_cost"
         return ""
 
-    def _unavailable(self, at: float) -> str:
+    def unavailable(self, at: float) -> tuple[str, float]:
+        """The filter that rules it out by what its worker is at, and when that is to be asked again.
+
+        Until then, from that time on, the answer is the same unless the worker's version changes.
+        """
         worker = self.worker
         if not worker.serving or self.provider_model not in worker.served:
-            return "health"
+            return "health", math.inf
         if not worker.breaker.admits(at):
-            return "breaker"
-        if worker.held_until > at:
-            return "held"
-        return "full" if worker.full else ""
+            return "breaker", worker.breaker.admits_at
+        held_until = worker.holds.of(self.provider_model)
+        if held_until > at:
+            return "held", held_until
+        # Last those that are no reason to refuse, see `Pool.eligible`: whoever has one of them has no other.
+        return ("full", math.inf) if worker.full else worker.hesitant(at)

@@ -15,9 +15,12 @@ from hybridinference.inference.v1 import embedding_pb2 as embedding
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hybridinference.inference.v1 import generation_pb2 as generation
 from hybridinference.inference.v1 import model_pb2 as model
+from hybridinference.worker.v1 import session_pb2 as session
 
 from services.chassis.failure import Failure
 from services.config.provider import EchoProvider
+from services.workers.continuing import cannot_continue
+from services.workers.echo_faults import FaultsFile
 from services.workers.provider import AttemptContext, Embedded, Load, ServedModel
 
 _CAPABILITIES = (
@@ -77,10 +80,18 @@ class Echo:
     config: EchoProvider
     running: int = 0
     rng: random.Random = dataclasses.field(default_factory=lambda: random.Random(0))
+    _faults: FaultsFile = dataclasses.field(init=False)
+
+    def __post_init__(self) -> None:
+        self._faults = FaultsFile(self.config)
 
     @property
     def models(self) -> Sequence[ServedModel]:
         return [ServedModel(name, _CONTEXT_TOKENS, _CAPABILITIES) for name in self.config.models]
+
+    @property
+    def continues(self) -> bool:
+        return True
 
     def load(self) -> Load:
         return Load(running=self.running, capacity=self.config.capacity)
@@ -93,7 +104,7 @@ class Echo:
         dimensions, script = spec.dimensions or _DIMENSIONS, _script(spec.provider_options_json)
         self.running += 1
         try:
-            await asyncio.sleep(self._first_seconds(script))
+            await asyncio.sleep(_first_seconds(script, self._faults.settings()))
             await _obey(script, 0)
         finally:
             self.running -= 1
@@ -106,60 +117,86 @@ class Echo:
     async def generate(
         self, spec: generation.GenerationSpec, context: AttemptContext
     ) -> AsyncGenerator[generation.GenerationEvent, None]:
-        script = self._drawn(_script(spec.provider_options_json))
-        if self.config.capacity and self.running >= self.config.capacity:
+        settings = self._faults.settings()
+        script = self._drawn(_script(spec.provider_options_json), settings)
+        if settings.capacity and self.running >= settings.capacity:
             raise Failure(reasons.ERROR_REASON_WORKER_SATURATED, "Every place is taken.", retry_after=1.0)
         self.running += 1
         try:
-            async with contextlib.aclosing(self._events(spec, script)) as events:
+            async with contextlib.aclosing(self._events(spec, script, settings, context.continuation)) as events:
                 async for event in events:
                     yield event
         finally:
             self.running -= 1
 
-    def _drawn(self, script: _Script) -> _Script:
+    def _drawn(self, script: _Script, settings: EchoProvider) -> _Script:
         """The script, with the configuration's faults drawn in."""
         draw = self.rng.random()
-        if draw < self.config.failure_rate:
+        if draw < settings.failure_rate:
             return script.model_copy(update={"fail": "PROVIDER_UNAVAILABLE"})
-        draw -= self.config.failure_rate
-        if draw < self.config.cut_rate:
+        draw -= settings.failure_rate
+        if draw < settings.cut_rate:
             return script.model_copy(update={"cut_after_tokens": 1})
-        if draw - self.config.cut_rate < self.config.hang_rate:
+        if draw - settings.cut_rate < settings.hang_rate:
             return script.model_copy(update={"hang_after_tokens": 0})
         return script
 
-    def _first_seconds(self, script: _Script) -> float:
-        return (self.config.first_token_ms if script.first_token_ms is None else script.first_token_ms) / 1e3
-
     async def _events(
-        self, spec: generation.GenerationSpec, script: _Script
+        self,
+        spec: generation.GenerationSpec,
+        script: _Script,
+        settings: EchoProvider,
+        continuation: session.Continuation | None,
     ) -> AsyncGenerator[generation.GenerationEvent, None]:
         words = _words(spec)
+        said = _said(words, continuation)
         wanted = len(words) if script.tokens is None else script.tokens
         limit = spec.max_output_tokens if spec.HasField("max_output_tokens") else wanted
         choices = spec.choices or 1
-        pace = (self.config.token_ms if script.token_ms is None else script.token_ms) / 1e3
-        await asyncio.sleep(self._first_seconds(script))
+        pace = (settings.token_ms if script.token_ms is None else script.token_ms) / 1e3
+        await asyncio.sleep(_first_seconds(script, settings))
         yield generation.GenerationEvent(started=generation.Started(provider_model=spec.model))
         total = min(wanted, limit)
-        for number in range(total + 1):
+        for number in range(said, total + 1):
             await _obey(script, number)
             if script.cut_after_tokens is not None and number >= script.cut_after_tokens:
                 return
             if number == total:
                 break
-            if number:
+            if number > said:
                 await _next_step(pace)
-            text = words[number % len(words)] if words else " "
+            token = number % (len(words) or 1)
+            text = words[token] if words else " "
             for choice in range(choices):
-                yield generation.GenerationEvent(delta=generation.Delta(choice=choice, text=text, tokens=1))
+                yield generation.GenerationEvent(
+                    delta=generation.Delta(choice=choice, text=text, tokens=1, token_ids=[token])
+                )
         reason = generation.FINISH_REASON_STOP if wanted <= limit else generation.FINISH_REASON_LENGTH
         usage = generation.Usage(
             input_tokens=_input_tokens(spec),
-            output_tokens=total * choices,
+            output_tokens=max(0, total - said) * choices,
         )
         yield generation.GenerationEvent(finished=generation.Finished(reasons=[reason] * choices, usage=usage))
+
+
+def _said(words: Sequence[str], continuation: session.Continuation | None) -> int:
+    """How many tokens were said. A token's id is the place of its word.
+
+    Raises:
+        Failure: UNSUPPORTED, where they are not what this provider would have said.
+    """
+    if continuation is None:
+        return 0
+    count = len(continuation.token_ids)
+    expected = [number % (len(words) or 1) for number in range(count)]
+    text = "".join(words[token] if words else " " for token in expected)
+    if list(continuation.token_ids) != expected or continuation.text != text:
+        raise cannot_continue("That is not what the echo provider would have said.")
+    return count
+
+
+def _first_seconds(script: _Script, settings: EchoProvider) -> float:
+    return (settings.first_token_ms if script.first_token_ms is None else script.first_token_ms) / 1e3
 
 
 async def _obey(script: _Script, number: int) -> None:

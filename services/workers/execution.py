@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 from services.chassis.failure import Failure
 from services.inference import capabilities
 from services.workers.account import Account
+from services.workers.continuing import cannot_continue
 from services.workers.grammar import Stream
 from services.workers.order import Order
 from services.workers.provider import Embedded, Provider, ServedModel
@@ -95,17 +96,21 @@ class Executor:
                     f"The provider gave {len(embedded.embeddings)} vectors for {len(spec.inputs)} inputs.",
                 )
             ending.usage = embedded.usage
+            self._board.emitted += 1
         return embedded._replace(dropped_fields=dropped)
 
     async def _generate(self, spec: generation.GenerationSpec, emit: Emit, order: Order, stream: Stream) -> None:
         provider = self.admitted()
         model = self._model(provider, spec.model)
+        if order.context.continuation is not None and not provider.continues:
+            raise cannot_continue("This provider goes on with no answer that another one began.")
         dropped: list[str] = []
         if order.drop_unsupported:
             needs = capabilities.required(spec)
             spec, dropped = capabilities.without_unsupported(spec, needs, model.capabilities)
         needs = capabilities.required(spec)
         capabilities.check(needs, model.capabilities, name=spec.model, provider=self._board.worker)
+        self._board.prefixes.note(spec.model, order.prefix_hashes)
         self._board.touch()
         in_time = order.in_time(
             "The deadline passed before the answer was whole.",
@@ -117,6 +122,8 @@ class Executor:
             async with contextlib.aclosing(provider.generate(spec, order.context)) as events:
                 async for event in events:
                     stream.see(event, provider=self._board.worker)
+                    if stream.first_at or stream.finished is not None:  # that an attempt has begun is not yet progress
+                        self._board.emitted += 1
                     if stream.finished is not None:
                         break
                     if dropped and event.HasField("started"):

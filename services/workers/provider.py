@@ -10,6 +10,7 @@ from hybridinference.inference.v1 import generation_pb2 as generation
 from hybridinference.inference.v1 import model_pb2 as model
 from hybridinference.inference.v1 import provider_try_pb2 as provider_try
 from hybridinference.inference.v1 import worker_status_pb2 as worker_status
+from hybridinference.worker.v1 import session_pb2 as session
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -42,10 +43,12 @@ class AttemptContext:
 
     Attributes:
         tenant: stands for the caller, to keep caches of callers apart and a caller with one key; empty when unknown.
+        continuation: what another replica has said of the answer, to go on from; None in a fresh attempt.
         tries: what the provider was asked in vain, added to by the provider as it happens.
     """
 
     tenant: str = ""
+    continuation: session.Continuation | None = None
     tries: list[provider_try.ProviderTry] = dataclasses.field(default_factory=list)
 
 
@@ -72,6 +75,10 @@ class Provider(Protocol):
     def models(self) -> Sequence[ServedModel]:
         """What it serves."""
 
+    @property
+    def continues(self) -> bool:
+        """Whether it can go on with an answer that another replica began."""
+
     def load(self) -> Load:
         """How busy it is. Cheap: called many times a second."""
 
@@ -80,10 +87,11 @@ class Provider(Protocol):
     ) -> AsyncGenerator[generation.GenerationEvent, None]:
         """Generate, in the grammar of GenerationEvent. Closing the generator, or cancelling its task, ends the work.
 
-        The spec has been checked against the model's capabilities.
+        The spec has been checked against the model's capabilities. With a continuation, the events are those that
+        follow what was said already, and the usage has the prompt as it was asked and the tokens that are new.
 
         Raises:
-            Failure: with the reason, once.
+            Failure: with the reason, once; UNSUPPORTED where it cannot go on exactly.
         """
 
     async def embed(self, spec: embedding.EmbeddingSpec, context: AttemptContext) -> Embedded:

@@ -78,7 +78,9 @@ class Session:
         if start.attempt_id in self._attempts:
             LOG.warning("session.attempt_id_reused", attempt_id=start.attempt_id)
             return
-        context = AttemptContext(tenant=start.tenant)
+        context = AttemptContext(
+            tenant=start.tenant, continuation=start.continuation if start.HasField("continuation") else None
+        )
         attempt = _Attempt(start.attempt_id, context, start.credit_bytes or _DEFAULT_CREDIT_BYTES, self._send)
         self._attempts[start.attempt_id] = attempt
         tasks.create_task(self._run(start, attempt))
@@ -91,6 +93,7 @@ class Session:
             attempt_id=start.attempt_id,
             generation_id=start.generation_id,
             drop_unsupported=start.drop_unsupported,
+            prefix_hashes=start.prefix_hashes,
         )
         try:
             with attempt.running():

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from services.cli import edge, reload
+from services.cli import edge, reload, sections
 from services.cli.home import Home
 from services.cli.problem import Problem
 from services.cli.state import MeshState
@@ -41,6 +41,15 @@ def test_whether_the_edge_speaks_tls_is_settled(home: Home, mesh: MeshState) -> 
     with pytest.raises(Problem, match="TLS begins and ends with a start") as refused:
         reload.reload(home, dataclasses.replace(mesh, certificate="/tls/edge.crt"))
     assert refused.value.code == 2
+
+
+def test_what_takes_a_start_of_the_whole_mesh_is_refused_by_its_name(home: Home, mesh: MeshState) -> None:
+    started = dataclasses.replace(mesh, sections=sections.of(MeshConfig.model_validate(CONFIG)))
+    home.config.write_text(json.dumps({**CONFIG, "router": {"listen": "unix:r.sock"}, "gateway": {"spool": "s"}}))
+    with pytest.raises(Problem, match=r"`gateway\.spool`, `router\.listen`: takes effect with a start") as refused:
+        reload.reload(home, started)
+    assert refused.value.code == 2
+    assert not (home.run / "envoy").exists()
 
 
 def test_where_running_gateways_listen_is_settled(home: Home, mesh: MeshState) -> None:

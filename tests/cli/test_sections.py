@@ -24,12 +24,15 @@ def of(**changes):
         ({"edge": {"limits": {"connections": 5}}}, ("edge.limits.connections",)),
         ({"edge": {"tls": {"certificate": "c", "key": "k"}}}, ("edge.tls",)),
         ({"gateway": {"instances": 2}}, ()),
-        ({"gateway": {"max_running": 2}}, ("gateway",)),
+        ({"gateway": {"max_running": 2}}, ()),
+        ({"gateway": {"spool": "s"}}, ("gateway.spool",)),
+        ({"router": {"stale_seconds": 2}, "flags": {"hedging": True}}, ()),
+        ({"router": {"listen": "unix:r.sock"}, "log": {"level": "debug"}}, ("log", "router.listen")),
         ({"providers": {"a": {"kind": "echo", "workers": 2}}}, ("providers.a", "providers.b")),
-        ({"models": [{"name": "n", "routes": [{"provider": "a"}]}]}, ("models.m", "models.n")),
+        ({"models": [{"name": "n", "routes": [{"provider": "a"}]}]}, ()),
     ],
 )
-def test_a_change_is_named_unless_a_running_edge_takes_it_up(changes, names):
+def test_a_change_is_named_unless_something_that_runs_takes_it_up(changes, names):
     assert sections.changed(of(), of(**changes)) == names
 
 

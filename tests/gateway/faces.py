@@ -13,6 +13,7 @@ from services.chassis.channel import open_channel
 from services.chassis.server import open_server
 from services.config.mesh import MeshConfig
 from services.gateway import inference
+from services.gateway.explainer import Explainer
 from services.gateway.models import Models
 from services.gateway.openai import face as openai
 from services.gateway.tenant import Tenants
@@ -39,17 +40,30 @@ class Faces:
 
 @contextlib.asynccontextmanager
 async def faces(
-    directory: pathlib.Path, *workers: Mapping[str, Script], keep_alive_seconds: float = 0, show_worker: bool = False
+    directory: pathlib.Path,
+    *workers: Mapping[str, Script],
+    keep_alive_seconds: float = 0,
+    show_worker: bool = False,
+    allow_pinning: bool = False,
 ) -> AsyncIterator[Faces]:
     """Both faces in front of one worker for each mapping of scripts."""
     async with scene(directory, *workers, show_worker=show_worker) as behind:
+        explainer = Explainer(behind.router_stub, show_worker=show_worker)
         models = Models(CONFIG, behind.fleet, created_seconds=1)
 
         def add(server: grpc.aio.Server) -> None:
-            typed = inference.InferenceServicer(behind.relay, models, TENANTS, longest_seconds=60)
+            typed = inference.InferenceServicer(
+                behind.relay, explainer, models, TENANTS, longest_seconds=60, allow_pinning=allow_pinning
+            )
             gateway_grpc.add_InferenceServiceServicer_to_server(typed, server)
             compatible = openai.OpenAIServicer(
-                behind.relay, models, TENANTS, longest_seconds=60, keep_alive_seconds=keep_alive_seconds
+                behind.relay,
+                explainer,
+                models,
+                TENANTS,
+                longest_seconds=60,
+                keep_alive_seconds=keep_alive_seconds,
+                allow_pinning=allow_pinning,
             )
             openai_grpc.add_OpenAIServiceServicer_to_server(compatible, server)
 

@@ -18,7 +18,7 @@ from prometheus_client import CollectorRegistry
 
 from services.chassis import ids
 from services.chassis.channel import open_channel
-from services.chassis.deadline import Deadline
+from services.chassis.deadline import Deadline, to_duration
 from services.chassis.failure import Failure
 from services.gateway.call import Call
 from services.gateway.channels import Channels, open_channels
@@ -30,9 +30,11 @@ from services.gateway.recorder import Recorder
 from services.gateway.relay import Relay
 from services.gateway.request_metrics import RequestMetrics
 from services.gateway.session import Sessions, open_sessions
+from services.gateway.shadowing import open_shadows
 from tests.fakes import Script, ScriptedProvider, running_worker, spec
 
 MODEL = "scripted"
+_FIRST = placement.ATTEMPT_KIND_UNSPECIFIED
 
 
 class ScriptedRouter(router_grpc.RouterServiceServicer):
@@ -42,9 +44,17 @@ class ScriptedRouter(router_grpc.RouterServiceServicer):
         self.addresses = addresses
         self.silent = False
         self.drop_unsupported = False
+        self.hedge_after: float | None = None
+        self.refuses_hedges = False
+        self.refuses_continuations = False
+        self.shadow: int | None = None  # the worker that is sent shadows
         self.commands: list[router.PlaceCommand] = []
+        self.explained: list[placement.PlacementAsk] = []
+        self.explanation = router.ExplainResponse()
+        self.refusal: placement.Refusal | None = None
         self._asked: dict[str, str] = {}
         self._placed: dict[str, int] = {}
+        self._running: dict[str, set[str]] = {}  # attempts that count, by generation
 
     def said(self, kind: str) -> list[Any]:
         """Everything of one kind that gateways have said."""
@@ -56,6 +66,10 @@ class ScriptedRouter(router_grpc.RouterServiceServicer):
             self.commands.extend(request.commands)
             answers = [self._answer(command) for command in request.commands if not self.silent]
             yield router.PlaceResponse(answers=[answer for answer in answers if answer is not None])
+
+    async def Explain(self, request: router.ExplainRequest, context: Any) -> router.ExplainResponse:
+        self.explained.append(request.ask)
+        return self.explanation
 
     async def WatchFleet(self, request: Any, context: Any) -> AsyncIterator[router.WatchFleetResponse]:
         route = fleet.FleetRoute(model=MODEL, provider_model=MODEL)
@@ -70,33 +84,61 @@ class ScriptedRouter(router_grpc.RouterServiceServicer):
         await asyncio.get_running_loop().create_future()
 
     def _answer(self, command: router.PlaceCommand) -> router.PlaceAnswer | None:
+        if command.HasField("ask") and self.refusal is not None:
+            self.refusal.generation_id = command.ask.generation_id
+            return router.PlaceAnswer(refusal=self.refusal)
         if command.HasField("ask"):
             return self._place(command.ask.generation_id)
-        if command.HasField("outcome") and command.outcome.wanted:
-            generation_id = self._asked[command.outcome.attempt_id]
-            if self._placed[generation_id] < len(self.addresses):
-                return self._place(generation_id)
-            refusal = placement.Refusal(generation_id=generation_id, status=command.outcome.status)
-            return router.PlaceAnswer(refusal=refusal)
+        if command.HasField("hedge"):
+            slow = command.hedge.attempt_id
+            if not self.refuses_hedges:
+                return self._place(self._asked[slow], placement.ATTEMPT_KIND_HEDGE)
+            left = placement.Refusal(generation_id=self._asked[slow], attempt_id=slow)
+            return router.PlaceAnswer(refusal=left)
+        if command.HasField("outcome"):
+            return self._follow(command.outcome)
         return None
 
-    def _place(self, generation_id: str) -> router.PlaceAnswer:
+    def _follow(self, outcome: placement.AttemptOutcome) -> router.PlaceAnswer | None:
+        generation_id = self._asked[outcome.attempt_id]
+        running = self._running[generation_id]
+        running.discard(outcome.attempt_id)
+        if not outcome.wanted or running:
+            return None
+        assert outcome.continuable or not outcome.committed
+        refused = outcome.committed and self.refuses_continuations
+        if self._placed[generation_id] < len(self.addresses) and not refused:
+            kind = placement.ATTEMPT_KIND_CONTINUATION if outcome.committed else placement.ATTEMPT_KIND_RETRY
+            return self._place(generation_id, kind)
+        refusal = placement.Refusal(generation_id=generation_id, status=outcome.status)
+        return router.PlaceAnswer(refusal=refusal)
+
+    def _place(self, generation_id: str, kind: placement.AttemptKind = _FIRST) -> router.PlaceAnswer:
         number = self._placed.get(generation_id, 0)
         self._placed[generation_id] = number + 1
+        placed = self._placement(generation_id, number, kind)
+        self._running.setdefault(generation_id, set()).add(placed.attempt_id)
+        if kind == _FIRST and self.hedge_after is not None:
+            placed.hedge_after.CopyFrom(to_duration(self.hedge_after))
+        if kind == _FIRST and self.shadow is not None:
+            shadow = self._placement(generation_id, self.shadow, placement.ATTEMPT_KIND_SHADOW)
+            placed.shadow.CopyFrom(shadow)
+        return router.PlaceAnswer(placement=placed)
+
+    def _placement(self, generation_id: str, worker: int, kind: placement.AttemptKind) -> placement.Placement:
         attempt_id = ids.new_id()
         self._asked[attempt_id] = generation_id
-        return router.PlaceAnswer(
-            placement=placement.Placement(
-                generation_id=generation_id,
-                attempt_id=attempt_id,
-                number=number + 1,
-                worker=f"w{number}",
-                address=self.addresses[number],
-                provider="scripted",
-                provider_model=MODEL,
-                strategy="scripted",
-                drop_unsupported=self.drop_unsupported,
-            )
+        return placement.Placement(
+            generation_id=generation_id,
+            attempt_id=attempt_id,
+            number=worker + 1,
+            worker=f"w{worker}",
+            address=self.addresses[worker],
+            provider="scripted",
+            provider_model=MODEL,
+            strategy="scripted",
+            drop_unsupported=self.drop_unsupported,
+            kind=kind,
         )
 
 
@@ -125,7 +167,10 @@ class Scene:
         self.servers: list[contextlib.AsyncExitStack] = []
         self.book = Book()
         self.router: ScriptedRouter
+        self.router_stub: Any
         self.relay: Relay
+        self.recorder: Recorder
+        self.registry: CollectorRegistry
         self.placements: Placements
         self.sessions: Sessions
         self.channels: Channels
@@ -194,7 +239,11 @@ def text_of(events: Sequence[generation.GenerationEvent]) -> str:
 
 @contextlib.asynccontextmanager
 async def scene(
-    directory: pathlib.Path, *workers: Mapping[str, Script], max_running: int = 100, show_worker: bool = False
+    directory: pathlib.Path,
+    *workers: Mapping[str, Script],
+    max_running: int = 100,
+    max_shadows: int = 2,
+    show_worker: bool = False,
 ) -> AsyncIterator[Scene]:
     """A scene with one worker for each mapping of scripts."""
     made = Scene(directory)
@@ -212,22 +261,28 @@ async def scene(
         await made.start_router()
         stack.push_async_callback(made.stop_router)
         registry = CollectorRegistry()
-        stub = router_grpc.RouterServiceStub(await stack.enter_async_context(open_channel(made.router_address)))
+        channel = await stack.enter_async_context(open_channel(made.router_address))
+        stub = made.router_stub = router_grpc.RouterServiceStub(channel)
         made.fleet = FleetView(stub)
         made.placements = Placements(stub, made.fleet, registry, gateway="g")
         made.sessions = await stack.enter_async_context(open_sessions(idle_seconds=60, slow_reader_seconds=60))
         made.channels = await stack.enter_async_context(open_channels())
-        recorder = Recorder(
+        made.registry = registry
+        made.recorder = Recorder(
             made.book,  # type: ignore[arg-type]
             RequestMetrics(registry),
             config_version="v",
-            models=frozenset({MODEL}),
+            models={MODEL: MODEL},
+        )
+        shadows = await stack.enter_async_context(
+            open_shadows(made.placements, made.sessions, made.recorder, most=max_shadows)
         )
         made.relay = Relay(
             made.placements,
             made.sessions,
             made.channels,
-            recorder,
+            shadows,
+            made.recorder,
             max_running=max_running,
             show_worker=show_worker,
         )

@@ -2,6 +2,7 @@
 
 import pytest
 from hybridinference.inference.v1 import generation_pb2 as generation
+from hybridinference.inference.v1 import routing_pb2 as routing
 
 from services.chassis.failure import Failure
 from services.gateway import trace
@@ -10,6 +11,7 @@ from services.gateway.call import Call
 from services.gateway.tenant import Tenants
 from tests.fakes import spec
 
+HINTS = routing.RoutingHints()
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 
 
@@ -32,7 +34,7 @@ def arrival(context: Context) -> Arrival:
 
 
 def call(context: Context) -> Call[generation.GenerationSpec]:
-    return arrival(context).call(spec(), api="openai", streamed=True)
+    return arrival(context).call(spec(), api="openai", streamed=True, routing=HINTS)
 
 
 @pytest.mark.parametrize(
@@ -60,7 +62,10 @@ def test_a_caller_has_a_mark_by_credential_and_label_and_it_is_not_shown() -> No
     assert marked.tenant not in repr(marked)
     assert call(Context(None)).tenant == ""
     labelled = generation.GenerationSpec(user="u")
-    assert arrival(Context(None)).call(labelled, api="openai", streamed=False).tenant not in ("", marked.tenant)
+    assert arrival(Context(None)).call(labelled, api="openai", streamed=False, routing=HINTS).tenant not in (
+        "",
+        marked.tenant,
+    )
 
 
 def test_only_the_edge_says_that_it_made_a_call_of_json() -> None:

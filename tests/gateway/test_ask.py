@@ -6,8 +6,10 @@ from hybridinference.inference.v1 import model_pb2 as model
 from hybridinference.router.v1 import placement_pb2 as placement
 from hypothesis import given
 
+from services.chassis.deadline import Deadline
 from services.gateway.ask import Spec, estimated_tokens
 from services.gateway.ask import placement_ask as ask_of
+from services.gateway.call import Call
 from services.inference.capabilities import needs_of
 from tests.fakes import spec
 from tests.gateway.arbitrary import message
@@ -16,7 +18,8 @@ SECRET = "s3cr3t"
 
 
 def placement_ask(generation_id: str, made: Spec, time_left: float | None) -> placement.PlacementAsk:
-    return ask_of(generation_id, made, needs_of(made), time_left)
+    call = Call(spec=made, api="inference", streamed=False, deadline=Deadline(None), secret=b"key")
+    return ask_of(generation_id, call, needs_of(made), time_left)
 
 
 def test_the_router_learns_the_size_and_the_needs_but_never_the_text() -> None:

@@ -5,6 +5,7 @@ from collections import Counter
 import pytest
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hybridinference.inference.v1 import model_pb2 as model
+from hybridinference.inference.v1 import routing_pb2 as routing
 from hybridinference.inference.v1 import worker_status_pb2 as worker_status
 from hybridinference.router.v1 import fleet_pb2 as fleet
 from hybridinference.router.v1 import placement_pb2 as placement
@@ -17,7 +18,7 @@ from services.gateway.fallback import STRATEGY, place
 ASK = placement.PlacementAsk(generation_id="g", model="m", capabilities=[model.CAPABILITY_CHAT, model.CAPABILITY_TOOLS])
 ABLE = (model.CAPABILITY_CHAT, model.CAPABILITY_TOOLS)
 HEALTHY = fleet.WORKER_HEALTH_HEALTHY
-PREFERENCE = [HEALTHY, fleet.WORKER_HEALTH_EJECTED, fleet.WORKER_HEALTH_UNREACHABLE]
+PREFERENCE = [HEALTHY, fleet.WORKER_HEALTH_STALLED, fleet.WORKER_HEALTH_EJECTED, fleet.WORKER_HEALTH_UNREACHABLE]
 
 
 def worker(
@@ -84,6 +85,20 @@ def test_refusals_say_what_is_missing() -> None:
     assert (away.reason, away.retry_after) == (reasons.ERROR_REASON_NO_HEALTHY_WORKER, 1.0)
     unknown = refused([])
     assert unknown.reason == reasons.ERROR_REASON_NO_HEALTHY_WORKER, "a fleet that is not known yet has every model"
+
+
+def test_a_model_is_found_by_its_aliases() -> None:
+    other, serving = worker("a", serves="n"), worker("b", serves="o")
+    serving.routes[0].aliases.append("m")
+    assert placed([other, serving]) == "b"
+
+
+@pytest.mark.parametrize("role", [routing.ROUTE_ROLE_CANARY, routing.ROUTE_ROLE_SHADOW])
+def test_shares_are_not_given_out_without_a_router(role: routing.RouteRole) -> None:
+    idle, busy = worker("a"), worker("b")
+    idle.routes[0].role, busy.routes[0].role = role, routing.ROUTE_ROLE_PRIMARY
+    answer = place(ASK, [idle, busy], {"b": 9}, "a")
+    assert (answer.worker, answer.role) == ("b", routing.ROUTE_ROLE_PRIMARY)
 
 
 WITH_SEED = placement.PlacementAsk(model="m", capabilities=[*ABLE, model.CAPABILITY_SEED])

@@ -55,6 +55,21 @@ def test_a_model_is_what_all_its_workers_can_do() -> None:
     assert known.require("a").context_tokens == 7, "the configuration knows better"
 
 
+def test_a_model_is_found_by_its_aliases_and_listed_by_its_name() -> None:
+    known = models(reporting("b", 50))
+    routes = [{"provider": "echo"}]
+    config = {
+        "providers": {"echo": {"kind": "echo"}},
+        "models": [{"name": "b", "aliases": ["x", "a"], "routes": routes}],
+    }
+    known.reconfigure(MeshConfig.model_validate(config))
+    expected = model.Model(name="b", owner="hybridinference", created_seconds=5, context_tokens=50, aliases=["x", "a"])
+    assert known.all() == [expected]
+    assert [known.require(name) for name in "abx"] == [expected] * 3
+    with pytest.raises(Failure, match="There is no model `c`"):
+        known.require("c")
+
+
 def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
     with pytest.raises(Failure, match="there are: a, b") as caught:
         models().require("c")

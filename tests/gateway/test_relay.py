@@ -3,8 +3,7 @@
 import asyncio
 import contextlib
 import pathlib
-import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 from hybridinference.gateway.v1 import ledger_pb2 as ledger
@@ -56,13 +55,6 @@ class Flood:
             yield delta("x" * 1024)
             self.sent += 1024
             await asyncio.sleep(0)
-
-
-@pytest.fixture
-def directory() -> Iterator[pathlib.Path]:
-    """A short path: unix sockets live in it."""
-    with tempfile.TemporaryDirectory(prefix="g-") as name:
-        yield pathlib.Path(name)
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from hybridinference.gateway.v1 import inference_service_pb2 as inference
 from hybridinference.gateway.v1 import inference_service_pb2_grpc as inference_grpc
 from hybridinference.inference.v1 import generation_pb2 as generation
 
+from services.config.mesh import load as load_config
 from tests.mesh.driver import Mesh, mesh, until
 from tests.mesh.scrape import total
 
@@ -212,8 +213,14 @@ async def test_a_reload_gives_the_edge_its_new_limits_and_names_what_waits_for_a
     stream = asyncio.create_task(load.stream(400, started))
     await started.wait()
     changed = TWO.replace("token_ms: 10", "token_ms: 11") + "edge: {limits: {request_bytes: 2000}}\n"
-    said = "the edge has taken it\ntakes effect when the processes that read it start again: providers.echo\n"
-    assert await reload(changed) == (0, said, "")
+    code, out, err = await reload(changed)
+    assert (code, err) == (0, "")
+    assert out.splitlines() == [
+        "the edge has taken it",
+        f"version {load_config(two.config).version} is used by router, gateway, gateway-2",
+        "takes effect when the processes that read it start again: providers.echo",
+        "to be started again with `hybrid restart`: echo-0, echo-1",
+    ]
     with pytest.raises(openai.APIStatusError) as refused:
         await two_words(two, "x" * 3000)
     assert refused.value.status_code == 413
@@ -226,15 +233,42 @@ async def test_a_reload_gives_the_edge_its_new_limits_and_names_what_waits_for_a
         await two_words(two, "x" * 3000)
     assert await stream
 
-    assert await reload(TWO) == (0, "the edge has taken it\n", "")
+    code, out, err = await reload(TWO)
+    assert (code, err) == (0, "")
+    assert out.startswith("the edge has taken it\nversion ")
     await two_words(two, "x" * 3000)
+
+
+async def test_a_reload_brings_models_and_aliases_to_router_and_gateways_and_cuts_no_call(
+    two: Mesh, load: Load
+) -> None:
+    under_load = asyncio.create_task(load.run())
+    await until(lambda: len(load.calls) >= 4, seconds=10)
+    two.config.write_text(TWO.replace("- name: echo", "- name: other\n    aliases: [echo]"))
+    done = await asyncio.to_thread(two.hybrid, "reload")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.endswith("is used by router, gateway, gateway-2\n")
+    async with two.async_client() as client:
+        assert [model.id async for model in client.models.list()] == ["other"]
+        for _ in range(4):
+            await client.chat.completions.create(model="other", messages=MESSAGES, extra_body={"echo": {"tokens": 2}})
+    seen = len(load.calls)
+    await until(lambda: len(load.calls) > seen + 8, seconds=10)
+    load.end()
+    await under_load
+    assert not [call for call in load.calls if call.error]
+    two.config.write_text(TWO)
+    assert (await asyncio.to_thread(two.hybrid, "reload")).returncode == 0
 
 
 async def test_gateways_come_and_go_with_a_reload_and_no_call_is_lost(two: Mesh, load: Load) -> None:
     async def of(instances: int) -> None:
         two.config.write_text(TWO.replace("instances: 2", f"instances: {instances}"))
         done = await asyncio.to_thread(two.hybrid, "reload")
-        assert (done.returncode, done.stdout) == (0, "the edge has taken it\n"), done.stderr
+        assert (done.returncode, done.stderr) == (0, "")
+        names = ", ".join(f"gateway-{number}" for number in range(2, instances + 1))
+        assert done.stdout.startswith("the edge has taken it\nversion ")
+        assert done.stdout.endswith(f" is used by router, gateway, {names}\n")
 
     def processes() -> set[str]:
         state = json.loads((two.home / "run/supervisor.json").read_text(encoding="utf-8"))

@@ -25,6 +25,7 @@ from services.router.decider import Decider
 from services.router.fleet import Fleet
 from services.router.roster import Roster
 from services.router.telemetry import Telemetry
+from tests.fakes import eventually
 from tests.router.scene import CHAT, report
 
 _PATIENCE = 5.0
@@ -123,6 +124,10 @@ class Gateway:
         assert answer.WhichOneof("answer") == "placement", answer
         return answer.placement
 
+    async def ended(self, attempt_id: str) -> None:
+        outcome = placement.AttemptOutcome(attempt_id=attempt_id)
+        await self.say(router_service.PlaceCommand(outcome=outcome))
+
     async def code(self) -> grpc.StatusCode:
         async with asyncio.timeout(_PATIENCE):
             return await self._call.code()
@@ -141,12 +146,23 @@ class Router:
     """The router that is up, and what a test needs of it."""
 
     def __init__(
-        self, stub: "router_grpc.RouterServiceAsyncStub", roster: Roster, workers: list[ScriptedWorker]
+        self,
+        stub: "router_grpc.RouterServiceAsyncStub",
+        roster: Roster,
+        decider: Decider,
+        fleet: Fleet,
+        workers: list[ScriptedWorker],
     ) -> None:
         self.stub = stub
         self.roster = roster
+        self._decider = decider
+        self._fleet = fleet
         self.workers = workers
         self._calls: list[Any] = []
+
+    def reconfigure(self, config: MeshConfig) -> None:
+        self._decider.reconfigure(config, time.monotonic())
+        self._fleet.reconfigure(stale_seconds=config.router.stale_seconds)
 
     async def gateway(self, *leases: placement.RunningLease) -> Gateway:
         return await Gateway(self.stub).hello(*leases)
@@ -176,6 +192,18 @@ class Router:
                     break
         return time.monotonic() - begun
 
+    async def until_capacity(self, capacity: int) -> None:
+        """Watch the fleet until every worker has reported so much."""
+        async with contextlib.aclosing(self.fleet()) as seen:
+            async for workers in seen:
+                if all(worker.status.capacity == capacity for worker in workers.values()):
+                    return
+
+    async def until_waiting(self, count: int) -> None:
+        """Wait until so many asks wait."""
+        models = self.roster.models.values()
+        await eventually(lambda: sum(len(pool.admission.queue) for pool in models) == count, seconds=_PATIENCE)
+
     async def until_leases(self, **leases: int) -> None:
         """Watch the fleet until workers hold so many leases."""
         async with contextlib.aclosing(self.fleet()) as seen:
@@ -192,7 +220,7 @@ async def open_router(home: pathlib.Path, config: MeshConfig) -> AsyncIterator[R
     telemetry.watch(roster)
     watched = Fleet(roster, stale_seconds=config.router.stale_seconds, clock=time.monotonic)
     decider = Decider(roster, config.router.retry, rng=random.Random(1), new_id=ids.new_id, observer=telemetry)
-    servicer = service.RouterServicer(decider, watched, clock=time.monotonic)
+    servicer = service.RouterServicer(decider, watched, clock=time.monotonic, config_version="v")
     address = f"unix:{home}/router.sock"
     async with contextlib.AsyncExitStack() as stack:
         workers = [ScriptedWorker(worker.place.address) for worker in roster.workers.values()]
@@ -207,11 +235,7 @@ async def open_router(home: pathlib.Path, config: MeshConfig) -> AsyncIterator[R
                 registry,
             )
         )
-        channels = {
-            name: await stack.enter_async_context(open_channel(worker.place.address))
-            for name, worker in roster.workers.items()
-        }
-        await stack.enter_async_context(watched.watching(channels))
+        await stack.enter_async_context(watched.watching())
         await watched.first_reports(seconds=_PATIENCE)
         channel = await stack.enter_async_context(open_channel(address))
-        yield Router(router_grpc.RouterServiceStub(channel), roster, workers)
+        yield Router(router_grpc.RouterServiceStub(channel), roster, decider, watched, workers)

@@ -32,18 +32,34 @@ def mesh_config(
     strategy: str = "least_loaded",
     router: Mapping[str, object] | None = None,
     addresses: Sequence[str] | None = None,
+    flags: Mapping[str, object] | None = None,
+    shadow_share: float = 0.0,
+    max_waiting: int = 512,
+    slo: float | None = None,
 ) -> MeshConfig:
-    """One model, `m`, on workers `main-0` and so on; the fallback ones are `spare-0` and so on."""
+    """One model, `m`, on workers `main-0` and so on; fallback ones are `spare-0` and so on, shadows `shade-0` and 1."""
     providers: dict[str, object] = {"main": {"kind": "echo", "models": ["pm"], "workers": addresses or workers}}
-    routes = [{"provider": "main"}]
+    routes: list[dict[str, object]] = [{"provider": "main"}]
     if fallback_workers:
         providers["spare"] = {"kind": "echo", "models": ["ps"], "workers": fallback_workers}
         routes.append({"provider": "spare", "role": "fallback"})
+    if shadow_share:
+        providers["shade"] = {"kind": "echo", "models": ["ps"], "workers": 2}
+        routes.append({"provider": "shade", "role": "shadow", "share": shadow_share})
     return MeshConfig.model_validate(
         {
             "providers": providers,
-            "models": [{"name": "m", "strategy": strategy, "routes": routes}],
+            "models": [
+                {
+                    "name": "m",
+                    "strategy": strategy,
+                    "routes": routes,
+                    "queue": {"max_waiting": max_waiting},
+                    "slo": {"first_content_seconds": slo},
+                }
+            ],
             "router": router or {},
+            "flags": flags or {},
         }
     )
 
@@ -65,13 +81,13 @@ def report(
 ) -> worker_status.WorkerStatus:
     """A worker's report."""
     return worker_status.WorkerStatus(
+        kind=kind,
         state=state,
         epoch=epoch,
         sequence=sequence,
         running=running,
         waiting=waiting,
         capacity=capacity,
-        kind=kind,
         queued_tokens=queued_tokens,
         kv_usage=kv_usage,
         kv_capacity_tokens=kv_capacity_tokens,
@@ -107,6 +123,9 @@ class Scene:
             for name in self.roster.workers:
                 self.report(name)
 
+    def reconfigure(self, config: MeshConfig) -> None:
+        self.decider.reconfigure(config, self.now)
+
     def report(self, name: str, status: worker_status.WorkerStatus | None = None) -> None:
         self.roster.on_status(name, status or report(), self.now)
 
@@ -117,17 +136,21 @@ class Scene:
         time_left: float | None = None,
         name: str = "m",
         generation_id: str = "",
-    ) -> placement.Placement | Refused:
+        continuable: bool = False,
+    ) -> placement.Placement | placement.Waiting | Refused:
         ask = placement.PlacementAsk(
             generation_id=generation_id or f"generation-{next(self._generations)}",
             model=name,
             capabilities=capabilities,
             time_left=None if time_left is None else to_duration(time_left),
+            continuable=continuable,
         )
         return self.decider.on_ask(self.stream, ask, self.now)
 
-    def place(self, *, time_left: float | None = None, generation_id: str = "") -> placement.Placement:
-        placed = self.answer(time_left=time_left, generation_id=generation_id)
+    def place(
+        self, *, time_left: float | None = None, generation_id: str = "", continuable: bool = False
+    ) -> placement.Placement:
+        placed = self.answer(time_left=time_left, generation_id=generation_id, continuable=continuable)
         assert isinstance(placed, placement.Placement), placed
         return placed
 
@@ -143,6 +166,15 @@ class Scene:
         assert isinstance(refused.cause, Failure)
         return refused.cause
 
+    def wait(self, *, time_left: float | None = None, generation_id: str = "") -> placement.Waiting:
+        waits = self.answer(time_left=time_left, generation_id=generation_id)
+        assert isinstance(waits, placement.Waiting), waits
+        return waits
+
+    def released(self) -> list[placement.Placement | placement.Waiting | Refused]:
+        """Answers to those that waited."""
+        return [answer for _, answer in self.decider.released(self.now)]
+
     def end(
         self,
         placed: placement.Placement,
@@ -150,16 +182,23 @@ class Scene:
         *,
         wanted: bool = True,
         committed: bool = False,
+        continuable: bool = False,
         time_left: float | None = None,
-    ) -> placement.Placement | Refused | None:
+    ) -> placement.Placement | placement.Waiting | Refused | None:
         outcome = placement.AttemptOutcome(
             attempt_id=placed.attempt_id,
             status=ended,
             wanted=wanted,
             committed=committed,
+            continuable=continuable,
             time_left=None if time_left is None else to_duration(time_left),
         )
         return self.decider.on_outcome(self.stream, outcome, self.now)
+
+    def hedge(self, placed: placement.Placement, *, time_left: float | None = None) -> placement.Placement | Refused:
+        left = None if time_left is None else to_duration(time_left)
+        ask = placement.HedgeAsk(attempt_id=placed.attempt_id, time_left=left)
+        return self.decider.on_hedge(self.stream, ask, self.now)
 
     def begin(self, placed: placement.Placement, latency: float = 0.1) -> None:
         content = placement.FirstContent(attempt_id=placed.attempt_id, latency=to_duration(latency))

@@ -8,6 +8,7 @@ import grpc
 import pytest
 from hybridinference.router.v1 import fleet_pb2 as fleet
 
+from tests.fakes import eventually
 from tests.router.harness import Router, open_router
 from tests.router.scene import mesh_config, report
 
@@ -99,3 +100,56 @@ async def test_a_worker_that_refuses_to_report_is_asked_again_but_not_all_the_ti
         begun = time.monotonic()
         await router.workers[0].asked(4)
         assert time.monotonic() - begun > 0.5
+
+
+async def test_a_worker_is_followed_from_the_change_that_brings_it_until_its_last_lease_has_ended(
+    home: pathlib.Path, addresses: list[str]
+) -> None:
+    one = mesh_config(addresses=addresses[:1], router={"stale_seconds": 60})
+    both = mesh_config(addresses=addresses, router={"stale_seconds": 60})
+    async with open_router(home, both) as router:
+        gateway = await router.gateway()
+        placed = {each.worker: each.attempt_id for each in [await gateway.placed() for _ in range(2)]}
+        assert set(placed) == {"main-0", "main-1"}
+        router.reconfigure(one)
+        async with contextlib.aclosing(router.fleet()) as seen:
+            workers = await anext(seen)
+            assert [len(worker.routes) for worker in workers.values()] == [1, 0]
+            router.workers[1].say(report(sequence=2, running=7))
+            workers = await anext(seen)
+            assert workers["main-1"].status.running == 7, "it is still followed"
+            await gateway.ended(placed["main-1"])
+            async for workers in seen:
+                if "main-1" not in workers:
+                    break
+            router.reconfigure(both)
+            async for workers in seen:
+                if "main-1" in workers and workers["main-1"].health == fleet.WORKER_HEALTH_HEALTHY:
+                    break
+        assert workers["main-1"].status.running == 7, "it was asked anew"
+
+
+async def test_a_restarted_worker_s_prompts_are_forgotten_at_once(router: Router) -> None:
+    pool = router.roster.pools["m"]
+    at = next(target.position for target in pool.targets if target.worker.name == "main-0")
+    pool.prefixes.add(at, (1, 2, 3))
+    await router.workers[0].stop()
+    await router.until(main_0="UNREACHABLE")
+    router.workers[0].status = report(epoch=2)
+    begun = time.monotonic()
+    await router.workers[0].start()
+    await eventually(lambda: router.roster.workers["main-0"].epoch == 2, seconds=5)
+    print(f"the new process was known {(time.monotonic() - begun) * 1e3:.0f} ms after it began to listen")
+    assert pool.prefixes.match((1,)) == {}
+
+
+async def test_a_new_process_s_first_report_empties_the_index_within_200_ms(router: Router) -> None:
+    pool = router.roster.pools["m"]
+    at = next(target.position for target in pool.targets if target.worker.name == "main-0")
+    pool.prefixes.add(at, (1, 2, 3))
+    begun = time.monotonic()
+    router.workers[0].say(report(epoch=2))
+    await eventually(lambda: not pool.prefixes.match((1,)), seconds=5)
+    took = time.monotonic() - begun
+    print(f"forgotten {took * 1e3:.1f} ms after the report")
+    assert took < 0.2

@@ -27,7 +27,7 @@ metrics: {listen: "unix:{process}.metrics.sock"}
 
 
 @contextlib.asynccontextmanager
-async def _process(home: pathlib.Path, config: str = _CONFIG) -> AsyncIterator[asyncio.subprocess.Process]:
+async def process_of(home: pathlib.Path, config: str = _CONFIG) -> AsyncIterator[asyncio.subprocess.Process]:
     (home / "mesh.yaml").write_text(config, encoding="utf-8")
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -47,7 +47,7 @@ async def _process(home: pathlib.Path, config: str = _CONFIG) -> AsyncIterator[a
         await process.communicate()
 
 
-async def _until(channel: grpc.aio.Channel, status: int) -> None:
+async def until(channel: grpc.aio.Channel, status: int) -> None:
     """Wait until the process says of itself that it serves, or that it does not."""
     call = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(), wait_for_ready=True)
     try:
@@ -59,7 +59,7 @@ async def _until(channel: grpc.aio.Channel, status: int) -> None:
         call.cancel()
 
 
-async def _scraped(path: pathlib.Path) -> str:
+async def scraped(path: pathlib.Path) -> str:
     reader, writer = await asyncio.open_unix_connection(path)
     writer.write(b"GET /metrics HTTP/1.0\r\n\r\n")
     text = await reader.read()
@@ -73,12 +73,12 @@ async def test_it_places_counts_and_stops_at_once_even_while_a_gateway_is_there(
             worker = ScriptedWorker(f"unix:{home}/w{index}.sock")
             await worker.start()
             stack.push_async_callback(worker.stop)
-        process = await stack.enter_async_context(_process(home))
+        process = await stack.enter_async_context(process_of(home))
         channel = await stack.enter_async_context(open_channel(f"unix:{home}/router.sock"))
-        await _until(channel, health_pb2.HealthCheckResponse.SERVING)
+        await until(channel, health_pb2.HealthCheckResponse.SERVING)
         gateway = await Gateway(router_grpc.RouterServiceStub(channel)).hello()
         placed = await gateway.placed()
-        metrics = await _scraped(home / "router.metrics.sock")
+        metrics = await scraped(home / "router.metrics.sock")
         assert f'hybrid_router_placements_total{{strategy="least_loaded",worker="{placed.worker}"}} 1.0' in metrics
         assert f'hybrid_router_leases{{worker="{placed.worker}"}} 1.0' in metrics
         assert 'hybrid_router_worker_health{health="healthy",worker="main-1"} 1.0' in metrics
@@ -96,19 +96,19 @@ async def test_it_serves_after_two_seconds_even_where_a_worker_never_reports(hom
         worker = ScriptedWorker(f"unix:{home}/w0.sock")
         await worker.start()
         stack.push_async_callback(worker.stop)
-        await stack.enter_async_context(_process(home))
+        await stack.enter_async_context(process_of(home))
         channel = await stack.enter_async_context(open_channel(f"unix:{home}/router.sock"))
-        await _until(channel, health_pb2.HealthCheckResponse.NOT_SERVING)
+        await until(channel, health_pb2.HealthCheckResponse.NOT_SERVING)
         gateway, begun = Gateway(router_grpc.RouterServiceStub(channel)), time.monotonic()
         await gateway.opened()
         assert 1.0 < time.monotonic() - begun < 4.0, "a stream is not open before the fleet is known"
-        await _until(channel, health_pb2.HealthCheckResponse.SERVING)
+        await until(channel, health_pb2.HealthCheckResponse.SERVING)
         await gateway.hello()
         assert {(await gateway.placed()).worker for _ in range(3)} == {"main-0"}
 
 
 async def test_a_bad_configuration_is_refused_with_the_line(home: pathlib.Path) -> None:
-    async with _process(home, _CONFIG + "modells: []\n") as process:
+    async with process_of(home, _CONFIG + "modells: []\n") as process:
         _, error = await process.communicate()
     assert process.returncode == 2
     assert b"mesh.yaml:8: `modells` is not known" in error

@@ -13,17 +13,20 @@ from google.protobuf.message import DecodeError
 from hybridinference.gateway.v1 import ledger_pb2
 from hybridinference.inference.v1 import error_reason_pb2, generation_pb2, provider_try_pb2
 
+from services.gateway.loader import decisions
+
 REQUEST_COLUMNS = (
     *("generation_id", "received_at", "first_content_at", "ended_at", "api", "operation", "model", "streamed"),
     *("outcome", "error_reason", "finish_reasons", "provider", "worker", "provider_model"),
     *("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens", "usage_estimated"),
     *("config_version", "user_label", "edge_request_id", "trace_id"),
+    *("estimated_input_tokens", "max_output_tokens", "refused_by", "prefix_hashes"),
 )
 ATTEMPT_COLUMNS = (
     *("attempt_id", "generation_id", "number", "placed_at", "first_content_at", "ended_at"),
     *("provider", "worker", "provider_model", "strategy", "outcome", "error_reason"),
     *("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens", "usage_estimated"),
-    "tries",
+    *("tries", "kind", "decision"),
 )
 
 Row = tuple[Any, ...]
@@ -83,6 +86,10 @@ def _request_row(generation_id: uuid.UUID, request: ledger_pb2.RequestRecord) ->
         _text(request.user) or None,
         _text(request.edge_request_id) or None,
         _text(request.trace_id) or None,
+        request.estimated_input_tokens,
+        request.max_output_tokens,
+        decisions.as_json(request.refused_by) if request.HasField("refused_by") else None,
+        [_signed(value) for value in request.prefix_hashes],
     )
 
 
@@ -102,7 +109,14 @@ def _attempt_row(generation_id: uuid.UUID, attempt: ledger_pb2.AttemptRecord) ->
         _text(attempt.error_reason) or None,
         *_usage(attempt.usage),
         _tries(attempt.tries),
+        _text(attempt.kind),
+        decisions.as_json(attempt.decision) if attempt.HasField("decision") else None,
     )
+
+
+def _signed(value: int) -> int:
+    """64 bits as PostgreSQL has them."""
+    return value - (1 << 64) if value >> 63 else value
 
 
 def _tries(tries: Iterable[provider_try_pb2.ProviderTry]) -> str:

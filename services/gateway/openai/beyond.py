@@ -4,8 +4,17 @@ from collections.abc import Collection, Mapping
 
 from services.gateway.openai.fields import Fields, refuse
 
-# Said for somebody else's cache or dashboard: without them the answer is the same.
+# Said for caches or dashboards: without them the answer is the same.
 HARMLESS = frozenset({"metadata", "store", "prompt_cache_key", "prompt_cache_retention", "prompt_cache_options"})
+
+
+def session(fields: Fields) -> str:
+    """What a client calls the conversation, so that caches of its earlier turns are found; "" where it does not.
+
+    Raises:
+        Failure: SPEC_INVALID, naming the member.
+    """
+    return fields.text("prompt_cache_key") or ""
 
 
 def beyond(fields: Fields, *, known: Collection[str], refused: Mapping[str, str]) -> dict[str, object]:

@@ -9,11 +9,13 @@ from hybridinference.gateway.v1 import openai_service_pb2 as openai
 from hybridinference.gateway.v1 import openai_service_pb2_grpc as openai_grpc
 
 from services.gateway.arrival import Arrival
+from services.gateway.explainer import Explainer
 from services.gateway.models import Models
 from services.gateway.openai import models
 from services.gateway.openai.chat import answer as chat
 from services.gateway.openai.completions import answer as completions
 from services.gateway.openai.embeddings import answer as embeddings
+from services.gateway.openai.explain import answer as explain
 from services.gateway.openai.reply import JSON, Context, Reply
 from services.gateway.openai.responses import answer as responses
 from services.gateway.relay import Relay
@@ -27,11 +29,26 @@ class OpenAIServicer(openai_grpc.OpenAIServiceServicer):
     """OpenAI's wire format: bytes in, bytes out."""
 
     def __init__(
-        self, relay: Relay, models: Models, tenants: Tenants, *, longest_seconds: float, keep_alive_seconds: float
+        self,
+        relay: Relay,
+        explainer: Explainer,
+        models: Models,
+        tenants: Tenants,
+        *,
+        longest_seconds: float,
+        keep_alive_seconds: float,
+        allow_pinning: bool = False,
     ) -> None:
+        self._allow_pinning = allow_pinning
         self._relay = relay
+        self._explainer = explainer
         self._models = models
         self._tenants = tenants
+        self._longest_seconds = longest_seconds
+        self._keep_alive_seconds = keep_alive_seconds
+
+    def reconfigure(self, *, longest_seconds: float, keep_alive_seconds: float) -> None:
+        """Calls that arrive from now on have so much time, and comments so often."""
         self._longest_seconds = longest_seconds
         self._keep_alive_seconds = keep_alive_seconds
 
@@ -46,6 +63,10 @@ class OpenAIServicer(openai_grpc.OpenAIServiceServicer):
 
     async def CreateEmbedding(self, request: HttpBody, context: Context) -> None:  # type: ignore[override]
         await self._answer(embeddings.answer, request, context)
+
+    async def CreateExplanation(self, request: HttpBody, context: Context) -> None:  # type: ignore[override]
+        async with self._replying(context) as (arrival, reply):
+            await explain.answer(request.data, arrival, self._explainer, reply)
 
     async def ListModels(self, request: openai.OpenAIServiceListModelsRequest, context: Context) -> None:  # type: ignore[override]
         async with self._replying(context) as (_, reply):
@@ -62,7 +83,13 @@ class OpenAIServicer(openai_grpc.OpenAIServiceServicer):
     @contextlib.asynccontextmanager
     async def _replying(self, context: Context) -> AsyncIterator[tuple[Arrival, Reply]]:
         now = asyncio.get_running_loop().time()
-        arrival = Arrival(context, now=now, longest_seconds=self._longest_seconds, tenants=self._tenants)
+        arrival = Arrival(
+            context,
+            now=now,
+            longest_seconds=self._longest_seconds,
+            tenants=self._tenants,
+            allow_pinning=self._allow_pinning,
+        )
         reply = Reply(context, traceparent=arrival.traceparent, keep_alive_seconds=self._keep_alive_seconds)
         async with reply.failing_in_kind():
             yield arrival, reply

@@ -36,6 +36,11 @@ USERS = {
     "user": nullable(_USER, "A label for the end user."),
     "safety_identifier": nullable(_USER, "The newer name of user, which it goes before."),
 }
+CONVERSATION = {
+    "prompt_cache_key": nullable(
+        TEXT, "A name for the conversation, so that caches of its earlier turns are found; see x-hybrid-session."
+    )
+}
 PICTURE_URL: Schema = {
     "type": "string",
     "pattern": "^([Hh][Tt][Tt][Pp][Ss]?://|[Dd][Aa][Tt][Aa]:)",
@@ -132,6 +137,7 @@ MODEL = record(
         "created": COUNT | {"description": "Seconds since 1970."},
         "owned_by": TEXT,
         "max_model_len": COUNT | {"description": "Most tokens of prompt and answer together, where it is known."},
+        "aliases": array(TEXT) | {"description": "Other names that it may be asked for by, where it has any."},
     },
     "id", "object", "created", "owned_by",
 )  # fmt: skip

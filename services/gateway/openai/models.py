@@ -19,6 +19,12 @@ def listed(models: Iterable[model_pb2.Model]) -> bytes:
 
 
 def _described(model: model_pb2.Model) -> dict[str, Any]:
-    described = {"id": model.name, "object": "model", "created": model.created_seconds, "owned_by": model.owner}
+    described: dict[str, Any] = {
+        "id": model.name,
+        "object": "model",
+        "created": model.created_seconds,
+        "owned_by": model.owner,
+    }
     # vLLM's name for it, which several clients read.
-    return described | ({"max_model_len": model.context_tokens} if model.context_tokens else {})
+    described |= {"max_model_len": model.context_tokens} if model.context_tokens else {}
+    return described | ({"aliases": list(model.aliases)} if model.aliases else {})

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from services.gateway import inference, validate
+from services.gateway import hints, inference, validate
 
 _INFERENCE = "hybridinference.inference.v1."
 
@@ -25,6 +25,8 @@ BOUNDS: Mapping[str, dict[str, Any]] = {
     f"{_INFERENCE}SamplingParams.stop": {"maxItems": validate.MAX_STOPS},
     f"{_INFERENCE}Logprobs.top": {"maximum": validate.MAX_TOP_LOGPROBS},
     f"{_INFERENCE}Tool.name": {"pattern": f"^{validate.TOOL_NAME.pattern}$"},
+    f"{_INFERENCE}RoutingHints.session": {"maxLength": hints.MAX_SESSION_CHARACTERS},
+    f"{_INFERENCE}RoutingHints.tags": {"maxItems": hints.MAX_TAGS},
     f"{_INFERENCE}EmbeddingSpec.model": {"minLength": 1, "maxLength": validate.MAX_MODEL_CHARACTERS},
     f"{_INFERENCE}EmbeddingSpec.inputs": {"minItems": 1, "maxItems": validate.MAX_INPUTS},
     f"{_INFERENCE}EmbeddingSpec.dimensions": {"minimum": 1, "maximum": validate.MAX_DIMENSIONS},

@@ -29,6 +29,11 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
         "streamed": {"model": MODEL, "input": _MESSAGES, "stream": True},
     },
     "OpenAIService_CreateEmbedding": {"texts": {"model": MODEL, "input": ["Paris", "Rome"]}},
+    "OpenAIService_CreateExplanation": {
+        "chat": {"model": MODEL, "messages": _MESSAGES},
+        "completion": {"model": MODEL, "prompt": "The capital of France is"},
+    },
+    "InferenceService_ExplainRoute": {"question": {"spec": _SPEC}},
     "InferenceService_Generate": {"question": {"spec": _SPEC}},
     "InferenceService_StreamGenerate": {"question": {"spec": _SPEC}},
     "InferenceService_Embed": {"texts": {"spec": {"model": MODEL, "inputs": [{"text": "Paris"}, {"text": "Rome"}]}}},

@@ -1,9 +1,9 @@
 """What both faces have in common over HTTP: headers, errors by status, events of a stream."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from services.gateway import arrival
+from services.gateway import arrival, hints
 from services.gateway.openai import dropped
 from services.gateway.openapi.examples import EXAMPLES
 
@@ -12,6 +12,7 @@ Node = dict[str, Any]
 JSON = "application/json"
 EVENTS = "text/event-stream"
 
+_TAG = hints.TAG.pattern
 TIMEOUT = {
     "name": arrival.TIMEOUT,
     "in": "header",
@@ -19,6 +20,37 @@ TIMEOUT = {
     "description": "How long the whole call may take, waiting included, in milliseconds. Past it: 504.",
     "schema": {"type": "integer", "minimum": 1, "maximum": 10**12 - 1},
 }
+# What is said of the route, by the field that says the same over gRPC; see services.gateway.hints.
+_SAID: Mapping[str, tuple[str, Node]] = {
+    "session": (
+        "A name for the conversation, which is then served where its earlier turns may still be cached.",
+        {"type": "string", "minLength": 1, "maxLength": hints.MAX_SESSION_CHARACTERS},
+    ),
+    "tags": (
+        "Tags that the route must have, all of them, with commas between.",
+        {"type": "string", "pattern": f"^ *{_TAG} *(, *{_TAG} *){{0,{hints.MAX_TAGS - 1}}}$"},
+    ),
+    "max_cost_nano_usd": (
+        "Most that the answer may cost, in US dollars, such as 0.25.",
+        {"type": "string", "pattern": f"^{hints.USD.pattern}$"},
+    ),
+    "first_content_slo": (
+        "Longest time to the first content that is any good, in milliseconds.",
+        {"type": "integer", "minimum": 1, "maximum": hints.MAX_SLO_SECONDS * 1000},
+    ),
+    "criticality": (
+        "Who gives way first where there is too much. `critical-plus` is refused.",
+        {"type": "string", "enum": list(hints.CRITICALITIES)},
+    ),
+    "worker": (
+        "The worker to use and no other, where the configuration allows it.",
+        {"type": "string", "pattern": f"^{hints.WORKER.pattern}$"},
+    ),
+}
+ROUTING: Sequence[Node] = [
+    {"name": hints.HEADERS[field], "in": "header", "required": False, "description": said, "schema": schema}
+    for field, (said, schema) in _SAID.items()
+]
 _COUNT = {"type": "integer", "minimum": 0}
 _HEADERS: Mapping[str, Node] = {
     "x-request-id": {

@@ -12,6 +12,7 @@ from services.gateway.openai import members
 from services.gateway.openai.chat import schema as chat
 from services.gateway.openai.completions import schema as completions
 from services.gateway.openai.embeddings import schema as embeddings
+from services.gateway.openai.explain import schema as explain
 from services.gateway.openai.responses import schema as responsive
 from services.gateway.openapi import http
 from services.gateway.openapi.comments import Comments
@@ -30,9 +31,12 @@ _BODIES: Mapping[str, tuple[str, str, str]] = {
     "CreateCompletion": ("CompletionRequest", "Completion", "CompletionChunk"),
     "CreateResponse": ("ResponseRequest", "Response", "ResponseEvent"),
     "CreateEmbedding": ("EmbeddingRequest", "Embeddings", ""),
+    "CreateExplanation": ("ExplanationRequest", "Explanation", ""),
     "ListModels": ("", "Models", ""),
     "GetModel": ("", "Model", ""),
 }
+# Answers of the gateway's own: no worker has a part in them.
+_UNSERVED = ("Explanation",)
 _SCHEMAS: Mapping[str, Node] = {
     "ChatCompletionRequest": chat.REQUEST,
     "ChatCompletion": chat.RESPONSE,
@@ -45,6 +49,11 @@ _SCHEMAS: Mapping[str, Node] = {
     "ResponseEvent": responsive.EVENT,
     "EmbeddingRequest": embeddings.REQUEST,
     "Embeddings": embeddings.RESPONSE,
+    "ExplanationRequest": {
+        "description": "A chat, or a completion of one prompt, as it would be asked for.",
+        "anyOf": [{"$ref": COMPONENTS + "ChatCompletionRequest"}, {"$ref": COMPONENTS + "CompletionRequest"}],
+    },
+    "Explanation": explain.RESPONSE,
     "Models": members.MODELS,
     "Model": members.MODEL,
     "Error": members.ERROR,
@@ -78,11 +87,12 @@ def schemas() -> dict[str, Node]:
 
 def _operation(method: MethodDescriptor, comments: Comments) -> Node:
     asked, answered, piece = _BODIES[method.name]
+    in_path = [_in_path(field, comments) for field in method.input_type.fields]
     operation: Node = {
         "operationId": f"{SERVICE.name}_{method.name}",
         "tags": [SERVICE.name],
         "summary": comments.of(method.full_name),
-        "parameters": [http.TIMEOUT] if asked else [_in_path(field, comments) for field in method.input_type.fields],
+        "parameters": [http.TIMEOUT, *http.ROUTING] if asked else in_path,
     }
     content = {http.JSON: _reference(answered)}
     if piece:
@@ -92,7 +102,7 @@ def _operation(method: MethodDescriptor, comments: Comments) -> Node:
     failing = {
         str(code): {"$ref": f"#/components/responses/{_name(code)}"} for code in _failures() if asked or code in _READS
     }
-    good = http.answer("The answer.", content, *(http.SERVED if asked else http.EVERY))
+    good = http.answer("The answer.", content, *(http.SERVED if asked and answered not in _UNSERVED else http.EVERY))
     return operation | {"responses": {"200": good, **failing}}
 
 

@@ -1,5 +1,6 @@
 """Which leading blocks of prompts each worker is expected to have in its cache."""
 
+import functools
 from collections import OrderedDict
 from collections.abc import Sequence
 
@@ -27,16 +28,23 @@ class PrefixIndex:
     def match(self, blocks: Sequence[int]) -> dict[int, int]:
         """Number of leading blocks that each slot has, for those that have any."""
         found: dict[int, int] = {}
+        for slots, depth in self.levels(blocks):
+            found.update(dict.fromkeys(slots, depth))
+        return found
+
+    def levels(self, blocks: Sequence[int]) -> list[tuple[Sequence[int], int]]:
+        """Slots and the number of leading blocks that they have at least, from many slots to ever fewer of them."""
+        found: list[tuple[Sequence[int], int]] = []
         having, depth = -1, 0
         for block in blocks:
             still = having & self._holders.get(block, 0)
             if still != having and depth:
-                _note(found, having & ~still, depth)
+                found.append((_slots(having), depth))
             if not still:
                 return found
             having, depth = still, depth + 1
         if depth:
-            _note(found, having, depth)
+            found.append((_slots(having), depth))
         return found
 
     def add(self, slot: int, blocks: Sequence[int]) -> None:
@@ -50,11 +58,34 @@ class PrefixIndex:
                 holders[block] = holders.get(block, 0) | bit
         self._trim(slot)
 
+    def learn(self, slot: int, blocks: Sequence[int]) -> None:
+        """A worker has read these blocks, as it says. What was placed there by the same router is known already."""
+        if blocks and blocks[-1] not in self._blocks[slot]:
+            self.add(slot, blocks)
+
     def forget(self, slot: int) -> None:
         """A worker's cache is empty: it is a new process."""
         for block in self._blocks[slot]:
             self._drop(block, slot)
         self._blocks[slot].clear()
+
+    def moved(self, slots: Sequence[int | None]) -> "PrefixIndex":
+        """The same blocks under other numbers; this index is not to be used any more.
+
+        Args:
+            slots: for each slot of the new index the one that it was; None is a worker that nothing is known of.
+        """
+        if list(slots) == list(range(len(self._blocks))):
+            return self
+        index = PrefixIndex(len(slots))
+        for slot, earlier in enumerate(slots):
+            if earlier is None:
+                continue
+            index._capacity[slot] = self._capacity[earlier]
+            index._blocks[slot] = self._blocks[earlier]
+            for block in self._blocks[earlier]:
+                index._holders[block] = index._holders.get(block, 0) | 1 << slot
+        return index
 
     def size(self, slot: int) -> int:
         """Number of blocks that a worker is expected to have."""
@@ -74,8 +105,12 @@ class PrefixIndex:
             del self._holders[block]
 
 
-def _note(found: dict[int, int], slots: int, depth: int) -> None:
-    while slots:
-        lowest = slots & -slots
-        found[lowest.bit_length() - 1] = depth
-        slots ^= lowest
+@functools.lru_cache(maxsize=1024)
+def _slots(bits: int) -> Sequence[int]:
+    """The numbers of the bits that are set. Who has the beginning that many prompts share seldom changes."""
+    found = []
+    while bits:
+        lowest = bits & -bits
+        found.append(lowest.bit_length() - 1)
+        bits ^= lowest
+    return found

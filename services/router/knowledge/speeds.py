@@ -65,8 +65,8 @@ class PoolSpeeds:
     __slots__ = ("lengths", "reading", "writing")
 
     def __init__(self) -> None:
-        # About an 8B model on a large GPU: 20,000 tokens read in a second after 10 ms; 7 ms for a token of an answer, and
-        # 0.04 ms for each generation beside it.
+        # About an 8B model on a large GPU: 20,000 tokens read in a second after 10 ms; 7 ms for a token of an answer,
+        # and 0.04 ms for each generation beside it.
         self.reading = Line(base=0.01, slope=5e-5, least=1e-6, most=1.0, ridge=1e3, keep=_KEEP_READING)
         self.writing = Line(base=0.007, slope=4e-5, least=2e-6, most=2e-3, ridge=100.0, keep=_KEEP_WRITING)
         self.lengths = Lengths()

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from services.config import strategy as settings
 from services.router.knowledge.prediction import expected, own_busyness
-from services.router.policies import sampling
+from services.router.policies.sampling import of_session, worth_a_look
 from services.router.policies.strategy import Score, Strategy, longest_unused
 from services.router.rendezvous import distance
 from services.router.request import Request
@@ -61,9 +61,8 @@ class Adaptive(Strategy):
 
     def choose(self, request: Request, targets: Sequence[Target], now: float, rng: random.Random) -> Target:
         """The target with the least score; of equal ones the one that was used longest ago."""
-        session = sampling.of_session(request)
-        if len(targets) > sampling.MOST_TARGETS:
-            targets = sampling.sample(request, targets, session, rng)
+        session = of_session(request)
+        targets = worth_a_look(request, targets, session, rng)
         least, best = float("inf"), [targets[0]]
         for target in targets:
             value = sum(self._terms(request, target, session, now)) * self._preference(request, target)
@@ -75,7 +74,7 @@ class Adaptive(Strategy):
 
     def score(self, request: Request, target: Target, now: float) -> Score:
         """The seconds that the request adds there."""
-        terms = self._terms(request, target, sampling.of_session(request), now)
+        terms = self._terms(request, target, of_session(request), now)
         preference = self._preference(request, target)
         told: dict[str, float] = terms._asdict()
         told["preference_factor"] = preference

@@ -1,5 +1,6 @@
 """Whoever has least to do."""
 
+import math
 import random
 from collections.abc import Sequence
 
@@ -19,14 +20,17 @@ class LeastLoaded(Strategy):
     def choose(self, request: Request, targets: Sequence[Target], now: float, rng: random.Random) -> Target:
         """The target with the least load."""
         # A worker without a known limit, a vendor's API say, counts as large as the largest that has one.
-        largest = max(target.worker.capacity for target in targets) or 1
-        loads = [(target.load + 1) / (target.worker.capacity or largest) for target in targets]
+        capacities = [target.worker.capacity for target in targets]
+        largest = max(capacities) or 1
+        loads = [(target.load + 1) / (size or largest) for target, size in zip(targets, capacities, strict=True)]
         least = min(loads)
         idlest = [target for target, load in zip(targets, loads, strict=True) if load == least]
-        return idlest[0] if len(idlest) == 1 else longest_unused(idlest, rng)
+        chosen = idlest[0] if len(idlest) == 1 else longest_unused(idlest, rng)
+        loads[targets.index(chosen)] = math.inf
+        self.runner_up = targets[loads.index(min(loads))] if len(targets) > 1 else None
+        return chosen
 
     def score(self, request: Request, target: Target, now: float) -> Score:
         """Its load with the request on it, as a share of its capacity."""
-        largest = max(other.worker.capacity for other in request.pool.targets) or 1
-        capacity = target.worker.capacity or largest
+        capacity = target.worker.capacity or max(other.worker.capacity for other in request.pool.targets) or 1
         return Score((target.load + 1) / capacity, {"generations": target.load, "capacity": target.worker.capacity})

@@ -1,4 +1,4 @@
-"""Which of many targets are worth a look, so that a decision takes no longer however many there are."""
+"""Which of many targets are looked at, so that a decision takes no longer however many there are."""
 
 import heapq
 import random
@@ -8,11 +8,10 @@ from services.router.rendezvous import distance
 from services.router.request import Request
 from services.router.target import Target
 
-# More targets than these are not all looked at.
-MOST_TARGETS = 32
-# So many each: those with most of the prompt, some by chance, vendors.
-_EACH = 4
-# Workers that a session prefers: with two, the less loaded one can be taken (DualMap, arXiv 2602.06502).
+_MOST_TARGETS = 32
+_SAMPLE = 4
+# Workers that a session may be served by without having been there: with two, the less loaded one can be taken
+# (DualMap, arXiv 2602.06502).
 _CANDIDATES = 2
 
 
@@ -28,13 +27,23 @@ def of_session(request: Request) -> Sequence[int]:
     return [target.position for target in nearest]
 
 
-def sample(request: Request, targets: Sequence[Target], session: Sequence[int], rng: random.Random) -> Sequence[Target]:
-    """Who has most of the prompt, who may have served the session, vendors, and some by chance, in their order."""
-    eligible = {target.position: target for target in targets}
-    holders = [position for position in request.hits if position in eligible]
-    if len(holders) > _EACH:
-        holders = heapq.nlargest(_EACH, holders, key=request.hits.__getitem__)
-    drawn = [target.position for target in rng.sample(targets, _EACH)]
-    # Vendors are few and unlike all else: chance must not leave them out.
-    vendors = [target.position for target in targets if target.worker.elastic][:_EACH]
-    return [eligible[position] for position in sorted({*holders, *session, *drawn, *vendors} & eligible.keys())]
+def worth_a_look(
+    request: Request, targets: Sequence[Target], session: Sequence[int], rng: random.Random
+) -> Sequence[Target]:
+    """All targets where they are few; else who has most of the prompt, who may have served the session, and some more.
+
+    Args:
+        request: what is to be placed.
+        targets: who may take it.
+        session: positions of those that may have served the request's session.
+        rng: draws the others.
+    """
+    if len(targets) <= _MOST_TARGETS:
+        return targets
+    by_position = {target.position: target for target in targets}
+    holders = heapq.nlargest(_SAMPLE, request.hits, key=request.hits.__getitem__)
+    drawn = [target.position for target in rng.sample(targets, _SAMPLE)]
+    # Vendors are few and unlike all else, so that chance must not leave them out.
+    elastic = [target.position for target in targets if target.worker.elastic][:_SAMPLE]
+    positions = sorted({*holders, *session, *drawn, *elastic})
+    return [by_position[position] for position in positions if position in by_position]

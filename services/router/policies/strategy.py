@@ -22,9 +22,14 @@ class Strategy:
     """
 
     name = ""
+    # The best of the others when a target was last chosen, where that was seen in passing; only for telling of it.
+    runner_up: Target | None = None
 
     def choose(self, request: Request, targets: Sequence[Target], now: float, rng: random.Random) -> Target:
-        """One of the targets, of which there is at least one. They come in an order that never varies."""
+        """One of the targets, of which there is at least one. They come in an order that never varies.
+
+        Nothing that a later choice depends on changes here, but in `on_placed`: what is chosen may only be asked about.
+        """
         raise NotImplementedError
 
     def score(self, request: Request, target: Target, now: float) -> Score | None:

@@ -66,6 +66,11 @@ class Gemini:
         """Requests under way with all keys."""
         return self._pools.leases
 
+    @property
+    def continues(self) -> bool:
+        """No vendor takes tokens that another has drawn."""
+        return False
+
     def load(self) -> Load:
         """What runs here; how busy the API is it does not tell, and of its limits only that one is used up."""
         return Load(running=self._room.taken, capacity=self._room.most)

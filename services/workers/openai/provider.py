@@ -58,6 +58,11 @@ class OpenAIServer:
         """Requests under way with all keys."""
         return self._pools.leases
 
+    @property
+    def continues(self) -> bool:
+        """No vendor takes tokens that another has drawn."""
+        return False
+
     def load(self) -> Load:
         """What runs here, and what rate limits leave; how busy the server is, it does not tell."""
         headroom = self._pools.headroom(now=self._loop.time())

@@ -46,6 +46,7 @@ class Api:
     AsyncLLM: Any
     ChatCompletionRequest: Any
     ChatParams: Any
+    IncrementalDetokenizer: Any
     LoRARequest: Any
     ParserManager: Any
     PoolingParams: Any
@@ -72,6 +73,7 @@ def load() -> Api:
             "vllm.entrypoints.openai.protocol",
         ),
         ChatParams=_find("ChatParams", "vllm.renderers.params", "vllm.renderers"),
+        IncrementalDetokenizer=_find("IncrementalDetokenizer", "vllm.v1.engine.detokenizer"),
         LoRARequest=_find("LoRARequest", "vllm.lora.request"),
         ParserManager=_find("ParserManager", "vllm.parser", "vllm.parser.parser_manager"),
         PoolingParams=_find("PoolingParams", "vllm.pooling_params", "vllm"),
@@ -97,6 +99,14 @@ def sees_images(renderer: Any) -> bool:
     """Whether the model of that renderer takes pictures, and at least one of them."""
     processor = getattr(renderer, "mm_processor", None)
     return processor is not None and processor.info.allowed_mm_limits.get("image", 0) > 0
+
+
+def end_tokens(model_config: Any, tokenizer: Any) -> frozenset[int]:
+    """The tokens that end an answer of the model, unless it is to go on past them."""
+    config = model_config.try_get_generation_config() or {}
+    named = config.get("eos_token_id")
+    found = [getattr(tokenizer, "eos_token_id", None), *(named if isinstance(named, list) else [named])]
+    return frozenset(token for token in found if token is not None)
 
 
 def compile_nothing() -> None:

@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from services.config.provider import VllmProvider
@@ -40,6 +40,8 @@ class Engine:
     """In place of the model's own."""
     parser_class: Any = None
     """vLLM's parsers for tool calls and thinking; None where everything is text."""
+    end_tokens: Collection[int] = ()
+    """Tokens that end an answer."""
     adapters: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """The engine's LoRARequest of each adapter, by the name under which it is served."""
     dead: asyncio.Event = dataclasses.field(default_factory=asyncio.Event)
@@ -125,6 +127,7 @@ def build(config: VllmProvider, *, drain_seconds: float, progress: Progress) -> 
         sampling_defaults=model_config.get_diff_sampling_param(),
         chat_template=template,
         parser_class=parser_class,
+        end_tokens=compat.end_tokens(model_config, llm.get_tokenizer()),
         adapters={
             name: api.LoRARequest(name, number, str(directory))
             for number, (name, directory) in enumerate(found.items(), start=1)

@@ -12,6 +12,7 @@ from hybridinference.inference.v1 import generation_pb2 as generation
 from services.workers.provider import AttemptContext
 from services.workers.vllm import answer, translation
 from services.workers.vllm.abilities import Effort
+from services.workers.vllm.continuing import Continued, Continuing
 from services.workers.vllm.engine import Engine, salted
 from services.workers.vllm.failures import invalid
 from services.workers.vllm.messages import chat_messages, has_pictures
@@ -29,6 +30,7 @@ class Generator:
         self._llm = engine.llm
         tokenizer = engine.llm.get_tokenizer()
         self._vocabulary = Vocabulary(tokenizer)
+        self._continuing = Continuing(engine.api, tokenizer, engine.end_tokens)
         self._parsing: Parsing | None = None
         self._thinks = False
         if engine.parser_class is not None:
@@ -71,9 +73,16 @@ class Generator:
             if reading is not None:
                 arguments = reading.sampling(arguments)
             fold = self._fold(spec, reading, offered)
-            params = self._api.SamplingParams(**arguments, output_kind=self._api.RequestOutputKind.DELTA)
+            more = self._besides(spec, reading, prompt)
+            if context.continuation is None:
+                running = self._running(prompt, arguments, more)
+            else:
+                plain = reading is None and spec.choices <= 1 and not spec.HasField("logprobs")
+                running = self._going_on(
+                    self._continuing.take_up(context.continuation, prompt, arguments, plain=plain), more
+                )
             begun = False
-            async with self._running(prompt, params, self._besides(spec, reading, prompt)) as outputs:
+            async with running as outputs:
                 async for output in outputs:
                     if not begun:
                         begun = True
@@ -152,9 +161,10 @@ class Generator:
 
     @contextlib.asynccontextmanager
     async def _running(
-        self, prompt: dict[str, Any], params: Any, more: Mapping[str, Any]
+        self, prompt: dict[str, Any], arguments: Mapping[str, Any], more: Mapping[str, Any]
     ) -> AsyncIterator[AsyncGenerator[Any, None]]:
         """The engine's outputs. However this ends, the engine is rid of the request."""
+        params = self._api.SamplingParams(**arguments, output_kind=self._api.RequestOutputKind.DELTA)
         request_id = str(next(self._numbers))
         try:
             async with contextlib.aclosing(self._llm.generate(prompt, params, request_id, **more)) as outputs:
@@ -162,6 +172,17 @@ class Generator:
         finally:
             # The engine aborts by itself what is cancelled, unless that happens while the request is being handed over.
             await self._llm.abort(request_id)
+
+    @contextlib.asynccontextmanager
+    async def _going_on(
+        self, continued: Continued, more: Mapping[str, Any]
+    ) -> AsyncIterator[AsyncGenerator[Any, None]]:
+        """What follows on what another engine said, as that one would have put it out."""
+        async with contextlib.AsyncExitStack() as stack:
+            outputs = None
+            if not continued.over:
+                outputs = await stack.enter_async_context(self._running(continued.prompt, continued.arguments, more))
+            yield await stack.enter_async_context(contextlib.aclosing(continued.follow(outputs)))
 
 
 @contextlib.contextmanager

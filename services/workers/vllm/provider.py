@@ -60,6 +60,11 @@ class VllmEngine:
         """The model, and one more for each adapter."""
         return self._models
 
+    @property
+    def continues(self) -> bool:
+        """It has the tokens of the answer follow those of the prompt."""
+        return True
+
     def load(self) -> Load:
         """How busy the engine is."""
         load = self._engine.stats.load(

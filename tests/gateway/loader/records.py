@@ -6,7 +6,7 @@ import time
 import uuid
 
 from hybridinference.gateway.v1 import ledger_pb2
-from hybridinference.inference.v1 import generation_pb2
+from hybridinference.inference.v1 import generation_pb2, routing_pb2
 
 from services.gateway.loader.reader import read_chunk
 from services.gateway.spool.framing import Frame, frame
@@ -49,6 +49,12 @@ def record(*, model: str = "smollm2", attempts: int = 1, seconds: int = 0) -> le
         attempt.placed_at.CopyFrom(request.received_at)
         attempt.ended_at.CopyFrom(request.ended_at)
         attempt.outcome, attempt.error_reason = ledger_pb2.OUTCOME_ERROR, "WORKER_LOST"
+        decision = attempt.decision
+        decision.strategy, decision.targets, decision.eligible = "least_loaded", 4, 2
+        decision.ruled_out["health"] = 2
+        chosen = decision.candidates.add(worker=attempt.worker, provider="local", score=0.5)
+        chosen.role, chosen.provider_model = routing_pb2.ROUTE_ROLE_PRIMARY, attempt.provider_model
+        chosen.terms["generations"] = 3
     if attempts:
         attempt.outcome, attempt.error_reason = ledger_pb2.OUTCOME_SUCCESS, ""
         attempt.first_content_at.CopyFrom(request.first_content_at)

@@ -2,7 +2,7 @@
 
 import asyncpg
 
-from services.gateway.loader.rows import ATTEMPT_COLUMNS, parse
+from services.gateway.loader.rows import ATTEMPT_COLUMNS, REQUEST_COLUMNS, parse
 from tests.gateway.loader.postgres import MIGRATIONS, Postgres
 from tests.gateway.loader.records import record
 
@@ -26,6 +26,26 @@ async def test_a_writer_of_the_version_before_still_writes(postgres: Postgres) -
         attempts = [attempt[: len(before)] for attempt in rows.attempts]
         await connection.copy_records_to_table("attempts", columns=before, records=attempts)
         assert [row["tries"] for row in await connection.fetch("SELECT tries FROM attempts")] == ["[]", "[]"]
+    finally:
+        await connection.close()
+
+
+async def test_a_writer_that_knows_no_decisions_still_writes(postgres: Postgres) -> None:
+    rows = parse(record(attempts=2).SerializeToString())
+    connection = await asyncpg.connect(await postgres.copy_of("ledger"))
+    try:
+        for table, columns, written, first in (
+            ("requests", REQUEST_COLUMNS, [rows.request], "estimated_input_tokens"),
+            ("attempts", ATTEMPT_COLUMNS, rows.attempts, "kind"),
+        ):
+            before = columns[: columns.index(first)]
+            cut = [row[: len(before)] for row in written]
+            await connection.copy_records_to_table(table, columns=before, records=cut)
+        one = await connection.fetchrow(
+            "SELECT estimated_input_tokens, max_output_tokens, refused_by, prefix_hashes FROM requests"
+        )
+        assert tuple(one) == (0, 0, None, [])
+        assert [tuple(row) for row in await connection.fetch("SELECT kind, decision FROM attempts")] == [("", None)] * 2
     finally:
         await connection.close()
 

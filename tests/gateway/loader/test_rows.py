@@ -33,13 +33,15 @@ def test_what_is_absent_is_null() -> None:
     for field in ("first_content_at", "provider", "worker", "provider_model", "user", "edge_request_id", "trace_id"):
         made.request.ClearField(field)
     made.attempts[0].ClearField("ended_at")
+    made.attempts[0].ClearField("decision")
     rows = parse(made.SerializeToString())
     row = dict(zip(REQUEST_COLUMNS, rows.request, strict=True))
     assert [name for name, value in row.items() if value is None] == [
         *("first_content_at", "error_reason", "provider", "worker", "provider_model"),
-        *("user_label", "edge_request_id", "trace_id"),
+        *("user_label", "edge_request_id", "trace_id", "refused_by"),
     ]
-    assert dict(zip(ATTEMPT_COLUMNS, rows.attempts[0], strict=True))["ended_at"] is None
+    attempt = dict(zip(ATTEMPT_COLUMNS, rows.attempts[0], strict=True))
+    assert (attempt["ended_at"], attempt["decision"]) == (None, None)
 
 
 def test_values_of_a_newer_writer_are_kept_as_numbers() -> None:
@@ -61,6 +63,36 @@ def test_what_a_provider_was_asked_in_vain_is_a_list_in_json() -> None:
         {"key": 2, "reason": "PROVIDER_CREDENTIAL", "http_status": 401, "ms": 1012.5},
         {"key": 0, "reason": "UNKNOWN_99", "http_status": 0, "ms": 0.0},
     ]
+
+
+def test_a_decision_is_an_object_in_json_and_what_is_no_number_is_null() -> None:
+    made = record(attempts=2)
+    made.attempts[1].kind = "retry"
+    made.attempts[1].decision.candidates[0].terms["lost"] = float("inf")
+    made.attempts[1].decision.candidates[0].provider_model = "a\0"
+    made.attempts[1].decision.candidates.add(worker="local-2", ruled_out_by="held")
+    row = dict(zip(ATTEMPT_COLUMNS, parse(made.SerializeToString()).attempts[1], strict=True))
+    assert row["kind"] == "retry"
+    assert json.loads(row["decision"]) == {
+        "strategy": "least_loaded", "targets": 4, "eligible": 2, "ruled_out": {"health": 2},
+        "candidates": [
+            {"worker": "local-1", "provider": "local", "provider_model": "a\ufffd", "role": "primary", "score": 0.5,
+             "terms": {"generations": 3.0, "lost": None}, "ruled_out_by": ""},
+            {"worker": "local-2", "provider": "", "provider_model": "", "role": "", "score": None, "terms": {},
+             "ruled_out_by": "held"},
+        ],
+    }  # fmt: skip
+
+
+def test_what_was_asked_is_told_in_numbers_and_hashes() -> None:
+    made = record()
+    made.request.estimated_input_tokens, made.request.max_output_tokens = 38, 256
+    made.request.prefix_hashes.extend([0, 1, 2**63 - 1, 2**63, 2**64 - 1])
+    made.request.refused_by.ruled_out["max_cost"] = 3
+    row = dict(zip(REQUEST_COLUMNS, parse(made.SerializeToString()).request, strict=True))
+    assert (row["estimated_input_tokens"], row["max_output_tokens"]) == (38, 256)
+    assert row["prefix_hashes"] == [0, 1, 2**63 - 1, -(2**63), -1]
+    assert json.loads(row["refused_by"])["ruled_out"] == {"max_cost": 3}
 
 
 def test_text_that_postgresql_cannot_hold_is_made_so() -> None:

@@ -14,4 +14,5 @@ def test_models_are_listed_and_shown():
     assert json.loads(shown(model)) == expected
     assert json.loads(listed([model])) == {"object": "list", "data": [expected]}
     Model.model_validate(expected, strict=True)
+    assert json.loads(shown(model_pb2.Model(name="m", aliases=["n"])))["aliases"] == ["n"]
     assert "max_model_len" not in json.loads(shown(model_pb2.Model(name="m")))

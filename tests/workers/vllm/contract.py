@@ -3,17 +3,21 @@
 contract.py DIRECTORY_OF_THE_CHAT_MODEL
 """
 
+import asyncio
 import dataclasses
 import importlib
 import inspect
 import json
 import sys
+from collections.abc import AsyncIterator
 from types import SimpleNamespace
 from typing import Any
 
 from hybridinference.inference.v1 import generation_pb2 as generation
+from hybridinference.worker.v1 import session_pb2 as session
 
 from services.workers.vllm import arguments, compat, options
+from services.workers.vllm.continuing import Continued, Continuing
 from services.workers.vllm.parsing import Parsing, Reading, parser_class
 from services.workers.vllm.tools import Offer
 
@@ -60,9 +64,59 @@ def main() -> None:
             "required": read.form(Offer([function("a", strict=True)], "required", True)),
             "single": read.form(Offer([function("a", strict=True)], "required", False)),
         },
+        "continued": continued(api, tokenizer),
         "unknown": [read.refusal(tool_parser="hermse", reasoning_parser=""), read.refusal("", "qwen33")],
     }
     print(json.dumps(found))
+
+
+def continued(api: compat.Api, tokenizer: Any) -> list[list[str]]:
+    """For every place where an answer may break off, with a stop text or none: the whole, what was had, the rest."""
+    prompt = {"prompt_token_ids": tokenizer.encode("Say: ")}
+    found = []
+    for stop in ([], ["over the lazy", "never"], ["\U0001f98a!"]):
+        ids = tokenizer.encode("The quick \U0001f98a\u20ac j\u00fcmps  over the lazy dog\U0001f98a! \u4f60\u597d\n end")
+        sampling = {"stop": stop, "max_tokens": 500}
+        had = _as_told(api, tokenizer, prompt, sampling, ids)
+        for cut in range(1, len(had)):
+            said = session.Continuation(token_ids=ids[:cut], text=had[cut])
+            taken_up = Continuing(api, tokenizer, ()).take_up(said, prompt, sampling, plain=True)
+            api.SamplingParams(**taken_up.arguments)
+            rest = ids[cut:] if not taken_up.over else []
+            steps = [
+                SimpleNamespace(outputs=[_piece(token, rest, at)], num_cached_tokens=0) for at, token in enumerate(rest)
+            ]
+            found.append([had[-1], had[cut], asyncio.run(_text(taken_up, steps))])
+    return found
+
+
+def _as_told(api: compat.Api, tokenizer: Any, prompt: Any, sampling: Any, ids: list[int]) -> list[str]:
+    """What the caller has had after each token of an answer that does not break off."""
+    params = api.SamplingParams(**sampling)
+    request = SimpleNamespace(request_id="r", sampling_params=params, prompt_embeds=None, **prompt)
+    detokenizer = api.IncrementalDetokenizer.from_new_request(tokenizer, request)
+    had = [""]
+    for at, token in enumerate(ids):
+        stopped = detokenizer.update([token], False) is not None
+        had.append(detokenizer.get_next_output_text(stopped or at == len(ids) - 1, False))
+        if stopped:
+            break
+    return had
+
+
+def _piece(token: int, rest: list[int], at: int) -> Any:
+    return SimpleNamespace(token_ids=[token], finish_reason="length" if at == len(rest) - 1 else None)
+
+
+async def _text(taken_up: Continued, steps: list[Any]) -> str:
+    async def engine() -> AsyncIterator[Any]:
+        for step in steps:
+            yield step
+
+    text = ""
+    async for told in taken_up.follow(engine() if steps else None):
+        text += told.outputs[0].text
+    return text
 
 
 class Reader:

@@ -1,6 +1,7 @@
 """Stand-ins for vLLM's types: the tests' own environment has no vLLM."""
 
 import asyncio
+import codecs
 import dataclasses
 from collections.abc import AsyncGenerator, Callable, Sequence
 from types import SimpleNamespace
@@ -150,6 +151,38 @@ class TokenizeParams:
     add_special_tokens: bool = False
 
 
+class FakeDetokenizer:
+    """vLLM's IncrementalDetokenizer, of a model whose tokens are bytes: one that ends the answer has no text."""
+
+    def __init__(self, params: Any) -> None:
+        self.output_text = ""
+        self.output_token_ids: list[int] = []
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
+        self._stop = list(getattr(params, "stop", None) or ())
+        self._held = max(map(len, self._stop), default=1) - 1
+
+    @classmethod
+    def from_new_request(cls, tokenizer: Any, request: Any) -> "FakeDetokenizer":
+        return cls(request.sampling_params)
+
+    def num_output_tokens(self) -> int:
+        return len(self.output_token_ids)
+
+    def update(self, new_token_ids: list[int], stop_terminated: bool) -> str | None:
+        self.output_token_ids += new_token_ids
+        for token in new_token_ids[:-1] if stop_terminated else new_token_ids:
+            self.output_text += self._decoder.decode(bytes([token]))
+            for stop in self._stop:
+                if stop in self.output_text:
+                    self.output_text = self.output_text[: self.output_text.index(stop)]
+                    return stop
+        return None
+
+    def get_next_output_text(self, finished: bool, delta: bool) -> str:
+        assert not delta
+        return self.output_text[: len(self.output_text) - (0 if finished else self._held)]
+
+
 class FakeLlm:
     """An AsyncLLM that plays a script, and then waits to be told that it may end."""
 
@@ -254,6 +287,7 @@ def fake_engine(llm: FakeLlm, *, admitted: int = 8, parser_class: Any = None, **
         AsyncLLM=None,
         ChatCompletionRequest=FakeRequest,
         ChatParams=same,
+        IncrementalDetokenizer=FakeDetokenizer,
         LoRARequest=same,
         ParserManager=None,
         PoolingParams=same,

@@ -115,3 +115,11 @@ def test_a_forced_call_has_a_form_and_a_free_one_none(found: dict[str, Any]) -> 
 @pytest.mark.engine
 def test_a_parser_that_does_not_exist_is_named(found: dict[str, Any]) -> None:
     assert ["hermse" in found["unknown"][0], "qwen33" in found["unknown"][1]] == [True, True]
+
+
+@pytest.mark.engine
+def test_an_answer_goes_on_exactly_wherever_it_broke_off(found: dict[str, Any]) -> None:
+    assert len(found["continued"]) > 30
+    for whole, had, rest in found["continued"]:
+        assert had + rest == whole
+    assert {whole.endswith("end") for whole, _, _ in found["continued"]} == {True, False}

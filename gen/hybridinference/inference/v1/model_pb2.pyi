@@ -51,15 +51,17 @@ CAPABILITY_TOKEN_INPUTS: Capability
 CAPABILITY_COMPLETIONS: Capability
 
 class Model(_message.Message):
-    __slots__ = ("name", "owner", "created_seconds", "context_tokens", "capabilities")
+    __slots__ = ("name", "owner", "created_seconds", "context_tokens", "capabilities", "aliases")
     NAME_FIELD_NUMBER: _ClassVar[int]
     OWNER_FIELD_NUMBER: _ClassVar[int]
     CREATED_SECONDS_FIELD_NUMBER: _ClassVar[int]
     CONTEXT_TOKENS_FIELD_NUMBER: _ClassVar[int]
     CAPABILITIES_FIELD_NUMBER: _ClassVar[int]
+    ALIASES_FIELD_NUMBER: _ClassVar[int]
     name: str
     owner: str
     created_seconds: int
     context_tokens: int
     capabilities: _containers.RepeatedScalarFieldContainer[Capability]
-    def __init__(self, name: _Optional[str] = ..., owner: _Optional[str] = ..., created_seconds: _Optional[int] = ..., context_tokens: _Optional[int] = ..., capabilities: _Optional[_Iterable[_Union[Capability, str]]] = ...) -> None: ...
+    aliases: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, name: _Optional[str] = ..., owner: _Optional[str] = ..., created_seconds: _Optional[int] = ..., context_tokens: _Optional[int] = ..., capabilities: _Optional[_Iterable[_Union[Capability, str]]] = ..., aliases: _Optional[_Iterable[str]] = ...) -> None: ...

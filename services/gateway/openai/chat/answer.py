@@ -19,7 +19,9 @@ async def answer(body: bytes, arrival: Arrival, relay: Relay, reply: Reply) -> N
         Failure: why there is no answer, or no whole one.
     """
     chat = parse_chat(body)
-    running = relay.begin(arrival.call(chat.spec, api="openai", streamed=chat.stream))
+    running = relay.begin(
+        arrival.call(chat.spec, api="openai", streamed=chat.stream, routing=arrival.hints(session=chat.session))
+    )
     reply.serve(running)
     if chat.stream:
         await _stream(chat, running, reply)

@@ -5,7 +5,7 @@ import dataclasses
 from hybridinference.inference.v1 import generation_pb2 as generation
 
 from services.gateway.openai import sampling
-from services.gateway.openai.beyond import beyond
+from services.gateway.openai.beyond import beyond, session
 from services.gateway.openai.chat import tools
 from services.gateway.openai.chat.messages import message
 from services.gateway.openai.fields import Fields, json_body, json_text, refuse
@@ -29,11 +29,12 @@ REFUSED = {
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """What a client asks for, and in which form it wants the answer."""
+    """What a client asks for, in which form it wants the answer, and what it calls the conversation (or "")."""
 
     spec: generation.GenerationSpec
     stream: bool
     include_usage: bool
+    session: str
 
 
 def parse_chat(body: bytes) -> ChatRequest:
@@ -58,7 +59,7 @@ def parse_chat(body: bytes) -> ChatRequest:
     _unmapped(fields, spec)
     stream = fields.boolean("stream") or False
     usage = include_usage(fields)  # read in any case: a mistake is one in an answer that is whole, too
-    return ChatRequest(spec, stream, stream and usage)
+    return ChatRequest(spec, stream, stream and usage, session(fields))
 
 
 def _tools(fields: Fields, spec: generation.GenerationSpec) -> None:

@@ -12,6 +12,7 @@ from services.gateway.openai.chat import messages, request
 from services.gateway.openai.members import (
     AUDIO,
     BEYOND,
+    CONVERSATION,
     DETAIL,
     EXTRA,
     FINISH_REASON,
@@ -161,6 +162,7 @@ REQUEST = record(
         "parallel_tool_calls": nullable(BOOLEAN),
         "response_format": RESPONSE_FORMAT,
         **USERS,
+        **CONVERSATION,
         **UNUSED,
         "modalities": nullable(array(constant("text"))),
         **{name: ABSENT | {"description": f"It {why}"} for name, why in request.REFUSED.items()},

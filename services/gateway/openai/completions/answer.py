@@ -19,7 +19,9 @@ async def answer(body: bytes, arrival: Arrival, relay: Relay, reply: Reply) -> N
         Failure: why there is no answer, or no whole one.
     """
     asked = parse_completion(body)
-    batch = Batch(relay, [arrival.call(spec, api="openai", streamed=asked.stream) for spec in asked.specs])
+    routing = arrival.hints(session=asked.session)
+    calls = [arrival.call(spec, api="openai", streamed=asked.stream, routing=routing) for spec in asked.specs]
+    batch = Batch(relay, calls)
     reply.param_of = batch.param_of
     reply.serve(batch)
     if asked.stream:

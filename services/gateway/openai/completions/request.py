@@ -7,7 +7,7 @@ from hybridinference.inference.v1 import embedding_pb2 as embedding
 from hybridinference.inference.v1 import generation_pb2 as generation
 
 from services.gateway.openai import sampling
-from services.gateway.openai.beyond import beyond
+from services.gateway.openai.beyond import beyond, session
 from services.gateway.openai.chat.tools import response_format
 from services.gateway.openai.fields import Fields, json_body, json_text, refuse
 from services.gateway.openai.inputs import inputs
@@ -40,12 +40,14 @@ class CompletionRequest:
         echoed: the text that begins each answer to a prompt; empty without `echo`.
         stream: whether the answer comes in pieces.
         include_usage: whether a stream ends with the usage.
+        session: what the client calls the conversation; "" where it does not.
     """
 
     specs: Sequence[generation.GenerationSpec]
     echoed: Sequence[str]
     stream: bool
     include_usage: bool
+    session: str
 
     @property
     def model(self) -> str:
@@ -81,7 +83,7 @@ def parse_completion(body: bytes) -> CompletionRequest:
     _beyond(fields, spec)
     stream = fields.boolean("stream") or False
     usage = include_usage(fields)  # read in any case: a mistake is one in an answer that is whole, too
-    return CompletionRequest(_each(spec, prompts), echoed, stream, stream and usage)
+    return CompletionRequest(_each(spec, prompts), echoed, stream, stream and usage, session(fields))
 
 
 def _prompts(value: object) -> list[generation.Prompt]:

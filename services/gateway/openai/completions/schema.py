@@ -8,6 +8,7 @@ from services.gateway import validate
 from services.gateway.openai.completions import request
 from services.gateway.openai.members import (
     BEYOND,
+    CONVERSATION,
     FINISH_REASON,
     MODEL_NAME,
     RESPONSE_FORMAT,
@@ -52,6 +53,7 @@ REQUEST = record(
         **SAMPLING,
         "response_format": RESPONSE_FORMAT,
         **USERS,
+        **CONVERSATION,
         **UNUSED,
         **{name: ABSENT | {"description": f"It {why}"} for name, why in request.REFUSED.items()},
     },

@@ -22,7 +22,8 @@ async def answer(body: bytes, arrival: Arrival, relay: Relay, reply: Reply) -> N
     reply.param_of = str  # what the codec refuses it names in the caller's own words
     asked = parse_response(body)
     reply.param_of = asked.params.of
-    running = relay.begin(arrival.call(asked.spec, api="openai", streamed=asked.stream))
+    routing = arrival.hints(session=asked.session)
+    running = relay.begin(arrival.call(asked.spec, api="openai", streamed=asked.stream, routing=routing))
     response = Response(
         identity=running.id,
         created=int(time.time()),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from hybridinference.inference.v1 import generation_pb2 as generation
 
 from services.gateway.openai import sampling
-from services.gateway.openai.beyond import beyond
+from services.gateway.openai.beyond import beyond, session
 from services.gateway.openai.fields import Fields, json_body, json_text, refuse
 from services.gateway.openai.responses import tools
 from services.gateway.openai.responses.echo import echo
@@ -62,6 +62,7 @@ class ResponseRequest:
         echo: what the answer repeats, as a JSON object.
         params: what the client calls the fields of the spec.
         grouped: the namespace and name of functions that the model knows by both in one.
+        session: what the client calls the conversation; "" where it does not.
     """
 
     spec: generation.GenerationSpec
@@ -69,6 +70,7 @@ class ResponseRequest:
     echo: bytes
     params: Params
     grouped: Mapping[str, tuple[str, str]]
+    session: str
 
 
 def parse_response(body: bytes) -> ResponseRequest:
@@ -105,7 +107,7 @@ def parse_response(body: bytes) -> ResponseRequest:
     stream = fields.boolean("stream") or False
     params = Params(said.paths, [one.path for one in declared])
     grouped = {one.tool.name: (one.namespace, one.name) for one in declared if one.namespace}
-    return ResponseRequest(spec, stream, echo(fields), params, grouped)
+    return ResponseRequest(spec, stream, echo(fields), params, grouped, session(fields))
 
 
 def _limits(fields: Fields, spec: generation.GenerationSpec) -> None:
@@ -166,7 +168,6 @@ def _unstored(fields: Fields) -> None:
     options = fields.members("stream_options")
     if options is not None:
         options.boolean("include_obfuscation")
-    fields.text("prompt_cache_key")
     fields.members("client_metadata")
     metadata = fields.members("metadata")
     if metadata is not None:

@@ -10,6 +10,7 @@ from services.gateway.openai.fields import UINT32
 from services.gateway.openai.members import (
     AUDIO,
     BEYOND,
+    CONVERSATION,
     DETAIL,
     EXTRA,
     MODEL_NAME,
@@ -139,7 +140,7 @@ REQUEST = record(
         "stream_options": nullable(record({"include_obfuscation": nullable(BOOLEAN)})),
         "truncation": {"enum": ["disabled", None]},
         "background": {"enum": [False, None]},
-        "prompt_cache_key": nullable(TEXT),
+        **CONVERSATION,
         "client_metadata": nullable(record({})),
         **USERS,
         **UNSTORED,

@@ -182,11 +182,18 @@ def test_null_is_absent():
     "harmless",
     [
         {"metadata": {"a": "b"}}, {"store": False}, {"service_tier": "auto"}, {"service_tier": "default"},
-        {"modalities": ["text"]}, {"prompt_cache_key": "k"}, {"prompt_cache_retention": "24h"},
+        {"modalities": ["text"]}, {"prompt_cache_retention": "24h"},
     ],
 )  # fmt: skip
 def test_what_changes_nothing_is_accepted(harmless):
     assert chat(**harmless) == chat()
+
+
+def test_a_key_of_caches_is_the_name_of_the_conversation_and_no_part_of_the_spec():
+    assert (chat(prompt_cache_key="k").session, chat().session) == ("k", "")
+    assert chat(prompt_cache_key="k").spec == chat().spec
+    with pytest.raises(Failure, match="`prompt_cache_key` must be a string"):
+        chat(prompt_cache_key=1)
 
 
 @pytest.mark.parametrize(

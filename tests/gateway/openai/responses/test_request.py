@@ -241,6 +241,10 @@ def test_what_changes_nothing_is_accepted(harmless):
     assert asked(**harmless).spec == asked().spec
 
 
+def test_a_key_of_caches_is_the_name_of_the_conversation():
+    assert (asked(prompt_cache_key="k").session, asked().session) == ("k", "")
+
+
 def test_unknown_fields_become_provider_options_in_their_order():
     spec = asked(min_p=0.1, text={"verbosity": "low"}, guided={"z": 1}, service_tier="flex", nothing=None).spec
     assert spec.provider_options_json == '{"min_p":0.1,"guided":{"z":1},"service_tier":"flex","verbosity":"low"}'

@@ -1,0 +1,140 @@
+"""Taking up a configuration again while a process runs: on SIGHUP, and when its file has changed."""
+
+import asyncio
+import contextlib
+import pathlib
+import signal
+import time
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from services.chassis.config import ConfigError
+
+LOG = structlog.get_logger()
+
+Config = TypeVar("Config")
+
+_POLL_SECONDS = 1.0
+_RESULTS = ("applied", "unchanged", "refused")
+
+# What tells a file from what it was: editors write it again, or put another in its place.
+_Mark = tuple[int, int, int] | None
+
+
+class Reloading(Generic[Config]):
+    """Reads a file again and has what is new taken up, as a whole or not at all. Counts, and says why not.
+
+    Args:
+        path: the file.
+        config: what is in use, as read from it.
+        read: reads it; raises ConfigError. It runs in a thread, so that calls go on meanwhile.
+        adopt: takes up what was read in one step, or raises ConfigError before it has changed anything.
+        version: tells one content from another.
+        registry: where the metrics go.
+    """
+
+    def __init__(
+        self,
+        path: pathlib.Path,
+        config: Config,
+        *,
+        read: Callable[[], Config],
+        adopt: Callable[[Config], None],
+        version: Callable[[Config], str],
+        registry: CollectorRegistry,
+    ) -> None:
+        self._path = path
+        self._config = config
+        self._read = read
+        self._adopt = adopt
+        self._version = version
+        self._asked = asyncio.Event()
+        self._seen = _mark(path)
+        self._reloads = Counter(
+            "hybrid_config_reloads_total",
+            "Times that the configuration was read again.",
+            ("result",),
+            registry=registry,
+        )
+        self._info = Gauge(
+            "hybrid_config_info", "1 for the version of the configuration in use.", ("version",), registry=registry
+        )
+        self._current = Gauge(
+            "hybrid_config_current",
+            "1: the configuration that was read last is in use. 0: it was refused.",
+            registry=registry,
+        )
+        self._taken = Gauge(
+            "hybrid_config_taken_seconds",
+            "When the configuration in use was taken up, in seconds since 1970.",
+            registry=registry,
+        )
+        for result in _RESULTS:
+            self._reloads.labels(result)
+        self._in_use()
+
+    async def follow(self) -> None:
+        """Go on for ever, or until cancelled."""
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGHUP, self._asked.set)
+        try:
+            while True:
+                await self._news()
+                await self.reload()
+        finally:
+            loop.remove_signal_handler(signal.SIGHUP)
+
+    async def reload(self) -> None:
+        """Read the file, and take up what is new in it."""
+        self._seen = _mark(self._path)
+        try:
+            config = await asyncio.to_thread(self._read)
+            if config == self._config:
+                self._done("unchanged")
+                return
+            self._adopt(config)
+        except ConfigError as error:
+            self._done("refused")
+            LOG.error("config.refused", problems=error.problems, config_version=self._version(self._config))
+            return
+        self._config = config
+        self._done("applied")
+        self._in_use()
+        LOG.info("config.applied", config_version=self._version(config))
+
+    async def _news(self) -> None:
+        """Wait until somebody asks, or the file has become another and stays as it is."""
+        earlier = self._seen
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_POLL_SECONDS):
+                    await self._asked.wait()
+                self._asked.clear()
+                return
+            now = _mark(self._path)
+            # Whoever writes a file bit by bit must not be read in the middle of it.
+            if now is not None and now == earlier != self._seen:
+                return
+            earlier = now
+
+    def _done(self, result: str) -> None:
+        self._reloads.labels(result).inc()
+        self._current.set(result != "refused")
+
+    def _in_use(self) -> None:
+        self._info.clear()
+        self._info.labels(self._version(self._config)).set(1)
+        self._current.set(1)
+        self._taken.set(time.time())
+
+
+def _mark(path: pathlib.Path) -> _Mark:
+    """None while there is no file, as in the middle of its replacement."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_ino, found.st_size

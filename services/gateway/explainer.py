@@ -1,0 +1,79 @@
+"""What would happen to a request now, as the router says. Nothing is generated, and nothing is recorded."""
+
+import asyncio
+from typing import Any
+
+import grpc
+from hybridinference.gateway.v1 import inference_service_pb2 as inference
+from hybridinference.inference.v1 import error_reason_pb2 as reasons
+from hybridinference.inference.v1 import generation_pb2 as generation
+from hybridinference.router.v1 import router_service_pb2 as router
+from hybridinference.router.v1 import router_service_pb2_grpc as router_grpc
+
+from services.chassis import ids, status
+from services.chassis.failure import Failure
+from services.gateway.ask import placement_ask
+from services.gateway.call import Call
+from services.gateway.validate import validate
+from services.inference.capabilities import needs_of
+from services.inference.refusal import name_field
+
+FATES = {
+    router.EXPLAINED_FATE_PLACED: "placed",
+    router.EXPLAINED_FATE_WAITING: "waiting",
+    router.EXPLAINED_FATE_REFUSED: "refused",
+}
+
+# A router answers in a millisecond; who asks can ask again.
+_PATIENCE_SECONDS = 2.0
+
+
+class Explainer:
+    """Asks the router. A gateway alone, which would place by itself, has nothing to explain."""
+
+    def __init__(self, stub: "router_grpc.RouterServiceAsyncStub", *, show_worker: bool) -> None:
+        """`show_worker`: whether callers may know the workers' names."""
+        self._stub = stub
+        self._show_worker = show_worker
+
+    async def explain(self, call: Call[generation.GenerationSpec]) -> inference.ExplainRouteResponse:
+        """What would become of the call.
+
+        Raises:
+            Failure: SPEC_INVALID; ROUTER_UNAVAILABLE; DEADLINE_EXCEEDED.
+        """
+        validate(call.spec)
+        needs = needs_of(call.spec)
+        now = asyncio.get_running_loop().time()
+        ask = placement_ask(ids.new_id(), call, needs, call.deadline.left(now=now))
+        said = await self._ask(router.ExplainRequest(ask=ask), call)
+        told = inference.ExplainRouteResponse(
+            fate=FATES.get(said.fate, ""),
+            decision=said.decision,
+            ahead=said.ahead,
+            config_version=said.config_version,
+        )
+        if said.HasField("refusal"):
+            refusal = status.from_status(said.refusal)
+            name_field(refusal, needs)
+            told.refusal.CopyFrom(status.to_status(refusal))
+        if not self._show_worker:
+            for candidate in told.decision.candidates:
+                candidate.worker = ""
+        return told
+
+    async def _ask(self, request: router.ExplainRequest, call: Call[Any]) -> router.ExplainResponse:
+        now = asyncio.get_running_loop().time()
+        bound = call.deadline.earlier(_PATIENCE_SECONDS, now=now)
+        asking = self._stub.Explain(request)
+        try:
+            async with asyncio.timeout_at(bound.at):
+                return await asking
+        except (grpc.aio.AioRpcError, TimeoutError) as error:
+            if isinstance(error, TimeoutError) and bound.at == call.deadline.at:
+                message = "The deadline passed before the router had answered."
+                raise Failure(reasons.ERROR_REASON_DEADLINE_EXCEEDED, message, stage="placement") from error
+            message = "No router can be asked what would happen; a request would be placed by the gateway alone."
+            raise Failure(reasons.ERROR_REASON_ROUTER_UNAVAILABLE, message, retry_after=1.0) from error
+        finally:
+            asking.cancel()  # grpc.aio never cancels a call that is merely dropped

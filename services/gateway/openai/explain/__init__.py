@@ -1,0 +1,1 @@
+"""POST /v1/explain: what would happen to a request of another path."""

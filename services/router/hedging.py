@@ -1,0 +1,44 @@
+"""Hedges: a second attempt beside one that is slow to begin."""
+
+from collections.abc import Collection
+
+from services.config.flags import Flag, applies
+from services.config.router import Hedge
+from services.router.leases import Generation, Lease
+from services.router.request import Request
+from services.router.target import Target
+
+
+def slow_after(settings: Hedge, expected: float | None, *, error_p95: float = 0.0) -> float | None:
+    """Seconds without content after which an attempt is slow; None where nothing is known of what to expect.
+
+    Args:
+        settings: the router's.
+        expected: time to the first content, in seconds.
+        error_p95: how much longer than expected all but one in twenty take at most.
+    """
+    if expected is None:
+        return None
+    return max(settings.factor * expected, settings.least_seconds, expected + error_p95)
+
+
+def allowed(flag: Flag, generation: Generation, *, most_attempts: int) -> bool:
+    """Whether one more attempt may run beside the one that there is: one hedge a request, and few attempts in all."""
+    if generation.request is None or generation.hedged or generation.attempts >= most_attempts:
+        return False
+    return applies(flag, "hedging", generation_id=generation.id, model=generation.request.pool.model)
+
+
+def others(request: Request, tried: Collection[str], settings: Hedge, now: float) -> list[Target]:
+    """Where a hedge may go: a worker that was not tried, has room, and costs nothing unless it may."""
+    ready, _ = request.pool.eligible(request, tried, now=now, later=now)
+    return [
+        target
+        for target in ready
+        if target.worker.name not in tried and target.has_room and (settings.paid or target.free)
+    ]
+
+
+def expected_seconds(lease: Lease) -> float | None:
+    """Time to the first content that was expected of an attempt; None where nothing is known."""
+    return lease.worker.first_content_seconds if lease.expected_seconds is None else lease.expected_seconds

@@ -1,0 +1,60 @@
+"""Another configuration while requests are under way."""
+
+import asyncio
+import contextlib
+import pathlib
+
+import pytest
+from hybridinference.inference.v1 import error_reason_pb2 as reasons
+
+from services.chassis.failure import Failure
+from tests.fakes import Events, delta, finished, saying, started
+from tests.gateway.scene import MODEL, scene
+
+
+async def test_a_request_is_recorded_under_the_version_that_it_began_with(tmp_path: pathlib.Path) -> None:
+    go_on = asyncio.Event()
+
+    async def slow() -> Events:
+        yield started()
+        yield delta("a")
+        await go_on.wait()
+        yield finished()
+
+    async with scene(tmp_path, {"slow": slow, "fast": saying(started(), delta("b"), finished())}) as made:
+        async with contextlib.aclosing(made.begin("slow").events()) as events:
+            await anext(events)
+            made.recorder.reconfigure(config_version="w", models={MODEL: MODEL})
+            await made.run("fast")
+            go_on.set()
+            async for _ in events:
+                pass
+        versions = {record.request.generation_id: record.request.config_version for record in made.book.records}
+        assert list(versions.values()) == ["w", "v"]
+
+
+async def test_how_much_may_be_under_way_changes_and_what_is_under_way_goes_on(tmp_path: pathlib.Path) -> None:
+    async with scene(tmp_path, {"x": saying(started(), delta("a"), finished())}, max_running=2) as made:
+        first, second = made.begin("x"), made.begin("x")
+        made.relay.reconfigure(max_running=1, show_worker=False)
+        for _ in range(2):
+            with pytest.raises(Failure) as refused:
+                made.begin("x")
+            assert refused.value.reason == reasons.ERROR_REASON_FLEET_SATURATED
+            async for _events in first.events():
+                pass
+            first = second
+        made.begin("x")
+        made.relay.reconfigure(max_running=2, show_worker=False)
+        made.begin("x")
+        with pytest.raises(Failure):
+            made.begin("x")
+
+
+async def test_metrics_have_a_model_by_its_own_name(tmp_path: pathlib.Path) -> None:
+    async with scene(tmp_path, {"x": saying(started(), delta("a"), finished())}) as made:
+        made.recorder.reconfigure(config_version="w", models={"own": "own", MODEL: "own"})
+        await made.run("x")
+        labels = {"api": "inference", "model": "own", "outcome": "success", "reason": ""}
+        assert made.registry.get_sample_value("hybrid_gateway_requests_total", labels) == 1
+        assert made.request.model == MODEL, "as it was asked for"
