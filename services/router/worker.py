@@ -148,7 +148,7 @@ class Worker:
 
     @property
     def oldest_pending(self) -> Pending | None:
-        """The own attempt that has waited longest for its first content."""
+        """The own attempt that has waited longest for its first content, of those that may still get it."""
         return self.progress.oldest
 
     @property
