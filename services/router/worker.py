@@ -94,7 +94,7 @@ class Worker:
         self.others = 0
         self.others_tokens = 0  # prompt tokens that wait there beyond those of our own leases, as reported
         self.holds = Holds()
-        self.warm_at = 0.0  # end of the slow start
+        self.warm_at = self._warm_from = 0.0  # the slow start's end, and its beginning
         self.stalled = False  # as of the last look at the time
         self.used_at = 0.0  # when an attempt last went there, or went well
         self.first_content_seconds: float | None = None
@@ -174,10 +174,9 @@ class Worker:
             return "stalled", changes_at
         if at < self.warm_at:
             # 1, 2, 4, … at once, doubling each second: caches are cold, and it may fail again.
-            begun = self.warm_at - self._slow_start_seconds
-            second = int(max(0.0, at - begun))
+            second = int(max(0.0, at - self._warm_from))
             if self.leases + self.others >= 1 << second:
-                return "slow_start", min(begun + second + 1, silent_at, changes_at)
+                return "slow_start", min(self._warm_from + second + 1, silent_at, changes_at)
         return "", min(silent_at, changes_at)
 
     def on_status(self, status: worker_status.WorkerStatus, now: float) -> bool:
@@ -309,9 +308,14 @@ class Worker:
         if served != self.served or context_tokens != self.context_tokens:
             self.served, self.context_tokens = served, context_tokens
 
+    def reconfigure(self, settings: RouterSettings) -> None:
+        """Go by other settings from now on. A slow start that is under way goes on as it began."""
+        self.breaker.reconfigure(settings.breaker)
+        self._slow_start_seconds = settings.slow_start_seconds
+
     def begin_slow_start(self, now: float) -> None:
         """It has come, or come back: it is given more bit by bit."""
-        self.warm_at = now + self._slow_start_seconds
+        self._warm_from, self.warm_at = now, now + self._slow_start_seconds
         self.version += 1
 
     def _serve(self) -> None:
