@@ -27,6 +27,7 @@ from services.router.admission.waiter import Waiter
 from services.router.explain import Explanation
 from services.router.faults import Kind, Verdict, judge, with_retry_after
 from services.router.knowledge import learning
+from services.router.knowledge.prediction import busyness
 from services.router.leases import GatewayStream, Generation, Lease, LeaseBook
 from services.router.observer import Observer
 from services.router.request import Request
@@ -255,6 +256,8 @@ class Decider:
             expected_seconds=choice.seconds,
             running_then=target.load,
             waiting_then=worker.waiting_tokens,
+            context_tokens=request.input_tokens,
+            busy_then=busyness(worker),
             probe=worker.breaker.on_placed(now),
         )
         generation.attempts += 1
@@ -291,6 +294,7 @@ class Decider:
             worker.epoch,
             placed_at=now,
             uncached_tokens=request.input_tokens,
+            context_tokens=request.input_tokens,
             running_then=target.load,
             probe=worker.breaker.on_placed(now),
         )

@@ -177,6 +177,8 @@ class Pool:
         target.turn = self.turns
         self.strategy.on_placed(request, target, now)
         if request.blocks:
+            if target.worker.cache_tokens:
+                self.prefixes.resize(target.position, target.worker.cache_tokens // request.block_tokens)
             self.prefixes.add(target.position, request.blocks)
 
     def on_first_content(self, request: Request, target: Target, seconds: float, now: float) -> None:

@@ -53,6 +53,7 @@ def lease(
         target,
         placed_at=placed_at,
         uncached_tokens=tokens,
+        context_tokens=tokens,
         running_then=worker.leases + worker.others,
         committed=restated.committed,
     )
