@@ -118,8 +118,8 @@ class Pool:
         The canary that the request falls to first, then primary routes, then fallbacks; nobody twice while another is
         left, and of one kind first those that leave nothing out.
 
-        Who has come a moment ago is not given more than its share while others are left. Who seems to be stuck serves
-        only where nobody else does, nor would if it had room. Nothing is refused for the one or the other.
+        Who has come a moment ago is not given more than its share while others are left, but nothing is refused for
+        that; nor because nobody seems to get on.
 
         Args:
             request: what is to be placed.
@@ -130,10 +130,10 @@ class Pool:
             again: whether workers that have been tried may serve, after all others.
         """
         phases = ((False, now), (False, later), (True, later))[: 1 if not tried else 2 + again]
-        order = _ANY_ROLE if request.ask.worker else roles
+        # Those that seem to be stuck come last of all: better one of them than none.
         for filters in (("", "slow_start"), ("stalled",)):
             for twice, at in phases:
-                for role in order:
+                for role in _ANY_ROLE if request.ask.worker else roles:
                     for only in filters:
                         ready = self._kept_by(only, request, role, at, remembered=at == now)
                         if tried:
@@ -142,9 +142,6 @@ class Pool:
                             ready = [t for t in ready if t.has_all(request.needs)] or ready
                         if ready:
                             return ready, at
-            full = (one for role in order for one in self._kept_by("full", request, role, now, remembered=True))
-            if any(one.worker.name not in tried and one.worker.hesitant(now)[0] != "stalled" for one in full):
-                break
         return [], now
 
     def _kept_by(self, only: str, request: Request, role: str, at: float, *, remembered: bool) -> Sequence[Target]:
