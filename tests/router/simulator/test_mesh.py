@@ -246,7 +246,7 @@ def _imbalance(chosen: Scenario) -> float:
 
 
 def test_routers_that_hear_of_each_others_load_place_better_than_those_that_do_not() -> None:
-    busy = {"generated": {"requests": 400, "requests_per_second": 10.0}, "thin": 0.0, "jitter_seconds": 0.0}
+    busy = {"generated": {"requests": 250, "requests_per_second": 10.0}, "thin": 0.0, "jitter_seconds": 0.0}
     alone = scenario(workers=8, traffic=busy, wiring={"routers": 8, "share_load": False})
     shared = scenario(workers=8, traffic=busy, wiring={"routers": 8, "share_load": True})
     one = scenario(workers=8, traffic=busy)
@@ -254,7 +254,7 @@ def test_routers_that_hear_of_each_others_load_place_better_than_those_that_do_n
 
 
 def test_old_reports_are_worse_than_fresh_ones() -> None:
-    busy = {"generated": {"requests": 400, "requests_per_second": 10.0}, "thin": 0.0, "jitter_seconds": 0.0}
+    busy = {"generated": {"requests": 250, "requests_per_second": 10.0}, "thin": 0.0, "jitter_seconds": 0.0}
     fresh = scenario(workers=8, traffic=busy, wiring={"routers": 8})
     old = scenario(workers=8, traffic=busy, wiring={"routers": 8, "staleness_seconds": 5.0})
     assert _imbalance(fresh) < _imbalance(old)
