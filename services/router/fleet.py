@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
 
 import grpc
 import structlog
@@ -21,10 +21,18 @@ _COALESCE_SECONDS = 0.1
 # Only for a worker that answers and then fails the call: waiting for one that is not there is the channel's business.
 _PAUSE_SECONDS = 0.1
 _PAUSE_MAX_SECONDS = 1.0
+_TICK_SECONDS = 0.25
+
+
+# Does something with a worker for as long as it is followed, over its channel.
+Companion = Callable[[Worker, grpc.aio.Channel], Coroutine[None, None, None]]
 
 
 class Fleet:
-    """Follows WatchStatus of every worker, and lets others follow the roster. `on_news` is called at each change."""
+    """Follows WatchStatus of every worker, and lets others follow the roster.
+
+    `on_news` is called at each change; `beside` run beside each worker's reports.
+    """
 
     def __init__(self, roster: Roster, *, stale_seconds: float, clock: Callable[[], float]) -> None:
         self._roster = roster
@@ -34,6 +42,7 @@ class Fleet:
         self._followers: dict[Worker, asyncio.Task[None]] = {}
         self._group: asyncio.TaskGroup | None = None
         self.on_news: Callable[[], None] = _nobody
+        self.beside: Sequence[Companion] = ()
         self._unheard = set(roster.workers)
         self._all_heard = asyncio.Event()
         self._settled = asyncio.Event()
@@ -44,12 +53,13 @@ class Fleet:
         async with asyncio.TaskGroup() as group:
             self._group = group
             self._match()
+            ticking = group.create_task(self._tick())
             try:
                 yield
             finally:
                 self._group = None
-                for follower in self._followers.values():
-                    follower.cancel()
+                for task in (*self._followers.values(), ticking):
+                    task.cancel()
 
     def reconfigure(self, *, stale_seconds: float) -> None:
         """Follow the workers that the roster has now, and those that have left for as long as they have leases."""
@@ -101,10 +111,19 @@ class Fleet:
         for worker in sorted(wanted - self._followers.keys(), key=lambda worker: worker.name):
             self._followers[worker] = self._group.create_task(self._follow(worker))
 
+    async def _tick(self) -> None:
+        """Tell the roster that time passes, also while nobody asks for anything."""
+        while True:
+            await asyncio.sleep(_TICK_SECONDS)
+            self._roster.on_time(self._clock())
+            self.notify()
+
     async def _follow(self, worker: Worker) -> None:
         """Read a worker's reports until nobody wants them any more."""
         pause = 0.0
-        async with open_channel(worker.place.address) as channel:
+        async with open_channel(worker.place.address) as channel, asyncio.TaskGroup() as group:
+            for companion in self.beside:
+                group.create_task(companion(worker, channel))
             stub = worker_grpc.WorkerServiceStub(channel)
             while True:
                 heard = await self._read(worker.name, stub)
@@ -118,7 +137,7 @@ class Fleet:
         """Read one stream until it ends, fails or falls silent. Returns whether anything came."""
         heard = False
         # The channel tells when the worker is there; failing fast would only make us ask again and again.
-        call = stub.WatchStatus(worker_service.WatchStatusRequest(), wait_for_ready=True)
+        call = stub.WatchStatus(worker_service.WatchStatusRequest(prefixes=True), wait_for_ready=True)
         try:
             while True:
                 async with asyncio.timeout(self._stale_seconds):

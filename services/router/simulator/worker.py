@@ -138,10 +138,12 @@ class SimulatedWorker:
         self._after_network(self._callers.on_end, attempt, status)
 
     def _first(self, attempt: Attempt) -> None:
+        self._status.emitted += 1
         self._after_network(self._callers.on_first_token, attempt)
 
     def _end(self, attempt: Attempt, status: status_pb2.Status = statuses.OK) -> None:
         self._forget(attempt)
+        self._status.emitted += 1
         self._after_network(self._callers.on_end, attempt, status)
 
     def _after_network(self, call: Callable[..., None], *arguments: object) -> None:
