@@ -16,7 +16,12 @@ Way = tuple[fleet.FleetWorker, fleet.FleetRoute]
 STRATEGY = "fallback"
 
 # Workers known to be down are tried last, not never: the last word on them may be old.
-_PREFERENCE = {fleet.WORKER_HEALTH_HEALTHY: 0, fleet.WORKER_HEALTH_EJECTED: 1, fleet.WORKER_HEALTH_UNREACHABLE: 2}
+_PREFERENCE = {
+    fleet.WORKER_HEALTH_HEALTHY: 0,
+    fleet.WORKER_HEALTH_STALLED: 1,
+    fleet.WORKER_HEALTH_EJECTED: 2,
+    fleet.WORKER_HEALTH_UNREACHABLE: 3,
+}
 
 # Canaries and shadows are given shares, which only a router keeps.
 _SHARED = (routing.ROUTE_ROLE_CANARY, routing.ROUTE_ROLE_SHADOW)

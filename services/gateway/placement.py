@@ -21,6 +21,7 @@ from services.chassis.deadline import Deadline, to_duration
 from services.chassis.failure import Failure
 from services.gateway import fallback
 from services.gateway.fleet import FleetView
+from services.gateway.lease import Lease
 
 LOG = structlog.get_logger()
 
@@ -88,7 +89,7 @@ class Placements:
         self._waiting: dict[str, Waiting] = {}
         self._hedging: dict[str, asyncio.Future[router.PlaceAnswer | None]] = {}
         self._room = waiting_bytes
-        self._leases: dict[str, placement.RunningLease] = {}
+        self._leases: dict[str, Lease] = {}
         self._alone = Metric(
             "hybrid_gateway_fallback_placements_total",
             "Attempts that the gateway placed without a router.",
@@ -112,7 +113,7 @@ class Placements:
         answer = await self._ask(ask.generation_id, router.PlaceCommand(ask=ask), deadline, prompt_bytes)
         if answer is None:
             return self._place_alone(ask)
-        return self._leased(answer, ask.model)
+        return self._leased(answer, ask)
 
     async def after_failure(
         self,
@@ -127,15 +128,14 @@ class Placements:
         Raises:
             Failure: as the router refuses; `failure` itself where no router can be asked.
         """
-        model = self._leases[lease.attempt_id].model
         command = router.PlaceCommand(outcome=outcome)
-        del self._leases[lease.attempt_id]
+        failed = self._leases.pop(lease.attempt_id)
         answer = await self._ask(lease.generation_id, command, deadline, prompt_bytes)
         if answer is None:
             raise Failure(
                 failure.reason, failure.message, retry_after=failure.retry_after or 1.0, metadata=failure.metadata
             )
-        return self._leased(answer, model)
+        return self._leased(answer, failed.ask, (*failed.tried, failed.worker))
 
     async def hedge(self, slow: placement.Placement, time_left: float | None) -> placement.Placement | None:
         """Where a second attempt goes beside one that is slow to begin; None where the router wants none."""
@@ -159,7 +159,8 @@ class Placements:
                 self.give_back(late.placement)
         if answer is None or answer.HasField("refusal"):
             return None
-        return self._hold(answer.placement, self._leases[slow.attempt_id].model)
+        first = self._leases[slow.attempt_id]
+        return self._hold(answer.placement, first.ask, (*first.tried, first.worker))
 
     def first_content(self, report: placement.FirstContent) -> None:
         """An attempt has begun to answer."""
@@ -197,7 +198,7 @@ class Placements:
         await call.initial_metadata()  # the router sends it once it knows its fleet
         if call.done():
             raise RouterGone
-        hello = router.Hello(gateway=self._gateway, leases=list(self._leases.values()))
+        hello = router.Hello(gateway=self._gateway, leases=self._restated())
         self._outbox = router.PlaceRequest(commands=[router.PlaceCommand(hello=hello)])
         self._wake.set()
         self.connected.set()
@@ -290,23 +291,26 @@ class Placements:
         in_flight = Counter(lease.worker for lease in self._leases.values())
         placed = fallback.place(ask, self._fleet.workers, in_flight, ids.new_id())
         self._alone.inc()
-        return self._hold(placed, ask.model)
+        return self._hold(placed, ask)
 
-    def _leased(self, answer: router.PlaceAnswer, model: str) -> placement.Placement:
+    def _leased(
+        self, answer: router.PlaceAnswer, ask: placement.PlacementAsk, tried: tuple[str, ...] = ()
+    ) -> placement.Placement:
         if answer.HasField("refusal"):
             raise Refused(status.from_status(answer.refusal.status), answer.refusal.decision)
-        return self._hold(answer.placement, model)
+        return self._hold(answer.placement, ask, tried)
 
-    def _hold(self, placed: placement.Placement, model: str) -> placement.Placement:
-        self._leases[placed.attempt_id] = placement.RunningLease(
-            attempt_id=placed.attempt_id, generation_id=placed.generation_id, worker=placed.worker, model=model
-        )
+    def _hold(
+        self, placed: placement.Placement, ask: placement.PlacementAsk, tried: tuple[str, ...] = ()
+    ) -> placement.Placement:
+        self._leases[placed.attempt_id] = Lease(placed, ask, asyncio.get_running_loop().time(), tried)
         if placed.HasField("shadow"):  # stands for itself, also where it is restated
-            shadow = placed.shadow
-            self._leases[shadow.attempt_id] = placement.RunningLease(
-                attempt_id=shadow.attempt_id, generation_id=shadow.attempt_id, worker=shadow.worker, model=model
-            )
+            self._leases[placed.shadow.attempt_id] = Lease(placed.shadow, ask, asyncio.get_running_loop().time())
         return placed
+
+    def _restated(self) -> list[placement.RunningLease]:
+        now = asyncio.get_running_loop().time()
+        return [lease.restated(now) for lease in self._leases.values()]
 
     def _tell(self, command: router.PlaceCommand) -> None:
         if self.connected.is_set():

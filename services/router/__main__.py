@@ -16,8 +16,10 @@ from services.chassis.config import ConfigError
 from services.chassis.reloading import Reloading
 from services.config import fixed, mesh
 from services.router import service
+from services.router.checks import Checks
 from services.router.decider import Decider
 from services.router.fleet import Fleet
+from services.router.probes import Probes
 from services.router.roster import Roster
 from services.router.telemetry import Telemetry
 
@@ -38,11 +40,14 @@ async def serve(config: mesh.MeshConfig, path: pathlib.Path) -> None:
     telemetry.watch(roster)
     decider = Decider(roster, config.router.retry, rng=random.Random(), new_id=ids.new_id, observer=telemetry)
     fleet = Fleet(roster, stale_seconds=config.router.stale_seconds, clock=clock)
+    probes = Probes(config, roster, fleet.notify, clock=clock, rng=random.Random())
+    fleet.beside = (Checks(roster, fleet.notify).follow, probes.follow)
     servicer = service.RouterServicer(decider, fleet, clock=clock, config_version=config.version)
 
     def adopt(wanted: mesh.MeshConfig) -> None:
         fixed.require_same(config, wanted, source=str(path))
         decider.reconfigure(wanted, clock())
+        probes.config = wanted
         fleet.reconfigure(stale_seconds=wanted.router.stale_seconds)
         telemetry.reconfigure(decision_share=wanted.router.decision_log_share)
         telemetry.watch(roster)

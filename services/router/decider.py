@@ -19,7 +19,7 @@ from services.chassis.failure import Failure
 from services.config.mesh import MeshConfig
 from services.config.router import Retry
 from services.inference.attempts import kind_word
-from services.router import continuing, explain, hedging, refusals, retries, shadowing
+from services.router import continuing, explain, hedging, refusals, restated, retries, shadowing
 from services.router.admission.lobby import Fate, Lobby
 from services.router.admission.selection import Choice
 from services.router.admission.waiter import Waiter
@@ -91,20 +91,16 @@ class Decider:
             lease.rebind(self._roster.pools)
         self._lobby.move(self._roster.pools, now)
 
-    def on_stream(self, gateway: str, running: Iterable[placement.RunningLease]) -> GatewayStream:
-        """A gateway opened a stream and restates the leases that still run."""
+    def on_stream(self, gateway: str, running: Iterable[placement.RunningLease], now: float = 0.0) -> GatewayStream:
+        """A gateway opened a stream and restates the leases that still run. `now` matters only where there are any."""
         stream = GatewayStream(gateway)
-        for restated in running:
-            worker = self._roster.known(restated.worker)
-            generation = stream.generations.setdefault(
-                restated.generation_id, Generation(restated.generation_id, restated.model, attempts=1)
-            )
-            lease = Lease(restated.attempt_id, generation, worker, stream, worker.epoch, committed=restated.committed)
-            self._book.take(lease)
+        for one in running:
+            self._book.take(restated.lease(one, stream, self._roster.pools, self._roster.known, now))
         return stream
 
     def on_ask(self, stream: GatewayStream, ask: placement.PlacementAsk, now: float) -> Answer:
         """A gateway asks where a generation should go."""
+        self._roster.on_time(now)
         # Asked for again: what it held, it holds no longer.
         self.on_withdrawal(stream, ask.generation_id)
         generation = Generation(ask.generation_id, ask.model)
@@ -125,7 +121,8 @@ class Decider:
         return self._waits(generation, fate) if isinstance(fate, int) else self._place(stream, generation, fate, now)
 
     def on_explain(self, ask: placement.PlacementAsk, now: float) -> Explanation:
-        """Somebody asks what would become of a request now. Nothing does, and nothing changes."""
+        """Somebody asks what would become of a request now. Nothing does, and nothing changes but by time."""
+        self._roster.on_time(now)
         pool = self._roster.pools.get(ask.model)
         if pool is None:
             unknown = refusals.model_not_found(ask.model, self._roster.pools)

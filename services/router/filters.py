@@ -45,8 +45,10 @@ class Filters:
         self._seen_at = 0.0
         self._kinds: dict[tuple[object, ...], dict[str, _Fitting]] = {}
 
-    def ready(self, request: Request, role: str, now: float) -> Sequence[Target]:
+    def ready(self, request: Request, role: str, now: float, *, despite: str = "") -> Sequence[Target]:
         """The targets of a role that no filter keeps from the request, in the pool's order. Not to be changed.
+
+        Or, `despite` that one, those that it alone keeps away, where it is one of `Worker.hesitant`.
 
         Fast for a clock that goes forward; after it went back everybody is asked again.
         """
@@ -55,7 +57,9 @@ class Filters:
         ready = fitting.targets
         if self._out:
             unavailable = self._unavailable
-            ready = [target for target in ready if not unavailable[target.position]]
+            ready = [target for target in ready if unavailable[target.position] == despite]
+        elif despite:
+            return ()
         if request.input_tokens > fitting.tokens or request.ask.HasField("max_cost_nano_usd"):
             ready = [target for target in ready if not target.exceeded(request)]
         return ready

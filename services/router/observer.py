@@ -33,6 +33,9 @@ class Observer(Protocol):
     def spilled(self, model: str, provider: str) -> None:
         """A request went to a fallback, since no primary route had room or would have begun in time."""
 
+    def probed(self, worker: str, kind: Kind) -> None:
+        """A small generation of the router's own ended."""
+
     def health(self, worker: str, health: fleet.WorkerHealth) -> None:
         """A worker's health is now this."""
 
@@ -59,6 +62,9 @@ class NullObserver:
         """Nothing."""
 
     def spilled(self, model: str, provider: str) -> None:
+        """Nothing."""
+
+    def probed(self, worker: str, kind: Kind) -> None:
         """Nothing."""
 
     def health(self, worker: str, health: fleet.WorkerHealth) -> None:

@@ -4,6 +4,8 @@ import random
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 
+from hybridinference.inference.v1 import worker_status_pb2 as worker_status
+
 from services.config import strategy as settings
 from services.config.flags import point
 from services.config.mesh import MeshConfig
@@ -114,6 +116,9 @@ class Pool:
         The canary that the request falls to first, then primary routes, then fallbacks; nobody twice while another is
         left, and of one kind first those that leave nothing out.
 
+        Who has come a moment ago is not given more than its share while others are left, but nothing is refused for
+        that; nor because nobody seems to get on.
+
         Args:
             request: what is to be placed.
             tried: names of workers that have failed this request.
@@ -123,23 +128,30 @@ class Pool:
             again: whether workers that have been tried may serve, after all others.
         """
         phases = ((False, now), (False, later), (True, later))[: 1 if not tried else 2 + again]
-        for twice, at in phases:
-            for role in _ANY_ROLE if request.ask.worker else roles:
-                if role == "canary" and not request.canary:
-                    continue
-                if at == now:
-                    ready = self.filters.ready(request, role, now)
-                else:  # a time to come, of which nothing is remembered
-                    ready = [t for t in self._by_role[role] if not t.ruled_out(request, at)]
-                if role == "canary":
-                    ready = [t for t in ready if t in request.canary]
-                if tried:
-                    ready = [t for t in ready if (t.worker.name in tried) is twice]
-                if role in self._dropping and any(t.drops for t in ready):
-                    ready = [t for t in ready if t.has_all(request.needs)] or ready
-                if ready:
-                    return ready, at
+        # Those that seem to be stuck come last of all: better one of them than none.
+        for filters in (("", "slow_start"), ("stalled",)):
+            for twice, at in phases:
+                for role in _ANY_ROLE if request.ask.worker else roles:
+                    if role == "canary" and not request.canary:
+                        continue
+                    for only in filters:
+                        ready = self._kept_by(only, request, role, at, remembered=at == now)
+                        if role == "canary":
+                            ready = [t for t in ready if t in request.canary]
+                        if tried:
+                            ready = [t for t in ready if (t.worker.name in tried) is twice]
+                        if role in self._dropping and any(t.drops for t in ready):
+                            ready = [t for t in ready if t.has_all(request.needs)] or ready
+                        if ready:
+                            return ready, at
         return [], now
+
+    def _kept_by(self, only: str, request: Request, role: str, at: float, *, remembered: bool) -> Sequence[Target]:
+        """The targets that this filter keeps from the request, and no other; "" is none at all."""
+        if remembered:
+            return self.filters.ready(request, role, at, despite=only)
+        # Of a time to come nothing is remembered.
+        return [t for t in self._by_role[role] if t.ruled_out(request, at) == only]
 
     def look_up(self, request: Request) -> None:
         """Find out which targets are expected to have how much of the prompt in their caches."""
@@ -175,6 +187,13 @@ class Pool:
         """An attempt is gone without an end that anybody saw."""
         self.strategy.on_vanished(request, target)
 
+    def on_prefixes(self, worker: Worker, blocks: Iterable[worker_status.PrefixBlocks]) -> None:
+        """The worker tells which prompts it has been sent, by this router and by others."""
+        for prompt in blocks:
+            for target in self.targets:
+                if target.worker is worker and target.provider_model == prompt.model:
+                    self.prefixes.learn(target.position, prompt.hashes)
+
     def on_reset(self, worker: Worker) -> None:
         """A new process answers to the worker's name, with nothing in its cache."""
         for target in self.targets:
@@ -201,7 +220,10 @@ def build(
     """
     earlier = {worker.place: worker for worker in workers}
     places = sorted(config.workers(), key=lambda place: place.name)
-    there = {place.name: earlier.get(place) or Worker(place, config.router.breaker) for place in places}
+    settings, slow_start = config.router.breaker, config.router.slow_start_seconds
+    there = {
+        place.name: earlier.get(place) or Worker(place, settings, slow_start_seconds=slow_start) for place in places
+    }
     made, named = {}, {}
     for model in config.models:
         prices = {route: price_of(config, route) for route in model.routes}

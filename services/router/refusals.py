@@ -65,16 +65,14 @@ def not_placed(request: Request, now: float) -> Failure:
     why = [target.unfit(request) for target in pool.targets]
     if all(why):
         return _unfit(request, why)
-    able = [target.worker for target in pool.targets if target.capable(request.needs) and target.worker.serving]
-    well = [worker for worker in able if worker.breaker.admits(now)]
-    if any(worker.full or worker.held_for_room for worker in well):
-        return saturated(pool, _soonest((worker.held_until for worker in well if not worker.full), now))
+    able = [t for t in pool.targets if t.capable(request.needs) and t.worker.serving]
+    well = [t for t in able if t.worker.breaker.admits(now)]
+    if any(t.worker.full or t.worker.holds.limited(t.provider_model, now) for t in well):
+        return saturated(pool, _soonest((t.held_until for t in well if not t.worker.full), now))
     return Failure(
         reasons.ERROR_REASON_NO_HEALTHY_WORKER,
         f"No worker for `{pool.model}` is healthy at the moment; try again shortly.",
-        retry_after=_soonest((worker.held_until for worker in well), now)
-        if well
-        else retry_after(pool.workers.values(), now),
+        retry_after=_soonest((t.held_until for t in well), now) if well else retry_after(pool.workers.values(), now),
         model=pool.model,
     )
 

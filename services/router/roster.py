@@ -19,6 +19,9 @@ from services.router.pools import Pool
 from services.router.target import ROLES
 from services.router.worker import Worker
 
+# How often it is looked at whether time has changed something.
+_LOOK_SECONDS = 0.25
+
 
 class Roster:
     """The fleet as the router knows it. `version` grows with every change that the fleet's watchers may see.
@@ -37,6 +40,7 @@ class Roster:
         self._observer = observer
         self._new_strategy = new_strategy
         self._changes = 0
+        self._looks_at = 0.0
         self.stirred: set[str] = set()
         self.leaving: dict[str, Worker] = {}
         self._renamed: list[Worker] = []  # as those, but another worker has the name now
@@ -49,7 +53,7 @@ class Roster:
         built = pools.build(config, self._new_strategy, workers=known, pools=self.models)
         self._take(config, *built)
         for worker in known:
-            worker.breaker.reconfigure(config.router.breaker)
+            worker.reconfigure(config.router)
         gone = [worker for worker in known if worker.leases and self.workers.get(worker.name) is not worker]
         self.leaving = {worker.name: worker for worker in gone if worker.name not in self.workers}
         # These are out of sight, but may come back.
@@ -105,7 +109,28 @@ class Roster:
         if worker.epoch != epoch:
             for pool in self._pools_of.get(name, ()):
                 pool.on_reset(worker)
+        if status.prefixes and status.epoch == worker.epoch:
+            for pool in self._pools_of.get(name, ()):
+                pool.on_prefixes(worker, status.prefixes)
         self._tell(worker, before)
+
+    def on_checked(self, name: str, *, well: bool) -> None:
+        """A worker's health service says whether it takes work. Where it has none, all is well."""
+        worker = self._there(name)
+        self.stirred.add(name)
+        before = worker.health
+        worker.on_checked(well)
+        self._tell(worker, before)
+
+    def on_time(self, now: float) -> None:
+        """Time has passed. Decisions go by the time themselves; this is for what is shown, and kept in mind."""
+        if now < self._looks_at:
+            return
+        self._looks_at = now + _LOOK_SECONDS
+        for worker in self.workers.values():
+            before = worker.health
+            worker.on_time(now)
+            self._tell(worker, before)
 
     def on_lost(self, name: str) -> None:
         """A worker cannot be reached, or is silent."""
@@ -127,8 +152,9 @@ class Roster:
             request.pool.on_first_content(request, lease.target, seconds, now)
             learning.on_first_content(lease, seconds, now)
         before = worker.health
-        worker.on_first_content(seconds)
-        worker.breaker.on_first_content(probe=lease.probe)
+        worker.on_first_content(seconds, now)
+        if worker.breaker.on_first_content(probe=lease.probe, now=now):
+            worker.begin_slow_start(now)
         self._tell(worker, before)
 
     def on_outcome(self, lease: Lease, verdict: Verdict, now: float, rng: random.Random) -> None:
@@ -141,17 +167,26 @@ class Roster:
         if request is not None and lease.target is not None:
             seconds, failed = now - lease.placed_at, verdict.kind is Kind.HARD
             request.pool.on_ended(request, lease.target, seconds, now, failed=failed)
-        before = worker.health
-        match verdict.kind:
-            case Kind.SUCCESS:
-                worker.breaker.on_success(probe=probe)
-            case Kind.HARD:
-                worker.breaker.on_failure(probe=probe, now=now, rng=rng, may_open=self._may_eject(worker))
-            case _:
-                worker.breaker.on_nothing_learned(probe=probe)
-        if verdict.retryable:
-            worker.hold(verdict, now)
-        self._tell(worker, before)
+        self._judged(worker, verdict, lease.target.provider_model if lease.target else "", now, rng, probe=probe)
+
+    def on_probed(
+        self, worker: Worker, epoch: int, verdict: Verdict, model: str, now: float, rng: random.Random, *, probe: bool
+    ) -> None:
+        """A small generation of the router's own ended, at a model of the worker's.
+
+        Args:
+            worker: where.
+            epoch: the worker's epoch when it began.
+            verdict: how it ended.
+            model: the provider's name of the model.
+            now: the time.
+            rng: for the breaker.
+            probe: whether the worker's breaker waits for it.
+        """
+        if epoch == worker.epoch:
+            self._judged(worker, verdict, model, now, rng, probe=probe)
+            worker.version += 1
+        self._observer.probed(worker.name, verdict.kind)
 
     def on_vanished(self, lease: Lease) -> None:
         """An attempt ended unseen: its caller or its gateway is gone."""
@@ -180,6 +215,8 @@ class Roster:
         )
         if worker.first_content_seconds is not None:
             seen.first_content_latency.CopyFrom(to_duration(worker.first_content_seconds))
+        if worker.status is not None:
+            seen.status.ClearField("prefixes")
         if self.workers.get(place.name) is worker:
             seen.routes.extend(self._routes_to[place.name])
         return seen
@@ -196,6 +233,23 @@ class Roster:
                 before = worker.health
                 worker.breaker.reset()
                 self._tell(worker, before)
+
+    def _judged(
+        self, worker: Worker, verdict: Verdict, model: str, now: float, rng: random.Random, *, probe: bool
+    ) -> None:
+        before = worker.health
+        match verdict.kind:
+            case Kind.SUCCESS:
+                worker.on_success(now)
+                if worker.breaker.on_success(probe=probe, now=now):
+                    worker.begin_slow_start(now)
+            case Kind.HARD:
+                worker.breaker.on_failure(probe=probe, now=now, rng=rng, may_open=self._may_eject(worker))
+            case _:
+                worker.breaker.on_nothing_learned(probe=probe)
+        if verdict.retryable:
+            worker.hold(verdict, now, model)
+        self._tell(worker, before)
 
     def _may_eject(self, worker: Worker) -> bool:
         """Whether every pool that the worker is in can do without one more. A pool of one never can."""

@@ -54,7 +54,7 @@ class RouterServicer(router_grpc.RouterServiceServicer):
             async for request in request_iterator:
                 commands = list(request.commands)
                 if stream is None:
-                    stream = self._opened(commands)
+                    stream = self._opened(commands, self._clock())
                     self._outboxes[stream] = outbox
                     commands = commands[1:]
                 for answer in self._told(stream, commands, self._clock()):
@@ -107,12 +107,12 @@ class RouterServicer(router_grpc.RouterServiceServicer):
             config_version=self.config_version,
         )
 
-    def _opened(self, commands: list[router_service.PlaceCommand]) -> GatewayStream:
+    def _opened(self, commands: list[router_service.PlaceCommand], now: float) -> GatewayStream:
         if not commands or not commands[0].HasField("hello"):
             message = "The first command on a Place stream is `hello`, with the leases that still run."
             raise Failure(reasons.ERROR_REASON_SPEC_INVALID, message, field="commands[0].hello")
         hello = commands[0].hello
-        return self._decider.on_stream(hello.gateway, hello.leases)
+        return self._decider.on_stream(hello.gateway, hello.leases, now)
 
     def _told(
         self, stream: GatewayStream, commands: list[router_service.PlaceCommand], now: float

@@ -73,6 +73,11 @@ class Target:
         return self.worker.capacity
 
     @property
+    def held_until(self) -> float:
+        """When it may be asked again; it asked to be left alone."""
+        return self.worker.holds.of(self.provider_model)
+
+    @property
     def has_room(self) -> bool:
         """Whether it would begin at once, as far as is known."""
         return self.worker.capacity == 0 or self.load < self.worker.capacity
@@ -169,6 +174,8 @@ class Target:
             return "health", math.inf
         if not worker.breaker.admits(at):
             return "breaker", worker.breaker.admits_at
-        if worker.held_until > at:
-            return "held", worker.held_until
-        return "full" if worker.full else "", math.inf
+        held_until = worker.holds.of(self.provider_model)
+        if held_until > at:
+            return "held", held_until
+        # Last those that are no reason to refuse, see `Pool.eligible`: whoever has one of them has no other.
+        return ("full", math.inf) if worker.full else worker.hesitant(at)

@@ -67,6 +67,12 @@ class Telemetry:
             buckets=_SECONDS,
             registry=registry,
         )
+        self._probes = Counter(
+            "hybrid_router_probes_total",
+            "Small generations of the router's own at workers that had nothing to do, by what they say of them.",
+            ("worker", "outcome"),
+            registry=registry,
+        )
         self._sheds = Counter(
             "hybrid_router_sheds_total",
             "Requests refused for want of room or time.",
@@ -168,6 +174,10 @@ class Telemetry:
     def spilled(self, model: str, provider: str) -> None:
         """Count a request that a fallback serves in place of a primary route."""
         self._spills.labels(model, provider).inc()
+
+    def probed(self, worker: str, kind: Kind) -> None:
+        """Count a probe."""
+        self._probes.labels(worker, kind.value).inc()
 
     def health(self, worker: str, health: fleet.WorkerHealth) -> None:
         """Say that a worker went, or came back."""

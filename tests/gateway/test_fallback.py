@@ -18,7 +18,7 @@ from services.gateway.fallback import STRATEGY, place
 ASK = placement.PlacementAsk(generation_id="g", model="m", capabilities=[model.CAPABILITY_CHAT, model.CAPABILITY_TOOLS])
 ABLE = (model.CAPABILITY_CHAT, model.CAPABILITY_TOOLS)
 HEALTHY = fleet.WORKER_HEALTH_HEALTHY
-PREFERENCE = [HEALTHY, fleet.WORKER_HEALTH_EJECTED, fleet.WORKER_HEALTH_UNREACHABLE]
+PREFERENCE = [HEALTHY, fleet.WORKER_HEALTH_STALLED, fleet.WORKER_HEALTH_EJECTED, fleet.WORKER_HEALTH_UNREACHABLE]
 
 
 def worker(

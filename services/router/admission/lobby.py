@@ -276,7 +276,7 @@ def _expected(request: Request, hopes: Sequence[Target], ahead: int, now: float)
     """Seconds until the first content of one that waits behind so many others; 0 for what is not known."""
     pool = request.pool
     limited = [target for target in hopes if target.capacity]
-    waits = [max(0.0, target.worker.held_until - now) for target in hopes if not target.capacity]
+    waits = [max(0.0, target.held_until - now) for target in hopes if not target.capacity]
     if limited:
         waits.append(pool.admission.pace.wait(ahead, sum(target.worker.places for target in limited)) or 0.0)
     return min(waits) + min(pool.predict(request, target, now) or 0.0 for target in hopes)
@@ -286,9 +286,10 @@ def _next_look(pool: Pool, now: float) -> float:
     """When time alone may change something for those that wait."""
     due = pool.admission.queue.first_due()
     at = min(now + _LOOK_SECONDS, NEVER if due is None else due.until)
+    for target in pool.targets:
+        if now < target.held_until < at:
+            at = target.held_until
     for worker in pool.workers.values():
-        if now < worker.held_until < at:
-            at = worker.held_until
         if worker.breaker.state is State.OPEN and now < worker.breaker.reopens_at < at:
             at = worker.breaker.reopens_at
     return at

@@ -7,14 +7,12 @@ from typing import NamedTuple
 
 from services.config import strategy as settings
 from services.router.knowledge.prediction import expected
+from services.router.policies.sampling import worth_a_look
 from services.router.policies.strategy import Score, Strategy, longest_unused
 from services.router.rendezvous import distance
 from services.router.request import Request
 from services.router.target import Target
 
-# From so many targets on only a sample is looked at, so that a decision takes no longer however many there are.
-_MOST_TARGETS = 32
-_SAMPLE = 4
 # Workers that a session may be served by without having been there: with two, the less loaded one can be taken.
 _CANDIDATES = 2
 
@@ -52,8 +50,7 @@ class Adaptive(Strategy):
     def choose(self, request: Request, targets: Sequence[Target], now: float, rng: random.Random) -> Target:
         """The target with the least score."""
         session = self._session(request)
-        if len(targets) > _MOST_TARGETS:
-            targets = _sample(request, targets, session, rng)
+        targets = worth_a_look(request, targets, session, rng)
         least, best = float("inf"), [targets[0]]
         for target in targets:
             value = self._value(request, target, self._terms(request, target, session, now))
@@ -114,16 +111,3 @@ class Adaptive(Strategy):
             price,
             target.speeds.penalty(now),
         )
-
-
-def _sample(
-    request: Request, targets: Sequence[Target], session: Sequence[int], rng: random.Random
-) -> Sequence[Target]:
-    """The targets worth a look: who has most of the prompt, who may have served the session, and some by chance."""
-    by_position = {target.position: target for target in targets}
-    holders = heapq.nlargest(_SAMPLE, request.hits, key=request.hits.__getitem__)
-    drawn = [target.position for target in rng.sample(targets, _SAMPLE)]
-    # Vendors are few and unlike all else, so that chance must not leave them out.
-    elastic = [target.position for target in targets if target.worker.elastic][:_SAMPLE]
-    positions = sorted({*holders, *session, *drawn, *elastic})
-    return [by_position[position] for position in positions if position in by_position]

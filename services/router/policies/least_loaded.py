@@ -1,5 +1,6 @@
 """Whoever has least to do."""
 
+import math
 import random
 from collections.abc import Sequence
 
@@ -25,8 +26,8 @@ class LeastLoaded(Strategy):
         least = min(loads)
         idlest = [target for target, load in zip(targets, loads, strict=True) if load == least]
         chosen = idlest[0] if len(idlest) == 1 else longest_unused(idlest, rng)
-        others = [at for at, target in enumerate(targets) if target is not chosen]
-        self.runner_up = targets[min(others, key=loads.__getitem__)] if others else None
+        loads[targets.index(chosen)] = math.inf
+        self.runner_up = targets[loads.index(min(loads))] if len(targets) > 1 else None
         return chosen
 
     def score(self, request: Request, target: Target, now: float) -> Score:

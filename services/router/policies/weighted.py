@@ -26,7 +26,11 @@ class Weighted(Strategy):
 
     def choose(self, request: Request, targets: Sequence[Target], now: float, rng: random.Random) -> Target:
         """A target of the route whose turn it is."""
-        turns = [self._turn(target) for target in targets]
+        known: dict[int, float] = {}  # by the route itself: comparing routes field by field takes long
+        for target in targets:
+            if id(target.route) not in known:
+                known[id(target.route)] = self._turn(target)
+        turns = [known[id(target.route)] for target in targets]
         first = min(turns)
         return longest_unused([target for target, turn in zip(targets, turns, strict=True) if turn == first], rng)
 

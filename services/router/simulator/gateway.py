@@ -106,8 +106,20 @@ class Gateways:
             call.running[attempt.attempt_id] = attempt
         arrives = begin + self._scenario.wiring.network_seconds
         self._timeline.at(arrives, self._workers[placed.worker].start, attempt)
+        if placed.HasField("hedge_after"):
+            self._timeline.at(begin + to_seconds(placed.hedge_after), self._on_slow, attempt)
         if placed.HasField("shadow"):
             self._start(call, placed.shadow)
+
+    def _on_slow(self, attempt: Attempt) -> None:
+        """An attempt has had its time to begin; where it has not, another one may run beside it."""
+        if attempt.ended or attempt.first_at >= 0:
+            return
+        call = attempt.call
+        left = self._ends_at(call) - self._timeline.now
+        answer = self._routers[call.router].hedge(commands.hedge(attempt, left))
+        if isinstance(answer, placement.Placement):
+            self._start(call, answer)
 
     def _on_timeout(self, call: Call) -> None:
         if call.outcome:

@@ -15,6 +15,8 @@ from services.router.simulator.noise import Topic, mix
 from services.router.simulator.timeline import Timeline
 from services.router.simulator.worker import Report
 
+# An alarm for a moment that has passed rings this much later, and not for ever at the same moment.
+_LEAST_SECONDS = 1e-3
 # What ends a wait.
 Final = placement.Placement | Refused
 
@@ -61,15 +63,22 @@ class SimulatedRouter:
         """An attempt has ended. What comes next, where something does; None as well where that waits."""
         return self._unless_waiting(self.decider.on_outcome(self._stream, outcome, self._timeline.now))
 
+    def hedge(self, ask: placement.HedgeAsk) -> Answer:
+        """A second worker beside one that is slow to begin, or a refusal that leaves it as it is."""
+        return self.decider.on_hedge(self._stream, ask, self._timeline.now)
+
     def withdraw(self, generation_id: str) -> None:
         """The caller of a generation has gone away."""
         self.decider.on_withdrawal(self._stream, generation_id)
         self._release()
 
     def _unless_waiting(self, answer: Answer | None) -> Final | None:
-        # Not before the gateway knows what becomes of its own.
+        if not isinstance(answer, placement.Waiting):
+            self._release()
+            return answer
+        # It may be answered at this very moment, but not before the gateway knows that it waits.
         self._timeline.at(self._timeline.now, self._release)
-        return None if isinstance(answer, placement.Waiting) else answer
+        return None
 
     def _release(self) -> None:
         """Pass on the answers to those that waited, and come again when time alone changes something."""
@@ -79,8 +88,8 @@ class SimulatedRouter:
                 self.on_answer(answer)
         at = self.decider.wake_at()
         if at is not None and not now < self._wakes_at <= at:
-            self._wakes_at = max(at, now)
-            self._timeline.at(at, self._release)
+            self._wakes_at = max(at, now + _LEAST_SECONDS)
+            self._timeline.at(self._wakes_at, self._release)
 
 
 def _nobody(answer: Final) -> None:

@@ -11,8 +11,8 @@ from services.config import strategy as settings
 from services.config.model import Price
 from services.router.policies.adaptive import Adaptive
 from services.router.pools import Pool
+from services.router.progress import Pending
 from services.router.request import Request
-from services.router.worker import Pending
 from tests.router.policies.targets import loaded, pool, request
 
 _PRICE = Price(input=1.0, output=4.0)
