@@ -32,8 +32,10 @@ class Breaker:
         self.reset()
 
     def reconfigure(self, settings: Settings) -> None:
-        """Go by other settings from now on. What is open stays so."""
-        self._settings = settings
+        """Go by other settings from now on. What is open stays so; the share of failures is counted anew."""
+        if settings != self._settings:
+            self._settings = settings
+            self._window = Window(settings.window_seconds, settings.window_attempts)
 
     def reset(self) -> None:
         """Forget everything: the worker is a new process."""
