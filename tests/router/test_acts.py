@@ -38,7 +38,7 @@ class Life:
             seed=seed,
         )
         for worker in self.made.roster.workers.values():
-            worker.on_first_content(0.1)
+            worker.on_first_content(0.1, self.made.now)
         self.running: dict[str, list[placement.Placement]] = {}  # by generation
         self.spoken: set[str] = set()
         self.kinds: dict[str, list[int]] = {}
