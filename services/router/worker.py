@@ -104,11 +104,6 @@ class Worker:
         self._order: tuple[int, int] | None = None
         self._bare = worker_status.WorkerStatus()
 
-    def reconfigure(self, settings: Router) -> None:
-        """Go by other settings from now on. A slow start that is under way goes on as it began."""
-        self.breaker.reconfigure(settings.breaker)
-        self._slow_start_seconds = settings.slow_start_seconds
-
     @property
     def epoch(self) -> int:
         """The epoch of the process that last reported; 0 before the first report."""
@@ -308,6 +303,11 @@ class Worker:
         """What it serves: other objects only where it is something else, so that who remembers it can tell at once."""
         if served != self.served or context_tokens != self.context_tokens:
             self.served, self.context_tokens = served, context_tokens
+
+    def reconfigure(self, settings: Router) -> None:
+        """Go by other settings from now on. A slow start that is under way goes on as it began."""
+        self.breaker.reconfigure(settings.breaker)
+        self._slow_start_seconds = settings.slow_start_seconds
 
     def begin_slow_start(self, now: float) -> None:
         """It has come, or come back: it is given more bit by bit."""
