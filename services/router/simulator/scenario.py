@@ -2,7 +2,8 @@
 
 import importlib.resources
 import pathlib
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
 import pydantic
 
@@ -216,6 +217,28 @@ class Scenario(Section):
     def workers_of(self, name: str) -> list[str]:
         """The workers that a fault's `worker` means."""
         return [worker for worker in self.worker_names() if name in ("*", worker, worker.rpartition("-")[0])]
+
+    def changed(self, settings: Mapping[str, object]) -> "Scenario":
+        """The same with other settings, by their names with dots, such as `wiring.routers` or `fleet.0.speed`.
+
+        Raises:
+            ConfigError: there is no such setting, or it cannot be that.
+        """
+        data: Any = self.model_dump()
+        for name, value in settings.items():
+            at, parts = data, name.split(".")
+            try:
+                for part in parts[:-1]:
+                    at = at[int(part)] if isinstance(at, tuple) else at[part]
+                if parts[-1] not in at:
+                    raise KeyError(name)
+                at[parts[-1]] = value
+            except (KeyError, IndexError, ValueError, TypeError):
+                raise config.ConfigError([f"no setting `{name}`"]) from None
+        try:
+            return Scenario.model_validate(data)
+        except pydantic.ValidationError as error:
+            raise config.ConfigError([str(problem["msg"]) for problem in error.errors()]) from None
 
     def at_rate(self, rate: float) -> "Scenario":
         """The same at another rate of traffic."""
