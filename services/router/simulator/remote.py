@@ -5,7 +5,8 @@ from hybridinference.inference.v1 import worker_status_pb2 as worker_status
 
 from services.router.simulator import statuses
 from services.router.simulator.call import Attempt
-from services.router.simulator.scenario import Scenario, VendorGroup
+from services.router.simulator.scenario import Scenario
+from services.router.simulator.sections import VendorGroup
 from services.router.simulator.timeline import Timeline
 from services.router.simulator.vendor import Broken, Limited, Served, Vendor
 from services.router.simulator.worker import SimulatedWorker

@@ -10,7 +10,8 @@ from hybridinference.inference.v1 import worker_status_pb2 as worker_status
 from services.router.simulator import noise, statuses
 from services.router.simulator.call import Attempt
 from services.router.simulator.noise import Topic
-from services.router.simulator.scenario import Fault, Scenario
+from services.router.simulator.scenario import Scenario
+from services.router.simulator.sections import Fault
 from services.router.simulator.timeline import Timeline
 
 MODEL = "model"
