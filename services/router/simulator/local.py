@@ -90,4 +90,4 @@ class LocalWorker(SimulatedWorker):
                 self._end(attempt)
         self._arm()
         if begun or ended:
-            self._changed()
+            self._reporter.changed()

@@ -57,13 +57,13 @@ class RemoteWorker(SimulatedWorker):
             attempt.brought = attempt.output_tokens
             self._status.emitted += attempt.brought - 1
             self._end(attempt)
-            self._changed()
+            self._reporter.changed()
 
     def _on_broken(self, attempt: Attempt) -> None:
         if attempt.attempt_id in self._running:
             self._vendor.on_end()
             self._end(attempt, statuses.failed(reasons.ERROR_REASON_PROVIDER_UNAVAILABLE))
-            self._changed()
+            self._reporter.changed()
 
     def _cancel(self, attempt: Attempt) -> int:
         self._vendor.on_end()
