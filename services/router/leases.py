@@ -123,7 +123,7 @@ class LeaseBook:
         earlier = self._leases.get(lease.attempt_id)
         if earlier is not None:
             # It keeps what its first stream knew of it, so that the breaker's probe is still found.
-            lease.probe, lease.epoch = earlier.probe, earlier.epoch
+            lease.probe, lease.epoch, lease.worker = earlier.probe, earlier.epoch, earlier.worker
             lease.target, lease.placed_at = earlier.target, earlier.placed_at
             lease.uncached_tokens, lease.expected_seconds = earlier.uncached_tokens, earlier.expected_seconds
             lease.charged = earlier.charged

@@ -28,6 +28,7 @@ def lease(
     generation = stream.generations.setdefault(
         restated.generation_id, Generation(restated.generation_id, restated.model)
     )
+    generation.hedged = generation.hedged or bool(generation.held)
     generation.attempts = max(generation.attempts, restated.number, 1)
     generation.tried.update(restated.tried, (restated.worker,))
     target: Target | None = None

@@ -4,7 +4,7 @@ from hybridinference.router.v1 import placement_pb2 as placement
 
 from services.chassis.deadline import to_seconds
 from services.router.faults import Kind, Verdict
-from services.router.knowledge.prediction import busyness, own_busyness
+from services.router.knowledge.prediction import busyness, learned, own_busyness
 from services.router.leases import Lease
 
 # Reading time against which an observation counts once; shorter ones say more of what does not depend on length.
@@ -24,6 +24,8 @@ def on_first_content(lease: Lease, seconds: float, now: float) -> None:
     if request is None or target is None or lease.first_content_seconds is not None:
         return
     worker, speeds, pool = target.worker, target.speeds, request.pool.speeds
+    if lease.expected_seconds is not None and learned(request, target):
+        request.pool.lateness.observe(seconds - lease.expected_seconds)
     lease.first_content_seconds = seconds
     lease.busy_begun = busyness(worker) - own_busyness(request, worker)
     if worker.elastic:

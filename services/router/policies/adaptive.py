@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from services.config import strategy as settings
 from services.router.knowledge.prediction import expected, own_busyness
 from services.router.policies.sampling import of_session, worth_a_look
-from services.router.policies.strategy import Score, Strategy, longest_unused
+from services.router.policies.strategy import Score, Strategy, best_other, longest_unused
 from services.router.rendezvous import distance
 from services.router.request import Request
 from services.router.target import Target
@@ -61,14 +61,23 @@ class Adaptive(Strategy):
         session = of_session(request)
         targets = worth_a_look(request, targets, session, rng)
         first = request.blocks[0] if request.blocks else None
-        least, best = float("inf"), [targets[0]]
+        least = second = float("inf")
+        best, other = [targets[0]], None
         for target in targets:
             value = sum(self._terms(request, target, session, now)) * self._preference(first, target)
             if value < least:
+                second, other = least, best[0]
                 least, best = value, [target]
             elif value == least:
                 best.append(target)
-        return best[0] if len(best) == 1 else longest_unused(best, rng)
+            elif value < second:
+                second, other = value, target
+        if len(best) == 1:
+            self.runner_up = None if other is best[0] else other
+            return best[0]
+        chosen = longest_unused(best, rng)
+        self.runner_up = best_other(best, [least] * len(best), chosen)
+        return chosen
 
     def score(self, request: Request, target: Target, now: float) -> Score:
         """The seconds that the request adds there."""
