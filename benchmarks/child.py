@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 ROOT = pathlib.Path(__file__).parents[1]
-_ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT}/gen"}
+ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT}/gen"}
 _STOP_SECONDS = 5.0
 
 
@@ -52,7 +52,7 @@ def child(module: str, *arguments: str, cwd: pathlib.Path | None = None, seconds
     process = subprocess.Popen(
         [sys.executable, "-m", module, *arguments],
         cwd=cwd,
-        env=_ENVIRONMENT,
+        env=ENVIRONMENT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )

@@ -9,6 +9,7 @@ import argparse
 import dataclasses
 import itertools
 import json
+import os
 import pathlib
 import random
 import sys
@@ -220,6 +221,7 @@ def content(costs: Sequence[Cost], calibration: Callable[[], float]) -> dict[str
         "machine": report.machine(),
         "versions": report.versions(),
         "calibration_ms": piece,
+        "load_average": os.getloadavg()[0],
         "measured": [
             {
                 "strategy": cost.strategy,

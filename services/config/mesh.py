@@ -90,6 +90,9 @@ class Gateway(Section):
     max_shadows: int = pydantic.Field(
         default=64, ge=0, description="Most attempts at once on shadow routes; those beyond are not sent."
     )
+    waiting_bytes: int = pydantic.Field(
+        default=64 << 20, ge=0, description="Most bytes of prompts that wait here for a worker."
+    )
     show_worker: bool = pydantic.Field(default=False, description="Whether callers are told which worker served them.")
     allow_pinning: bool = pydantic.Field(default=False, description="Whether callers may choose the worker.")
     keep_alive_seconds: float = pydantic.Field(

@@ -270,6 +270,10 @@ class EchoProvider(_WorkedProvider):
     failure_rate: float = pydantic.Field(default=0.0, ge=0, le=1, description="Share of generations that fail at once.")
     cut_rate: float = pydantic.Field(default=0.0, ge=0, le=1, description="Share of streams cut in the middle.")
     hang_rate: float = pydantic.Field(default=0.0, ge=0, le=1, description="Share of generations that never answer.")
+    faults_file: str = pydantic.Field(
+        default="",
+        description="A file in JSON with other values for the six settings above; while it is there, they hold.",
+    )
 
     @property
     def model_names(self) -> tuple[str, ...]:

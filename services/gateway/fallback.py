@@ -16,7 +16,12 @@ Way = tuple[fleet.FleetWorker, fleet.FleetRoute]
 STRATEGY = "fallback"
 
 # Workers known to be down are tried last, not never: the last word on them may be old.
-_PREFERENCE = {fleet.WORKER_HEALTH_HEALTHY: 0, fleet.WORKER_HEALTH_EJECTED: 1, fleet.WORKER_HEALTH_UNREACHABLE: 2}
+_PREFERENCE = {
+    fleet.WORKER_HEALTH_HEALTHY: 0,
+    fleet.WORKER_HEALTH_STALLED: 1,
+    fleet.WORKER_HEALTH_EJECTED: 2,
+    fleet.WORKER_HEALTH_UNREACHABLE: 3,
+}
 
 # Canaries and shadows are given shares, which only a router keeps.
 _SHARED = (routing.ROUTE_ROLE_CANARY, routing.ROUTE_ROLE_SHADOW)
@@ -37,8 +42,15 @@ def place(
         attempt_id: the new attempt's id.
 
     Raises:
-        Failure: MODEL_NOT_FOUND, UNSUPPORTED or NO_HEALTHY_WORKER.
+        Failure: MODEL_NOT_FOUND, UNSUPPORTED or NO_HEALTHY_WORKER; ROUTER_UNAVAILABLE for what only a router can do.
     """
+    if ask.tags or ask.providers or ask.HasField("max_cost_nano_usd"):
+        # What routes are tagged with and what they cost is not in the fleet's news; to do otherwise could be dear.
+        raise Failure(
+            reasons.ERROR_REASON_ROUTER_UNAVAILABLE,
+            "No router can be asked which routes have these tags, or cost no more than this; try again shortly.",
+            retry_after=1.0,
+        )
     routes = [
         (worker, route)
         for worker in workers
@@ -50,7 +62,9 @@ def place(
     usable = [
         (worker, route)
         for worker, route in routes
-        if worker.health in _PREFERENCE and not _lacks(worker, route, ask.capabilities)
+        if worker.health in _PREFERENCE
+        and ask.worker in ("", worker.worker)
+        and not _lacks(worker, route, ask.capabilities)
     ]
     if not usable:
         raise _refusal(ask, routes)

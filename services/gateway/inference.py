@@ -49,9 +49,10 @@ class InferenceServicer(gateway_grpc.InferenceServiceServicer):
         self._tenants = tenants
         self._longest_seconds = longest_seconds
 
-    def reconfigure(self, *, longest_seconds: float) -> None:
-        """Calls that arrive from now on have so much time."""
+    def reconfigure(self, *, longest_seconds: float, allow_pinning: bool) -> None:
+        """Calls that arrive from now on have so much time, and may choose their worker or not."""
         self._longest_seconds = longest_seconds
+        self._allow_pinning = allow_pinning
 
     async def Generate(self, request: gateway.GenerateRequest, context: Context) -> gateway.GenerateResponse:
         running = self._begin(request, context, streamed=False)

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import grpc
@@ -20,10 +21,13 @@ from services.chassis.deadline import Deadline, to_duration
 from services.chassis.failure import Failure
 from services.gateway import fallback
 from services.gateway.fleet import FleetView
+from services.gateway.lease import Lease
 
 LOG = structlog.get_logger()
 
 _RECONNECT_SECONDS = 0.1
+# When to come back to a gateway that holds as many waiting prompts as it may.
+_FULL_RETRY_SECONDS = 1.0
 
 
 class Refused(Failure):
@@ -34,6 +38,30 @@ class Refused(Failure):
         self.decision = decision
 
 
+class Waiting:
+    """An ask that has not been answered: the router's silence is borne for a while, a wait until the deadline."""
+
+    def __init__(self, deadline: Deadline, prompt_bytes: Callable[[], int]) -> None:
+        self.answer: asyncio.Future[router.PlaceAnswer | None] = asyncio.get_running_loop().create_future()
+        self.timer: asyncio.Timeout | None = None
+        self.told = False  # whether the router has said that it waits
+        self.bytes = 0
+        self._deadline = deadline
+        self._prompt_bytes = prompt_bytes
+
+    @property
+    def over(self) -> bool:
+        """Whether there is an answer, or no more time for one."""
+        return self.answer.done() or (self.timer is not None and self.timer.expired())
+
+    def on_told(self) -> None:
+        """The router says that there is no room now, and that it will answer when there is."""
+        self.told = True
+        self.bytes = self._prompt_bytes()
+        if self.timer is not None:
+            self.timer.reschedule(self._deadline.at)
+
+
 class RouterGone(Exception):
     """There is no router at the other end."""
 
@@ -42,7 +70,13 @@ class Placements:
     """Asks the router, and tells it how attempts went. Without a router it places first attempts itself."""
 
     def __init__(
-        self, stub: "router_grpc.RouterServiceAsyncStub", fleet: FleetView, registry: CollectorRegistry, *, gateway: str
+        self,
+        stub: "router_grpc.RouterServiceAsyncStub",
+        fleet: FleetView,
+        registry: CollectorRegistry,
+        *,
+        gateway: str,
+        waiting_bytes: int = 64 << 20,
     ) -> None:
         self._stub = stub
         self._fleet = fleet
@@ -52,9 +86,10 @@ class Placements:
         self.patience_seconds = 2.0
         self._outbox = router.PlaceRequest()
         self._wake = asyncio.Event()
-        self._waiting: dict[str, asyncio.Future[router.PlaceAnswer | None]] = {}
+        self._waiting: dict[str, Waiting] = {}
         self._hedging: dict[str, asyncio.Future[router.PlaceAnswer | None]] = {}
-        self._leases: dict[str, placement.RunningLease] = {}
+        self._room = waiting_bytes
+        self._leases: dict[str, Lease] = {}
         self._alone = Metric(
             "hybrid_gateway_fallback_placements_total",
             "Attempts that the gateway placed without a router.",
@@ -62,34 +97,45 @@ class Placements:
         )
         self._losses = Metric("hybrid_gateway_router_losses_total", "Lost Place streams.", registry=registry)
 
-    async def place(self, ask: placement.PlacementAsk, deadline: Deadline) -> placement.Placement:
+    async def place(
+        self, ask: placement.PlacementAsk, deadline: Deadline, prompt_bytes: Callable[[], int] = int
+    ) -> placement.Placement:
         """Where the first attempt goes.
 
+        Args:
+            ask: what is asked.
+            deadline: how long the answer is waited for where the router says that it waits for room.
+            prompt_bytes: what is held of the request meanwhile.
+
         Raises:
-            Failure: as the router refuses; DEADLINE_EXCEEDED while waiting.
+            Failure: as the router refuses; DEADLINE_EXCEEDED while waiting; FLEET_SATURATED where too much waits here.
         """
-        answer = await self._ask(ask.generation_id, router.PlaceCommand(ask=ask), deadline)
+        answer = await self._ask(ask.generation_id, router.PlaceCommand(ask=ask), deadline, prompt_bytes)
         if answer is None:
             return self._place_alone(ask)
-        return self._leased(answer, ask.model)
+        return self._leased(answer, ask)
 
     async def after_failure(
-        self, lease: placement.Placement, outcome: placement.AttemptOutcome, failure: Failure, deadline: Deadline
+        self,
+        lease: placement.Placement,
+        outcome: placement.AttemptOutcome,
+        failure: Failure,
+        deadline: Deadline,
+        prompt_bytes: Callable[[], int] = int,
     ) -> placement.Placement:
         """Where the next attempt goes after one that failed: a fresh one, or one that goes on with what was said.
 
         Raises:
             Failure: as the router refuses; `failure` itself where no router can be asked.
         """
-        model = self._leases[lease.attempt_id].model
         command = router.PlaceCommand(outcome=outcome)
-        del self._leases[lease.attempt_id]
-        answer = await self._ask(lease.generation_id, command, deadline)
+        failed = self._leases.pop(lease.attempt_id)
+        answer = await self._ask(lease.generation_id, command, deadline, prompt_bytes)
         if answer is None:
             raise Failure(
                 failure.reason, failure.message, retry_after=failure.retry_after or 1.0, metadata=failure.metadata
             )
-        return self._leased(answer, model)
+        return self._leased(answer, failed.ask, (*failed.tried, failed.worker))
 
     async def hedge(self, slow: placement.Placement, time_left: float | None) -> placement.Placement | None:
         """Where a second attempt goes beside one that is slow to begin; None where the router wants none."""
@@ -113,7 +159,8 @@ class Placements:
                 self.give_back(late.placement)
         if answer is None or answer.HasField("refusal"):
             return None
-        return self._hold(answer.placement, self._leases[slow.attempt_id].model)
+        first = self._leases[slow.attempt_id]
+        return self._hold(answer.placement, first.ask, (*first.tried, first.worker))
 
     def first_content(self, report: placement.FirstContent) -> None:
         """An attempt has begun to answer."""
@@ -151,7 +198,7 @@ class Placements:
         await call.initial_metadata()  # the router sends it once it knows its fleet
         if call.done():
             raise RouterGone
-        hello = router.Hello(gateway=self._gateway, leases=list(self._leases.values()))
+        hello = router.Hello(gateway=self._gateway, leases=self._restated())
         self._outbox = router.PlaceRequest(commands=[router.PlaceCommand(hello=hello)])
         self._wake.set()
         self.connected.set()
@@ -177,35 +224,55 @@ class Placements:
             self._losses.inc()
             LOG.warning("router.lost", waiting=len(self._waiting), leases=len(self._leases))
         self.connected.clear()
-        for waiting in (*self._waiting.values(), *self._hedging.values()):
-            if not waiting.done():
-                waiting.set_result(None)
+        futures = (*(waiting.answer for waiting in self._waiting.values()), *self._hedging.values())
+        for future in futures:
+            if not future.done():
+                future.set_result(None)
 
     def _answered(self, answer: router.PlaceAnswer) -> None:
+        if answer.HasField("waiting"):
+            self._told_to_wait(answer.waiting.generation_id)
+            return
         placed, refusal = answer.placement, answer.refusal
-        beside = placed.kind == placement.ATTEMPT_KIND_HEDGE or refusal.attempt_id
-        waiting = (self._hedging if beside else self._waiting).get(placed.generation_id or refusal.generation_id)
-        if waiting is not None and not waiting.done():
-            waiting.set_result(answer)
+        generation_id = placed.generation_id or refusal.generation_id
+        if placed.kind == placement.ATTEMPT_KIND_HEDGE or refusal.attempt_id:
+            future = self._hedging.get(generation_id)
+        else:
+            waiting = self._waiting.get(generation_id)
+            future = None if waiting is None else waiting.answer
+        if future is not None and not future.done():
+            future.set_result(answer)
         else:  # the caller has gone away meanwhile
             self.give_back(answer.placement)
 
+    def _told_to_wait(self, generation_id: str) -> None:
+        waiting = self._waiting.get(generation_id)
+        if waiting is None or waiting.told or waiting.over:
+            return
+        waiting.on_told()
+        self._room -= waiting.bytes
+        if self._room < 0:
+            message = "Too many large prompts wait at this gateway for a worker; try again later."
+            full = Failure(reasons.ERROR_REASON_FLEET_SATURATED, message, retry_after=_FULL_RETRY_SECONDS)
+            refusal = placement.Refusal(generation_id=generation_id, status=status.to_status(full))
+            waiting.answer.set_result(router.PlaceAnswer(refusal=refusal))
+            self._tell(router.PlaceCommand(withdrawal=router.Withdrawal(generation_id=generation_id)))
+
     async def _ask(
-        self, generation_id: str, command: router.PlaceCommand, deadline: Deadline
+        self, generation_id: str, command: router.PlaceCommand, deadline: Deadline, prompt_bytes: Callable[[], int]
     ) -> router.PlaceAnswer | None:
         """The router's answer; None without a router, or where it is silent for too long."""
         if not self.connected.is_set():
             return None
-        waiting: asyncio.Future[router.PlaceAnswer | None] = asyncio.get_running_loop().create_future()
-        self._waiting[generation_id] = waiting
+        waiting = self._waiting[generation_id] = Waiting(deadline, prompt_bytes)
         self._tell(command)
         patience = deadline.earlier(self.patience_seconds, now=asyncio.get_running_loop().time())
         try:
-            async with asyncio.timeout_at(patience.at):
-                return await waiting
+            async with asyncio.timeout_at(patience.at) as waiting.timer:
+                return await waiting.answer
         except TimeoutError as error:
             self._tell(router.PlaceCommand(withdrawal=router.Withdrawal(generation_id=generation_id)))
-            if patience.at != deadline.at:
+            if patience.at != deadline.at and not waiting.told:
                 LOG.warning("router.silent", seconds=self.patience_seconds)
                 return None
             raise Failure(
@@ -217,29 +284,33 @@ class Placements:
             self._tell(router.PlaceCommand(withdrawal=router.Withdrawal(generation_id=generation_id)))
             raise
         finally:
+            self._room += waiting.bytes
             del self._waiting[generation_id]
 
     def _place_alone(self, ask: placement.PlacementAsk) -> placement.Placement:
         in_flight = Counter(lease.worker for lease in self._leases.values())
         placed = fallback.place(ask, self._fleet.workers, in_flight, ids.new_id())
         self._alone.inc()
-        return self._hold(placed, ask.model)
+        return self._hold(placed, ask)
 
-    def _leased(self, answer: router.PlaceAnswer, model: str) -> placement.Placement:
+    def _leased(
+        self, answer: router.PlaceAnswer, ask: placement.PlacementAsk, tried: tuple[str, ...] = ()
+    ) -> placement.Placement:
         if answer.HasField("refusal"):
             raise Refused(status.from_status(answer.refusal.status), answer.refusal.decision)
-        return self._hold(answer.placement, model)
+        return self._hold(answer.placement, ask, tried)
 
-    def _hold(self, placed: placement.Placement, model: str) -> placement.Placement:
-        self._leases[placed.attempt_id] = placement.RunningLease(
-            attempt_id=placed.attempt_id, generation_id=placed.generation_id, worker=placed.worker, model=model
-        )
+    def _hold(
+        self, placed: placement.Placement, ask: placement.PlacementAsk, tried: tuple[str, ...] = ()
+    ) -> placement.Placement:
+        self._leases[placed.attempt_id] = Lease(placed, ask, asyncio.get_running_loop().time(), tried)
         if placed.HasField("shadow"):  # stands for itself, also where it is restated
-            shadow = placed.shadow
-            self._leases[shadow.attempt_id] = placement.RunningLease(
-                attempt_id=shadow.attempt_id, generation_id=shadow.attempt_id, worker=shadow.worker, model=model
-            )
+            self._leases[placed.shadow.attempt_id] = Lease(placed.shadow, ask, asyncio.get_running_loop().time())
         return placed
+
+    def _restated(self) -> list[placement.RunningLease]:
+        now = asyncio.get_running_loop().time()
+        return [lease.restated(now) for lease in self._leases.values()]
 
     def _tell(self, command: router.PlaceCommand) -> None:
         if self.connected.is_set():

@@ -38,6 +38,7 @@ class Entry:
     Attributes:
         served: the attempt whose answer the caller has; before there is one, the latest. Never a shadow.
         request: what was written of it; None until then.
+        refused_by: how the router came to refuse it; None where it did not.
     """
 
     generation_id: str

@@ -102,7 +102,7 @@ class Undertaking:
         ask = placement_ask(self.id, self.call, needs, self._time_left())
         self._entry.asked(ask)
         try:
-            return await self._placements.place(ask, self.call.deadline)
+            return await self._placements.place(ask, self.call.deadline, self.call.spec.ByteSize)
         except Failure as refusal:
             name_field(refusal, needs)
             if isinstance(refusal, Refused) and refusal.decision.targets:
@@ -121,7 +121,9 @@ class Undertaking:
             raise failure from why
         outcome = self._outcome(run, failure, wanted=True)
         outcome.continuable = self._committed
-        return await self._placements.after_failure(run.placed, outcome, failure, self.call.deadline)
+        return await self._placements.after_failure(
+            run.placed, outcome, failure, self.call.deadline, self.call.spec.ByteSize
+        )
 
     def _goes_on(self, run: Run, why: Failure) -> bool:
         """Whether an answer that has begun may be gone on with elsewhere."""

@@ -16,8 +16,10 @@ from services.chassis.config import ConfigError
 from services.chassis.reloading import Reloading
 from services.config import fixed, mesh
 from services.router import service
+from services.router.checks import Checks
 from services.router.decider import Decider
 from services.router.fleet import Fleet
+from services.router.probes import Probes
 from services.router.roster import Roster
 from services.router.telemetry import Telemetry
 
@@ -38,24 +40,19 @@ async def serve(config: mesh.MeshConfig, path: pathlib.Path) -> None:
     telemetry.watch(roster)
     decider = Decider(roster, config.router.retry, rng=random.Random(), new_id=ids.new_id, observer=telemetry)
     fleet = Fleet(roster, stale_seconds=config.router.stale_seconds, clock=clock)
+    probes = Probes(config, roster, fleet.notify, clock=clock, rng=random.Random())
     servicer = service.RouterServicer(decider, fleet, clock=clock, config_version=config.version)
 
     def adopt(wanted: mesh.MeshConfig) -> None:
         fixed.require_same(config, wanted, source=str(path))
         decider.reconfigure(wanted, clock())
+        probes.config = wanted
         fleet.reconfigure(stale_seconds=wanted.router.stale_seconds)
-        servicer.config_version = wanted.version
         telemetry.reconfigure(decision_share=wanted.router.decision_log_share)
         telemetry.watch(roster)
+        servicer.config_version = wanted.version
 
-    reloading = Reloading(
-        path,
-        config,
-        read=lambda: mesh.load(path),
-        adopt=adopt,
-        version=lambda read: read.version,
-        registry=registry,
-    )
+    reloading = Reloading(path, config, read=mesh.load, adopt=adopt, version=_version, registry=registry)
     async with contextlib.AsyncExitStack() as stack:
         stack.enter_context(metrics.serving_metrics(registry, config.metrics_address("router")))
         up = await stack.enter_async_context(
@@ -67,7 +64,7 @@ async def serve(config: mesh.MeshConfig, path: pathlib.Path) -> None:
                 endless=service.ENDLESS,
             )
         )
-        await stack.enter_async_context(fleet.watching())
+        await stack.enter_async_context(fleet.watching(Checks(roster, fleet.notify).follow, probes.follow))
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         following = tasks.create_task(reloading.follow())
         await fleet.first_reports(seconds=_FIRST_REPORTS_SECONDS)
@@ -76,6 +73,10 @@ async def serve(config: mesh.MeshConfig, path: pathlib.Path) -> None:
         await server.stop_requested()
         await up.drain(seconds=_DRAIN_SECONDS)
         following.cancel()
+
+
+def _version(config: mesh.MeshConfig) -> str:
+    return config.version
 
 
 def main() -> None:

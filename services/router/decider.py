@@ -9,6 +9,7 @@ import random
 from collections.abc import Callable, Iterable, Sequence
 
 from google.rpc import status_pb2
+from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hybridinference.inference.v1 import routing_pb2 as routing
 from hybridinference.router.v1 import placement_pb2 as placement
 from hybridinference.router.v1 import router_service_pb2 as router_service
@@ -18,11 +19,15 @@ from services.chassis.failure import Failure
 from services.config.mesh import MeshConfig
 from services.config.router import Retry
 from services.inference.attempts import kind_word
-from services.router import continuing, explain, hedging, refusals, retries, shadowing
+from services.router import continuing, explain, hedging, refusals, restated, retries, shadowing
+from services.router.admission import selection
+from services.router.admission.lobby import Fate, Lobby
+from services.router.admission.selection import Choice
+from services.router.admission.waiter import Waiter
 from services.router.explain import Explanation
 from services.router.faults import Kind, Verdict, judge, with_retry_after
 from services.router.knowledge import learning
-from services.router.knowledge.prediction import learned, predict
+from services.router.knowledge.prediction import busyness
 from services.router.leases import GatewayStream, Generation, Lease, LeaseBook
 from services.router.observer import Observer
 from services.router.request import Request
@@ -44,7 +49,10 @@ class Refused:
     attempt_id: str = ""
 
 
-Answer = placement.Placement | Refused
+# Reasons of those who were refused for want of room or time.
+_SHED = (reasons.ERROR_REASON_FLEET_SATURATED, reasons.ERROR_REASON_DEADLINE_EXCEEDED)
+
+Answer = placement.Placement | placement.Waiting | Refused
 
 
 class Decider:
@@ -65,6 +73,8 @@ class Decider:
         self._new_id = new_id
         self._observer = observer
         self._book = LeaseBook()
+        self._lobby = Lobby(rng, self._on_fate)
+        self._released: list[tuple[GatewayStream, Answer]] = []
 
     @property
     def leases(self) -> int:
@@ -75,27 +85,24 @@ class Decider:
         """Decide by another configuration from now on.
 
         What has been placed stays placed. How it ends still counts for its worker, and another attempt goes where the
-        new configuration says, if the model is still there.
+        new configuration says, if the model is still there. Those that wait go on waiting there, or are refused.
         """
         self._roster.reconfigure(config)
         self._retry = config.router.retry
         for lease in self._book:
             lease.rebind(self._roster.pools)
+        self._lobby.move(self._roster.pools, now)
 
-    def on_stream(self, gateway: str, running: Iterable[placement.RunningLease]) -> GatewayStream:
-        """A gateway opened a stream and restates the leases that still run."""
+    def on_stream(self, gateway: str, running: Iterable[placement.RunningLease], now: float = 0.0) -> GatewayStream:
+        """A gateway opened a stream and restates the leases that still run. `now` matters only where there are any."""
         stream = GatewayStream(gateway)
-        for restated in running:
-            worker = self._roster.known(restated.worker)
-            generation = stream.generations.setdefault(
-                restated.generation_id, Generation(restated.generation_id, restated.model, attempts=1)
-            )
-            lease = Lease(restated.attempt_id, generation, worker, stream, worker.epoch, committed=restated.committed)
-            self._book.take(lease)
+        for one in running:
+            self._book.take(restated.lease(one, stream, self._roster.pools, self._roster.known, now))
         return stream
 
     def on_ask(self, stream: GatewayStream, ask: placement.PlacementAsk, now: float) -> Answer:
         """A gateway asks where a generation should go."""
+        self._roster.on_time(now)
         # Asked for again: what it held, it holds no longer.
         self.on_withdrawal(stream, ask.generation_id)
         generation = Generation(ask.generation_id, ask.model)
@@ -109,14 +116,15 @@ class Decider:
         pool.budget.on_request(now)
         pool.hedges.on_request()
         request = generation.request = Request.of(ask, pool)
-        targets, _ = pool.eligible(request, (), now=now, later=now)
-        if not targets:
-            return self._refuse(generation, refusals.not_placed(request, now), explain.refused(request, now))
+        fate = self._lobby.admit(stream, generation, request, now)
+        if isinstance(fate, Failure):
+            return self._refuse(generation, fate, explain.refused(request))
         stream.generations[generation.id] = generation
-        return self._place(stream, generation, request, targets, now)
+        return self._waits(generation, fate) if isinstance(fate, int) else self._place(stream, generation, fate, now)
 
     def on_explain(self, ask: placement.PlacementAsk, now: float) -> Explanation:
-        """Somebody asks what would become of a request now. Nothing does, and nothing changes."""
+        """Somebody asks what would become of a request now. Nothing does, and nothing changes but by time."""
+        self._roster.on_time(now)
         pool = self._roster.pools.get(ask.model)
         if pool is None:
             unknown = refusals.model_not_found(ask.model, self._roster.pools)
@@ -125,16 +133,19 @@ class Decider:
             late = refusals.deadline_exceeded()
             return Explanation(routing.Decision(), router_service.EXPLAINED_FATE_REFUSED, late)
         request = Request.of(ask, pool)
-        targets, _ = pool.eligible(request, (), now=now, later=now)
-        if not targets:
-            decision, refusal = explain.everything(request, (), None, now), refusals.not_placed(request, now)
-            return Explanation(decision, router_service.EXPLAINED_FATE_REFUSED, refusal)
-        pool.look_up(request)
         # As chance would have it next.
         chance = random.Random()
         chance.setstate(self._rng.getstate())
-        chosen = pool.choose(request, targets, now, chance)
-        return Explanation(explain.everything(request, targets, chosen, now), router_service.EXPLAINED_FATE_PLACED)
+        ends_at = now + to_seconds(ask.time_left) if ask.HasField("time_left") else None
+        fate = self._lobby.foresee(request, ends_at, now, chance)
+        if isinstance(fate, Choice):
+            decision = explain.everything(request, fate.targets, fate.target, now)
+            return Explanation(decision, router_service.EXPLAINED_FATE_PLACED)
+        if isinstance(fate, Failure):
+            decision = explain.everything(request, (), None, now)
+            return Explanation(decision, router_service.EXPLAINED_FATE_REFUSED, fate)
+        decision = explain.everything(request, (), None, now, otherwise=explain.QUEUE)
+        return Explanation(decision, router_service.EXPLAINED_FATE_WAITING, ahead=fate)
 
     def on_first_content(self, stream: GatewayStream, report: placement.FirstContent, now: float) -> None:
         """An attempt has begun to answer."""
@@ -155,6 +166,7 @@ class Decider:
         learning.on_ended(lease, outcome, verdict, now)
         self._roster.on_outcome(lease, verdict, now, self._rng)
         self._book.release(lease)
+        self._settle(lease, outcome, verdict, now)
         self._observer.ended(lease.worker.name, verdict.kind)
         generation = lease.generation
         if generation.held and not lease.committed:
@@ -184,36 +196,54 @@ class Decider:
         if not targets or not request.pool.hedges.take():
             return refused
         generation.hedged = True
-        return self._place(stream, generation, request, targets, now, placement.ATTEMPT_KIND_HEDGE)
+        return self._place(stream, generation, self._one_of(request, targets, now), now, placement.ATTEMPT_KIND_HEDGE)
 
     def on_withdrawal(self, stream: GatewayStream, generation_id: str) -> None:
         """A generation's caller has gone away. What it was placed on meanwhile is released."""
         generation = stream.generations.pop(generation_id, None)
         if generation is not None:
+            self._lobby.leave(generation)
             for attempt_id in list(generation.held):
                 self._drop(stream.leases[attempt_id])
 
     def on_stream_end(self, stream: GatewayStream) -> None:
         """A gateway's stream ended, and with it every lease on it. Saying so twice changes nothing."""
+        for generation in stream.generations.values():
+            self._lobby.leave(generation)
         for lease in list(stream.leases.values()):
             self._drop(lease)
         stream.generations.clear()
+
+    def released(self, now: float) -> Sequence[tuple[GatewayStream, Answer]]:
+        """Answers to those that waited, each with the stream that it belongs to. To be called after whatever happened.
+
+        While nobody waits this costs nothing.
+        """
+        if not self._lobby.empty:
+            self._roster.on_time(now)
+            self._lobby.look(self._roster.stirred, now)
+        self._roster.stirred.clear()
+        if not self._released:
+            return ()
+        answers, self._released = self._released, []
+        return answers
+
+    def wake_at(self) -> float | None:
+        """When `released` should be called though nothing has happened; None is never."""
+        return self._lobby.wake_at()
 
     def _place(
         self,
         stream: GatewayStream,
         generation: Generation,
-        request: Request,
-        targets: Sequence[Target],
+        choice: Choice,
         now: float,
         kind: placement.AttemptKind = placement.ATTEMPT_KIND_UNSPECIFIED,
     ) -> placement.Placement:
-        pool = request.pool
-        pool.look_up(request)
-        target = pool.choose(request, targets, now, self._rng)
+        request, target = generation.request, choice.target
+        assert request is not None, "only what was asked for is placed"
+        pool, ask = request.pool, request.ask
         worker = target.worker
-        expected = predict(request, target, now).first_content_seconds
-        decision = explain.placed(request, targets, target, generation.tried, now)
         lease = Lease(
             self._new_id(),
             generation,
@@ -223,24 +253,28 @@ class Decider:
             target,
             placed_at=now,
             uncached_tokens=request.uncached_tokens(target.position),
-            expected_seconds=expected if learned(request, target) else None,
+            expected_seconds=choice.seconds,
             running_then=target.load,
             waiting_then=worker.waiting_tokens,
+            context_tokens=request.input_tokens,
+            busy_then=busyness(worker),
             probe=worker.breaker.on_placed(now),
         )
         generation.attempts += 1
+        placed = _placed(lease, request, target, kind)
+        explain.placed(placed.decision, request, choice.targets, target, generation.tried, now)
+        lease.charged = pool.admission.accounts.on_placed(ask.key, ask.key_weight, lease.uncached_tokens)
         generation.tried.add(worker.name)
         self._book.take(lease)
         pool.on_placed(request, target, now)
         self._observer.placed(pool.strategy.name, worker.name, generation.attempts, kind_word(kind))
-        self._observer.decided(generation.model, generation.id, decision)
-        placed = _placed(lease, request, target, kind)
-        placed.decision.CopyFrom(decision)
-        known = learned(request, target)
-        if known:
-            placed.expected_first_content.CopyFrom(to_duration(expected))
+        self._observer.decided(generation.model, generation.id, placed.decision)
+        if choice.seconds is not None:
+            placed.expected_first_content.CopyFrom(to_duration(choice.seconds))
+        if choice.spilled:
+            self._observer.spilled(pool.model, worker.place.provider)
         if kind in (placement.ATTEMPT_KIND_UNSPECIFIED, placement.ATTEMPT_KIND_RETRY) and self._may_hedge(generation):
-            usual = expected if known else worker.first_content_seconds
+            usual = worker.first_content_seconds if choice.seconds is None else choice.seconds
             seconds = hedging.slow_after(pool.hedge, usual, error_p95=pool.lateness.value)
             if seconds is not None and hedging.others(request, generation.tried, pool.hedge, now):
                 placed.hedge_after.CopyFrom(to_duration(seconds))
@@ -260,6 +294,7 @@ class Decider:
             worker.epoch,
             placed_at=now,
             uncached_tokens=request.input_tokens,
+            context_tokens=request.input_tokens,
             running_then=target.load,
             probe=worker.breaker.on_placed(now),
         )
@@ -288,7 +323,16 @@ class Decider:
         if retries.too_late(0.0, now=now, ends_at=generation.ends_at):
             return self._give_up(broken, status, verdict, Stop.DEADLINE, now)
         generation.continued += 1
-        return self._place(broken.stream, generation, request, targets, now, placement.ATTEMPT_KIND_CONTINUATION)
+        choice = self._one_of(request, targets, now)
+        return self._place(broken.stream, generation, choice, now, placement.ATTEMPT_KIND_CONTINUATION)
+
+    def _one_of(self, request: Request, targets: Sequence[Target], now: float) -> Choice:
+        """The strategy's choice of targets that may all be taken at once."""
+        pool = request.pool
+        pool.look_up(request)
+        target = pool.choose(request, targets, now, self._rng)
+        prediction = pool.predict(request, target, now)
+        return Choice(target, now, None if prediction is None else prediction.first_content_seconds, targets)
 
     def _again(self, failed: Lease, status: status_pb2.Status, verdict: Verdict, now: float) -> Answer:
         """Another attempt, or the status of the one that failed: the caller should see the real reason."""
@@ -300,18 +344,41 @@ class Decider:
         if request is None:
             return self._give_up(failed, status, verdict, Stop.UNKNOWN_REQUEST, now)
         pool, pause = request.pool, retries.backoff(attempts, settings, self._rng)
-        targets, at = pool.eligible(request, generation.tried, now=now, later=now + pause)
-        if not targets:
+        choice = self._lobby.retry(generation, request, now=now, later=now + pause)
+        if choice is not None:
+            wait = retries.delay([choice.target], at=choice.at, now=now, pause=pause)
+            if retries.too_late(wait, now=now, ends_at=generation.ends_at):
+                return self._give_up(failed, status, verdict, Stop.DEADLINE, now)
+        elif not selection.worth_waiting(request, generation.tried, now):
             return self._give_up(failed, status, verdict, Stop.NO_WORKER, now)
-        wait = retries.delay(targets, at=at, now=now, pause=pause)
-        if retries.too_late(wait, now=now, ends_at=generation.ends_at):
-            return self._give_up(failed, status, verdict, Stop.DEADLINE, now)
         if not pool.budget.take(now):
             return self._give_up(failed, status, verdict, Stop.BUDGET, now)
-        answer = self._place(failed.stream, generation, request, targets, now, placement.ATTEMPT_KIND_RETRY)
+        if choice is None:
+            ahead = self._lobby.wait(failed.stream, generation, request, now, cause=status)
+            if isinstance(ahead, Failure):
+                return self._give_up(failed, status, verdict, Stop.NO_WORKER, now)
+            return self._waits(generation, ahead)
+        answer = self._place(failed.stream, generation, choice, now, placement.ATTEMPT_KIND_RETRY)
         if wait:
             answer.delay.CopyFrom(to_duration(wait))
         return answer
+
+    def _waits(self, generation: Generation, ahead: int) -> placement.Waiting:
+        return placement.Waiting(generation_id=generation.id, ahead=ahead)
+
+    def _on_fate(self, waiter: Waiter, fate: Fate, now: float) -> None:
+        """Somebody waits no longer."""
+        stream, generation = waiter.stream, waiter.generation
+        answer: Answer
+        if isinstance(fate, Failure):
+            _forget(stream, generation)
+            answer = self._refuse(generation, fate, explain.refused(waiter.request))
+            if waiter.cause is not None:
+                answer = Refused(generation.id, with_retry_after(waiter.cause, fate.retry_after or 1.0))
+        else:
+            kind = placement.ATTEMPT_KIND_RETRY if generation.attempts else placement.ATTEMPT_KIND_UNSPECIFIED
+            answer = self._place(stream, generation, fate, now, kind)
+        self._released.append((stream, answer))
 
     def _give_up(self, failed: Lease, status: status_pb2.Status, verdict: Verdict, stop: Stop, now: float) -> Refused:
         generation = failed.generation
@@ -324,12 +391,37 @@ class Decider:
 
     def _refuse(self, generation: Generation, failure: Failure, decision: routing.Decision | None = None) -> Refused:
         self._observer.refused(generation.model, failure.reason_name, generation.id, None)
+        request = generation.request
+        if request is not None and failure.reason in _SHED:
+            self._observer.shed(request.pool.model, failure.reason_name, request.criticality)
         return Refused(generation.id, failure, decision=decision)
 
     def _drop(self, lease: Lease) -> None:
         """Release a lease whose attempt ended unseen."""
         self._roster.on_vanished(lease)
         self._book.release(lease)
+        if lease.generation.request is not None:
+            # What has begun was read; of what has not, nothing is known.
+            read = None if lease.committed else 0.0
+            self._charge(lease.generation.request, lease, read, 0, None)
+
+    def _settle(self, lease: Lease, outcome: placement.AttemptOutcome, verdict: Verdict, now: float) -> None:
+        """What an attempt has used is known."""
+        request, usage = lease.generation.request, outcome.usage
+        if request is None:
+            return
+        read: float | None = None
+        if usage.input_tokens:
+            read = max(0, usage.input_tokens - usage.cached_tokens)
+        elif not lease.committed and verdict.kind is not Kind.SUCCESS:
+            read = 0.0
+        seconds = now - lease.placed_at if verdict.kind is Kind.SUCCESS and lease.placed_at else None
+        self._charge(request, lease, read, usage.output_tokens, seconds)
+
+    def _charge(self, request: Request, lease: Lease, read: float | None, written: int, seconds: float | None) -> None:
+        key, weight = request.ask.key, request.ask.key_weight
+        admission = request.pool.admission
+        admission.settle(key, weight, charged=lease.charged, read=read, written=written, seconds=seconds)
 
 
 def _placed(lease: Lease, request: Request, target: Target, kind: placement.AttemptKind) -> placement.Placement:

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
 
 import grpc
 import structlog
@@ -21,34 +21,48 @@ _COALESCE_SECONDS = 0.1
 # Only for a worker that answers and then fails the call: waiting for one that is not there is the channel's business.
 _PAUSE_SECONDS = 0.1
 _PAUSE_MAX_SECONDS = 1.0
+_TICK_SECONDS = 0.25
+
+
+# Does something with a worker for as long as it is followed, over its channel.
+Companion = Callable[[Worker, grpc.aio.Channel], Coroutine[None, None, None]]
 
 
 class Fleet:
-    """Follows WatchStatus of every worker, and lets others follow the roster."""
+    """Follows WatchStatus of every worker, and lets others follow the roster. `on_news` is called at each change."""
 
     def __init__(self, roster: Roster, *, stale_seconds: float, clock: Callable[[], float]) -> None:
+        self.companions: Sequence[Companion] = ()
         self._roster = roster
         self._stale_seconds = stale_seconds
         self._clock = clock
         self._waiting: list[asyncio.Future[None]] = []
         self._followers: dict[Worker, asyncio.Task[None]] = {}
         self._group: asyncio.TaskGroup | None = None
+        self.on_news: Callable[[], None] = _nobody
+        self._besides: Sequence[Companion] = ()
         self._unheard = set(roster.workers)
         self._all_heard = asyncio.Event()
         self._settled = asyncio.Event()
 
     @contextlib.asynccontextmanager
-    async def watching(self) -> AsyncIterator[None]:
-        """Follow the workers, each over a channel of its own, until the context ends."""
+    async def watching(self, *besides: Companion) -> AsyncIterator[None]:
+        """Follow the workers, each over a channel of its own, until the context ends.
+
+        Args:
+            besides: what else is done for each worker, by its channel, for as long as it is followed.
+        """
+        self._besides = besides
         async with asyncio.TaskGroup() as group:
             self._group = group
             self._match()
+            ticking = group.create_task(self._tick())
             try:
                 yield
             finally:
                 self._group = None
-                for follower in self._followers.values():
-                    follower.cancel()
+                for task in (*self._followers.values(), ticking):
+                    task.cancel()
 
     def reconfigure(self, *, stale_seconds: float) -> None:
         """Follow the workers that the roster has now, and those that have left for as long as they have leases."""
@@ -72,6 +86,7 @@ class Fleet:
         """The roster may have changed."""
         if self._roster.leaving and self._roster.forget_idle():
             self._match()
+        self.on_news()
         if self._waiting:
             waiting, self._waiting = self._waiting, []
             for future in waiting:
@@ -97,26 +112,38 @@ class Fleet:
         for worker in self._followers.keys() - wanted:
             self._followers.pop(worker).cancel()
         for worker in sorted(wanted - self._followers.keys(), key=lambda worker: worker.name):
-            self._followers[worker] = self._group.create_task(self._follow(worker))
+            self._followers[worker] = self._group.create_task(self._attend(worker))
 
-    async def _follow(self, worker: Worker) -> None:
-        """Read a worker's reports until nobody wants them any more."""
+    async def _tick(self) -> None:
+        """Tell the roster that time passes, also while nobody asks for anything."""
+        while True:
+            await asyncio.sleep(_TICK_SECONDS)
+            self._roster.on_time(self._clock())
+            self.notify()
+
+    async def _attend(self, worker: Worker) -> None:
+        """Do all that is done for a worker, until nobody wants it any more."""
+        async with open_channel(worker.place.address) as channel, asyncio.TaskGroup() as group:
+            for beside in (self._follow, *self._besides):
+                group.create_task(beside(worker, channel))
+
+    async def _follow(self, worker: Worker, channel: grpc.aio.Channel) -> None:
+        """Read a worker's reports for ever."""
+        stub = worker_grpc.WorkerServiceStub(channel)
         pause = 0.0
-        async with open_channel(worker.place.address) as channel:
-            stub = worker_grpc.WorkerServiceStub(channel)
-            while True:
-                heard = await self._read(worker.name, stub)
-                self._roster.on_lost(worker.name)
-                self.notify()
-                # After a stream that had worked the next one begins at once: the worker may have just been restarted.
-                pause = 0.0 if heard else min(max(_PAUSE_SECONDS, pause * 2), _PAUSE_MAX_SECONDS)
-                await asyncio.sleep(pause)
+        while True:
+            heard = await self._read(worker.name, stub)
+            self._roster.on_lost(worker.name)
+            self.notify()
+            # After a stream that had worked the next one begins at once: the worker may have just been restarted.
+            pause = 0.0 if heard else min(max(_PAUSE_SECONDS, pause * 2), _PAUSE_MAX_SECONDS)
+            await asyncio.sleep(pause)
 
     async def _read(self, name: str, stub: "worker_grpc.WorkerServiceAsyncStub") -> bool:
         """Read one stream until it ends, fails or falls silent. Returns whether anything came."""
         heard = False
         # The channel tells when the worker is there; failing fast would only make us ask again and again.
-        call = stub.WatchStatus(worker_service.WatchStatusRequest(), wait_for_ready=True)
+        call = stub.WatchStatus(worker_service.WatchStatusRequest(prefixes=True), wait_for_ready=True)
         try:
             while True:
                 async with asyncio.timeout(self._stale_seconds):
@@ -136,3 +163,7 @@ class Fleet:
         finally:
             call.cancel()  # grpc.aio never cancels a call that is merely dropped
         return heard
+
+
+def _nobody() -> None:
+    """Nobody is told."""

@@ -2,11 +2,15 @@
 
 import dataclasses
 from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
-from services.router.pools import Pool
 from services.router.request import Request
 from services.router.target import Target
 from services.router.worker import Worker
+
+if TYPE_CHECKING:
+    from services.router.admission.waiter import Waiter
+    from services.router.pools import Pool
 
 
 @dataclasses.dataclass(slots=True, eq=False)
@@ -22,6 +26,7 @@ class Generation:
         continued: how often another worker was to go on with its answer.
         hedged: whether an attempt was placed beside another.
         held: attempt ids of its leases.
+        waiter: its place in the queue, while it waits for one at a worker.
     """
 
     id: str
@@ -33,6 +38,7 @@ class Generation:
     continued: int = 0
     hedged: bool = False
     held: set[str] = dataclasses.field(default_factory=set)
+    waiter: "Waiter | None" = None
 
 
 @dataclasses.dataclass(slots=True, eq=False)
@@ -45,10 +51,13 @@ class Lease:
         placed_at: when it was placed.
         uncached_tokens: prompt tokens that its worker has to read first; 0 once content has come.
         expected_seconds: expected time to the first content; None where nothing was known.
+        charged: what its key was charged for it.
         running_then: generations at the worker when it was placed, without it.
         waiting_then: prompt tokens that waited there when it was placed, without its own.
+        context_tokens: tokens of its prompt; 0 where nothing is known of it.
+        busy_then: how busy the worker was when it was placed, without it; see `prediction.busyness`.
+        busy_begun: the same when it began.
         first_content_seconds: how long it took to begin; None before that.
-        running_begun: generations at the worker when it began, without it.
         probe: whether the worker's breaker waits for it.
         committed: whether content has reached the caller.
     """
@@ -62,14 +71,17 @@ class Lease:
     placed_at: float = 0.0
     uncached_tokens: int = 0
     expected_seconds: float | None = None
+    charged: float = 0.0
     running_then: int = 0
     waiting_then: int = 0
+    context_tokens: int = 0
+    busy_then: float = 0.0
+    busy_begun: float = 0.0
     first_content_seconds: float | None = None
-    running_begun: int = 0
     probe: bool = False
     committed: bool = False
 
-    def rebind(self, pools: Mapping[str, Pool]) -> None:
+    def rebind(self, pools: "Mapping[str, Pool]") -> None:
         """Belong to pools of a new configuration, by the models' names and aliases.
 
         A request whose model is no more has no further attempt: for that nothing must be known of it.
@@ -111,14 +123,16 @@ class LeaseBook:
         earlier = self._leases.get(lease.attempt_id)
         if earlier is not None:
             # It keeps what its first stream knew of it, so that the breaker's probe is still found.
-            lease.probe, lease.epoch = earlier.probe, earlier.epoch
+            lease.probe, lease.epoch, lease.worker = earlier.probe, earlier.epoch, earlier.worker
             lease.target, lease.placed_at = earlier.target, earlier.placed_at
             lease.uncached_tokens, lease.expected_seconds = earlier.uncached_tokens, earlier.expected_seconds
+            lease.charged = earlier.charged
             self.release(earlier)
         self._leases[lease.attempt_id] = lease
         lease.stream.leases[lease.attempt_id] = lease
         lease.generation.held.add(lease.attempt_id)
         lease.worker.on_leased(1)
+        lease.worker.context_placed += lease.context_tokens
         if not lease.committed:
             lease.worker.on_pending(lease.attempt_id, lease.uncached_tokens, lease.placed_at, lease.expected_seconds)
 
@@ -129,4 +143,5 @@ class LeaseBook:
         lease.stream.leases.pop(lease.attempt_id, None)
         lease.generation.held.discard(lease.attempt_id)
         lease.worker.on_leased(-1)
+        lease.worker.context_placed -= lease.context_tokens
         lease.worker.on_read(lease.attempt_id)

@@ -27,6 +27,15 @@ class Observer(Protocol):
     def ended(self, worker: str, kind: Kind) -> None:
         """An attempt ended."""
 
+    def shed(self, model: str, reason: str, criticality: int) -> None:
+        """A request was refused for want of room or time."""
+
+    def spilled(self, model: str, provider: str) -> None:
+        """A request went to a fallback, since no primary route had room or would have begun in time."""
+
+    def probed(self, worker: str, kind: Kind) -> None:
+        """A small generation of the router's own ended."""
+
     def health(self, worker: str, health: fleet.WorkerHealth) -> None:
         """A worker's health is now this."""
 
@@ -47,6 +56,15 @@ class NullObserver:
         """Nothing."""
 
     def ended(self, worker: str, kind: Kind) -> None:
+        """Nothing."""
+
+    def shed(self, model: str, reason: str, criticality: int) -> None:
+        """Nothing."""
+
+    def spilled(self, model: str, provider: str) -> None:
+        """Nothing."""
+
+    def probed(self, worker: str, kind: Kind) -> None:
         """Nothing."""
 
     def health(self, worker: str, health: fleet.WorkerHealth) -> None:

@@ -4,14 +4,19 @@ import random
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 
+from hybridinference.inference.v1 import worker_status_pb2 as worker_status
+
 from services.config import strategy as settings
+from services.config.flags import point
 from services.config.mesh import MeshConfig
 from services.config.model import Model
 from services.config.prices import price_of
 from services.router import rendezvous
+from services.router.admission.admission import Admission
 from services.router.budget import HedgeBudget, RetryBudget
 from services.router.filters import Filters
 from services.router.knowledge.lateness import Quantile
+from services.router.knowledge.prediction import Prediction, learned, predict
 from services.router.knowledge.prefixes import PrefixIndex
 from services.router.knowledge.speeds import PoolSpeeds, TargetSpeeds
 from services.router.policies.strategy import Strategy
@@ -20,6 +25,17 @@ from services.router.target import Target
 from services.router.worker import Worker
 
 NewStrategy = Callable[[settings.Strategy], Strategy]
+# What a request is expected to take at a target; None where nothing has been learned.
+Predict = Callable[[Request, Target, float], Prediction | None]
+
+# In the order in which they are asked. A request for one worker goes there whatever that serves as.
+ROLES = ("canary", "primary", "fallback")
+_ANY_ROLE = (*ROLES, "shadow")
+
+
+def predict_if_learned(request: Request, target: Target, now: float) -> Prediction | None:
+    """What is expected by what has been learned."""
+    return predict(request, target, now) if learned(request, target) else None
 
 
 class Pool:
@@ -42,6 +58,8 @@ class Pool:
         self.lateness = Quantile(0.95)
         self.prefixes = PrefixIndex(len(self.targets))
         self.speeds = PoolSpeeds()
+        self.predict: Predict = predict_if_learned
+        self.admission = Admission(model.queue)
         self.turns = 0
         self._by_key = {target.key: target for target in self.targets}
         self._by_role = {
@@ -66,39 +84,79 @@ class Pool:
         self.budget = before.budget.under(self._retry)
         self.hedges = before.hedges.under(self.hedge)
         self.speeds, self.lateness, self.turns = before.speeds, before.lateness, before.turns
+        self.admission.inherit(before.admission)
 
     def counterpart(self, target: Target) -> Target | None:
         """The target here that is the same worker, model and route as one of another pool; None where it has gone."""
         found = self._by_key.get(target.key)
         return found if found is not None and found.worker is target.worker else None
 
+    def canary(self, generation_id: str) -> Sequence[Target]:
+        """The targets of the canary route that a request falls to: always the same one for the same id, mostly none."""
+        targets = self._by_role["canary"]
+        if not targets:
+            return ()
+        at = point("canary", generation_id)
+        for route in dict.fromkeys(target.route for target in targets):
+            at -= route.share
+            if at < 0:
+                return [target for target in targets if target.route is route]
+        return ()
+
     def eligible(
-        self, request: Request, tried: Collection[str], *, now: float, later: float
+        self,
+        request: Request,
+        tried: Collection[str],
+        *,
+        now: float,
+        later: float,
+        roles: Sequence[str] = ROLES,
+        again: bool = True,
     ) -> tuple[Sequence[Target], float]:
         """Who may take the next attempt, and when it begins.
 
-        Primary routes first, nobody twice while another is left, and of one kind first those that leave nothing out.
+        The canary that the request falls to first, then primary routes, then fallbacks; nobody twice while another is
+        left, and of one kind first those that leave nothing out.
+
+        Who has come a moment ago is not given more than its share while others are left, but nothing is refused for
+        that; nor because nobody seems to get on.
 
         Args:
             request: what is to be placed.
             tried: names of workers that have failed this request.
             now: when an attempt may begin on a worker that has not been tried.
             later: when one may after the backoff, on a worker that has.
+            roles: those that may serve, in order.
+            again: whether workers that have been tried may serve, after all others.
         """
-        phases = ((False, now), (False, later), (True, later)) if tried else ((False, now),)
-        for again, at in phases:
-            for role in ("primary", "fallback"):
-                if at == now:
-                    ready = self.filters.ready(request, role, now)
-                else:  # a time to come, of which nothing is remembered
-                    ready = [t for t in self._by_role[role] if not t.ruled_out(request, at)]
-                if tried:
-                    ready = [t for t in ready if (t.worker.name in tried) is again]
-                if role in self._dropping and any(t.drops for t in ready):
-                    ready = [t for t in ready if t.has_all(request.needs)] or ready
-                if ready:
-                    return ready, at
+        phases = ((False, now), (False, later), (True, later))[: 1 if not tried else 2 + again]
+        # Those that seem to be stuck come last of all: better one of them than none.
+        for filters in (("", "slow_start"), ("stalled",)):
+            for twice, at in phases:
+                for role in _ANY_ROLE if request.ask.worker else roles:
+                    if role == "canary" and not request.canary:
+                        continue
+                    for only in filters:
+                        ready = self._kept_by(only, request, role, at, remembered=at == now)
+                        if role == "canary":
+                            ready = [t for t in ready if t in request.canary]
+                        if tried:
+                            ready = [t for t in ready if (t.worker.name in tried) is twice]
+                        if role in self._dropping and any(t.drops for t in ready):
+                            ready = [t for t in ready if t.has_all(request.needs)] or ready
+                        if ready:
+                            return ready, at
         return [], now
+
+    def _kept_by(self, only: str, request: Request, role: str, at: float, *, remembered: bool) -> Sequence[Target]:
+        """The targets that this filter keeps from the request, and no other; "" is none at all."""
+        if role == "canary" and not request.canary:
+            return ()
+        if remembered:
+            kept = self.filters.ready(request, role, at, despite=only)
+        else:  # a time to come, of which nothing is remembered
+            kept = [t for t in self._by_role[role] if t.ruled_out(request, at) == only]
+        return [t for t in kept if t in request.canary] if role == "canary" else kept
 
     def look_up(self, request: Request) -> None:
         """Find out which targets are expected to have how much of the prompt in their caches."""
@@ -120,6 +178,8 @@ class Pool:
         target.turn = self.turns
         self.strategy.on_placed(request, target, now)
         if request.blocks:
+            if target.worker.cache_tokens:
+                self.prefixes.resize(target.position, target.worker.cache_tokens // request.block_tokens)
             self.prefixes.add(target.position, request.blocks)
 
     def on_first_content(self, request: Request, target: Target, seconds: float, now: float) -> None:
@@ -133,6 +193,13 @@ class Pool:
     def on_vanished(self, request: Request, target: Target) -> None:
         """An attempt is gone without an end that anybody saw."""
         self.strategy.on_vanished(request, target)
+
+    def on_prefixes(self, worker: Worker, blocks: Iterable[worker_status.PrefixBlocks]) -> None:
+        """The worker tells which prompts it has been sent, by this router and by others."""
+        for prompt in blocks:
+            for target in self.targets:
+                if target.worker is worker and target.provider_model == prompt.model:
+                    self.prefixes.learn(target.position, prompt.hashes)
 
     def on_reset(self, worker: Worker) -> None:
         """A new process answers to the worker's name, with nothing in its cache."""
@@ -160,7 +227,10 @@ def build(
     """
     earlier = {worker.place: worker for worker in workers}
     places = sorted(config.workers(), key=lambda place: place.name)
-    there = {place.name: earlier.get(place) or Worker(place, config.router.breaker) for place in places}
+    settings, slow_start = config.router.breaker, config.router.slow_start_seconds
+    there = {
+        place.name: earlier.get(place) or Worker(place, settings, slow_start_seconds=slow_start) for place in places
+    }
     made, named = {}, {}
     for model in config.models:
         prices = {route: price_of(config, route) for route in model.routes}

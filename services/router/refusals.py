@@ -1,6 +1,6 @@
 """Why a request cannot be placed, in words and reasons that its caller can act on."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hybridinference.inference.v1 import model_pb2 as model
@@ -10,6 +10,7 @@ from services.inference.refusal import unsupported
 from services.router.breaker import State
 from services.router.pools import Pool
 from services.router.request import Request
+from services.router.target import FILTERS, Target
 from services.router.worker import Worker
 
 _RETRY_SECONDS = 1.0
@@ -59,28 +60,64 @@ def no_hedge() -> Failure:
 
 
 def not_placed(request: Request, now: float) -> Failure:
-    """No worker of the pool may take the request: it cannot, it is not well, or it is full."""
-    pool, needs = request.pool, request.needs
-    missing = _missing(pool, needs)
-    if missing is not None:
-        return _unsupported(pool, missing)
-    able = [t.worker for t in pool.targets if t.capable(needs) is True and t.worker.serving]
-    well = [worker for worker in able if worker.breaker.admits(now)]
-    if any(worker.full or worker.held_for_room for worker in well):
-        return Failure(
-            reasons.ERROR_REASON_FLEET_SATURATED,
-            f"Every worker for `{pool.model}` is full or at its rate limit; try again later.",
-            retry_after=_soonest((worker.held_until for worker in well if not worker.full), now),
-            model=pool.model,
-        )
+    """No worker of the pool may take the request: none is what it asks for, it is not well, or it is full."""
+    pool = request.pool
+    why = [target.unfit(request) for target in pool.targets]
+    if all(why):
+        return _unfit(request, why)
+    able = [t for t in pool.targets if t.capable(request.needs) and t.worker.serving]
+    well = [t for t in able if t.worker.breaker.admits(now)]
+    if any(t.worker.full or t.worker.holds.limited(t.provider_model, now) for t in well):
+        return saturated(pool, _soonest((t.held_until for t in well if not t.worker.full), now))
     return Failure(
         reasons.ERROR_REASON_NO_HEALTHY_WORKER,
         f"No worker for `{pool.model}` is healthy at the moment; try again shortly.",
-        retry_after=_soonest((worker.held_until for worker in well), now)
-        if well
-        else retry_after(pool.workers.values(), now),
+        retry_after=_soonest((t.held_until for t in well), now) if well else retry_after(pool.workers.values(), now),
         model=pool.model,
     )
+
+
+def saturated(pool: Pool, seconds: float) -> Failure:
+    """There is no room, and none in time."""
+    return Failure(
+        reasons.ERROR_REASON_FLEET_SATURATED,
+        f"Every worker for `{pool.model}` is full or at its rate limit; try again later.",
+        retry_after=seconds,
+        model=pool.model,
+    )
+
+
+def _unfit(request: Request, why: Sequence[str]) -> Failure:
+    """No route is what the request asks for. What to tell of is what rules out those that came furthest."""
+    pool, ask = request.pool, request.ask
+    culprit = max(why, key=FILTERS.index)
+    nearest = [target for target, filtered in zip(pool.targets, why, strict=True) if filtered == culprit]
+    match culprit:
+        case "worker":
+            message = f"No worker `{ask.worker}` serves `{pool.model}`; leave it out, or name one that does."
+            return Failure(reasons.ERROR_REASON_SPEC_INVALID, message, field="routing.worker")
+        case "provider":
+            message = f"The key may use no provider that serves `{pool.model}`; choose another model."
+            return Failure(reasons.ERROR_REASON_PERMISSION_DENIED, message, scope="providers")
+        case "tags":
+            tags = ", ".join(f"`{tag}`" for tag in sorted(request.tags))
+            message = f"No route of `{pool.model}` has the tags {tags}; leave some out, or choose another model."
+            return Failure(reasons.ERROR_REASON_SPEC_INVALID, message, field="routing.tags")
+        case "capabilities":
+            return _unsupported(pool, nearest, request.needs)
+        case "context_length":
+            longest = max(target.worker.context_tokens.get(target.provider_model, 0) for target in nearest)
+            message = (
+                f"The prompt has about {request.input_tokens} tokens, and no route of `{pool.model}` takes more than "
+                f"{longest}; shorten it, or choose another model."
+            )
+            return Failure(reasons.ERROR_REASON_CONTEXT_TOO_LONG, message, model=pool.model, field="messages")
+    least = round(min(target.most_cost(request) for target in nearest))
+    message = (
+        f"No route of `{pool.model}` is sure to cost at most {ask.max_cost_nano_usd} nano-USD: the cheapest may come "
+        f"to {least}; raise the limit, or lower `max_output_tokens`."
+    )
+    return Failure(reasons.ERROR_REASON_SPEC_INVALID, message, field="routing.max_cost_nano_usd")
 
 
 def retry_after(workers: Iterable[Worker], now: float) -> float:
@@ -93,15 +130,9 @@ def _soonest(times: Iterable[float], now: float) -> float:
     return min(left, default=_RETRY_SECONDS)
 
 
-def _missing(pool: Pool, needs: Collection[int]) -> int | None:
-    """A capability that rules every target out; None where one can do it all, or has not said what it can do."""
-    if any(target.capable(needs) is not False for target in pool.targets):
-        return None
-    lacking = [target.lacks(needs) for target in pool.targets]
+def _unsupported(pool: Pool, nearest: Sequence[Target], needs: Collection[int]) -> Failure:
+    lacking = [target.lacks(needs) for target in nearest]
     # The one that most targets lack is the one to tell of: where one rules all out, it is the culprit.
-    return max(sorted(needs), key=lambda need: sum(need in lacks for lacks in lacking))
-
-
-def _unsupported(pool: Pool, capability: int) -> Failure:
-    providers = ", ".join(sorted({target.worker.place.provider for target in pool.targets}))
+    capability = max(sorted(needs), key=lambda need: sum(need in lacks for lacks in lacking))
+    providers = ", ".join(sorted({target.worker.place.provider for target in nearest}))
     return unsupported(capability, _FIELDS.get(capability, ""), name=pool.model, provider=providers)

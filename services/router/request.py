@@ -1,7 +1,7 @@
 """A request as the router sees it: what it needs, what it may cost, where it may go. Never what it says."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from hybridinference.inference.v1 import routing_pb2 as routing
@@ -11,6 +11,7 @@ from services.chassis.deadline import to_seconds
 
 if TYPE_CHECKING:
     from services.router.pools import Pool
+    from services.router.target import Target
 
 _BLOCK_TOKENS = 64
 
@@ -29,6 +30,7 @@ class Request:
         block_tokens: tokens that a block stands for.
         first_content_slo: longest time to the first content that is any good, in seconds; None is any.
         criticality: who gives way first.
+        canary: targets of the canary route that the request falls to, which come before all others; mostly none.
         hits: prompt tokens that a target is expected to have in its cache, by the target's position; none is 0.
     """
 
@@ -43,6 +45,7 @@ class Request:
     providers: frozenset[str] = frozenset()
     first_content_slo: float | None = None
     criticality: int = routing.CRITICALITY_CRITICAL
+    canary: "Sequence[Target]" = ()
     hits: Mapping[int, int] = dataclasses.field(default_factory=dict)
 
     @classmethod
@@ -62,6 +65,7 @@ class Request:
             providers=frozenset(ask.providers),
             first_content_slo=slo,
             criticality=ask.criticality or routing.CRITICALITY_CRITICAL,
+            canary=pool.canary(ask.generation_id),
         )
 
     def uncached_tokens(self, position: int) -> int:

@@ -19,6 +19,9 @@ from services.router.pools import Pool
 from services.router.target import ROLES
 from services.router.worker import Worker
 
+# How often it is looked at whether time has changed something.
+_LOOK_SECONDS = 0.25
+
 
 class Roster:
     """The fleet as the router knows it. `version` grows with every change that the fleet's watchers may see.
@@ -28,6 +31,7 @@ class Roster:
         models: the pool of every model, by the model's own name.
         pools: the same, by every name and alias that callers may give.
         leaving: workers that are no longer configured and still have leases, by name.
+        stirred: names of workers of which there is news since somebody last looked.
     """
 
     def __init__(
@@ -36,20 +40,26 @@ class Roster:
         self._observer = observer
         self._new_strategy = new_strategy
         self._changes = 0
+        self._looks_at = 0.0
+        self.stirred: set[str] = set()
         self.leaving: dict[str, Worker] = {}
+        self._renamed: list[Worker] = []  # as those, but another worker has the name now
         self._take(config, *pools.build(config, new_strategy))
 
     def reconfigure(self, config: MeshConfig) -> None:
         """Be what another configuration says, in one step; what is known of those that stay, stays known."""
         before = self.version
-        known = [*self.leaving.values(), *self.workers.values()]
+        known = [*self._renamed, *self.leaving.values(), *self.workers.values()]
         built = pools.build(config, self._new_strategy, workers=known, pools=self.models)
         self._take(config, *built)
         for worker in known:
-            worker.breaker.reconfigure(config.router.breaker)
-        # One whose name is another's now is out of sight; its leases end all the same.
-        self.leaving = {worker.name: worker for worker in known if worker.name not in self.workers and worker.leases}
+            worker.reconfigure(config.router)
+        gone = [worker for worker in known if worker.leases and self.workers.get(worker.name) is not worker]
+        self.leaving = {worker.name: worker for worker in gone if worker.name not in self.workers}
+        # These are out of sight, but may come back.
+        self._renamed = [worker for worker in gone if self.leaving.get(worker.name) is not worker]
         self._keep_share()
+        self.stirred.update(self.workers)
         self._changes += 1 + max(0, before - self.version)
 
     def forget_idle(self) -> bool:
@@ -93,16 +103,41 @@ class Roster:
     def on_status(self, name: str, status: worker_status.WorkerStatus, now: float) -> None:
         """A worker reported."""
         worker = self._there(name)
+        self.stirred.add(name)
         before, epoch = worker.health, worker.epoch
         worker.on_status(status, now)
         if worker.epoch != epoch:
             for pool in self._pools_of.get(name, ()):
                 pool.on_reset(worker)
+        if status.prefixes and status.epoch == worker.epoch:
+            for pool in self._pools_of.get(name, ()):
+                pool.on_prefixes(worker, status.prefixes)
         self._tell(worker, before)
+
+    def on_checked(self, name: str, *, well: bool) -> None:
+        """A worker's health service says whether it takes work. Where it has none, all is well."""
+        worker = self._there(name)
+        self.stirred.add(name)
+        before = worker.health
+        worker.on_checked(well)
+        self._tell(worker, before)
+
+    def on_time(self, now: float) -> None:
+        """Time has passed. Decisions go by the time themselves; this is for what is shown, and kept in mind."""
+        if now < self._looks_at:
+            return
+        self._looks_at = now + _LOOK_SECONDS
+        for worker in self.workers.values():
+            before, version = worker.health, worker.version
+            worker.on_time(now)
+            if worker.version != version:
+                self.stirred.add(worker.name)
+            self._tell(worker, before)
 
     def on_lost(self, name: str) -> None:
         """A worker cannot be reached, or is silent."""
         worker = self._there(name)
+        self.stirred.add(name)
         before = worker.health
         worker.on_lost()
         self._tell(worker, before)
@@ -110,6 +145,7 @@ class Roster:
     def on_first_content(self, lease: Lease, seconds: float, now: float) -> None:
         """An attempt has begun to answer."""
         worker = lease.worker
+        self.stirred.add(worker.name)
         worker.on_read(lease.attempt_id)
         if lease.epoch != worker.epoch:
             return
@@ -118,33 +154,46 @@ class Roster:
             request.pool.on_first_content(request, lease.target, seconds, now)
             learning.on_first_content(lease, seconds, now)
         before = worker.health
-        worker.on_first_content(seconds)
-        worker.breaker.on_first_content(probe=lease.probe)
+        worker.on_first_content(seconds, now)
+        if worker.breaker.on_first_content(probe=lease.probe, now=now):
+            worker.begin_slow_start(now)
         self._tell(worker, before)
 
     def on_outcome(self, lease: Lease, verdict: Verdict, now: float, rng: random.Random) -> None:
         """An attempt ended. It says something of its worker only if that is still the same process."""
         worker, probe = lease.worker, lease.probe
+        self.stirred.add(worker.name)
         if lease.epoch != worker.epoch:
             return
         request = lease.generation.request
         if request is not None and lease.target is not None:
             seconds, failed = now - lease.placed_at, verdict.kind is Kind.HARD
             request.pool.on_ended(request, lease.target, seconds, now, failed=failed)
-        before = worker.health
-        match verdict.kind:
-            case Kind.SUCCESS:
-                worker.breaker.on_success(probe=probe)
-            case Kind.HARD:
-                worker.breaker.on_failure(probe=probe, now=now, rng=rng, may_open=self._may_eject(worker))
-            case _:
-                worker.breaker.on_nothing_learned(probe=probe)
-        if verdict.retryable:
-            worker.hold(verdict, now)
-        self._tell(worker, before)
+        self._judged(worker, verdict, lease.target.provider_model if lease.target else "", now, rng, probe=probe)
+
+    def on_probed(
+        self, worker: Worker, epoch: int, verdict: Verdict, model: str, now: float, rng: random.Random, *, probe: bool
+    ) -> None:
+        """A small generation of the router's own ended, at a model of the worker's.
+
+        Args:
+            worker: where.
+            epoch: the worker's epoch when it began.
+            verdict: how it ended.
+            model: the provider's name of the model.
+            now: the time.
+            rng: for the breaker.
+            probe: whether the worker's breaker waits for it.
+        """
+        if epoch == worker.epoch:
+            self._judged(worker, verdict, model, now, rng, probe=probe)
+            worker.version += 1
+            self.stirred.add(worker.name)
+        self._observer.probed(worker.name, verdict.kind)
 
     def on_vanished(self, lease: Lease) -> None:
         """An attempt ended unseen: its caller or its gateway is gone."""
+        self.stirred.add(lease.worker.name)
         if lease.epoch != lease.worker.epoch:
             return
         lease.worker.breaker.on_nothing_learned(probe=lease.probe)
@@ -169,6 +218,8 @@ class Roster:
         )
         if worker.first_content_seconds is not None:
             seen.first_content_latency.CopyFrom(to_duration(worker.first_content_seconds))
+        if worker.status is not None:
+            seen.status.ClearField("prefixes")
         if self.workers.get(place.name) is worker:
             seen.routes.extend(self._routes_to[place.name])
         return seen
@@ -185,6 +236,23 @@ class Roster:
                 before = worker.health
                 worker.breaker.reset()
                 self._tell(worker, before)
+
+    def _judged(
+        self, worker: Worker, verdict: Verdict, model: str, now: float, rng: random.Random, *, probe: bool
+    ) -> None:
+        before = worker.health
+        match verdict.kind:
+            case Kind.SUCCESS:
+                worker.on_success(now)
+                if worker.breaker.on_success(probe=probe, now=now):
+                    worker.begin_slow_start(now)
+            case Kind.HARD:
+                worker.breaker.on_failure(probe=probe, now=now, rng=rng, may_open=self._may_eject(worker))
+            case _:
+                worker.breaker.on_nothing_learned(probe=probe)
+        if verdict.retryable:
+            worker.hold(verdict, now, model)
+        self._tell(worker, before)
 
     def _may_eject(self, worker: Worker) -> bool:
         """Whether every pool that the worker is in can do without one more. A pool of one never can."""

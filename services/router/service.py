@@ -1,5 +1,6 @@
 """RouterService: gRPC in front of the decision core."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -16,6 +17,7 @@ from services.chassis.failure import Failure
 from services.router.decider import Answer, Decider
 from services.router.fleet import Fleet
 from services.router.leases import GatewayStream
+from services.router.outbox import Outbox
 
 NAME = router_service.DESCRIPTOR.services_by_name["RouterService"].full_name
 # They end only when their caller wants; a drain does not wait for them.
@@ -32,29 +34,37 @@ class RouterServicer(router_grpc.RouterServiceServicer):
         self._decider = decider
         self._fleet = fleet
         self._clock = clock
+        self._outboxes: dict[GatewayStream, Outbox] = {}
+        self._alarm: asyncio.TimerHandle | None = None
+        fleet.on_news = self._release
 
-    async def Place(
+    async def Place(  # type: ignore[override] # it writes by itself, since answers come from other streams as well
         self, request_iterator: AsyncIterator[router_service.PlaceRequest], context: Context
-    ) -> AsyncIterator[router_service.PlaceResponse]:
+    ) -> None:
         """Answer a gateway's commands, those of one message together, until its stream ends.
 
-        Initial metadata says that the fleet is known: until it comes, a gateway goes by the fleet it knows itself.
+        An ask that waits is answered whenever there is room. Initial metadata says that the fleet is known: until it
+        comes, a gateway goes by the fleet it knows itself.
         """
         await self._fleet.settled()
         await context.send_initial_metadata(())
         stream: GatewayStream | None = None
+        outbox = Outbox(context)
         try:
             async for request in request_iterator:
                 commands = list(request.commands)
                 if stream is None:
-                    stream = self._opened(commands)
+                    stream = self._opened(commands, self._clock())
+                    self._outboxes[stream] = outbox
                     commands = commands[1:]
-                answers = self._told(stream, commands, self._clock())
+                for answer in self._told(stream, commands, self._clock()):
+                    outbox.add(answer)
                 self._fleet.notify()
-                if answers:
-                    yield router_service.PlaceResponse(answers=answers)
+                await outbox.flush()
         finally:
+            outbox.close()
             if stream is not None:
+                del self._outboxes[stream]
                 self._decider.on_stream_end(stream)
                 self._fleet.notify()
 
@@ -65,6 +75,25 @@ class RouterServicer(router_grpc.RouterServiceServicer):
         async with contextlib.aclosing(self._fleet.snapshots()) as snapshots:
             async for workers in snapshots:
                 yield router_service.WatchFleetResponse(workers=workers)
+
+    def _release(self) -> None:
+        """Send the answers to those that waited, and come again when time alone changes something."""
+        now = self._clock()
+        for stream, answer in self._decider.released(now):
+            outbox = self._outboxes.get(stream)
+            if outbox is not None:
+                outbox.add(_answered(answer))
+                outbox.hurry()
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        at = self._decider.wake_at()
+        if at is not None:
+            self._alarm = asyncio.get_running_loop().call_later(max(0.0, at - now), self._on_time)
+
+    def _on_time(self) -> None:
+        self._alarm = None
+        self._fleet.notify()  # a placement is news of the fleet as well
 
     async def Explain(self, request: router_service.ExplainRequest, context: Context) -> router_service.ExplainResponse:
         """Say what would become of a request."""
@@ -78,12 +107,12 @@ class RouterServicer(router_grpc.RouterServiceServicer):
             config_version=self.config_version,
         )
 
-    def _opened(self, commands: list[router_service.PlaceCommand]) -> GatewayStream:
+    def _opened(self, commands: list[router_service.PlaceCommand], now: float) -> GatewayStream:
         if not commands or not commands[0].HasField("hello"):
             message = "The first command on a Place stream is `hello`, with the leases that still run."
             raise Failure(reasons.ERROR_REASON_SPEC_INVALID, message, field="commands[0].hello")
         hello = commands[0].hello
-        return self._decider.on_stream(hello.gateway, hello.leases)
+        return self._decider.on_stream(hello.gateway, hello.leases, now)
 
     def _told(
         self, stream: GatewayStream, commands: list[router_service.PlaceCommand], now: float
@@ -111,6 +140,8 @@ class RouterServicer(router_grpc.RouterServiceServicer):
 def _answered(answer: Answer) -> router_service.PlaceAnswer:
     if isinstance(answer, placement.Placement):
         return router_service.PlaceAnswer(placement=answer)
+    if isinstance(answer, placement.Waiting):
+        return router_service.PlaceAnswer(waiting=answer)
     cause = answer.cause
     told: status_pb2.Status = status.to_status(cause) if isinstance(cause, Failure) else cause
     refusal = placement.Refusal(

@@ -12,12 +12,18 @@ from services.router.knowledge.speeds import TargetSpeeds
 from services.router.request import Request
 from services.router.worker import Worker
 
+# Filters that are no reason to refuse, but for which others are preferred.
+HESITANT = ("slow_start", "stalled")
+
 ROLES = {
     "primary": routing.ROUTE_ROLE_PRIMARY,
     "fallback": routing.ROUTE_ROLE_FALLBACK,
     "canary": routing.ROUTE_ROLE_CANARY,
     "shadow": routing.ROUTE_ROLE_SHADOW,
 }
+
+# What keeps a request away for good, in the order in which it is looked at.
+FILTERS = ("", "worker", "provider", "tags", "capabilities", "context_length", "max_cost")
 
 
 @dataclasses.dataclass(slots=True, eq=False)
@@ -70,6 +76,11 @@ class Target:
         return self.worker.capacity
 
     @property
+    def held_until(self) -> float:
+        """When it may be asked again; it asked to be left alone."""
+        return self.worker.holds.of(self.provider_model)
+
+    @property
     def has_room(self) -> bool:
         """Whether it would begin at once, as far as is known."""
         return self.worker.capacity == 0 or self.load < self.worker.capacity
@@ -120,7 +131,11 @@ class Target:
 
         What the request asks for comes first, what the worker is at comes last: the one does not change by waiting.
         """
-        return self.unsuited(request) or self.exceeded(request) or self.unavailable(at)[0]
+        return self.unfit(request) or self.unavailable(at)[0]
+
+    def unfit(self, request: Request) -> str:
+        """The filter that keeps the request away for good, whatever the worker is at; empty where there is none."""
+        return self.unsuited(request) or self.exceeded(request)
 
     def unsuited(self, request: Request) -> str:
         """The filter that rules it out whatever the request's size, by what kind of request it is.
@@ -162,6 +177,8 @@ class Target:
             return "health", math.inf
         if not worker.breaker.admits(at):
             return "breaker", worker.breaker.admits_at
-        if worker.held_until > at:
-            return "held", worker.held_until
-        return "full" if worker.full else "", math.inf
+        held_until = worker.holds.of(self.provider_model)
+        if held_until > at:
+            return "held", held_until
+        # Last those that are no reason to refuse, see `Pool.eligible`: whoever has one of them has no other.
+        return ("full", math.inf) if worker.full else worker.hesitant(at)

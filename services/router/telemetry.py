@@ -1,7 +1,9 @@
 """Metrics and log lines of the router's decisions."""
 
 import functools
+import time
 import zlib
+from collections.abc import Callable
 
 import structlog
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
@@ -11,6 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from services.router.breaker import State
 from services.router.faults import Kind
+from services.router.pools import Pool
 from services.router.retries import Stop
 from services.router.roster import Roster
 from services.router.worker import Worker
@@ -20,6 +23,9 @@ LOG = structlog.get_logger()
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 _BREAKER = {State.CLOSED: 0, State.HALF_OPEN: 1, State.OPEN: 2}
 _HEALTHS = {value: name.removeprefix("WORKER_HEALTH_").lower() for name, value in fleet.WorkerHealth.items() if value}
+_CRITICALITIES = {
+    value: name.removeprefix("CRITICALITY_").lower() for name, value in routing.Criticality.items() if value
+}
 # A reason from a newer peer must not open a series of its own.
 _REASONS = frozenset(name.removeprefix("ERROR_REASON_") for name, _ in reasons.ErrorReason.items())
 
@@ -61,6 +67,24 @@ class Telemetry:
             buckets=_SECONDS,
             registry=registry,
         )
+        self._probes = Counter(
+            "hybrid_router_probes_total",
+            "Small generations of the router's own at workers that had nothing to do, by what they say of them.",
+            ("worker", "outcome"),
+            registry=registry,
+        )
+        self._sheds = Counter(
+            "hybrid_router_sheds_total",
+            "Requests refused for want of room or time.",
+            ("model", "reason", "criticality"),
+            registry=registry,
+        )
+        self._spills = Counter(
+            "hybrid_router_spills_total",
+            "Requests that went to a fallback for want of room, or of time, at the primary routes.",
+            ("model", "provider"),
+            registry=registry,
+        )
         self._leases = Gauge("hybrid_router_leases", "Attempts placed and not ended.", ("worker",), registry=registry)
         self._breaker = Gauge(
             "hybrid_router_breaker_state",
@@ -74,15 +98,25 @@ class Telemetry:
             ("worker", "health"),
             registry=registry,
         )
+        self._waiting = Gauge("hybrid_router_waiting", "Requests that wait for room.", ("model",), registry=registry)
+        self._oldest = Gauge(
+            "hybrid_router_waiting_oldest_seconds",
+            "How long the one has waited that has waited longest.",
+            ("model",),
+            registry=registry,
+        )
 
     def reconfigure(self, *, decision_share: float) -> None:
         """From now on the decisions of such a share of requests are written to the log."""
         self._logged_below = decision_share * 2**32
 
-    def watch(self, roster: Roster) -> None:
-        """Tell of the workers, and of no others, as they are when somebody looks."""
-        for gauge in (self._leases, self._breaker, self._health):
+    def watch(self, roster: Roster, *, clock: Callable[[], float] = time.monotonic) -> None:
+        """Tell of the workers and the models, and of no others, as they are when somebody looks."""
+        for gauge in (self._leases, self._breaker, self._health, self._waiting, self._oldest):
             gauge.clear()
+        for model, pool in roster.models.items():
+            self._waiting.labels(model).set_function(functools.partial(_waiting, pool))
+            self._oldest.labels(model).set_function(functools.partial(_oldest, pool, clock))
         for name, worker in roster.workers.items():
             self._leases.labels(name).set_function(functools.partial(_leases, worker))
             self._breaker.labels(name).set_function(functools.partial(_breaker, worker))
@@ -133,6 +167,18 @@ class Telemetry:
         """Count an outcome."""
         self._outcomes.labels(worker, kind.value).inc()
 
+    def shed(self, model: str, reason: str, criticality: int) -> None:
+        """Count a request that was refused for want of room or time."""
+        self._sheds.labels(model, reason, _CRITICALITIES.get(criticality, "critical_plus")).inc()
+
+    def spilled(self, model: str, provider: str) -> None:
+        """Count a request that a fallback serves in place of a primary route."""
+        self._spills.labels(model, provider).inc()
+
+    def probed(self, worker: str, kind: Kind) -> None:
+        """Count a probe."""
+        self._probes.labels(worker, kind.value).inc()
+
     def health(self, worker: str, health: fleet.WorkerHealth) -> None:
         """Say that a worker went, or came back."""
         log = LOG.info if health == fleet.WORKER_HEALTH_HEALTHY else LOG.warning
@@ -154,3 +200,12 @@ def _breaker(worker: Worker) -> float:
 
 def _has_health(worker: Worker, health: int) -> float:
     return float(worker.health == health)
+
+
+def _waiting(pool: Pool) -> float:
+    return len(pool.admission.queue)
+
+
+def _oldest(pool: Pool, clock: Callable[[], float]) -> float:
+    since = min((waiter.since for waiter in pool.admission.queue), default=None)
+    return 0.0 if since is None else max(0.0, clock() - since)

@@ -20,6 +20,7 @@ from hybridinference.worker.v1 import session_pb2 as session
 from services.chassis.failure import Failure
 from services.config.provider import EchoProvider
 from services.workers.continuing import cannot_continue
+from services.workers.echo_faults import FaultsFile
 from services.workers.provider import AttemptContext, Embedded, Load, ServedModel
 
 _CAPABILITIES = (
@@ -79,6 +80,10 @@ class Echo:
     config: EchoProvider
     running: int = 0
     rng: random.Random = dataclasses.field(default_factory=lambda: random.Random(0))
+    _faults: FaultsFile = dataclasses.field(init=False)
+
+    def __post_init__(self) -> None:
+        self._faults = FaultsFile(self.config)
 
     @property
     def models(self) -> Sequence[ServedModel]:
@@ -99,7 +104,7 @@ class Echo:
         dimensions, script = spec.dimensions or _DIMENSIONS, _script(spec.provider_options_json)
         self.running += 1
         try:
-            await asyncio.sleep(self._first_seconds(script))
+            await asyncio.sleep(_first_seconds(script, self._faults.settings()))
             await _obey(script, 0)
         finally:
             self.running -= 1
@@ -112,42 +117,44 @@ class Echo:
     async def generate(
         self, spec: generation.GenerationSpec, context: AttemptContext
     ) -> AsyncGenerator[generation.GenerationEvent, None]:
-        script = self._drawn(_script(spec.provider_options_json))
-        if self.config.capacity and self.running >= self.config.capacity:
+        settings = self._faults.settings()
+        script = self._drawn(_script(spec.provider_options_json), settings)
+        if settings.capacity and self.running >= settings.capacity:
             raise Failure(reasons.ERROR_REASON_WORKER_SATURATED, "Every place is taken.", retry_after=1.0)
         self.running += 1
         try:
-            async with contextlib.aclosing(self._events(spec, script, context.continuation)) as events:
+            async with contextlib.aclosing(self._events(spec, script, settings, context.continuation)) as events:
                 async for event in events:
                     yield event
         finally:
             self.running -= 1
 
-    def _drawn(self, script: _Script) -> _Script:
+    def _drawn(self, script: _Script, settings: EchoProvider) -> _Script:
         """The script, with the configuration's faults drawn in."""
         draw = self.rng.random()
-        if draw < self.config.failure_rate:
+        if draw < settings.failure_rate:
             return script.model_copy(update={"fail": "PROVIDER_UNAVAILABLE"})
-        draw -= self.config.failure_rate
-        if draw < self.config.cut_rate:
+        draw -= settings.failure_rate
+        if draw < settings.cut_rate:
             return script.model_copy(update={"cut_after_tokens": 1})
-        if draw - self.config.cut_rate < self.config.hang_rate:
+        if draw - settings.cut_rate < settings.hang_rate:
             return script.model_copy(update={"hang_after_tokens": 0})
         return script
 
-    def _first_seconds(self, script: _Script) -> float:
-        return (self.config.first_token_ms if script.first_token_ms is None else script.first_token_ms) / 1e3
-
     async def _events(
-        self, spec: generation.GenerationSpec, script: _Script, continuation: session.Continuation | None
+        self,
+        spec: generation.GenerationSpec,
+        script: _Script,
+        settings: EchoProvider,
+        continuation: session.Continuation | None,
     ) -> AsyncGenerator[generation.GenerationEvent, None]:
         words = _words(spec)
         said = _said(words, continuation)
         wanted = len(words) if script.tokens is None else script.tokens
         limit = spec.max_output_tokens if spec.HasField("max_output_tokens") else wanted
         choices = spec.choices or 1
-        pace = (self.config.token_ms if script.token_ms is None else script.token_ms) / 1e3
-        await asyncio.sleep(self._first_seconds(script))
+        pace = (settings.token_ms if script.token_ms is None else script.token_ms) / 1e3
+        await asyncio.sleep(_first_seconds(script, settings))
         yield generation.GenerationEvent(started=generation.Started(provider_model=spec.model))
         total = min(wanted, limit)
         for number in range(said, total + 1):
@@ -186,6 +193,10 @@ def _said(words: Sequence[str], continuation: session.Continuation | None) -> in
     if list(continuation.token_ids) != expected or continuation.text != text:
         raise cannot_continue("That is not what the echo provider would have said.")
     return count
+
+
+def _first_seconds(script: _Script, settings: EchoProvider) -> float:
+    return (settings.first_token_ms if script.first_token_ms is None else script.first_token_ms) / 1e3
 
 
 async def _obey(script: _Script, number: int) -> None:

@@ -96,6 +96,7 @@ class Executor:
                     f"The provider gave {len(embedded.embeddings)} vectors for {len(spec.inputs)} inputs.",
                 )
             ending.usage = embedded.usage
+            self._board.emitted += 1
         return embedded._replace(dropped_fields=dropped)
 
     async def _generate(self, spec: generation.GenerationSpec, emit: Emit, order: Order, stream: Stream) -> None:
@@ -109,6 +110,7 @@ class Executor:
             spec, dropped = capabilities.without_unsupported(spec, needs, model.capabilities)
         needs = capabilities.required(spec)
         capabilities.check(needs, model.capabilities, name=spec.model, provider=self._board.worker)
+        self._board.prefixes.note(spec.model, order.prefix_hashes)
         self._board.touch()
         in_time = order.in_time(
             "The deadline passed before the answer was whole.",
@@ -120,6 +122,8 @@ class Executor:
             async with contextlib.aclosing(provider.generate(spec, order.context)) as events:
                 async for event in events:
                     stream.see(event, provider=self._board.worker)
+                    if stream.first_at or stream.finished is not None:  # that an attempt has begun is not yet progress
+                        self._board.emitted += 1
                     if stream.finished is not None:
                         break
                     if dropped and event.HasField("started"):

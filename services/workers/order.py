@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import dataclasses
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
 
@@ -22,6 +22,7 @@ class Order:
         attempt_id: for logs; may be empty.
         generation_id: likewise.
         drop_unsupported: whether parameters that the model does not have are left out.
+        prefix_hashes: keyed hashes of the prompt's leading blocks, which routers are told of.
     """
 
     deadline: Deadline
@@ -29,6 +30,7 @@ class Order:
     attempt_id: str = ""
     generation_id: str = ""
     drop_unsupported: bool = False
+    prefix_hashes: Sequence[int] = ()
 
     @contextlib.asynccontextmanager
     async def in_time(self, message: str, stage: Callable[[], str]) -> AsyncIterator[None]:

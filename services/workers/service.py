@@ -67,7 +67,7 @@ class WorkerServicer(worker_grpc.WorkerServiceServicer):
     async def WatchStatus(
         self, request: worker.WatchStatusRequest, context: Context
     ) -> AsyncIterator[worker.WatchStatusResponse]:
-        async with contextlib.aclosing(self._board.watch()) as reports:
+        async with contextlib.aclosing(self._board.watch(prefixes=request.prefixes)) as reports:
             async for status in reports:
                 yield worker.WatchStatusResponse(status=status)
 

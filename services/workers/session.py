@@ -93,6 +93,7 @@ class Session:
             attempt_id=start.attempt_id,
             generation_id=start.generation_id,
             drop_unsupported=start.drop_unsupported,
+            prefix_hashes=start.prefix_hashes,
         )
         try:
             with attempt.running():

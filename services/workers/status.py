@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator
 
 from hybridinference.inference.v1 import worker_status_pb2 as worker_status
 
+from services.workers.prefixes import Prefixes
 from services.workers.provider import Provider
 
 # Routers act on reports, so they come soon after a change; they are not worth more than 20 a second.
@@ -22,6 +23,8 @@ class StatusBoard:
         self.state = worker_status.WORKER_STATE_LOADING
         self.provider: Provider | None = None
         self.kind = kind
+        self.prefixes = Prefixes()
+        self.emitted = 0  # events of answers
         self._loaded: float | None = None
         self._epoch = time.time_ns() // 1_000_000
         self._sequence = 0
@@ -52,6 +55,7 @@ class StatusBoard:
             epoch=self._epoch,
             sequence=self._sequence,
             pid=os.getpid(),
+            emitted=self.emitted,
         )
         if self._loaded is not None and self.state == worker_status.WORKER_STATE_LOADING:
             status.loading_progress = self._loaded
@@ -59,11 +63,19 @@ class StatusBoard:
             _describe(self.provider, status)
         return status
 
-    async def watch(self) -> AsyncGenerator[worker_status.WorkerStatus, None]:
-        """The status now, then on change, and at least once a second."""
+    async def watch(self, *, prefixes: bool = False) -> AsyncGenerator[worker_status.WorkerStatus, None]:
+        """The status now, then on change, and at least once a second; with the prompts that came meanwhile on request.
+
+        A watcher that comes later than they did is not told of them.
+        """
+        heard = self.prefixes.count
         while True:
             changed = self._changed
-            yield self.report()
+            status = self.report()
+            if prefixes:
+                status.prefixes.extend(self.prefixes.since(heard))
+                heard = self.prefixes.count
+            yield status
             await asyncio.sleep(_SOONEST_SECONDS)
             try:
                 async with asyncio.timeout(_LATEST_SECONDS - _SOONEST_SECONDS):

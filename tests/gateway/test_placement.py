@@ -45,6 +45,11 @@ class Router(router_grpc.RouterServiceServicer):
         )
         self.outbox.put_nowait(router.PlaceResponse(answers=[router.PlaceAnswer(placement=placed)]))
 
+    def have_wait(self, generation_id: str) -> None:
+        """Answer that it waits."""
+        waits = placement.Waiting(generation_id=generation_id, ahead=3)
+        self.outbox.put_nowait(router.PlaceResponse(answers=[router.PlaceAnswer(waiting=waits)]))
+
     def refuse(self, generation_id: str, why: Failure) -> None:
         """Answer with a refusal."""
         refusal = placement.Refusal(generation_id=generation_id, status=status.to_status(why))
@@ -82,10 +87,19 @@ class Pair:
         self._address = address
         self._server: grpc.aio.Server | None = None
 
-    def ask(self, generation_id: str, deadline: Deadline = NEVER) -> asyncio.Task[placement.Placement]:
+    def ask(
+        self, generation_id: str, deadline: Deadline = NEVER, *, size: int = 0
+    ) -> asyncio.Task[placement.Placement]:
         """Ask for a place, in a task."""
         ask = placement.PlacementAsk(generation_id=generation_id, model="m")
-        return asyncio.create_task(self.placements.place(ask, deadline))
+        return asyncio.create_task(self.placements.place(ask, deadline, lambda: size))
+
+    async def told_to_wait(self, *generation_ids: str) -> None:
+        """Have asks wait, and see that the gateway knows."""
+        for generation_id in generation_ids:
+            self.router.have_wait(generation_id)
+        waiting = self.placements._waiting
+        await eventually(lambda: all(one not in waiting or waiting[one].told for one in generation_ids), seconds=2)
 
     async def asked(self, count: int) -> None:
         """Wait until the router has heard of so many asks."""
@@ -196,6 +210,69 @@ async def test_a_deadline_ends_the_wait(pair: Pair) -> None:
         "placement",
     )
     await eventually(lambda: len(pair.router.said("withdrawal")) == 1, seconds=2)
+
+
+async def test_an_ask_that_waits_has_patience_until_its_deadline(pair: Pair) -> None:
+    pair.placements.patience_seconds = 0.05
+    loop = asyncio.get_running_loop()
+    patient, late = pair.ask("one"), pair.ask("two", Deadline(loop.time() + 0.2))
+    await pair.asked(2)
+    await pair.told_to_wait("one", "two")
+    with pytest.raises(Failure) as caught:
+        await late
+    assert caught.value.metadata["stage"] == "placement"
+    assert not patient.done()
+    pair.router.place("one", "a")
+    assert (await patient).attempt_id == "a"
+    assert [told.generation_id for told in pair.router.said("withdrawal")] == ["two"]
+    assert pair.counted("fallback_placements") == 0
+
+
+async def test_a_caller_that_leaves_while_it_waits_withdraws(pair: Pair) -> None:
+    asked = pair.ask("one", size=10)
+    await pair.asked(1)
+    await pair.told_to_wait("one")
+    asked.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asked
+    await eventually(lambda: len(pair.router.said("withdrawal")) == 1, seconds=2)
+    assert pair.placements._room == 64 << 20
+
+
+async def test_what_was_told_to_wait_is_placed_alone_when_the_router_dies(pair: Pair) -> None:
+    asked = pair.ask("one", size=10)
+    await pair.asked(1)
+    await pair.told_to_wait("one")
+    await pair.kill()
+    assert (await asked).strategy == STRATEGY
+    assert pair.placements._room == 64 << 20
+
+
+async def test_prompts_that_wait_are_bounded_by_their_bytes(pair: Pair) -> None:
+    small, large = pair.ask("one", size=1 << 20), pair.ask("two", size=64 << 20)
+    await pair.asked(2)
+    await pair.told_to_wait("one", "two")
+    with pytest.raises(Failure) as caught:
+        await large
+    assert (caught.value.reason, caught.value.retry_after) == (reasons.ERROR_REASON_FLEET_SATURATED, 1.0)
+    await eventually(lambda: [told.generation_id for told in pair.router.said("withdrawal")] == ["two"], seconds=2)
+    third = pair.ask("three", size=63 << 20)
+    await pair.asked(3)
+    await pair.told_to_wait("three")
+    for name in ("one", "three"):
+        pair.router.place(name, name)
+    assert [(await one).attempt_id for one in (small, third)] == ["one", "three"]
+
+
+async def test_a_failed_attempt_s_next_place_may_be_waited_for(pair: Pair) -> None:
+    pair.placements.patience_seconds = 0.05
+    placed = await pair.placed("one", "a")
+    waiting = asyncio.create_task(pair.placements.after_failure(placed, failed(placed), BROKEN, NEVER))
+    await eventually(lambda: len(pair.router.said("outcome")) == 1, seconds=2)
+    await pair.told_to_wait("one")
+    await asyncio.sleep(0.1)
+    pair.router.place("one", "b")
+    assert (await waiting).attempt_id == "b"
 
 
 async def test_asks_that_wait_when_the_router_dies_are_placed_alone(pair: Pair) -> None:

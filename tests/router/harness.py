@@ -25,6 +25,7 @@ from services.router.decider import Decider
 from services.router.fleet import Fleet
 from services.router.roster import Roster
 from services.router.telemetry import Telemetry
+from tests.fakes import eventually
 from tests.router.scene import CHAT, report
 
 _PATIENCE = 5.0
@@ -190,6 +191,18 @@ class Router:
                 if healths.items() <= now.items():
                     break
         return time.monotonic() - begun
+
+    async def until_capacity(self, capacity: int) -> None:
+        """Watch the fleet until every worker has reported so much."""
+        async with contextlib.aclosing(self.fleet()) as seen:
+            async for workers in seen:
+                if all(worker.status.capacity == capacity for worker in workers.values()):
+                    return
+
+    async def until_waiting(self, count: int) -> None:
+        """Wait until so many asks wait."""
+        models = self.roster.models.values()
+        await eventually(lambda: sum(len(pool.admission.queue) for pool in models) == count, seconds=_PATIENCE)
 
     async def until_leases(self, **leases: int) -> None:
         """Watch the fleet until workers hold so many leases."""

@@ -34,6 +34,8 @@ def mesh_config(
     addresses: Sequence[str] | None = None,
     flags: Mapping[str, object] | None = None,
     shadow_share: float = 0.0,
+    max_waiting: int = 512,
+    slo: float | None = None,
 ) -> MeshConfig:
     """One model, `m`, on workers `main-0` and so on; fallback ones are `spare-0` and so on, shadows `shade-0` and 1."""
     providers: dict[str, object] = {"main": {"kind": "echo", "models": ["pm"], "workers": addresses or workers}}
@@ -47,7 +49,15 @@ def mesh_config(
     return MeshConfig.model_validate(
         {
             "providers": providers,
-            "models": [{"name": "m", "strategy": strategy, "routes": routes}],
+            "models": [
+                {
+                    "name": "m",
+                    "strategy": strategy,
+                    "routes": routes,
+                    "queue": {"max_waiting": max_waiting},
+                    "slo": {"first_content_seconds": slo},
+                }
+            ],
             "router": router or {},
             "flags": flags or {},
         }
@@ -127,7 +137,7 @@ class Scene:
         name: str = "m",
         generation_id: str = "",
         continuable: bool = False,
-    ) -> placement.Placement | Refused:
+    ) -> placement.Placement | placement.Waiting | Refused:
         ask = placement.PlacementAsk(
             generation_id=generation_id or f"generation-{next(self._generations)}",
             model=name,
@@ -156,6 +166,15 @@ class Scene:
         assert isinstance(refused.cause, Failure)
         return refused.cause
 
+    def wait(self, *, time_left: float | None = None, generation_id: str = "") -> placement.Waiting:
+        waits = self.answer(time_left=time_left, generation_id=generation_id)
+        assert isinstance(waits, placement.Waiting), waits
+        return waits
+
+    def released(self) -> list[placement.Placement | placement.Waiting | Refused]:
+        """Answers to those that waited."""
+        return [answer for _, answer in self.decider.released(self.now)]
+
     def end(
         self,
         placed: placement.Placement,
@@ -165,7 +184,7 @@ class Scene:
         committed: bool = False,
         continuable: bool = False,
         time_left: float | None = None,
-    ) -> placement.Placement | Refused | None:
+    ) -> placement.Placement | placement.Waiting | Refused | None:
         outcome = placement.AttemptOutcome(
             attempt_id=placed.attempt_id,
             status=ended,

@@ -133,7 +133,7 @@ def test_past_the_deadline_nothing_goes_on() -> None:
 def test_a_loser_that_is_told_of_late_does_not_end_what_goes_on() -> None:
     made = Scene(mesh_config(workers=3, router={"hedge": {"budget_ratio": 1.0}}, flags={"hedging": True}))
     for worker in made.roster.workers.values():
-        worker.on_first_content(0.1)
+        worker.on_first_content(0.1, made.now)
     placed = made.place(continuable=True)
     beside = made.hedge(placed)
     assert isinstance(beside, placement.Placement)

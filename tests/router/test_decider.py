@@ -160,8 +160,8 @@ def test_fallback_routes_serve_only_while_no_primary_one_can() -> None:
 
 def test_a_full_primary_route_spills_over_to_the_fallback() -> None:
     scene = Scene(mesh_config(workers=1, fallback_workers=1))
-    scene.report("main-0", report(sequence=2, capacity=2))
-    assert [scene.place().worker for _ in range(9)] == ["main-0"] * 8 + ["spare-0"]
+    scene.report("main-0", report(sequence=2, capacity=2, kind="echo"))
+    assert [scene.place().worker for _ in range(4)] == ["main-0"] * 2 + ["spare-0"] * 2
 
 
 def test_a_worker_that_cannot_do_it_is_not_chosen() -> None:
@@ -205,15 +205,18 @@ def test_nobody_there_is_refused_with_when_to_come_back() -> None:
     assert refused.metadata == {"model": "m"}
 
 
-def test_a_full_fleet_is_refused_with_when_to_come_back() -> None:
-    scene = Scene(mesh_config(workers=2))
-    for name in ("main-0", "main-1"):
-        scene.report(name, report(sequence=2, capacity=1))
-    for _ in range(8):
-        scene.place()
-    refused = scene.refusal()
-    assert (refused.reason_name, refused.retry_after) == ("FLEET_SATURATED", 1.0)
-    assert scene.leases() == {"main-0": 4, "main-1": 4}
+def test_where_every_worker_is_full_the_next_ask_waits_and_where_nobody_may_it_is_refused() -> None:
+    for most, scene in ((512, Scene(mesh_config(workers=2))), (0, Scene(mesh_config(workers=2, max_waiting=0)))):
+        for name in ("main-0", "main-1"):
+            scene.report(name, report(sequence=2, capacity=1, kind="echo"))
+        for _ in range(2):
+            scene.place()
+        if most:
+            assert scene.wait() == placement.Waiting(generation_id="generation-3", ahead=0)
+        else:
+            refused = scene.refusal()
+            assert (refused.reason_name, refused.retry_after) == ("FLEET_SATURATED", 1.0)
+        assert scene.leases() == {"main-0": 1, "main-1": 1}
 
 
 def test_no_time_left_is_refused_as_such() -> None:

@@ -98,6 +98,8 @@ def test_neither_limits_nor_the_caller_s_errors_eject_anybody() -> None:
     for _ in range(20):
         scene.end(scene.place(), failed(reasons.ERROR_REASON_PROVIDER_RATE_LIMITED, retry_after=1), wanted=False)
         scene.now += 1.0
+        for name in scene.roster.workers:
+            scene.report(name)
     assert {scene.health("main-0"), scene.health("main-1")} == {"HEALTHY"}
 
 

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.config.mesh import MeshConfig
+from services.router.faults import Kind, Verdict
 from services.router.request import Request
 from services.router.target import Target
 from tests.router.scene import CHAT, LOST, OK, Scene, failed
@@ -66,10 +67,9 @@ class _Life:
         request = Request.of(self._asked(), self.pool)
         now = self.scene.now
         for role in ("primary", "fallback"):
-            slow = [
-                target for target in self.pool.targets if target.role == role and not target.ruled_out(request, now)
-            ]
-            assert list(self.pool.filters.ready(request, role, now)) == slow
+            for only in ("", "slow_start", "stalled"):
+                slow = [t for t in self.pool.targets if t.role == role and t.ruled_out(request, now) == only]
+                assert list(self.pool.filters.ready(request, role, now, despite=only)) == slow
 
     def _asked(self) -> placement.PlacementAsk:
         chance = self.chance
@@ -113,6 +113,7 @@ class _Life:
             epoch=chance.choice((1, 1, 1, 2)),
             sequence=self.sequence,
             running=chance.choice((0, 0, 1, 9)),
+            emitted=self.sequence if chance.random() < 0.3 else 0,
             capacity=chance.choice((0, 1, 2)),
         )
         for name in chance.choice((("pm",), ("pm", "ps"), ("ps",))):
@@ -133,7 +134,7 @@ def test_what_is_remembered_is_what_asking_everybody_says(seed: int) -> None:
 def test_a_clock_that_goes_back_makes_everybody_be_asked_again() -> None:
     life = _Life(1)
     worker = life.scene.roster.workers["near-0"]
-    worker.held_until, worker.version = life.scene.now + 5, worker.version + 1
+    worker.hold(Verdict(Kind.AWAY, retry_after=5), life.scene.now, "")
     life.scene.now += 10
     life.check()
     life.scene.now -= 9

@@ -8,6 +8,7 @@ import grpc
 import pytest
 from hybridinference.router.v1 import fleet_pb2 as fleet
 
+from tests.fakes import eventually
 from tests.router.harness import Router, open_router
 from tests.router.scene import mesh_config, report
 
@@ -126,3 +127,29 @@ async def test_a_worker_is_followed_from_the_change_that_brings_it_until_its_las
                 if "main-1" in workers and workers["main-1"].health == fleet.WORKER_HEALTH_HEALTHY:
                     break
         assert workers["main-1"].status.running == 7, "it was asked anew"
+
+
+async def test_a_restarted_worker_s_prompts_are_forgotten_at_once(router: Router) -> None:
+    pool = router.roster.pools["m"]
+    at = next(target.position for target in pool.targets if target.worker.name == "main-0")
+    pool.prefixes.add(at, (1, 2, 3))
+    await router.workers[0].stop()
+    await router.until(main_0="UNREACHABLE")
+    router.workers[0].status = report(epoch=2)
+    begun = time.monotonic()
+    await router.workers[0].start()
+    await eventually(lambda: router.roster.workers["main-0"].epoch == 2, seconds=5)
+    print(f"the new process was known {(time.monotonic() - begun) * 1e3:.0f} ms after it began to listen")
+    assert pool.prefixes.match((1,)) == {}
+
+
+async def test_a_new_process_s_first_report_empties_the_index_within_200_ms(router: Router) -> None:
+    pool = router.roster.pools["m"]
+    at = next(target.position for target in pool.targets if target.worker.name == "main-0")
+    pool.prefixes.add(at, (1, 2, 3))
+    begun = time.monotonic()
+    router.workers[0].say(report(epoch=2))
+    await eventually(lambda: not pool.prefixes.match((1,)), seconds=5)
+    took = time.monotonic() - begun
+    print(f"forgotten {took * 1e3:.1f} ms after the report")
+    assert took < 0.2

@@ -19,7 +19,7 @@ def scene(*, workers: int = 3, router: dict[str, object] | None = None, flag: ob
     """Everything may be hedged, and each worker is known to begin within a tenth of a second."""
     made = Scene(mesh_config(workers=workers, router=router or _ALWAYS, flags={"hedging": flag}))
     for worker in made.roster.workers.values():
-        worker.on_first_content(0.1)
+        worker.on_first_content(0.1, made.now)
     return made
 
 

@@ -50,6 +50,8 @@ class _Life:
         self.scene = Scene(config, seed=seed)
         self.streams = [self.scene.stream, self.scene.decider.on_stream("other", ())]
         self.running: dict[str, tuple[placement.Placement, GatewayStream, set[str], float]] = {}
+        self.most: dict[str, int] = {}
+        self.waiting: dict[str, tuple[GatewayStream, set[str], float]] = {}
         self.numbers = 0
 
     def step(self) -> None:
@@ -59,6 +61,10 @@ class _Life:
             (self._ask, self._ask, self._ask, self._end, self._end, self._begin, self._news, self._rare)
         )
         act()
+        for stream, answer in self.scene.decider.released(self.scene.now):
+            waited, tried, ends_at = self.waiting.pop(answer.generation_id)
+            assert waited is stream, "what waited is answered where it was asked"
+            self._record(answer, stream, tried, ends_at)
         self._check()
 
     def _ask(self) -> None:
@@ -93,6 +99,8 @@ class _Life:
         return any(not t.ruled_out(asked, self.scene.now) for t in pool.targets if t.worker.name not in tried)
 
     def _record(self, answer: Any, stream: GatewayStream, tried: set[str], ends_at: float) -> None:
+        if isinstance(answer, placement.Waiting):
+            self.waiting[answer.generation_id] = (stream, tried, ends_at)
         if isinstance(answer, placement.Placement):
             assert self.scene.roster.workers[answer.worker].serving
             assert answer.attempt_id not in self.running
@@ -137,6 +145,7 @@ class _Life:
         else:
             self.streams[index] = self.scene.decider.on_stream("again", restated)
             self.scene.decider.on_stream_end(old)
+        self.waiting = {name: entry for name, entry in self.waiting.items() if entry[0] is not old}
         for entry in mine:
             self.running.pop(entry[0].attempt_id)
         for placed, _, _, ends_at in kept:
@@ -148,6 +157,13 @@ class _Life:
         expected = collections.Counter(placed.worker for placed, *_ in self.running.values())
         assert self.scene.leases() == {name: expected[name] for name in self.scene.roster.workers}
         assert self.scene.decider.leases == len(self.running)
+        queue = self.scene.roster.pools["m"].admission.queue
+        assert {waiter.generation.id for waiter in queue} == set(self.waiting)
+        assert (self.scene.decider.wake_at() is None) == (not self.waiting), "whoever waits is looked after"
+        for worker in self.scene.roster.workers.values():
+            most = worker.places or float("inf")
+            assert worker.leases <= most or worker.leases <= self.most.get(worker.name, 0), "nothing above capacity"
+            self.most[worker.name] = worker.leases
         for pool in self.scene.roster.pools.values():
             out = sum(worker.breaker.state is not State.CLOSED for worker in pool.workers.values())
             assert out <= 0.5 * len(pool.workers)
@@ -155,6 +171,7 @@ class _Life:
     def finish(self) -> None:
         for stream in self.streams:
             self.scene.decider.on_stream_end(stream)
+        assert not len(self.scene.roster.pools["m"].admission.queue)
         assert self.scene.decider.leases == 0
         assert set(self.scene.leases().values()) == {0}
 

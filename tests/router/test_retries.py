@@ -57,11 +57,29 @@ def test_the_only_worker_is_tried_again_after_a_backoff_that_doubles() -> None:
     assert 0.08 <= _delay(third) <= 0.12
 
 
-def test_a_retry_waits_where_every_other_worker_is_busy() -> None:
+def test_a_retry_waits_for_a_busy_worker_rather_than_go_back_to_the_one_that_failed() -> None:
     scene = Scene(mesh_config(workers=2))
     for name in ("main-0", "main-1"):
-        scene.report(name, report(sequence=2, capacity=1, running=1))
-    assert _delay(_next(scene.end(scene.place(), LOST))) >= 0.04
+        scene.report(name, report(sequence=2, capacity=1, kind="echo"))
+    first, second = scene.place(), scene.place()
+    waits = scene.end(first, LOST)
+    assert isinstance(waits, placement.Waiting)
+    assert not scene.released()
+    scene.end(second)
+    (third,) = scene.released()
+    assert (_next(third).generation_id, _next(third).worker, _next(third).number) == ("generation-1", second.worker, 2)
+
+
+def test_a_retry_that_waited_in_vain_ends_with_the_reason_of_the_attempt_before() -> None:
+    scene = Scene(mesh_config(workers=2))
+    for name in ("main-0", "main-1"):
+        scene.report(name, report(sequence=2, capacity=1, kind="echo"))
+    first, second = scene.place(), scene.place()
+    scene.end(first, failed(reasons.ERROR_REASON_ENGINE_FAILED))
+    scene.now += 61.0
+    (refused,) = scene.released()
+    assert told(refused).reason_name == "ENGINE_FAILED"
+    assert scene.end(second) is None
 
 
 def test_fallback_routes_follow_the_primary_ones_before_anybody_is_tried_twice() -> None:

@@ -1,6 +1,9 @@
 """RouterService over a real socket: placements and leases."""
 
+import time
+
 import grpc
+import pytest
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hybridinference.inference.v1 import worker_status_pb2 as worker_status
 from hybridinference.router.v1 import placement_pb2 as placement
@@ -131,3 +134,73 @@ async def test_a_gateway_that_says_it_is_done_is_answered_with_ok(router: Router
     await gateway.done()
     assert await gateway.code() is grpc.StatusCode.OK
     await router.until_leases(main_0=0, main_1=0)
+
+
+async def _full(router: Router, gateway: Gateway) -> list[placement.Placement]:
+    """Both workers have all they can run."""
+    for worker in router.workers:
+        worker.say(report(sequence=2, capacity=1, kind="echo"))
+    await router.until_capacity(1)
+    return [await gateway.placed() for _ in router.workers]
+
+
+async def test_an_ask_waits_and_is_answered_on_its_own_stream_when_another_s_attempt_ends(router: Router) -> None:
+    busy, waiting = await router.gateway(), await router.gateway()
+    running = await _full(router, busy)
+    await waiting.say(waiting.ask())
+    (answer,) = await waiting.heard()
+    assert (answer.waiting.generation_id, answer.waiting.ahead) == ("g-1", 0)
+    await busy.say(_ended(running[0]))
+    (answer,) = await waiting.heard()
+    assert (answer.placement.generation_id, answer.placement.worker) == ("g-1", running[0].worker)
+
+
+async def test_an_ask_that_waits_is_answered_when_a_worker_reports_more_room(router: Router) -> None:
+    gateway = await router.gateway()
+    await _full(router, gateway)
+    await gateway.say(gateway.ask())
+    await gateway.heard()
+    router.workers[1].say(report(sequence=3, capacity=2, running=1, kind="echo"))
+    (answer,) = await gateway.heard()
+    assert answer.placement.worker == "main-1"
+
+
+async def test_an_ask_that_waits_is_answered_when_its_deadline_passes(router: Router) -> None:
+    gateway = await router.gateway()
+    await _full(router, gateway)
+    command = gateway.ask()
+    command.ask.time_left.FromMilliseconds(50)
+    await gateway.say(command)
+    assert (await gateway.heard())[0].HasField("waiting")
+    (answer,) = await gateway.heard()
+    assert status.from_status(answer.refusal.status).reason == reasons.ERROR_REASON_DEADLINE_EXCEEDED
+
+
+async def test_a_withdrawn_or_broken_off_wait_is_never_placed(router: Router) -> None:
+    busy, first, second = await router.gateway(), await router.gateway(), await router.gateway()
+    running = await _full(router, busy)
+    for gateway in (first, second):
+        await gateway.say(gateway.ask())
+        await gateway.heard()
+    await first.say(router_service.PlaceCommand(withdrawal=router_service.Withdrawal(generation_id="g-1")))
+    second.break_off()
+    await router.until_waiting(0)
+    for placed in running:
+        await busy.say(_ended(placed))
+    await router.until_leases(main_0=0, main_1=0)
+
+
+async def test_a_shed_ask_is_told_within_50_ms(router: Router) -> None:
+    gateway = await router.gateway()
+    running = await _full(router, gateway)
+    pace = router.roster.pools["m"].admission.pace
+    for _ in running * 2:
+        pace.on_ended(10.0)
+    command = gateway.ask()
+    command.ask.time_left.FromMilliseconds(500)
+    begun = time.monotonic()
+    await gateway.say(command)
+    (answer,) = await gateway.heard()
+    assert time.monotonic() - begun < 0.05
+    failure = status.from_status(answer.refusal.status)
+    assert (failure.reason, failure.retry_after) == (reasons.ERROR_REASON_FLEET_SATURATED, pytest.approx(4.5, abs=0.1))

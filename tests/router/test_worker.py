@@ -75,10 +75,10 @@ def test_after_a_lost_stream_even_a_clock_that_was_set_back_is_believed() -> Non
 def test_a_new_process_starts_with_a_clean_slate() -> None:
     worker = _worker()
     worker.on_status(report(epoch=1), 0.0)
-    worker.hold(Verdict(Kind.RATE, retry_after=100.0), 0.0)
-    worker.on_first_content(9.0)
+    worker.holds.add(Verdict(Kind.RATE, retry_after=100.0), 0.0)
+    worker.on_first_content(9.0, 0.5)
     worker.on_status(report(epoch=2), 1.0)
-    assert worker.held_until == 0.0
+    assert worker.holds.until == 0.0
     assert worker.first_content_seconds is None
 
 
@@ -93,13 +93,13 @@ def test_room_in_a_report_ends_a_hold_of_the_worker_but_not_one_of_its_vendor() 
     full, limited = _worker(), _worker()
     full.on_status(report(capacity=4, running=4), 0.0)
     limited.on_status(report(capacity=4, running=4), 0.0)
-    full.hold(Verdict(Kind.AWAY, retry_after=60.0), 0.0)
-    limited.hold(Verdict(Kind.RATE, retry_after=60.0), 0.0)
+    full.holds.add(Verdict(Kind.AWAY, retry_after=60.0), 0.0)
+    limited.holds.add(Verdict(Kind.RATE, retry_after=60.0), 0.0)
     for worker in (full, limited):
         worker.on_status(report(sequence=2, capacity=4, running=4), 0.0)
-        assert worker.held_until == 60.0
+        assert worker.holds.until == 60.0
         worker.on_status(report(sequence=3, capacity=4, running=3), 1.0)
-    assert (full.held_until, limited.held_until) == (0.0, 60.0)
+    assert (full.holds.until, limited.holds.until) == (0.0, 60.0)
 
 
 @pytest.mark.parametrize(
@@ -114,8 +114,8 @@ def test_room_in_a_report_ends_a_hold_of_the_worker_but_not_one_of_its_vendor() 
 )
 def test_a_worker_is_left_alone_for_as_long_as_it_asks(verdict: Verdict, until: float) -> None:
     worker = _worker()
-    worker.hold(verdict, 10.0)
-    assert worker.held_until == until
+    worker.holds.add(verdict, 10.0)
+    assert worker.holds.until == until
 
 
 @given(
@@ -131,3 +131,62 @@ def test_reports_in_any_order_end_in_the_newest(reports: list[tuple[int, int, in
     assert worker.status is not None
     assert (worker.status.epoch, worker.status.sequence, worker.status.running) == newest
     assert worker.others == newest[2]
+
+
+_STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("report"), st.integers(1, 3), st.integers(1, 20)),
+        st.tuples(st.just("lease"), st.sampled_from((1, -1)), st.just(0)),
+    ),
+    max_size=60,
+)
+
+
+@given(_STEPS)
+def test_reports_that_are_doubled_delayed_or_out_of_order_leave_what_the_newest_said(
+    steps: list[tuple[str, int, int]],
+) -> None:
+    worker, newest, others = _worker(), None, 0
+    for kind, first, second in steps:
+        if kind == "lease":
+            if worker.leases + first >= 0:
+                worker.on_leased(first)
+            continue
+        # What a worker says is the same however often it is delivered.
+        status = report(epoch=first, sequence=second, running=(first * 7 + second * 5) % 11)
+        worker.on_status(status, 0.0)
+        if newest is None or (first, second) > newest:
+            newest = (first, second)
+            others = max(0, status.running - worker.leases)
+        assert worker.status is not None
+        assert (worker.status.epoch, worker.status.sequence) == newest
+        assert worker.others == others
+        assert _loaded(worker) == worker.leases + others
+
+
+def test_content_of_others_is_progress_but_no_change() -> None:
+    worker = _worker()
+    worker.on_status(report(sequence=1), 0.0)
+    worker.on_pending("a", 0, 0.0, None)
+    version = worker.version
+    status = report(sequence=2)
+    status.emitted = 5
+    assert not worker.on_status(status, 1.9)
+    assert worker.version == version
+    assert worker.hesitant(3.5) == ("", 3.9)
+    worker.on_status(report(sequence=3), 3.5)
+    assert worker.hesitant(4.8) == ("", 4.9)
+    assert worker.hesitant(4.9)[0] == "stalled"
+
+
+def test_a_worker_whose_health_service_says_no_takes_nothing() -> None:
+    worker = _worker()
+    worker.on_checked(False)
+    worker.on_status(report(), 0.0)
+    assert not worker.serving
+    worker.on_checked(True)
+    assert worker.serving
+    worker.on_lost()
+    worker.on_checked(False)
+    worker.on_checked(True)
+    assert not worker.serving, "it has to report as well"

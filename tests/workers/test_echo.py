@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import math
+import pathlib
 from typing import Any
 
 import pytest
@@ -215,3 +216,22 @@ async def test_its_vectors_are_of_length_one_and_always_the_same() -> None:
         assert [len(vector.values) for vector in vectors] == [4, 4, 4]
         assert math.hypot(*vectors[0].values) == pytest.approx(1)
         assert usage.input_tokens == 5
+
+
+async def test_faults_in_the_file_hold_while_it_is_there(tmp_path: pathlib.Path) -> None:
+    file = tmp_path / "faults.json"
+    echoing = provider(faults_file=str(file))
+    assert text(await run(echoing, spec())) == "one two  three\n"
+    file.write_text('{"failure_rate": 1}', encoding="utf-8")
+    with pytest.raises(Failure) as failed:
+        await run(echoing, spec())
+    assert failed.value.reason == reasons.ERROR_REASON_PROVIDER_UNAVAILABLE
+    file.unlink()
+    assert text(await run(echoing, spec())) == "one two  three\n"
+
+
+async def test_a_file_that_makes_no_sense_is_told_of(tmp_path: pathlib.Path) -> None:
+    file = tmp_path / "faults.json"
+    file.write_text('{"hang_rate": 2}', encoding="utf-8")
+    with pytest.raises(Failure, match="hang_rate"):
+        await run(provider(faults_file=str(file)), spec())

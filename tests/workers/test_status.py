@@ -8,13 +8,25 @@ import time
 import pytest
 from hybridinference.inference.v1 import model_pb2 as model
 from hybridinference.inference.v1 import worker_status_pb2 as worker_status
+from hybridinference.worker.v1 import session_pb2 as session
 from hybridinference.worker.v1 import worker_service_pb2 as worker
 from hybridinference.worker.v1 import worker_service_pb2_grpc as worker_grpc
 
 from services.chassis.channel import open_channel
 from services.workers import status
+from services.workers.prefixes import Prefixes
 from services.workers.status import StatusBoard
-from tests.fakes import Events, ScriptedProvider, finished, gateway_session, running_worker, started
+from tests.fakes import (
+    Events,
+    ScriptedProvider,
+    delta,
+    eventually,
+    finished,
+    gateway_session,
+    running_worker,
+    spec,
+    started,
+)
 
 
 async def test_the_first_report_comes_at_once_and_then_one_a_second() -> None:
@@ -117,4 +129,76 @@ async def test_a_router_sees_load_and_state_change() -> None:
             assert last.state == worker_status.WORKER_STATE_DRAINING
             assert last.epoch == loading.epoch
             assert last.sequence == loading.sequence + 4
+            watch.cancel()
+
+
+async def test_each_watcher_that_asks_hears_once_of_each_prompt_that_came_meanwhile() -> None:
+    board = StatusBoard("local-0", "vllm")
+    board.prefixes.note("m", (1,))
+    watches = [board.watch(prefixes=asks) for asks in (True, True, False)]
+    try:
+        assert [list((await anext(watch)).prefixes) for watch in watches] == [[], [], []]
+        board.prefixes.note("m", (2, 3))
+        board.prefixes.note("m", ())
+        board.touch()
+        told = worker_status.PrefixBlocks(model="m", hashes=(2, 3))
+        assert [list((await anext(watch)).prefixes) for watch in watches] == [[told], [told], []]
+        board.touch()
+        assert not (await anext(watches[0])).prefixes
+    finally:
+        for watch in watches:
+            await watch.aclose()
+
+
+def test_what_is_told_of_prompts_is_bounded() -> None:
+    prefixes = Prefixes()
+    for number in range(100):
+        prefixes.note("m", [number] * 100)
+    told = prefixes.since(0)
+    assert [list(blocks.hashes) for blocks in told] == [[number] * 64 for number in range(36, 100)]
+    assert len(prefixes.since(99)) == 1
+    assert prefixes.since(100) == []
+
+
+async def test_what_is_emitted_is_counted_and_what_is_only_begun_is_not() -> None:
+    may_go_on, may_end = asyncio.Event(), asyncio.Event()
+
+    async def waits() -> Events:
+        yield started()
+        await may_go_on.wait()
+        yield delta("a")
+        await may_end.wait()
+        yield finished()
+
+    with tempfile.TemporaryDirectory(prefix="hy") as directory:
+        address = f"unix:{directory}/w.sock"
+        provider = ScriptedProvider({"waits": waits})
+        async with running_worker(address, provider) as running, gateway_session(address) as gateway:
+            await gateway.start(("1", "waits"))
+            await eventually(lambda: len(gateway.events("1")) == 1, seconds=2)
+            assert running.board.report().emitted == 0
+            may_go_on.set()
+            await eventually(lambda: running.board.report().emitted == 1, seconds=2)
+            may_end.set()
+            await eventually(lambda: running.board.report().emitted == 2, seconds=2)
+
+
+async def test_the_blocks_of_a_prompt_that_comes_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def ends() -> Events:
+        yield started()
+        yield finished()
+
+    with tempfile.TemporaryDirectory(prefix="hy") as directory:
+        address = f"unix:{directory}/w.sock"
+        async with (
+            running_worker(address, ScriptedProvider({"ends": ends})),
+            open_channel(address) as channel,
+            gateway_session(address) as gateway,
+        ):
+            watch = worker_grpc.WorkerServiceStub(channel).WatchStatus(worker.WatchStatusRequest(prefixes=True))
+            await asyncio.wait_for(watch.read(), 5)
+            start = session.StartAttempt(attempt_id="1", spec=spec("ends"), prefix_hashes=(7, 8))
+            await gateway.say(session.SessionCommand(start=start))
+            answer = await asyncio.wait_for(watch.read(), 5)
+            assert list(answer.status.prefixes) == [worker_status.PrefixBlocks(model="scripted", hashes=(7, 8))]
             watch.cancel()

@@ -58,6 +58,11 @@ class PrefixIndex:
                 holders[block] = holders.get(block, 0) | bit
         self._trim(slot)
 
+    def learn(self, slot: int, blocks: Sequence[int]) -> None:
+        """A worker has read these blocks, as it says. What was placed there by the same router is known already."""
+        if blocks and blocks[-1] not in self._blocks[slot]:
+            self.add(slot, blocks)
+
     def forget(self, slot: int) -> None:
         """A worker's cache is empty: it is a new process."""
         for block in self._blocks[slot]:

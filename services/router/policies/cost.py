@@ -4,7 +4,7 @@ import random
 from collections.abc import Sequence
 
 from services.router.knowledge.prediction import predict
-from services.router.policies.strategy import Score, Strategy, longest_unused
+from services.router.policies.strategy import Score, Strategy, best_other, longest_unused
 from services.router.request import Request
 from services.router.target import Target
 
@@ -23,11 +23,20 @@ class Cost(Strategy):
 
     def choose(self, request: Request, targets: Sequence[Target], now: float, rng: random.Random) -> Target:
         """The cheapest target that would begin in time."""
-        largest = _largest(request)
-        values = [_value(request, target, largest, now) for target in targets]
+        values = _prices(request, targets)
+        if request.first_content_slo is not None:
+            # Whether it would be in time is asked of the cheapest first: mostly that is enough.
+            for value in sorted(set(values)):
+                equal = [target for target, other in zip(targets, values, strict=True) if other == value]
+                cheapest = [target for target in equal if not _late(request, target, now)]
+                if cheapest:
+                    return cheapest[0] if len(cheapest) == 1 else longest_unused(cheapest, rng)
+            values = [_late(request, target, now) for target in targets]
         least = min(values)
         cheapest = [target for target, value in zip(targets, values, strict=True) if value == least]
-        return cheapest[0] if len(cheapest) == 1 else longest_unused(cheapest, rng)
+        chosen = cheapest[0] if len(cheapest) == 1 else longest_unused(cheapest, rng)
+        self.runner_up = best_other(targets, values, chosen)
+        return chosen
 
     def score(self, request: Request, target: Target, now: float) -> Score:
         """Its price in nano-USD, and below that its load as a fraction of one."""
@@ -37,18 +46,29 @@ class Cost(Strategy):
             "generations": float(target.load),
             "capacity": float(target.capacity),
         }
-        return Score(_value(request, target, _largest(request), now), terms)
+        return Score(_late(request, target, now) or _prices(request, [target])[0], terms)
 
 
-def _largest(request: Request) -> int:
-    return max(target.worker.capacity for target in request.pool.targets) or 1
+def _prices(request: Request, targets: Sequence[Target]) -> list[float]:
+    """What the request costs at each in nano-USD, and below that its load as a fraction of one."""
+    largest = max([target.worker.capacity for target in request.pool.targets]) or 1
+    hits, known = request.hits, dict[tuple[int, int], int]()
+    values = []
+    for target in targets:
+        # Targets of one price and with as much in their caches cost the same.
+        kind = (id(target.price), hits.get(target.position, 0))
+        price = known.get(kind)
+        if price is None:
+            price = known[kind] = round(target.cost(request, request.output_tokens))
+        load = (target.load + 1) / (target.worker.capacity or largest)
+        values.append(price + load / (1.0 + load))
+    return values
 
 
-def _value(request: Request, target: Target, largest: int, now: float) -> float:
+def _late(request: Request, target: Target, now: float) -> float:
+    """What a target seems to cost that would not begin in time, the later the more; 0 where it would."""
     slo = request.first_content_slo
-    if slo is not None:
-        soon = predict(request, target, now).first_content_seconds + target.speeds.penalty(now)
-        if soon > slo:
-            return _LATE_NANO_USD + soon
-    load = (target.load + 1) / (target.worker.capacity or largest)
-    return round(target.cost(request, request.output_tokens)) + load / (1.0 + load)
+    if slo is None:
+        return 0.0
+    soon = predict(request, target, now).first_content_seconds + target.speeds.penalty(now)
+    return _LATE_NANO_USD + soon if soon > slo else 0.0

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 from services.config import strategy as settings
 from services.router.knowledge.prediction import predict
-from services.router.policies.strategy import Score, Strategy, longest_unused
+from services.router.policies.sampling import worth_a_look
+from services.router.policies.strategy import Score, Strategy, best_other, longest_unused
 from services.router.request import Request
 from services.router.target import Target
 
@@ -13,7 +14,8 @@ from services.router.target import Target
 class Latency(Strategy):
     """The target with the least expected time: to the first content, and for an answer of the expected length.
 
-    Looks at this request alone: what it costs the others at a worker, and what it costs in money, are `Adaptive`'s.
+    Looks at this request alone: what it costs the others at a worker, and what it costs in money, are `Adaptive`'s. Of
+    very many targets only a sample is looked at.
     """
 
     name = "latency"
@@ -23,10 +25,13 @@ class Latency(Strategy):
 
     def choose(self, request: Request, targets: Sequence[Target], now: float, rng: random.Random) -> Target:
         """The target that would be done first."""
+        targets = worth_a_look(request, targets, (), rng)
         values = [self._value(request, target, now) for target in targets]
         least = min(values)
         soonest = [target for target, value in zip(targets, values, strict=True) if value == least]
-        return soonest[0] if len(soonest) == 1 else longest_unused(soonest, rng)
+        chosen = soonest[0] if len(soonest) == 1 else longest_unused(soonest, rng)
+        self.runner_up = best_other(targets, values, chosen)
+        return chosen
 
     def score(self, request: Request, target: Target, now: float) -> Score:
         """The expected seconds, those to the first content weighted."""

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Sequence
 
-from services.router.policies.strategy import Score, Strategy, longest_unused
+from services.router.policies.strategy import Score, Strategy, best_other, longest_unused
 from services.router.request import Request
 from services.router.target import Target
 
@@ -25,8 +25,7 @@ class LeastLoaded(Strategy):
         least = min(loads)
         idlest = [target for target, load in zip(targets, loads, strict=True) if load == least]
         chosen = idlest[0] if len(idlest) == 1 else longest_unused(idlest, rng)
-        others = [at for at, target in enumerate(targets) if target is not chosen]
-        self.runner_up = targets[min(others, key=loads.__getitem__)] if others else None
+        self.runner_up = best_other(targets, loads, chosen)
         return chosen
 
     def score(self, request: Request, target: Target, now: float) -> Score:

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Sequence
 
-from services.router.policies.strategy import Score, Strategy, longest_unused
+from services.router.policies.strategy import Score, Strategy, best_other, longest_unused
 from services.router.request import Request
 from services.router.target import Target
 
@@ -26,9 +26,15 @@ class Weighted(Strategy):
 
     def choose(self, request: Request, targets: Sequence[Target], now: float, rng: random.Random) -> Target:
         """A target of the route whose turn it is."""
-        turns = [self._turn(target) for target in targets]
+        known: dict[int, float] = {}  # by the route itself: comparing routes field by field takes long
+        for target in targets:
+            if id(target.route) not in known:
+                known[id(target.route)] = self._turn(target)
+        turns = [known[id(target.route)] for target in targets]
         first = min(turns)
-        return longest_unused([target for target, turn in zip(targets, turns, strict=True) if turn == first], rng)
+        chosen = longest_unused([target for target, turn in zip(targets, turns, strict=True) if turn == first], rng)
+        self.runner_up = best_other(targets, turns, chosen)
+        return chosen
 
     def score(self, request: Request, target: Target, now: float) -> Score:
         """The middle of its route's next turn."""

@@ -5,11 +5,12 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
+from services.router.policies.baselines.table import BASELINES
 from services.router.simulator.mesh import simulate
 from services.router.simulator.policy import Policy
 from services.router.simulator.runs import spread
 from services.router.simulator.scenario import Scenario
-from services.router.simulator.strategies import BASELINES, Maker
+from services.router.simulator.strategies import Maker
 
 _HIGHEST = 64.0
 

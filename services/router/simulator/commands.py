@@ -32,6 +32,7 @@ def ask(scenario: Scenario, request: Request) -> placement.PlacementAsk:
         key_weight=request.key_weight,
         criticality=request.criticality,  # type: ignore[arg-type]  # its number
         first_content_slo=to_duration(scenario.slo.first_content(request)) if wiring.tell_slo else None,
+        max_cost_nano_usd=request.max_cost_nano_usd,
         continuable=wiring.continuable,
     )
 
@@ -41,6 +42,11 @@ def first_content(attempt: Attempt) -> placement.FirstContent:
     return placement.FirstContent(
         attempt_id=attempt.attempt_id, latency=to_duration(attempt.first_at - attempt.started_at)
     )
+
+
+def hedge(attempt: Attempt, left: float) -> placement.HedgeAsk:
+    """Might another attempt run beside this one?"""
+    return placement.HedgeAsk(attempt_id=attempt.attempt_id, time_left=to_duration(max(0.0, left)))
 
 
 def outcome(

@@ -7,10 +7,10 @@ from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hybridinference.router.v1 import placement_pb2 as placement
 
 from services.chassis.deadline import to_seconds
-from services.router.decider import Answer, Refused
+from services.router.decider import Refused
 from services.router.simulator import commands, statuses
 from services.router.simulator.call import COMPLETED, INTERRUPTED, TIMED_OUT, Attempt, Call
-from services.router.simulator.router import SimulatedRouter
+from services.router.simulator.router import Final, SimulatedRouter
 from services.router.simulator.scenario import Scenario
 from services.router.simulator.timeline import Timeline
 from services.router.simulator.traffic.request import Request
@@ -47,7 +47,7 @@ class Gateways:
         self._timeline.at(self._ends_at(call), self._on_timeout, call)
         self._answered(call, self._routers[call.router].ask(commands.ask(self._scenario, request)))
 
-    def on_answer(self, answer: Answer) -> None:
+    def on_answer(self, answer: Final) -> None:
         """A router answers an ask that had to wait."""
         call = self._waiting.get(answer.generation_id)
         if call is not None:
@@ -88,7 +88,7 @@ class Gateways:
         elif not call.running:
             self._answered(call, answer)
 
-    def _answered(self, call: Call, answer: Answer | None) -> None:
+    def _answered(self, call: Call, answer: Final | None) -> None:
         if answer is None:
             self._waiting[call.identity] = call
             return
@@ -106,8 +106,20 @@ class Gateways:
             call.running[attempt.attempt_id] = attempt
         arrives = begin + self._scenario.wiring.network_seconds
         self._timeline.at(arrives, self._workers[placed.worker].start, attempt)
+        if placed.HasField("hedge_after"):
+            self._timeline.at(begin + to_seconds(placed.hedge_after), self._on_slow, attempt)
         if placed.HasField("shadow"):
             self._start(call, placed.shadow)
+
+    def _on_slow(self, attempt: Attempt) -> None:
+        """An attempt has had its time to begin; where it has not, another one may run beside it."""
+        if attempt.ended or attempt.first_at >= 0:
+            return
+        call = attempt.call
+        left = self._ends_at(call) - self._timeline.now
+        answer = self._routers[call.router].hedge(commands.hedge(attempt, left))
+        if isinstance(answer, placement.Placement):
+            self._start(call, answer)
 
     def _on_timeout(self, call: Call) -> None:
         if call.outcome:
@@ -126,7 +138,7 @@ class Gateways:
         at = self._timeline.now + self._scenario.wiring.network_seconds
         self._timeline.at(at, self._workers[attempt.worker].cancel, attempt)
 
-    def _report(self, attempt: Attempt, status: status_pb2.Status, *, wanted: bool) -> Answer | None:
+    def _report(self, attempt: Attempt, status: status_pb2.Status, *, wanted: bool) -> Final | None:
         """Tell the router how an attempt ended."""
         now, call = self._timeline.now, attempt.call
         told = commands.outcome(attempt, status, now, self._ends_at(call) - now, wanted=wanted)

@@ -1,6 +1,6 @@
 """What an engine is, and what it is given to do."""
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
 import pydantic
 
@@ -12,7 +12,7 @@ _Count = Annotated[int, pydantic.Field(ge=1)]
 
 
 class EngineModel(Section):
-    """The constants of an engine, in seconds and tokens. The defaults are about an 8B model on an H100, uncalibrated."""
+    """The constants of an engine, in seconds and tokens. The defaults are about an 8B model on an H100, unproven."""
 
     step_seconds: float = pydantic.Field(default=6e-3, gt=0, description="Of any step.")
     sequence_seconds: _NotNegative = pydantic.Field(default=3e-5, description="For each sequence in it.")
@@ -27,12 +27,6 @@ class EngineModel(Section):
     max_sequences: _Count = pydantic.Field(default=256, description="Most sequences at once.")
     block_tokens: _Count = pydantic.Field(default=512, description="Tokens of a block of the attention cache.")
     blocks: _Count = pydantic.Field(default=2000, description="Number of blocks.")
-
-    @pydantic.model_validator(mode="after")
-    def _prompts_move_on(self) -> Self:
-        if self.step_tokens <= self.max_sequences:
-            raise ValueError("step_tokens must be more than max_sequences, or prompts would wait for ever")
-        return self
 
 
 class Job:

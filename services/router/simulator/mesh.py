@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
+from services.router.policies.baselines.table import BASELINES
 from services.router.simulator.fleet import configuration
 from services.router.simulator.gateway import Gateways
 from services.router.simulator.local import LocalWorker
@@ -11,7 +12,7 @@ from services.router.simulator.results import Result
 from services.router.simulator.router import SimulatedRouter
 from services.router.simulator.rows import row
 from services.router.simulator.scenario import Scenario
-from services.router.simulator.strategies import BASELINES, Maker, factory
+from services.router.simulator.strategies import Maker, factory
 from services.router.simulator.timeline import Timeline
 from services.router.simulator.traffic import arrivals, generator, trace
 from services.router.simulator.traffic.request import Request
@@ -35,11 +36,18 @@ def simulate(
 
 
 def requests(scenario: Scenario, seed: int) -> list[Request]:
-    """The requests of a seed, in the order they come; the same for every policy."""
+    """The requests of a seed, in the order they come; the same for every policy.
+
+    Raises:
+        TraceError: the trace cannot be read, or there are none.
+    """
     traffic = scenario.traffic
     source: Iterable[Request]
     source = trace.read(traffic.trace) if traffic.trace else generator.generate(traffic.generated, seed)
-    return arrivals.arrive(source, traffic, scenario.tenants, seed)
+    arrived = arrivals.arrive(source, traffic, scenario.tenants, seed)
+    if not arrived:
+        raise trace.TraceError(f"{traffic.trace or 'the generator'}: no request is in the window, or none is left in")
+    return arrived
 
 
 class Mesh:
@@ -55,6 +63,8 @@ class Mesh:
         ]
         self.workers = self._workers()
         self.gateways = Gateways(scenario, self.routers, self.workers, self.timeline)
+        for router in self.routers:
+            router.on_answer = self.gateways.on_answer
         for worker in self.workers.values():
             worker.connect(self.gateways, [router.hear for router in self.routers])
 

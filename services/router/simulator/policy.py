@@ -30,12 +30,22 @@ class Policy(NamedTuple):
             key, given, value = part.partition("=")
             if not given or not key.strip():
                 raise PolicyError(f"`{text}`: `{part}` should be key=value")
-            try:
-                settings[key.strip()] = yaml.safe_load(value)
-            except yaml.YAMLError as error:
-                raise PolicyError(f"`{text}`: `{value}` is no value") from error
+            settings[key.strip()] = _value(text, value)
         return cls(name, tuple(sorted(settings.items())))
 
     def __str__(self) -> str:
         told = ",".join(f"{key}={value}" for key, value in self.settings)
         return f"{self.name}:{told}" if told else self.name
+
+
+def _value(text: str, value: str) -> object:
+    try:
+        read: object = yaml.safe_load(value)
+    except (yaml.YAMLError, ValueError) as error:
+        raise PolicyError(f"`{text}`: `{value}` is no value") from error
+    if isinstance(read, str):
+        try:
+            return float(read)  # an exponent, which YAML takes for a word where it has no point
+        except ValueError:
+            pass
+    return read

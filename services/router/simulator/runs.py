@@ -1,16 +1,18 @@
 """Many runs, on several processes."""
 
 import functools
+import gc
 import itertools
 import multiprocessing
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
+from services.router.policies.baselines.table import BASELINES
 from services.router.simulator.mesh import simulate
 from services.router.simulator.policy import Policy
 from services.router.simulator.results import Summary
 from services.router.simulator.scenario import Scenario
-from services.router.simulator.strategies import BASELINES, Maker
+from services.router.simulator.strategies import Maker
 
 _Task = TypeVar("_Task")
 _Done = TypeVar("_Done")
@@ -20,8 +22,8 @@ def spread(work: Callable[[_Task], _Done], tasks: Sequence[_Task], jobs: int) ->
     """What `work` makes of each task, in their order, on up to `jobs` processes. One is this process itself."""
     if jobs <= 1 or len(tasks) <= 1:
         return [work(task) for task in tasks]
-    # Forked, so that a trace which this process has read is not read again.
-    with multiprocessing.get_context("fork").Pool(min(jobs, len(tasks))) as pool:
+    # Forked, so that a trace which this process has read is not read again; and it need not be looked for garbage.
+    with multiprocessing.get_context("fork").Pool(min(jobs, len(tasks)), initializer=gc.freeze) as pool:
         return pool.map(work, tasks, chunksize=1)
 
 

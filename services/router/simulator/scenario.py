@@ -41,6 +41,7 @@ class Provider(Section):
     name: _Name
     role: Literal["primary", "fallback"] = "primary"
     price: Price = Price()
+    weight: _Positive = pydantic.Field(default=1.0, description="Of its route, for the strategy `weighted`.")
 
 
 class Group(Provider):
@@ -121,6 +122,7 @@ class Tenant(Section):
     criticality: Literal["unspecified", "sheddable", "sheddable_plus", "critical", "critical_plus"] = "unspecified"
     first_seconds: _Positive | None = pydantic.Field(default=None, description="Own limit for the first token.")
     token_seconds: _Positive | None = pydantic.Field(default=None, description="Own limit for each further one.")
+    max_cost_usd: _NotNegative | None = pydantic.Field(default=None, description="Most that a request may cost.")
 
 
 class Slo(Section):

@@ -7,14 +7,13 @@ import pydantic
 
 from services.config import strategy as known
 from services.router.policies import table
+from services.router.policies.baselines.table import BASELINES
 from services.router.policies.strategy import Strategy
 from services.router.pools import NewStrategy
 from services.router.simulator.policy import Policy, PolicyError
 
 # Makes a strategy from a policy's settings, given by keyword.
 Maker = Callable[..., Strategy]
-# Baselines by name, for comparison only.
-BASELINES: Mapping[str, Maker] = {}
 
 _ADAPTER: pydantic.TypeAdapter[known.Strategy] = pydantic.TypeAdapter(known.Strategy)
 _CONFIGURED = frozenset(kind.model_fields["name"].default for kind in get_args(get_args(known.Strategy)[0]))

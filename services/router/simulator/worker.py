@@ -138,10 +138,12 @@ class SimulatedWorker:
         self._after_network(self._callers.on_end, attempt, status)
 
     def _first(self, attempt: Attempt) -> None:
+        self._status.emitted += 1
         self._after_network(self._callers.on_first_token, attempt)
 
     def _end(self, attempt: Attempt, status: status_pb2.Status = statuses.OK) -> None:
         self._forget(attempt)
+        self._status.emitted += 1
         self._after_network(self._callers.on_end, attempt, status)
 
     def _after_network(self, call: Callable[..., None], *arguments: object) -> None:
@@ -176,10 +178,10 @@ class SimulatedWorker:
         self._report()
 
     def _break_silence(self) -> None:
-        now, most = self._timeline.now, self._wiring.silence_seconds
-        if now - self._reported_at >= most:
+        most = self._wiring.silence_seconds
+        if self._reported_at + most <= self._timeline.now:
             self._report()
-        self._timeline.at(max(now, self._reported_at) + most, self._break_silence)
+        self._timeline.at(self._reported_at + most, self._break_silence)
 
     def _report(self) -> None:
         self._reported_at = now = self._timeline.now
@@ -192,6 +194,7 @@ class SimulatedWorker:
             report.CopyFrom(self._status)
             if not self._wiring.share_load:
                 report.running, report.waiting, report.queued_tokens = self._of_router[router], 0, 0
+                report.ClearField("kv_usage")
             self._tell_prefixes(report, router)
             self._send(listener, report)
 

@@ -9,7 +9,6 @@ from services.router.policies.strategy import Strategy
 from services.router.pools import Pool
 from services.router.request import Request
 from services.router.target import Target
-from services.router.worker import Pending
 from tests.router.scene import Scene, mesh_config
 
 
@@ -36,8 +35,7 @@ class Field:
     def waits(self, index: int, tokens: int) -> "Field":
         """So many prompt tokens wait at that target."""
         target = self.targets[index]
-        target.worker.pending["x"] = Pending(tokens, self.now, None)
-        target.worker.pending_tokens = tokens
+        target.worker.on_pending("x", tokens, self.now, None)
         return self
 
     def request(

@@ -8,9 +8,9 @@ from services.chassis.deadline import to_duration
 from services.config.mesh import MeshConfig
 from services.config.model import Price
 from services.router.pools import Pool
+from services.router.progress import Pending
 from services.router.request import Request
 from services.router.target import Target
-from services.router.worker import Pending
 from tests.router.scene import Scene, mesh_config, report
 
 

@@ -3,12 +3,14 @@
 import random
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from services.config.model import Price
 from services.router.policies.cost import Cost
 from services.router.pools import Pool
+from services.router.progress import Pending
 from services.router.request import Request
-from services.router.worker import Pending
 from tests.router.policies.targets import loaded, pool, request
 
 _DEAR, _CHEAP = Price(input=2.0, output=8.0), Price(input=0.5, output=2.0, cached_input=0.1)
@@ -66,3 +68,23 @@ def test_where_nobody_would_begin_in_time_the_soonest_is_chosen() -> None:
     loaded(served.targets[0], leases=1, pending=[Pending(100_000, 1000.0, 9.0)])
     loaded(served.targets[1], price=_DEAR, kind="openai")
     assert _chosen(request(served, slo=0.1), served) == "main-1"
+
+
+@given(
+    seen=st.lists(
+        st.tuples(st.sampled_from([None, _CHEAP, _DEAR]), st.integers(0, 9), st.sampled_from([0, 20_000, 100_000])),
+        min_size=1,
+        max_size=6,
+    ),
+    slo=st.sampled_from([None, 0.5, 2.0]),
+)
+def test_nobody_has_a_lower_score_than_the_chosen_one(
+    seen: list[tuple[Price | None, int, int]], slo: float | None
+) -> None:
+    served = pool(len(seen))
+    for target, (price, leases, waiting) in zip(served.targets, seen, strict=True):
+        loaded(target, price=price, leases=leases, capacity=4, pending=[Pending(waiting, 1000.0, 9.0)])
+    asked = request(served, slo=slo)
+    chosen = Cost().choose(asked, served.targets, 1000.0, random.Random(1))
+    scores = [Cost().score(asked, target, 1000.0).value for target in served.targets]
+    assert scores[chosen.position] == min(scores)

@@ -5,7 +5,7 @@ import random
 from services.config import strategy as settings
 from services.router.policies.latency import Latency
 from services.router.pools import Pool
-from services.router.worker import Pending
+from services.router.progress import Pending
 from tests.router.policies.targets import loaded, pool, request
 
 

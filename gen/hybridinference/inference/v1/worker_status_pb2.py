@@ -26,21 +26,21 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from hybridinference.inference.v1 import model_pb2 as hybridinference_dot_inference_dot_v1_dot_model__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n0hybridinference/inference/v1/worker_status.proto\x12\x1chybridinference.inference.v1\x1a\x1egoogle/protobuf/duration.proto\x1a(hybridinference/inference/v1/model.proto\"\xbe\x04\n\x0cWorkerStatus\x12\x0e\n\x06worker\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x38\n\x05state\x18\x03 \x01(\x0e\x32).hybridinference.inference.v1.WorkerState\x12\r\n\x05\x65poch\x18\x04 \x01(\x04\x12\x10\n\x08sequence\x18\x05 \x01(\x04\x12\x39\n\x06models\x18\x06 \x03(\x0b\x32).hybridinference.inference.v1.WorkerModel\x12\x0f\n\x07running\x18\x07 \x01(\r\x12\x0f\n\x07waiting\x18\x08 \x01(\r\x12\x10\n\x08\x63\x61pacity\x18\t \x01(\r\x12\x15\n\x08kv_usage\x18\n \x01(\x01H\x00\x88\x01\x01\x12\x1a\n\x12kv_capacity_tokens\x18\x0b \x01(\x04\x12\x15\n\rqueued_tokens\x18\x0c \x01(\r\x12\x1b\n\x13prefix_query_tokens\x18\r \x01(\x04\x12\x19\n\x11prefix_hit_tokens\x18\x0e \x01(\x04\x12\x38\n\x08headroom\x18\x0f \x03(\x0b\x32&.hybridinference.inference.v1.Headroom\x12\x1d\n\x10loading_progress\x18\x10 \x01(\x01H\x01\x88\x01\x01\x12\x0b\n\x03pid\x18\x11 \x01(\r\x12<\n\x08prefixes\x18\x12 \x03(\x0b\x32*.hybridinference.inference.v1.PrefixBlocksB\x0b\n\t_kv_usageB\x13\n\x11_loading_progress\"-\n\x0cPrefixBlocks\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0e\n\x06hashes\x18\x02 \x03(\x06\"s\n\x0bWorkerModel\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x16\n\x0e\x63ontext_tokens\x18\x02 \x01(\r\x12>\n\x0c\x63\x61pabilities\x18\x03 \x03(\x0e\x32(.hybridinference.inference.v1.Capability\"j\n\x08Headroom\x12\x0c\n\x04unit\x18\x01 \x01(\t\x12\x11\n\tremaining\x18\x02 \x01(\x04\x12\r\n\x05limit\x18\x03 \x01(\x04\x12.\n\x0breset_after\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration*\x93\x01\n\x0bWorkerState\x12\x1c\n\x18WORKER_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14WORKER_STATE_LOADING\x10\x01\x12\x18\n\x14WORKER_STATE_SERVING\x10\x02\x12\x19\n\x15WORKER_STATE_DRAINING\x10\x03\x12\x17\n\x13WORKER_STATE_FAILED\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n0hybridinference/inference/v1/worker_status.proto\x12\x1chybridinference.inference.v1\x1a\x1egoogle/protobuf/duration.proto\x1a(hybridinference/inference/v1/model.proto\"\xcf\x04\n\x0cWorkerStatus\x12\x0e\n\x06worker\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x38\n\x05state\x18\x03 \x01(\x0e\x32).hybridinference.inference.v1.WorkerState\x12\r\n\x05\x65poch\x18\x04 \x01(\x04\x12\x10\n\x08sequence\x18\x05 \x01(\x04\x12\x39\n\x06models\x18\x06 \x03(\x0b\x32).hybridinference.inference.v1.WorkerModel\x12\x0f\n\x07running\x18\x07 \x01(\r\x12\x0f\n\x07waiting\x18\x08 \x01(\r\x12\x10\n\x08\x63\x61pacity\x18\t \x01(\r\x12\x15\n\x08kv_usage\x18\n \x01(\x01H\x00\x88\x01\x01\x12\x1a\n\x12kv_capacity_tokens\x18\x0b \x01(\x04\x12\x15\n\rqueued_tokens\x18\x0c \x01(\r\x12\x1b\n\x13prefix_query_tokens\x18\r \x01(\x04\x12\x19\n\x11prefix_hit_tokens\x18\x0e \x01(\x04\x12\x38\n\x08headroom\x18\x0f \x03(\x0b\x32&.hybridinference.inference.v1.Headroom\x12\x1d\n\x10loading_progress\x18\x10 \x01(\x01H\x01\x88\x01\x01\x12\x0b\n\x03pid\x18\x11 \x01(\r\x12<\n\x08prefixes\x18\x12 \x03(\x0b\x32*.hybridinference.inference.v1.PrefixBlocks\x12\x0f\n\x07\x65mitted\x18\x13 \x01(\x04\x42\x0b\n\t_kv_usageB\x13\n\x11_loading_progress\"-\n\x0cPrefixBlocks\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0e\n\x06hashes\x18\x02 \x03(\x06\"s\n\x0bWorkerModel\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x16\n\x0e\x63ontext_tokens\x18\x02 \x01(\r\x12>\n\x0c\x63\x61pabilities\x18\x03 \x03(\x0e\x32(.hybridinference.inference.v1.Capability\"j\n\x08Headroom\x12\x0c\n\x04unit\x18\x01 \x01(\t\x12\x11\n\tremaining\x18\x02 \x01(\x04\x12\r\n\x05limit\x18\x03 \x01(\x04\x12.\n\x0breset_after\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration*\x93\x01\n\x0bWorkerState\x12\x1c\n\x18WORKER_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14WORKER_STATE_LOADING\x10\x01\x12\x18\n\x14WORKER_STATE_SERVING\x10\x02\x12\x19\n\x15WORKER_STATE_DRAINING\x10\x03\x12\x17\n\x13WORKER_STATE_FAILED\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'hybridinference.inference.v1.worker_status_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_WORKERSTATE']._serialized_start=1006
-  _globals['_WORKERSTATE']._serialized_end=1153
+  _globals['_WORKERSTATE']._serialized_start=1023
+  _globals['_WORKERSTATE']._serialized_end=1170
   _globals['_WORKERSTATUS']._serialized_start=157
-  _globals['_WORKERSTATUS']._serialized_end=731
-  _globals['_PREFIXBLOCKS']._serialized_start=733
-  _globals['_PREFIXBLOCKS']._serialized_end=778
-  _globals['_WORKERMODEL']._serialized_start=780
-  _globals['_WORKERMODEL']._serialized_end=895
-  _globals['_HEADROOM']._serialized_start=897
-  _globals['_HEADROOM']._serialized_end=1003
+  _globals['_WORKERSTATUS']._serialized_end=748
+  _globals['_PREFIXBLOCKS']._serialized_start=750
+  _globals['_PREFIXBLOCKS']._serialized_end=795
+  _globals['_WORKERMODEL']._serialized_start=797
+  _globals['_WORKERMODEL']._serialized_end=912
+  _globals['_HEADROOM']._serialized_start=914
+  _globals['_HEADROOM']._serialized_end=1020
 # @@protoc_insertion_point(module_scope)

@@ -25,7 +25,7 @@ WORKER_STATE_DRAINING: WorkerState
 WORKER_STATE_FAILED: WorkerState
 
 class WorkerStatus(_message.Message):
-    __slots__ = ("worker", "kind", "state", "epoch", "sequence", "models", "running", "waiting", "capacity", "kv_usage", "kv_capacity_tokens", "queued_tokens", "prefix_query_tokens", "prefix_hit_tokens", "headroom", "loading_progress", "pid", "prefixes")
+    __slots__ = ("worker", "kind", "state", "epoch", "sequence", "models", "running", "waiting", "capacity", "kv_usage", "kv_capacity_tokens", "queued_tokens", "prefix_query_tokens", "prefix_hit_tokens", "headroom", "loading_progress", "pid", "prefixes", "emitted")
     WORKER_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
@@ -44,6 +44,7 @@ class WorkerStatus(_message.Message):
     LOADING_PROGRESS_FIELD_NUMBER: _ClassVar[int]
     PID_FIELD_NUMBER: _ClassVar[int]
     PREFIXES_FIELD_NUMBER: _ClassVar[int]
+    EMITTED_FIELD_NUMBER: _ClassVar[int]
     worker: str
     kind: str
     state: WorkerState
@@ -62,7 +63,8 @@ class WorkerStatus(_message.Message):
     loading_progress: float
     pid: int
     prefixes: _containers.RepeatedCompositeFieldContainer[PrefixBlocks]
-    def __init__(self, worker: _Optional[str] = ..., kind: _Optional[str] = ..., state: _Optional[_Union[WorkerState, str]] = ..., epoch: _Optional[int] = ..., sequence: _Optional[int] = ..., models: _Optional[_Iterable[_Union[WorkerModel, _Mapping]]] = ..., running: _Optional[int] = ..., waiting: _Optional[int] = ..., capacity: _Optional[int] = ..., kv_usage: _Optional[float] = ..., kv_capacity_tokens: _Optional[int] = ..., queued_tokens: _Optional[int] = ..., prefix_query_tokens: _Optional[int] = ..., prefix_hit_tokens: _Optional[int] = ..., headroom: _Optional[_Iterable[_Union[Headroom, _Mapping]]] = ..., loading_progress: _Optional[float] = ..., pid: _Optional[int] = ..., prefixes: _Optional[_Iterable[_Union[PrefixBlocks, _Mapping]]] = ...) -> None: ...
+    emitted: int
+    def __init__(self, worker: _Optional[str] = ..., kind: _Optional[str] = ..., state: _Optional[_Union[WorkerState, str]] = ..., epoch: _Optional[int] = ..., sequence: _Optional[int] = ..., models: _Optional[_Iterable[_Union[WorkerModel, _Mapping]]] = ..., running: _Optional[int] = ..., waiting: _Optional[int] = ..., capacity: _Optional[int] = ..., kv_usage: _Optional[float] = ..., kv_capacity_tokens: _Optional[int] = ..., queued_tokens: _Optional[int] = ..., prefix_query_tokens: _Optional[int] = ..., prefix_hit_tokens: _Optional[int] = ..., headroom: _Optional[_Iterable[_Union[Headroom, _Mapping]]] = ..., loading_progress: _Optional[float] = ..., pid: _Optional[int] = ..., prefixes: _Optional[_Iterable[_Union[PrefixBlocks, _Mapping]]] = ..., emitted: _Optional[int] = ...) -> None: ...
 
 class PrefixBlocks(_message.Message):
     __slots__ = ("model", "hashes")

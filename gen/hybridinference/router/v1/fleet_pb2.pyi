@@ -20,12 +20,14 @@ class WorkerHealth(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     WORKER_HEALTH_DRAINING: _ClassVar[WorkerHealth]
     WORKER_HEALTH_UNREACHABLE: _ClassVar[WorkerHealth]
     WORKER_HEALTH_EJECTED: _ClassVar[WorkerHealth]
+    WORKER_HEALTH_STALLED: _ClassVar[WorkerHealth]
 WORKER_HEALTH_UNSPECIFIED: WorkerHealth
 WORKER_HEALTH_HEALTHY: WorkerHealth
 WORKER_HEALTH_LOADING: WorkerHealth
 WORKER_HEALTH_DRAINING: WorkerHealth
 WORKER_HEALTH_UNREACHABLE: WorkerHealth
 WORKER_HEALTH_EJECTED: WorkerHealth
+WORKER_HEALTH_STALLED: WorkerHealth
 
 class FleetWorker(_message.Message):
     __slots__ = ("worker", "address", "provider", "health", "leases", "status", "status_age", "first_content_latency", "routes")

@@ -79,8 +79,10 @@ class EmbedTries(_message.Message):
     def __init__(self, tries: _Optional[_Iterable[_Union[_provider_try_pb2.ProviderTry, _Mapping]]] = ...) -> None: ...
 
 class WatchStatusRequest(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("prefixes",)
+    PREFIXES_FIELD_NUMBER: _ClassVar[int]
+    prefixes: bool
+    def __init__(self, prefixes: _Optional[bool] = ...) -> None: ...
 
 class WatchStatusResponse(_message.Message):
     __slots__ = ("status",)

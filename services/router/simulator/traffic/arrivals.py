@@ -51,6 +51,7 @@ def _assigned(requests: Sequence[Request], tenants: Sequence[Tenant], seed: int)
                 criticality=_CRITICALITY[tenant.criticality],
                 first_seconds=tenant.first_seconds,
                 token_seconds=tenant.token_seconds,
+                max_cost_nano_usd=None if tenant.max_cost_usd is None else round(tenant.max_cost_usd * 1e9),
             )
         )
     return assigned

@@ -18,6 +18,7 @@ class Request(NamedTuple):
         criticality: a value of hybridinference.inference.v1.Criticality.
         first_seconds: its own limit for the time to the first token; None is the scenario's.
         token_seconds: its own limit for the time per further token; None is the scenario's.
+        max_cost_nano_usd: most that it may cost; None is any.
     """
 
     identity: int
@@ -31,3 +32,4 @@ class Request(NamedTuple):
     criticality: int = 0
     first_seconds: float | None = None
     token_seconds: float | None = None
+    max_cost_nano_usd: int | None = None

@@ -1,0 +1,1 @@
+"""Admission: who waits for a worker, in which order, and who is told at once to come back later. Pure."""

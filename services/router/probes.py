@@ -1,0 +1,90 @@
+"""Small generations at workers that have had nothing to do, so that a dead engine is found before a caller finds it."""
+
+import asyncio
+import random
+from collections.abc import Callable
+
+import grpc
+import structlog
+from google.rpc import code_pb2, status_pb2
+from hybridinference.inference.v1 import conversation_pb2 as conversation
+from hybridinference.inference.v1 import generation_pb2 as generation
+from hybridinference.worker.v1 import worker_service_pb2 as worker_service
+from hybridinference.worker.v1 import worker_service_pb2_grpc as worker_grpc
+
+from services.chassis import status
+from services.config.mesh import MeshConfig
+from services.router import probing
+from services.router.faults import Kind, Verdict, judge
+from services.router.roster import Roster
+from services.router.worker import Worker
+
+LOG = structlog.get_logger()
+
+_LOOK_SECONDS = 0.5
+
+
+class Probes:
+    """Asks the workers that cost nothing. A probe goes to the worker itself: no gateway, no ledger, no lease."""
+
+    def __init__(
+        self,
+        config: MeshConfig,
+        roster: Roster,
+        notify: Callable[[], None],
+        *,
+        clock: Callable[[], float],
+        rng: random.Random,
+    ) -> None:
+        self.config = config
+        self._roster = roster
+        self._notify = notify
+        self._clock = clock
+        self._rng = rng
+
+    async def follow(self, worker: Worker, channel: grpc.aio.Channel) -> None:
+        """Probe one worker whenever that is due, one probe at a time, for ever."""
+        stub = worker_grpc.WorkerServiceStub(channel)
+        asked_at, failed = self._clock(), False
+        while True:
+            await asyncio.sleep(_LOOK_SECONDS * self._rng.uniform(0.8, 1.2))
+            model, settings = probing.model_to_ask(worker), self.config.router.probe
+            if not (model and settings.enabled and probing.is_free(worker, self.config, self._roster)):
+                continue
+            if probing.due(worker, settings, self._clock(), asked_at=asked_at, failed=failed):
+                asked_at = self._clock()
+                failed = await self._probe(worker, stub, model) is Kind.HARD
+
+    async def _probe(self, worker: Worker, stub: "worker_grpc.WorkerServiceAsyncStub", model: str) -> Kind:
+        epoch, probe = worker.epoch, worker.on_probe(self._clock())
+        verdict = Verdict(Kind.CALLER)  # what a router that stops, and cuts it short, learns from it
+        try:
+            verdict = await self._ask(stub, model)
+        finally:
+            now = self._clock()
+            self._roster.on_probed(worker, epoch, verdict, model, now, self._rng, probe=probe)
+            self._notify()
+        if verdict.kind is Kind.HARD:
+            LOG.info("worker.probe_failed", worker=worker.name, reason=verdict.reason)
+        return verdict.kind
+
+    async def _ask(self, stub: "worker_grpc.WorkerServiceAsyncStub", model: str) -> Verdict:
+        spec = generation.GenerationSpec(model=model, max_output_tokens=1)
+        spec.messages.add(role=conversation.ROLE_USER).parts.add(text="1")
+        call = stub.Execute(worker_service.ExecuteRequest(spec=spec))
+        try:
+            async with asyncio.timeout(self.config.router.probe.seconds):
+                async for _ in call:
+                    pass
+        except TimeoutError:
+            return Verdict(Kind.HARD, "DEADLINE_EXCEEDED")
+        except grpc.aio.AioRpcError as error:
+            return judge(_status(error))
+        finally:
+            call.cancel()
+        return judge(status_pb2.Status(code=code_pb2.OK))
+
+
+def _status(error: grpc.aio.AioRpcError) -> status_pb2.Status:
+    """What the call ended with, details included."""
+    return status.to_status(status.from_rpc_error(error))
