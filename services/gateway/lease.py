@@ -17,7 +17,6 @@ class Lease:
         since: when it was placed.
         tried: workers that have failed the request before.
         committed: whether content has reached the caller.
-        shadow: whether its answer is discarded, so that it stands for itself and nothing follows it.
     """
 
     placed: placement.Placement
@@ -25,7 +24,6 @@ class Lease:
     since: float
     tried: tuple[str, ...] = ()
     committed: bool = False
-    shadow: bool = False
 
     @property
     def worker(self) -> str:

@@ -3,7 +3,7 @@
 from services.config.router import Hedge, Retry
 
 _WINDOW_SECONDS = 10
-# Retries count for one second more: the last bucket is not full yet, and ten whole seconds must not hold more than that.
+# Retries count for one second more: the last bucket is not full yet, and ten whole seconds must hold no more.
 _RETRIES_SECONDS = _WINDOW_SECONDS + 1
 # Hedges that a quiet time may save up. A budget without a bound would pay a whole outage back in one burst.
 _MOST_SAVED = 10.0

@@ -30,13 +30,13 @@ class Checks:
             call = stub.Watch(health_pb2.HealthCheckRequest(), wait_for_ready=True)  # type: ignore[attr-defined]  # untyped
             try:
                 async for answer in call:
-                    self._heard(worker.name, well=answer.status == health_pb2.HealthCheckResponse.SERVING)
+                    self._heard(name, well=answer.status == health_pb2.HealthCheckResponse.SERVING)
             except grpc.aio.AioRpcError as error:
-                LOG.debug("worker.health_stream_failed", worker=worker.name, code=error.code().name)
+                LOG.debug("worker.health_stream_failed", worker=name, code=error.code().name)
             finally:
                 call.cancel()  # grpc.aio never cancels a call that is merely dropped
             # That nothing is heard says nothing: whether the worker is there at all, its reports tell.
-            self._heard(worker.name, well=True)
+            self._heard(name, well=True)
             await asyncio.sleep(_PAUSE_SECONDS)
 
     def _heard(self, name: str, *, well: bool) -> None:

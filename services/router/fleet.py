@@ -32,7 +32,6 @@ class Fleet:
     """Follows WatchStatus of every worker, and lets others follow the roster. `on_news` is called at each change."""
 
     def __init__(self, roster: Roster, *, stale_seconds: float, clock: Callable[[], float]) -> None:
-        self.companions: Sequence[Companion] = ()
         self._roster = roster
         self._stale_seconds = stale_seconds
         self._clock = clock

@@ -134,12 +134,8 @@ class Pool:
         for filters in (("", "slow_start"), ("stalled",)):
             for twice, at in phases:
                 for role in _ANY_ROLE if request.ask.worker else roles:
-                    if role == "canary" and not request.canary:
-                        continue
                     for only in filters:
                         ready = self._kept_by(only, request, role, at, remembered=at == now)
-                        if role == "canary":
-                            ready = [t for t in ready if t in request.canary]
                         if tried:
                             ready = [t for t in ready if (t.worker.name in tried) is twice]
                         if role in self._dropping and any(t.drops for t in ready):

@@ -1,13 +1,11 @@
 """Which workers are worth a small generation of the router's own, and when."""
 
-from collections.abc import Iterable
-
 from hybridinference.inference.v1 import model_pb2 as model
 
 from services.config.mesh import MeshConfig
 from services.config.router import Probe
 from services.router.breaker import State
-from services.router.pools import Pool
+from services.router.roster import Roster
 from services.router.worker import Worker
 
 # Kinds of providers that answer for nothing. A vendor's tokens cost money, or somebody's quota.

@@ -45,6 +45,7 @@ class Worker:
         "_order",
         "_slack",
         "_slow_start_seconds",
+        "_warm_from",
         "breaker",
         "cache_held",
         "cache_tokens",
@@ -102,11 +103,6 @@ class Worker:
         self._slow_start_seconds = slow_start_seconds
         self._order: tuple[int, int] | None = None
         self._bare = worker_status.WorkerStatus()
-
-    def reconfigure(self, settings: Router) -> None:
-        """Go by other settings from now on."""
-        self.breaker.reconfigure(settings.breaker)
-        self._slow_start_seconds = settings.slow_start_seconds
 
     @property
     def epoch(self) -> int:
@@ -308,7 +304,7 @@ class Worker:
         if served != self.served or context_tokens != self.context_tokens:
             self.served, self.context_tokens = served, context_tokens
 
-    def reconfigure(self, settings: RouterSettings) -> None:
+    def reconfigure(self, settings: Router) -> None:
         """Go by other settings from now on. A slow start that is under way goes on as it began."""
         self.breaker.reconfigure(settings.breaker)
         self._slow_start_seconds = settings.slow_start_seconds

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from services.router.admission.admission import NEVER
 from services.router.pools import ROLES, Pool
 from services.router.request import Request
-from services.router.target import HESITANT, Target
+from services.router.target import Target
 
 # A hold that ends within so many seconds is waited for.
 SHORT_HOLD_SECONDS = 10.0
