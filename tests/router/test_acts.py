@@ -38,8 +38,9 @@ class Life:
             seed=seed,
         )
         for worker in self.made.roster.workers.values():
-            worker.on_first_content(0.1)
+            worker.on_first_content(0.1, self.made.now)
         self.running: dict[str, list[placement.Placement]] = {}  # by generation
+        self.waiting: set[str] = set()
         self.spoken: set[str] = set()
         self.kinds: dict[str, list[int]] = {}
         self.shadows: list[placement.Placement] = []
@@ -50,15 +51,23 @@ class Life:
         self.made.now += self.rng.expovariate(10)
         if self.rng.random() < 0.4 or not self.running:
             self.ask()
-            return
-        act = self.rng.choice([self.hedge, self.begin, self.end, self.end, self.leave, self.report, self.end_shadow])
-        act()
+        else:
+            acts = [self.hedge, self.begin, self.end, self.end, self.leave, self.report, self.end_shadow]
+            self.rng.choice(acts)()
+        for _, answer in self.made.decider.released(self.made.now):
+            assert not isinstance(answer, placement.Waiting)
+            self.waiting.remove(answer.generation_id)
+            self.take_any(answer)
 
     def ask(self) -> None:
-        answer = self.made.answer(continuable=self.rng.random() < 0.7)
         self.asked += 1
+        self.take_any(self.made.answer(continuable=self.rng.random() < 0.7))
+
+    def take_any(self, answer: placement.Placement | placement.Waiting | Refused) -> None:
         if isinstance(answer, placement.Placement):
             self.take(answer)
+        elif isinstance(answer, placement.Waiting):
+            self.waiting.add(answer.generation_id)
 
     def take(self, placed: placement.Placement) -> None:
         beside = self.running.setdefault(placed.generation_id, [])
@@ -111,8 +120,11 @@ class Life:
             assert not continues or answer.worker != placed.worker
             self.take(answer)
             return
-        assert status is OK or isinstance(answer, Refused), "somebody waits for an answer"
+        assert (answer is None) is (status is OK), "somebody waits for an answer"
         del self.running[generation_id]
+        if answer is not None:
+            assert isinstance(answer, Refused) or not committed, "an answer that has begun waits in no queue"
+            self.take_any(answer)
 
     def leave(self) -> None:
         generation_id = self.rng.choice(sorted(self.running))
@@ -148,6 +160,8 @@ def test_attempts_hedges_continuations_and_leases_keep_their_bounds(part: int) -
             assert len(kinds) - continued <= 3
         while life.running:
             life.leave()
+        for generation_id in life.waiting:
+            life.made.decider.on_withdrawal(life.made.stream, generation_id)
         while life.shadows:
             life.end_shadow()
         assert life.made.decider.leases == 0
