@@ -136,7 +136,7 @@ async def test_a_killed_worker_s_answers_go_on_at_the_other_one(running: Mesh, c
     assert broken, "no answer was at the worker that was killed"
     for first, second in broken:
         assert (first["worker"], first["outcome"]) == ("echo-0", "error")
-        assert first["error_reason"] == "STREAM_INTERRUPTED"
+        assert (first["error_reason"], first["kind"], second["kind"]) == ("STREAM_INTERRUPTED", "", "continuation")
         assert (second["worker"], second["outcome"]) == ("echo-1", "success")
         assert first["output_tokens"] + second["output_tokens"] == TOKENS
     print(f"{len(broken)} of {len(rows)} answers went on elsewhere")
@@ -168,8 +168,8 @@ async def test_a_slow_beginning_is_hedged(running: Mesh, client: openai.AsyncOpe
     took, generation_id = await ask()
     assert took < 2.5, "the slow worker was waited for"
     row = await asyncio.to_thread(running.row_of, generation_id)
-    attempts = [(attempt["worker"], attempt["outcome"]) for attempt in row["attempt_list"]]
-    assert attempts == [("slow-0", "cancelled"), ("quick-0", "success")]
+    attempts = [(attempt["worker"], attempt["kind"], attempt["outcome"]) for attempt in row["attempt_list"]]
+    assert attempts == [("slow-0", "", "cancelled"), ("quick-0", "hedge", "success")]
     assert row["worker"] == "quick-0"
     await until(lambda: sum(worker["running"] for worker in running.status()["workers"]) == 0, seconds=3)
 
@@ -187,5 +187,6 @@ async def test_a_shadow_is_recorded_and_not_waited_for(running: Mesh, client: op
 
     await until(lambda: asyncio.to_thread(both), seconds=15)
     row = await asyncio.to_thread(running.row_of, generation_id)
-    assert [attempt["worker"] for attempt in row["attempt_list"]] == ["quick-0", "slow-0"]
+    attempts = [(attempt["worker"], attempt["kind"]) for attempt in row["attempt_list"]]
+    assert attempts == [("quick-0", ""), ("slow-0", "shadow")]
     assert (row["worker"], row["output_tokens"], row["outcome"]) == ("quick-0", 3, "success")
