@@ -27,10 +27,13 @@ _Mark = tuple[int, int, int] | None
 class Reloading(Generic[Config]):
     """Reads a file again and has what is new taken up, as a whole or not at all. Counts, and says why not.
 
+    Attributes:
+        config: what is in use.
+
     Args:
         path: the file.
         config: what is in use, as read from it.
-        read: reads it; raises ConfigError. It runs in a thread, so that calls go on meanwhile.
+        read: reads the file; raises ConfigError. It runs in a thread, so that calls go on meanwhile.
         adopt: takes up what was read in one step, or raises ConfigError before it has changed anything.
         version: tells one content from another.
         registry: where the metrics go.
@@ -41,13 +44,13 @@ class Reloading(Generic[Config]):
         path: pathlib.Path,
         config: Config,
         *,
-        read: Callable[[], Config],
+        read: Callable[[pathlib.Path], Config],
         adopt: Callable[[Config], None],
         version: Callable[[Config], str],
         registry: CollectorRegistry,
     ) -> None:
         self._path = path
-        self._config = config
+        self.config = config
         self._read = read
         self._adopt = adopt
         self._version = version
@@ -91,16 +94,16 @@ class Reloading(Generic[Config]):
         """Read the file, and take up what is new in it."""
         self._seen = _mark(self._path)
         try:
-            config = await asyncio.to_thread(self._read)
-            if config == self._config:
+            config = await asyncio.to_thread(self._read, self._path)
+            if config == self.config:
                 self._done("unchanged")
                 return
             self._adopt(config)
         except ConfigError as error:
             self._done("refused")
-            LOG.error("config.refused", problems=error.problems, config_version=self._version(self._config))
+            LOG.error("config.refused", problems=error.problems, config_version=self._version(self.config))
             return
-        self._config = config
+        self.config = config
         self._done("applied")
         self._in_use()
         LOG.info("config.applied", config_version=self._version(config))
@@ -126,7 +129,7 @@ class Reloading(Generic[Config]):
 
     def _in_use(self) -> None:
         self._info.clear()
-        self._info.labels(self._version(self._config)).set(1)
+        self._info.labels(self._version(self.config)).set(1)
         self._current.set(1)
         self._taken.set(time.time())
 

@@ -19,6 +19,7 @@ from services.chassis import channel, ids, logs, metrics, server
 from services.chassis.reloading import Reloading
 from services.config import fixed, mesh
 from services.gateway import inference
+from services.gateway.adoption import Adoption
 from services.gateway.channels import open_channels
 from services.gateway.explainer import Explainer
 from services.gateway.fleet import FleetView
@@ -97,33 +98,21 @@ async def serve(config: mesh.MeshConfig, path: pathlib.Path, place: mesh.Gateway
             allow_pinning=settings.allow_pinning,
         )
 
-        drain_seconds = settings.drain_seconds
+        adoption = Adoption(
+            models=models,
+            recorder=recorder,
+            relay=relay,
+            sessions=sessions,
+            typed_face=typed_face,
+            openai_face=openai_face,
+        )
 
         def adopt(wanted: mesh.MeshConfig) -> None:
-            nonlocal drain_seconds
             fixed.require_same(config, wanted, source=str(path))
             wanted.gateway_place(place.name)  # raises where we are to be no more: whoever wants that ends us
-            limits = wanted.gateway
-            models.reconfigure(wanted)
-            recorder.reconfigure(config_version=wanted.version, models=wanted.names())
-            relay.reconfigure(max_running=limits.max_running, show_worker=limits.show_worker)
-            sessions.reconfigure(idle_seconds=limits.idle_seconds, slow_reader_seconds=limits.slow_reader_seconds)
-            typed_face.reconfigure(longest_seconds=limits.timeout_seconds, allow_pinning=limits.allow_pinning)
-            openai_face.reconfigure(
-                longest_seconds=limits.timeout_seconds,
-                keep_alive_seconds=limits.keep_alive_seconds,
-                allow_pinning=limits.allow_pinning,
-            )
-            drain_seconds = limits.drain_seconds
+            adoption.take(wanted)
 
-        reloading = Reloading(
-            path,
-            config,
-            read=lambda: mesh.load(path),
-            adopt=adopt,
-            version=lambda read: read.version,
-            registry=registry,
-        )
+        reloading = Reloading(path, config, read=mesh.load, adopt=adopt, version=_version, registry=registry)
 
         def add(grpc_server: grpc.aio.Server) -> None:
             gateway_grpc.add_InferenceServiceServicer_to_server(typed_face, grpc_server)
@@ -144,6 +133,7 @@ async def serve(config: mesh.MeshConfig, path: pathlib.Path, place: mesh.Gateway
         if await server.stop_requested() == signal.SIGTERM:
             await up.retire(seconds=_NOTICE_SECONDS)
         # An answer that the server cut would end like a whole one, at a client behind the edge: have it told first.
+        drain_seconds = reloading.config.gateway.drain_seconds
         later = asyncio.get_running_loop().call_later
         farewells = [later(drain_seconds, told.interrupt) for told in (sessions, channels)]
         await up.drain(seconds=drain_seconds + _FAREWELL_SECONDS)
@@ -151,6 +141,10 @@ async def serve(config: mesh.MeshConfig, path: pathlib.Path, place: mesh.Gateway
             farewell.cancel()
         for task in following:
             task.cancel()
+
+
+def _version(config: mesh.MeshConfig) -> str:
+    return config.version
 
 
 def main() -> None:

@@ -49,13 +49,13 @@ class Entry:
     finish_reasons: tuple[generation.FinishReason, ...] = ()
     provider_model: str = ""
     attempts: list[ledger.AttemptRecord] = dataclasses.field(default_factory=list)
+    served: ledger.AttemptRecord | None = None
+    request: ledger.RequestRecord | None = None
     config_version: str = ""
     estimated_input_tokens: int = 0
     max_output_tokens: int = 0
     prefix_hashes: tuple[int, ...] = ()
     refused_by: routing.Decision | None = None
-    served: ledger.AttemptRecord | None = None
-    request: ledger.RequestRecord | None = None
 
     def asked(self, ask: placement.PlacementAsk) -> None:
         """The router is asked for a place."""

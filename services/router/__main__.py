@@ -41,7 +41,6 @@ async def serve(config: mesh.MeshConfig, path: pathlib.Path) -> None:
     decider = Decider(roster, config.router.retry, rng=random.Random(), new_id=ids.new_id, observer=telemetry)
     fleet = Fleet(roster, stale_seconds=config.router.stale_seconds, clock=clock)
     probes = Probes(config, roster, fleet.notify, clock=clock, rng=random.Random())
-    fleet.beside = (Checks(roster, fleet.notify).follow, probes.follow)
     servicer = service.RouterServicer(decider, fleet, clock=clock, config_version=config.version)
 
     def adopt(wanted: mesh.MeshConfig) -> None:
@@ -49,18 +48,11 @@ async def serve(config: mesh.MeshConfig, path: pathlib.Path) -> None:
         decider.reconfigure(wanted, clock())
         probes.config = wanted
         fleet.reconfigure(stale_seconds=wanted.router.stale_seconds)
-        servicer.config_version = wanted.version
         telemetry.reconfigure(decision_share=wanted.router.decision_log_share)
         telemetry.watch(roster)
+        servicer.config_version = wanted.version
 
-    reloading = Reloading(
-        path,
-        config,
-        read=lambda: mesh.load(path),
-        adopt=adopt,
-        version=lambda read: read.version,
-        registry=registry,
-    )
+    reloading = Reloading(path, config, read=mesh.load, adopt=adopt, version=_version, registry=registry)
     async with contextlib.AsyncExitStack() as stack:
         stack.enter_context(metrics.serving_metrics(registry, config.metrics_address("router")))
         up = await stack.enter_async_context(
@@ -72,7 +64,7 @@ async def serve(config: mesh.MeshConfig, path: pathlib.Path) -> None:
                 endless=service.ENDLESS,
             )
         )
-        await stack.enter_async_context(fleet.watching())
+        await stack.enter_async_context(fleet.watching(Checks(roster, fleet.notify).follow, probes.follow))
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         following = tasks.create_task(reloading.follow())
         await fleet.first_reports(seconds=_FIRST_REPORTS_SECONDS)
@@ -81,6 +73,10 @@ async def serve(config: mesh.MeshConfig, path: pathlib.Path) -> None:
         await server.stop_requested()
         await up.drain(seconds=_DRAIN_SECONDS)
         following.cancel()
+
+
+def _version(config: mesh.MeshConfig) -> str:
+    return config.version
 
 
 def main() -> None:

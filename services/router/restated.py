@@ -52,6 +52,7 @@ def lease(
         target,
         placed_at=placed_at,
         uncached_tokens=tokens,
+        context_tokens=tokens,
         running_then=worker.leases + worker.others,
         committed=restated.committed,
     )

@@ -43,19 +43,23 @@ class Roster:
         self._looks_at = 0.0
         self.stirred: set[str] = set()
         self.leaving: dict[str, Worker] = {}
+        self._renamed: list[Worker] = []  # as those, but another worker has the name now
         self._take(config, *pools.build(config, new_strategy))
 
     def reconfigure(self, config: MeshConfig) -> None:
         """Be what another configuration says, in one step; what is known of those that stay, stays known."""
         before = self.version
-        known = [*self.leaving.values(), *self.workers.values()]
+        known = [*self._renamed, *self.leaving.values(), *self.workers.values()]
         built = pools.build(config, self._new_strategy, workers=known, pools=self.models)
         self._take(config, *built)
         for worker in known:
             worker.reconfigure(config.router)
-        # One whose name is another's now is out of sight; its leases end all the same.
-        self.leaving = {worker.name: worker for worker in known if worker.name not in self.workers and worker.leases}
+        gone = [worker for worker in known if worker.leases and self.workers.get(worker.name) is not worker]
+        self.leaving = {worker.name: worker for worker in gone if worker.name not in self.workers}
+        # These are out of sight, but may come back.
+        self._renamed = [worker for worker in gone if self.leaving.get(worker.name) is not worker]
         self._keep_share()
+        self.stirred.update(self.workers)
         self._changes += 1 + max(0, before - self.version)
 
     def forget_idle(self) -> bool:

@@ -46,7 +46,11 @@ class Worker:
         "_slack",
         "_slow_start_seconds",
         "breaker",
+        "cache_held",
+        "cache_tokens",
         "capacity",
+        "context_others",
+        "context_placed",
         "checked",
         "context_tokens",
         "elastic",
@@ -80,9 +84,13 @@ class Worker:
         self.capacity = 0
         self._slack = 0
         self.elastic = False
+        self.cache_tokens = 0  # that its attention cache holds at most; 0 where that is not known
+        self.cache_held = 0.0  # of them, those in use as it last reported
         self.served: dict[str, frozenset[int]] = {}
         self.context_tokens: dict[str, int] = {}
         self.leases = 0
+        self.context_placed = 0  # prompt tokens of own leases
+        self.context_others = 0.0  # tokens in the cache beyond those, where others have placed something
         self.others = 0
         self.others_tokens = 0  # prompt tokens that wait there beyond those of our own leases, as reported
         self.holds = Holds()
@@ -216,6 +224,9 @@ class Worker:
             queues = status.capacity and status.kind in _QUEUEING
             self._slack = max(1, int(status.capacity * _SLACK)) if queues else 0
             self.elastic = status.kind in _ELASTIC_KINDS
+            self.cache_tokens = status.kv_capacity_tokens
+            self.cache_held = status.kv_usage * status.kv_capacity_tokens
+            self.context_others = max(0.0, self.cache_held - self.context_placed) if others else 0.0
             self._serve()
             self.version += 1
         return changed

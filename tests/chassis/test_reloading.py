@@ -24,13 +24,13 @@ class Process:
         self.taken: asyncio.Queue[int] = asyncio.Queue()
         self.registry = CollectorRegistry()
         self.reloading = Reloading(
-            path, self._read(), read=self._read, adopt=self._adopt, version=str, registry=self.registry
+            path, self._read(path), read=self._read, adopt=self._adopt, version=str, registry=self.registry
         )
 
-    def _read(self) -> int:
-        text = self.path.read_text()
+    def _read(self, path: pathlib.Path) -> int:
+        text = path.read_text()
         if not text.isdigit():
-            raise ConfigError([f"{self.path}:1: not a number"])
+            raise ConfigError([f"{path}:1: not a number"])
         return int(text)
 
     def _adopt(self, number: int) -> None:

@@ -121,6 +121,17 @@ def test_a_worker_at_another_address_is_another_worker() -> None:
     assert scene.decider.leases == 0
 
 
+def test_a_worker_that_comes_back_to_its_address_is_the_one_it_was() -> None:
+    scene = Scene(config())
+    for _ in range(3):
+        scene.place()
+    before = scene.roster.workers["b-0"]
+    scene.reconfigure(config({**_PAIR, "b": ["unix:elsewhere"]}))
+    scene.reconfigure(config())
+    assert scene.roster.workers["b-0"] is before
+    assert scene.leases() == {"a-0": 1, "a-1": 1, "b-0": 1}
+
+
 def test_a_request_whose_model_is_no_more_is_not_tried_again_and_hears_the_real_reason() -> None:
     scene = Scene(config())
     placed = scene.place()

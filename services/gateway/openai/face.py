@@ -48,10 +48,10 @@ class OpenAIServicer(openai_grpc.OpenAIServiceServicer):
         self._keep_alive_seconds = keep_alive_seconds
 
     def reconfigure(self, *, longest_seconds: float, keep_alive_seconds: float, allow_pinning: bool) -> None:
-        """Calls that arrive from now on have so much time, comments so often, and may choose their worker or not."""
-        self._allow_pinning = allow_pinning
+        """Calls that arrive from now on have so much time, comments so often, and may name their worker or not."""
         self._longest_seconds = longest_seconds
         self._keep_alive_seconds = keep_alive_seconds
+        self._allow_pinning = allow_pinning
 
     async def CreateChatCompletion(self, request: HttpBody, context: Context) -> None:  # type: ignore[override]
         await self._answer(chat.answer, request, context)

@@ -1,7 +1,7 @@
 """Who is placed at once, who waits, and who goes on when there is room. The one place that knows all of admission."""
 
 import random
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from google.rpc import status_pb2
 
@@ -43,13 +43,17 @@ class Lobby:
         self._rng = rng
         self._settle = settle
         self._pools: dict[str, Pool] = {}  # those that somebody waits for, by the models' names
-        self._hurries = False
+
+    @property
+    def empty(self) -> bool:
+        """Whether nobody waits."""
+        return not self._pools
 
     def wake_at(self) -> float | None:
         """When `look` should be called though nothing has happened; None is never."""
-        if self._hurries:
-            return 0.0
-        return min((pool.admission.wakes_at for pool in self._pools.values()), default=None)
+        if not self._pools:
+            return None
+        return min(pool.admission.wakes_at for pool in self._pools.values())
 
     def foresee(
         self, request: Request, ends_at: float | None, now: float, rng: random.Random
@@ -75,15 +79,9 @@ class Lobby:
         selector = self._selector(generation, request, now, now)
         choice = selector.choose(generation.tried, later=later, again=False)
         # Rather somebody who is busy than one who has failed it.
-        if choice is None and not self.worth_waiting(generation, request, now):
+        if choice is None and not selection.worth_waiting(request, generation.tried, now):
             choice = selector.choose(generation.tried, later=later, again=True)
         return choice
-
-    def worth_waiting(self, generation: Generation, request: Request, now: float) -> bool:
-        """Whether somebody who has not failed the request may have room for it soon."""
-        return any(
-            target.ruled_out(request, now) == "full" for target in selection.hopes(request, generation.tried, now)
-        )
 
     def wait(
         self,
@@ -136,18 +134,17 @@ class Lobby:
         if waiter is not None:
             self._drop(waiter)
 
-    def move(self, pools: Iterable[Pool], now: float) -> None:
-        """The models are now these. Those that wait go on waiting, as if they had come just now; or there is no such
-        model any more."""
-        there = {pool.model: pool for pool in pools}
+    def move(self, pools: Mapping[str, Pool], now: float) -> None:
+        """The models are now these, by every name of theirs. Those that wait go on waiting, as if they had come just
+        now; or there is no such model any more."""
         before, self._pools = self._pools, {}
         for pool in before.values():
             for waiter in sorted(pool.admission.queue, key=lambda waiter: waiter.number):
-                generation, moved = waiter.generation, there.get(pool.model)
+                generation, moved = waiter.generation, pools.get(pool.model)
                 pool.admission.queue.drop(waiter)
                 generation.waiter = None
                 if moved is None:
-                    self._settle(waiter, refusals.model_not_found(waiter.request.ask.model, there), now)
+                    self._settle(waiter, refusals.model_not_found(waiter.request.ask.model, pools), now)
                     continue
                 request = generation.request = Request.of(waiter.request.ask, moved)
                 answer = self.wait(waiter.stream, generation, request, now, cause=waiter.cause)
@@ -161,7 +158,6 @@ class Lobby:
             stirred: names of workers of which there is news.
             now: the time.
         """
-        self._hurries = False
         if not self._pools:
             return
         names = list(stirred)
@@ -180,7 +176,6 @@ class Lobby:
         freely = admission.portion
         while now >= admission.rests_until and (waiter := queue.next(blocked)) is not None:
             if not left:
-                self._hurries = True
                 break
             fate = self._fate(waiter, now)
             if fate is not None:
@@ -198,7 +193,7 @@ class Lobby:
                     self._end(other, why, now)
         if queue:
             rests = admission.rests_until
-            admission.wakes_at = min(_next_look(pool, now), rests if rests > now else NEVER)
+            admission.wakes_at = min(_next_look(pool, now), rests if rests > now else NEVER) if left else now
 
     def _fate(self, waiter: Waiter, now: float) -> Fate | None:
         """What becomes of a waiter now; None: it waits on."""
@@ -280,7 +275,9 @@ def _expected(request: Request, hopes: Sequence[Target], ahead: int, now: float)
     waits = [max(0.0, target.held_until - now) for target in hopes if not target.capacity]
     if limited:
         waits.append(pool.admission.pace.wait(ahead, sum(target.worker.places for target in limited)) or 0.0)
-    return min(waits) + min(pool.predict(request, target, now) or 0.0 for target in hopes)
+    # Without a wait at the worker: it is given no more than it can run.
+    begun = [pool.predict(request, target, now) for target in hopes]
+    return min(waits) + min(0.0 if one is None else one.reading_seconds + one.step_seconds for one in begun)
 
 
 def _next_look(pool: Pool, now: float) -> float:

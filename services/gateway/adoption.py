@@ -1,0 +1,39 @@
+"""What a gateway takes up of another configuration while it runs."""
+
+import dataclasses
+
+from services.config.mesh import MeshConfig
+from services.gateway.inference import InferenceServicer
+from services.gateway.models import Models
+from services.gateway.openai.face import OpenAIServicer
+from services.gateway.recorder import Recorder
+from services.gateway.relay import Relay
+from services.gateway.session import Sessions
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Adoption:
+    """Everything in a gateway that goes by the configuration."""
+
+    models: Models
+    recorder: Recorder
+    relay: Relay
+    sessions: Sessions
+    typed_face: InferenceServicer
+    openai_face: OpenAIServicer
+
+    def take(self, config: MeshConfig) -> None:
+        """Go by another configuration from now on, all in one step. What is under way goes on as it began."""
+        limits = config.gateway
+        self.models.reconfigure(config)
+        self.recorder.reconfigure(config_version=config.version, models=config.names())
+        self.relay.reconfigure(
+            max_running=limits.max_running, max_shadows=limits.max_shadows, show_worker=limits.show_worker
+        )
+        self.sessions.reconfigure(idle_seconds=limits.idle_seconds, slow_reader_seconds=limits.slow_reader_seconds)
+        self.typed_face.reconfigure(longest_seconds=limits.timeout_seconds, allow_pinning=limits.allow_pinning)
+        self.openai_face.reconfigure(
+            longest_seconds=limits.timeout_seconds,
+            keep_alive_seconds=limits.keep_alive_seconds,
+            allow_pinning=limits.allow_pinning,
+        )

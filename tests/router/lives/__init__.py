@@ -1,0 +1,1 @@
+"""Random lives of the decision core: gateways, workers, faults and changes, and what holds whatever happens."""
