@@ -134,12 +134,8 @@ class Pool:
         for filters in (("", "slow_start"), ("stalled",)):
             for twice, at in phases:
                 for role in _ANY_ROLE if request.ask.worker else roles:
-                    if role == "canary" and not request.canary:
-                        continue
                     for only in filters:
                         ready = self._kept_by(only, request, role, at, remembered=at == now)
-                        if role == "canary":
-                            ready = [t for t in ready if t in request.canary]
                         if tried:
                             ready = [t for t in ready if (t.worker.name in tried) is twice]
                         if role in self._dropping and any(t.drops for t in ready):
@@ -150,10 +146,13 @@ class Pool:
 
     def _kept_by(self, only: str, request: Request, role: str, at: float, *, remembered: bool) -> Sequence[Target]:
         """The targets that this filter keeps from the request, and no other; "" is none at all."""
+        if role == "canary" and not request.canary:
+            return ()
         if remembered:
-            return self.filters.ready(request, role, at, despite=only)
-        # Of a time to come nothing is remembered.
-        return [t for t in self._by_role[role] if t.ruled_out(request, at) == only]
+            kept = self.filters.ready(request, role, at, despite=only)
+        else:  # a time to come, of which nothing is remembered
+            kept = [t for t in self._by_role[role] if t.ruled_out(request, at) == only]
+        return [t for t in kept if t in request.canary] if role == "canary" else kept
 
     def look_up(self, request: Request) -> None:
         """Find out which targets are expected to have how much of the prompt in their caches."""
