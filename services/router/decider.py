@@ -189,7 +189,7 @@ class Decider:
         late = generation.ends_at is not None and generation.ends_at <= now
         if request is None or lease.committed or late or not self._may_hedge(generation):
             return refused
-        targets = hedging.others(request, generation.tried, request.pool.hedge, now)
+        targets = hedging.others(lease, request, generation.tried, request.pool.hedge, now)
         if not targets or not request.pool.hedges.take():
             return refused
         generation.hedged = True
@@ -267,7 +267,7 @@ class Decider:
             self._observer.spilled(pool.model, worker.place.provider)
         if kind in (placement.ATTEMPT_KIND_UNSPECIFIED, placement.ATTEMPT_KIND_RETRY) and self._may_hedge(generation):
             seconds = hedging.slow_after(pool.hedge, hedging.expected_seconds(lease))
-            if seconds is not None and hedging.others(request, generation.tried, pool.hedge, now):
+            if seconds is not None and hedging.others(lease, request, generation.tried, pool.hedge, now):
                 placed.hedge_after.CopyFrom(to_duration(seconds))
         shadow = shadowing.shadow_of(request, now) if generation.attempts == 1 else None
         if shadow is not None:

@@ -59,7 +59,9 @@ def test_a_limit_of_one_model_leaves_the_worker_s_other_models_alone() -> None:
     del status.models[:]
     status.models.extend(served)
     scene.report("main-0", status)
-    limited = failed(reasons.ERROR_REASON_PROVIDER_RATE_LIMITED, retry_after=20.0)  # longer than anybody waits in the queue
+    limited = failed(
+        reasons.ERROR_REASON_PROVIDER_RATE_LIMITED, retry_after=20.0
+    )  # longer than anybody waits in the queue
     scene.end(scene.place(), limited, wanted=False)
     refused = scene.refusal()
     assert (refused.reason_name, refused.retry_after) == ("FLEET_SATURATED", 20.0)
