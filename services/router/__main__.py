@@ -41,7 +41,6 @@ async def serve(config: mesh.MeshConfig, path: pathlib.Path) -> None:
     decider = Decider(roster, config.router.retry, rng=random.Random(), new_id=ids.new_id, observer=telemetry)
     fleet = Fleet(roster, stale_seconds=config.router.stale_seconds, clock=clock)
     probes = Probes(config, roster, fleet.notify, clock=clock, rng=random.Random())
-    fleet.beside = (Checks(roster, fleet.notify).follow, probes.follow)
     servicer = service.RouterServicer(decider, fleet, clock=clock, config_version=config.version)
 
     def adopt(wanted: mesh.MeshConfig) -> None:
@@ -65,7 +64,7 @@ async def serve(config: mesh.MeshConfig, path: pathlib.Path) -> None:
                 endless=service.ENDLESS,
             )
         )
-        await stack.enter_async_context(fleet.watching())
+        await stack.enter_async_context(fleet.watching(Checks(roster, fleet.notify).follow, probes.follow))
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         following = tasks.create_task(reloading.follow())
         await fleet.first_reports(seconds=_FIRST_REPORTS_SECONDS)

@@ -29,10 +29,7 @@ Companion = Callable[[Worker, grpc.aio.Channel], Coroutine[None, None, None]]
 
 
 class Fleet:
-    """Follows WatchStatus of every worker, and lets others follow the roster.
-
-    `on_news` is called at each change; `beside` run beside each worker's reports.
-    """
+    """Follows WatchStatus of every worker, and lets others follow the roster. `on_news` is called at each change."""
 
     def __init__(self, roster: Roster, *, stale_seconds: float, clock: Callable[[], float]) -> None:
         self._roster = roster
@@ -42,14 +39,19 @@ class Fleet:
         self._followers: dict[Worker, asyncio.Task[None]] = {}
         self._group: asyncio.TaskGroup | None = None
         self.on_news: Callable[[], None] = _nobody
-        self.beside: Sequence[Companion] = ()
+        self._besides: Sequence[Companion] = ()
         self._unheard = set(roster.workers)
         self._all_heard = asyncio.Event()
         self._settled = asyncio.Event()
 
     @contextlib.asynccontextmanager
-    async def watching(self) -> AsyncIterator[None]:
-        """Follow the workers, each over a channel of its own, until the context ends."""
+    async def watching(self, *besides: Companion) -> AsyncIterator[None]:
+        """Follow the workers, each over a channel of its own, until the context ends.
+
+        Args:
+            besides: what else is done for each worker, by its channel, for as long as it is followed.
+        """
+        self._besides = besides
         async with asyncio.TaskGroup() as group:
             self._group = group
             self._match()
@@ -109,7 +111,7 @@ class Fleet:
         for worker in self._followers.keys() - wanted:
             self._followers.pop(worker).cancel()
         for worker in sorted(wanted - self._followers.keys(), key=lambda worker: worker.name):
-            self._followers[worker] = self._group.create_task(self._follow(worker))
+            self._followers[worker] = self._group.create_task(self._attend(worker))
 
     async def _tick(self) -> None:
         """Tell the roster that time passes, also while nobody asks for anything."""
@@ -118,20 +120,23 @@ class Fleet:
             self._roster.on_time(self._clock())
             self.notify()
 
-    async def _follow(self, worker: Worker) -> None:
-        """Read a worker's reports until nobody wants them any more."""
-        pause = 0.0
+    async def _attend(self, worker: Worker) -> None:
+        """Do all that is done for a worker, until nobody wants it any more."""
         async with open_channel(worker.place.address) as channel, asyncio.TaskGroup() as group:
-            for companion in self.beside:
-                group.create_task(companion(worker, channel))
-            stub = worker_grpc.WorkerServiceStub(channel)
-            while True:
-                heard = await self._read(worker.name, stub)
-                self._roster.on_lost(worker.name)
-                self.notify()
-                # After a stream that had worked the next one begins at once: the worker may have just been restarted.
-                pause = 0.0 if heard else min(max(_PAUSE_SECONDS, pause * 2), _PAUSE_MAX_SECONDS)
-                await asyncio.sleep(pause)
+            for beside in (self._follow, *self._besides):
+                group.create_task(beside(worker, channel))
+
+    async def _follow(self, worker: Worker, channel: grpc.aio.Channel) -> None:
+        """Read a worker's reports for ever."""
+        stub = worker_grpc.WorkerServiceStub(channel)
+        pause = 0.0
+        while True:
+            heard = await self._read(worker.name, stub)
+            self._roster.on_lost(worker.name)
+            self.notify()
+            # After a stream that had worked the next one begins at once: the worker may have just been restarted.
+            pause = 0.0 if heard else min(max(_PAUSE_SECONDS, pause * 2), _PAUSE_MAX_SECONDS)
+            await asyncio.sleep(pause)
 
     async def _read(self, name: str, stub: "worker_grpc.WorkerServiceAsyncStub") -> bool:
         """Read one stream until it ends, fails or falls silent. Returns whether anything came."""

@@ -46,8 +46,3 @@ def others(slow: Lease, request: Request, tried: Collection[str], settings: Hedg
         and (settings.paid or target.free)
         and beside + target.most_cost(request) <= most
     ]
-
-
-def expected_seconds(lease: Lease) -> float | None:
-    """Time to the first content that was expected of an attempt; None where nothing is known."""
-    return lease.worker.first_content_seconds if lease.expected_seconds is None else lease.expected_seconds

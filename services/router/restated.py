@@ -28,6 +28,7 @@ def lease(
     generation = stream.generations.setdefault(
         restated.generation_id, Generation(restated.generation_id, restated.model)
     )
+    generation.hedged = generation.hedged or bool(generation.held)
     generation.tried.update(restated.tried, (restated.worker,))
     # One that was placed after it, beside it, may have ended while nobody was told.
     generation.attempts = max(generation.attempts, restated.number, len(generation.tried))
@@ -53,6 +54,7 @@ def lease(
         target,
         placed_at=placed_at,
         uncached_tokens=tokens,
+        context_tokens=tokens,
         running_then=worker.leases + worker.others,
         committed=restated.committed,
     )

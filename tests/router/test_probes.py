@@ -92,8 +92,8 @@ async def watched(home: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> AsyncI
         contextlib.AsyncExitStack() as stack,
     ):
         asking = Probes(config, roster, fleet.notify, clock=time.monotonic, rng=random.Random(1))
-        fleet.beside = (Checks(roster, fleet.notify).follow, asking.follow)
-        await stack.enter_async_context(fleet.watching())
+        checks = Checks(roster, fleet.notify)
+        await stack.enter_async_context(fleet.watching(checks.follow, asking.follow))
         yield Watched(worker, provider, roster, registry, stack)
 
 

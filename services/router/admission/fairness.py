@@ -75,9 +75,10 @@ class Accounts:
     def on_placed(self, key: str, weight: float, tokens: float) -> float:
         """A request of the key is placed; its worker has to read so many tokens. Returns what it is charged."""
         account = self._account(key)
-        if not account.waiting and not len(self._waiting):
-            self._lift(account)
-        self._floor = max(self._floor, account.counter)
+        if account.counter > self._floor:
+            self._floor = account.counter
+        elif not len(self._waiting):
+            account.counter = self._floor
         charged = READ * tokens / sane(weight)
         account.counter += charged
         return charged
@@ -120,6 +121,6 @@ class Accounts:
 
 def sane(weight: float) -> float:
     """A key's weight as it counts: 1 where none is given."""
-    if not weight or not math.isfinite(weight):
+    if weight == 1.0 or not 0.0 < weight < math.inf:
         return 1.0
     return min(max(weight, _LEAST_WEIGHT), _MOST_WEIGHT)

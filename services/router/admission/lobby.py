@@ -43,13 +43,17 @@ class Lobby:
         self._rng = rng
         self._settle = settle
         self._pools: dict[str, Pool] = {}  # those that somebody waits for, by the models' names
-        self._hurries = False
+
+    @property
+    def empty(self) -> bool:
+        """Whether nobody waits."""
+        return not self._pools
 
     def wake_at(self) -> float | None:
         """When `look` should be called though nothing has happened; None is never."""
-        if self._hurries:
-            return 0.0
-        return min((pool.admission.wakes_at for pool in self._pools.values()), default=None)
+        if not self._pools:
+            return None
+        return min(pool.admission.wakes_at for pool in self._pools.values())
 
     def foresee(
         self, request: Request, ends_at: float | None, now: float, rng: random.Random
@@ -75,15 +79,9 @@ class Lobby:
         selector = self._selector(generation, request, now, now)
         choice = selector.choose(generation.tried, later=later, again=False)
         # Rather somebody who is busy than one who has failed it.
-        if choice is None and not self.worth_waiting(generation, request, now):
+        if choice is None and not selection.worth_waiting(request, generation.tried, now):
             choice = selector.choose(generation.tried, later=later, again=True)
         return choice
-
-    def worth_waiting(self, generation: Generation, request: Request, now: float) -> bool:
-        """Whether somebody who has not failed the request may have room for it soon."""
-        return any(
-            target.ruled_out(request, now) == "full" for target in selection.hopes(request, generation.tried, now)
-        )
 
     def wait(
         self,
@@ -160,7 +158,6 @@ class Lobby:
             stirred: names of workers of which there is news.
             now: the time.
         """
-        self._hurries = False
         if not self._pools:
             return
         names = list(stirred)
@@ -179,7 +176,6 @@ class Lobby:
         freely = admission.portion
         while now >= admission.rests_until and (waiter := queue.next(blocked)) is not None:
             if not left:
-                self._hurries = True
                 break
             fate = self._fate(waiter, now)
             if fate is not None:
@@ -197,7 +193,7 @@ class Lobby:
                     self._end(other, why, now)
         if queue:
             rests = admission.rests_until
-            admission.wakes_at = min(_next_look(pool, now), rests if rests > now else NEVER)
+            admission.wakes_at = min(_next_look(pool, now), rests if rests > now else NEVER) if left else now
 
     def _fate(self, waiter: Waiter, now: float) -> Fate | None:
         """What becomes of a waiter now; None: it waits on."""
@@ -279,7 +275,9 @@ def _expected(request: Request, hopes: Sequence[Target], ahead: int, now: float)
     waits = [max(0.0, target.held_until - now) for target in hopes if not target.capacity]
     if limited:
         waits.append(pool.admission.pace.wait(ahead, sum(target.worker.places for target in limited)) or 0.0)
-    return min(waits) + min(pool.predict(request, target, now) or 0.0 for target in hopes)
+    # Without a wait at the worker: it is given no more than it can run.
+    begun = [pool.predict(request, target, now) for target in hopes]
+    return min(waits) + min(0.0 if one is None else one.reading_seconds + one.step_seconds for one in begun)
 
 
 def _next_look(pool: Pool, now: float) -> float:

@@ -4,12 +4,17 @@ import random
 from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
+from services.router.admission.admission import NEVER
 from services.router.pools import ROLES, Pool
 from services.router.request import Request
 from services.router.target import Target
 
 # A hold that ends within so many seconds is waited for.
 SHORT_HOLD_SECONDS = 10.0
+
+
+# Of a target that is fit and well, whatever keeps it from being the first choice.
+_WELL = ("", "full", "slow_start", "stalled")
 
 
 class Choice(NamedTuple):
@@ -57,7 +62,9 @@ class Selector:
         """
         slo = request.first_content_slo
         # As soon as this it should begin, where somebody can.
-        self._until = min(float("inf") if ends_at is None else ends_at, float("inf") if slo is None else since + slo)
+        self._until = NEVER if ends_at is None else ends_at
+        if slo is not None and since + slo < self._until:
+            self._until = since + slo
         self._request, self._now, self._rng = request, now, rng
 
     def choose(self, tried: Collection[str], *, later: float, again: bool) -> Choice | None:
@@ -66,17 +73,21 @@ class Selector:
         targets, at = pool.eligible(request, tried, now=self._now, later=later, again=again)
         if not targets:
             return None
+        if targets[0].worker.hesitant(self._now)[0] == "stalled" and worth_waiting(request, tried, self._now):
+            return None  # all that are left seem to be stuck: rather somebody who gets on and is only busy
         pool.look_up(request)
         choice = self._in_time(targets, at)
         role = choice.target.role
-        if choice.late(self._until) and role in ROLES and not request.ask.worker:
+        if choice.seconds is not None and choice.late(self._until) and role in ROLES and not request.ask.worker:
             rest = ROLES[ROLES.index(role) + 1 :]
             others, then = pool.eligible(request, tried, now=self._now, later=later, roles=rest, again=again)
             if others:
                 other = self._in_time(others, then)
                 if not other.late(self._until):
                     choice = other
-        return choice._replace(spilled=choice.target.role == "fallback" and self._spills(pool))
+        if choice.target.role == "fallback" and self._spills(pool):
+            return choice._replace(spilled=True)
+        return choice
 
     def _in_time(self, targets: Sequence[Target], at: float) -> Choice:
         """The strategy's choice of those that begin in time; the soonest where none does."""
@@ -94,11 +105,12 @@ class Selector:
         return Choice(target, at, self._seconds(target), targets)
 
     def _seconds(self, target: Target) -> float | None:
-        return self._request.pool.predict(self._request, target, self._now)
+        prediction = self._request.pool.predict(self._request, target, self._now)
+        return None if prediction is None else prediction.first_content_seconds
 
     def _spills(self, pool: Pool) -> bool:
         why = [target.ruled_out(self._request, self._now) for target in pool.targets if target.role == "primary"]
-        return any(one in ("", "full", "held") for one in why)
+        return any(one in _WELL or one == "held" for one in why)
 
 
 def hopes(request: Request, tried: Collection[str], now: float) -> Iterator[Target]:
@@ -107,6 +119,11 @@ def hopes(request: Request, tried: Collection[str], now: float) -> Iterator[Targ
         why = target.ruled_out(request, now)
         if why in ("", "full") or (why == "held" and target.held_until - now <= SHORT_HOLD_SECONDS):
             yield target
+
+
+def worth_waiting(request: Request, tried: Collection[str], now: float) -> bool:
+    """Whether somebody who has not failed the request is only busy."""
+    return any(target.ruled_out(request, now) == "full" for target in _usable(request, tried))
 
 
 def lane(request: Request, tried: Collection[str]) -> int:

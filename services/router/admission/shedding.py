@@ -2,6 +2,7 @@
 
 from hybridinference.inference.v1 import routing_pb2 as routing
 
+from services.router.admission.admission import NEVER
 from services.router.request import Request
 
 # How many times the longest time to the first content that is any good may be expected before an ask is refused: the
@@ -12,6 +13,7 @@ PATIENCE: dict[int, float] = {
     routing.CRITICALITY_SHEDDABLE_PLUS: 1.0,
     routing.CRITICALITY_SHEDDABLE: 0.5,
 }
+_MOST_PATIENCE = max(PATIENCE.values())  # also of a criticality of a newer peer
 # When to come back, at the earliest and at the latest; and where nothing is known.
 _RETRY_LEAST, _RETRY_MOST, _RETRY_UNKNOWN = 0.5, 60.0, 1.0
 
@@ -24,12 +26,11 @@ def bound(request: Request, *, ends_at: float | None, since: float) -> float:
         ends_at: its deadline; None is never.
         since: when it was asked.
     """
+    until = NEVER if ends_at is None else ends_at
     slo = request.first_content_slo
-    patience = PATIENCE.get(request.criticality, PATIENCE[routing.CRITICALITY_CRITICAL_PLUS])
-    return min(
-        float("inf") if ends_at is None else ends_at,
-        float("inf") if slo is None else since + patience * slo,
-    )
+    if slo is not None:
+        until = min(until, since + PATIENCE.get(request.criticality, _MOST_PATIENCE) * slo)
+    return until
 
 
 def retry_after(excess: float | None) -> float:
