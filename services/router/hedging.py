@@ -35,8 +35,6 @@ def others(slow: Lease, request: Request, tried: Collection[str], settings: Hedg
     Both attempts together must not cost more than the request may.
     """
     most = request.ask.max_cost_nano_usd if request.ask.HasField("max_cost_nano_usd") else float("inf")
-    # Of an attempt on a route that is no more nobody knows the price.
-    beside = float("inf") if slow.target is None else slow.target.most_cost(request)
     ready, _ = request.pool.eligible(request, tried, now=now, later=now)
     return [
         target
@@ -44,5 +42,5 @@ def others(slow: Lease, request: Request, tried: Collection[str], settings: Hedg
         if target.worker.name not in tried
         and target.has_room
         and (settings.paid or target.free)
-        and beside + target.most_cost(request) <= most
+        and slow.most_cost + target.most_cost(request) <= most
     ]
