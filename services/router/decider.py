@@ -259,6 +259,7 @@ class Decider:
             context_tokens=request.input_tokens,
             busy_then=busyness(worker),
             probe=worker.breaker.on_placed(now),
+            most_cost=target.most_cost(request),
         )
         generation.attempts += 1
         placed = _placed(lease, request, target, kind)
