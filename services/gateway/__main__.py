@@ -102,6 +102,7 @@ async def serve(config: mesh.MeshConfig, path: pathlib.Path, place: mesh.Gateway
             models=models,
             recorder=recorder,
             relay=relay,
+            placements=placements,
             sessions=sessions,
             typed_face=typed_face,
             openai_face=openai_face,

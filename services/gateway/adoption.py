@@ -6,6 +6,7 @@ from services.config.mesh import MeshConfig
 from services.gateway.inference import InferenceServicer
 from services.gateway.models import Models
 from services.gateway.openai.face import OpenAIServicer
+from services.gateway.placement import Placements
 from services.gateway.recorder import Recorder
 from services.gateway.relay import Relay
 from services.gateway.session import Sessions
@@ -18,6 +19,7 @@ class Adoption:
     models: Models
     recorder: Recorder
     relay: Relay
+    placements: Placements
     sessions: Sessions
     typed_face: InferenceServicer
     openai_face: OpenAIServicer
@@ -30,6 +32,7 @@ class Adoption:
         self.relay.reconfigure(
             max_running=limits.max_running, max_shadows=limits.max_shadows, show_worker=limits.show_worker
         )
+        self.placements.reconfigure(waiting_bytes=limits.waiting_bytes)
         self.sessions.reconfigure(idle_seconds=limits.idle_seconds, slow_reader_seconds=limits.slow_reader_seconds)
         self.typed_face.reconfigure(longest_seconds=limits.timeout_seconds, allow_pinning=limits.allow_pinning)
         self.openai_face.reconfigure(

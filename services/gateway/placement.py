@@ -88,7 +88,7 @@ class Placements:
         self._wake = asyncio.Event()
         self._waiting: dict[str, Waiting] = {}
         self._hedging: dict[str, asyncio.Future[router.PlaceAnswer | None]] = {}
-        self._room = waiting_bytes
+        self._room = self._waiting_bytes = waiting_bytes
         self._leases: dict[str, Lease] = {}
         self._alone = Metric(
             "hybrid_gateway_fallback_placements_total",
@@ -96,6 +96,11 @@ class Placements:
             registry=registry,
         )
         self._losses = Metric("hybrid_gateway_router_losses_total", "Lost Place streams.", registry=registry)
+
+    def reconfigure(self, *, waiting_bytes: int) -> None:
+        """Let prompts of so many bytes wait from now on. What waits goes on waiting, though it may be more."""
+        self._room += waiting_bytes - self._waiting_bytes
+        self._waiting_bytes = waiting_bytes
 
     async def place(
         self, ask: placement.PlacementAsk, deadline: Deadline, prompt_bytes: Callable[[], int] = int
