@@ -163,6 +163,86 @@ def requests(
         print("no request so far")
 
 
+@app.command()
+def explain(
+    question: Annotated[str | None, typer.Argument(help="What would be asked.")] = None,
+    home: HomeOption = _HOME,
+    file: Annotated[pathlib.Path | None, typer.Option("--file", help="Or the JSON body of a request to /v1.")] = None,
+    model: Annotated[str | None, typer.Option("--model", help="Default: the first of the configuration.")] = None,
+    session: Annotated[str | None, typer.Option("--session", help="Names the conversation.")] = None,
+    tag: Annotated[
+        list[str] | None, typer.Option("--tag", help="A tag that the route must have; may be repeated.")
+    ] = None,
+    max_cost_usd: Annotated[str | None, typer.Option("--max-cost-usd", help="Most that it may cost.")] = None,
+    first_content_slo_ms: Annotated[
+        int | None, typer.Option("--first-content-slo-ms", help="Longest time to the first content that is any good.")
+    ] = None,
+    criticality: Annotated[
+        str | None, typer.Option("--criticality", help="sheddable, sheddable-plus or critical.")
+    ] = None,
+    worker: Annotated[str | None, typer.Option("--worker", help="Only this one, where callers may choose.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show where a request would go now, and why, candidate by candidate. Nothing is generated."""
+    mesh = required(_home(home))
+    from services.cli import explain as module
+
+    wanted = module.Wanted(session, tuple(tag or ()), max_cost_usd, first_content_slo_ms, criticality, worker)
+    told = module.explain(mesh, module.asked(question, file, model, mesh.models[0]), wanted)
+    if as_json:
+        print(json.dumps(told, indent=2))
+    else:
+        _console().print(module.rendered(told))
+
+
+@app.command()
+def why(
+    request_id: Annotated[str, typer.Argument(help="Of the answer, or its x-request-id.")],
+    home: HomeOption = _HOME,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what became of a request, and why each attempt went where it went."""
+    from services.cli import ledger
+    from services.cli import requests as rows
+    from services.cli import why as module
+
+    found = rows.found(required(_home(home)), request_id)
+    module.require(found, request_id)
+    if as_json:
+        print(ledger.as_json(found))
+    else:
+        _console().print(module.rendered(found), soft_wrap=True)
+
+
+@app.command()
+def replay(
+    home: HomeOption = _HOME,
+    days: Annotated[float, typer.Option("--days", min=0.001, max=366, help="How far back.")] = 7.0,
+    model: Annotated[str | None, typer.Option("--model", help="Default: the first of the configuration.")] = None,
+    strategy: Annotated[
+        list[str] | None,
+        typer.Option("--strategy", help="NAME[:key=value,…]; may be repeated. The model's own comes first."),
+    ] = None,
+    requests: Annotated[int, typer.Option("--requests", min=1, help="No more than so many, the newest.")] = 5000,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Number of seeds.")] = 5,
+) -> None:
+    """Compare strategies on what was asked in the last days, by the ledger, in the simulator. Nothing is generated."""
+    place = _home(home)
+    mesh = required(place)
+    from services.cli.replay import command
+
+    code = command.replay(place, mesh, name=model, days=days, most=requests, strategies=strategy or (), seeds=seeds)
+    raise typer.Exit(code)
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)
+def simulate(context: typer.Context, home: HomeOption = _HOME) -> None:  # noqa: ARG001  # every subcommand takes it
+    """Play traffic against simulated fleets; `hybrid simulate --help` says how."""
+    from services.cli.replay.command import SIMULATOR
+
+    os.execv(sys.executable, [sys.executable, "-m", SIMULATOR, *context.args])
+
+
 @app.command("check-config")
 def check_config(
     file: Annotated[pathlib.Path, typer.Argument(help="The configuration.")],

@@ -1,9 +1,11 @@
-"""The ledger's last requests, for `hybrid requests`."""
+"""The ledger's requests, for `hybrid requests` and `hybrid why`."""
 
+import contextlib
 import datetime
 import json
+import re
 import uuid
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import asyncpg
@@ -26,13 +28,50 @@ ORDER BY received_at DESC, generation_id DESC
 LIMIT $1
 """
 
+_JSON = ("tries", "decision", "refused_by")
 _ATTEMPTS = """
-SELECT generation_id, attempt_id, number, placed_at, provider, worker, provider_model, strategy, outcome, error_reason,
-       input_tokens, output_tokens, cached_tokens, reasoning_tokens, usage_estimated, latency_ms, first_token_ms, tries
+SELECT generation_id, attempt_id, number, kind, placed_at, provider, worker, provider_model, strategy, outcome,
+       error_reason, input_tokens, output_tokens, cached_tokens, reasoning_tokens, usage_estimated, latency_ms,
+       first_token_ms, tries, decision
 FROM attempts
 WHERE generation_id = ANY($1::uuid[])
 ORDER BY number
 """
+
+
+_TOLD = """
+SELECT generation_id, received_at, first_content_at, ended_at, model, api, operation, streamed, outcome, error_reason,
+       finish_reasons, provider, worker, provider_model, input_tokens, output_tokens, cached_tokens, reasoning_tokens,
+       usage_estimated, latency_ms, first_token_ms, user_label, edge_request_id, trace_id, config_version,
+       estimated_input_tokens, max_output_tokens, refused_by, cardinality(prefix_hashes) AS prefix_blocks
+FROM requests
+WHERE %s
+ORDER BY received_at DESC, generation_id
+LIMIT 128
+"""
+# By generation or attempt first, which are found at once; by the edge's id or the trace only among the newer rows, for
+# which there is an index of times and no other.
+_BY_ID = "generation_id = $1::uuid OR generation_id = (SELECT generation_id FROM attempts WHERE attempt_id = $1::uuid)"
+_BY_WORD = "(edge_request_id = $1 OR trace_id = $1) AND received_at > now() - interval '31 days'"
+_UUID = re.compile(r"[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}", re.IGNORECASE)
+
+
+async def found(dsn: str, identity: str) -> list[dict[str, Any]]:
+    """The requests that an id means, each with its attempts in `attempt_list`: one, unless it is an id of the edge's.
+
+    Args:
+        dsn: the ledger.
+        identity: a generation's id, with whatever a face puts before it; an attempt's; the edge's; or the trace's.
+
+    Raises:
+        As `recent`.
+    """
+    meant = _UUID.search(identity)
+    async with reading(dsn) as connection:
+        requests = await connection.fetch(_TOLD % _BY_ID, uuid.UUID(meant[0])) if meant else []
+        if not requests:
+            requests = await connection.fetch(_TOLD % _BY_WORD, identity)
+        return await _whole(connection, requests)
 
 
 async def recent(dsn: str, limit: int) -> list[dict[str, Any]]:
@@ -44,20 +83,34 @@ async def recent(dsn: str, limit: int) -> list[dict[str, Any]]:
         OSError, TimeoutError: the database does not answer.
         asyncpg.PostgresError: it refuses, or has no ledger (UndefinedTableError).
     """
+    async with reading(dsn) as connection:
+        return await _whole(connection, await connection.fetch(_RECENT, limit))
+
+
+@contextlib.asynccontextmanager
+async def reading(dsn: str) -> AsyncIterator[asyncpg.Connection]:
+    """A connection that sees one state of the ledger, and changes nothing.
+
+    Raises:
+        As `recent`.
+    """
     connection = await asyncpg.connect(dsn, timeout=_CONNECT_SECONDS, command_timeout=_QUERY_SECONDS)
     try:
         async with connection.transaction(isolation="repeatable_read", readonly=True):
-            requests = await connection.fetch(_RECENT, limit)
-            attempts = await connection.fetch(_ATTEMPTS, [request["generation_id"] for request in requests])
+            yield connection
     finally:
         await connection.close(timeout=_CONNECT_SECONDS)
+
+
+async def _whole(connection: asyncpg.Connection, requests: Sequence[asyncpg.Record]) -> list[dict[str, Any]]:
+    """Requests with their attempts, as plain data."""
+    attempts = await connection.fetch(_ATTEMPTS, [request["generation_id"] for request in requests])
     of: dict[uuid.UUID, list[dict[str, Any]]] = {request["generation_id"]: [] for request in requests}
     for attempt in attempts:
-        plain = {key: _plain(value) for key, value in attempt.items() if key != "generation_id"}
-        plain["tries"] = json.loads(attempt["tries"])  # asyncpg hands out jsonb as text
+        plain = {key: _plain(key, value) for key, value in attempt.items() if key != "generation_id"}
         of[attempt["generation_id"]].append(plain)
     return [
-        {**{key: _plain(value) for key, value in request.items()}, "attempt_list": of[request["generation_id"]]}
+        {**{key: _plain(key, value) for key, value in request.items()}, "attempt_list": of[request["generation_id"]]}
         for request in requests
     ]
 
@@ -77,7 +130,7 @@ def table(rows: Sequence[dict[str, Any]], *, width: int) -> Table:
         when = (f"{at:%Y-%m-%d %H:%M:%S}", row["generation_id"]) if wide else (f"{at:{_CLOCK if same_day else _DAY}}",)
         view.add_row(
             *when,
-            escape(_printable(row["model"])),  # what the caller asked for
+            escape(printable(row["model"])),  # what the caller asked for
             _outcome(row, wide=wide),
             row["worker"] or "-",
             str(row["input_tokens"]),
@@ -94,7 +147,7 @@ def as_json(rows: Sequence[dict[str, Any]]) -> str:
     return json.dumps(rows, indent=2)  # ASCII: there are control characters beyond it, too
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """Text of a caller, as a terminal may see it: an escape sequence could rewrite what stands there."""
     return "".join(character if character.isprintable() else "\ufffd" for character in text)
 
@@ -114,7 +167,9 @@ def _time(milliseconds: float | None) -> str:
     return f"{milliseconds:.0f} ms" if milliseconds < _SECONDS_FROM else f"{milliseconds / 1000:,.1f} s"
 
 
-def _plain(value: Any) -> Any:
+def _plain(key: str, value: Any) -> Any:
+    if key in _JSON and value is not None:  # asyncpg hands out jsonb as text
+        return json.loads(value)
     if isinstance(value, datetime.datetime):
         return value.astimezone(datetime.UTC).isoformat(timespec="microseconds")
     return str(value) if isinstance(value, uuid.UUID) else value

@@ -1,9 +1,10 @@
-"""`hybrid requests`: the last rows of the ledger."""
+"""`hybrid requests` and `hybrid why`: rows of the ledger of a running mesh."""
 
 import asyncio
 import os
 import pathlib
-from typing import Any
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
 import asyncpg
 
@@ -12,6 +13,8 @@ from services.cli.problem import Problem
 from services.cli.state import MeshState
 from services.cli.up import load
 
+T = TypeVar("T")
+
 
 def recent(mesh: MeshState, limit: int) -> list[dict[str, Any]]:
     """The last requests, newest first.
@@ -19,13 +22,32 @@ def recent(mesh: MeshState, limit: int) -> list[dict[str, Any]]:
     Raises:
         Problem: the database does not answer, or has no ledger.
     """
+    return read(ledger.recent(dsn_of(mesh), limit))
+
+
+def found(mesh: MeshState, identity: str) -> list[dict[str, Any]]:
+    """The requests that an id means.
+
+    Raises:
+        Problem: as `recent`.
+    """
+    return read(ledger.found(dsn_of(mesh), identity))
+
+
+def read(reading: Coroutine[Any, Any, T]) -> T:
+    """What is read of a ledger.
+
+    Raises:
+        Problem: the database does not answer, or has no ledger.
+    """
     try:
-        return asyncio.run(ledger.recent(_dsn(mesh), limit))
+        return asyncio.run(reading)
     except (OSError, TimeoutError, asyncpg.PostgresError) as error:
         raise Problem(f"the ledger cannot be read: {error}; `hybrid status` says what is missing") from error
 
 
-def _dsn(mesh: MeshState) -> str:
+def dsn_of(mesh: MeshState) -> str:
+    """Where the mesh's ledger is."""
     if mesh.dsn is not None:
         return mesh.dsn
     # With a password in it, so it is nowhere but in the configuration.

@@ -78,18 +78,22 @@ async def serve(config: mesh.MeshConfig, path: pathlib.Path, place: mesh.Gateway
             max_running=settings.max_running,
             show_worker=settings.show_worker,
         )
-        explainer = Explainer(router, show_worker=settings.show_worker)
+        explainer = Explainer(router, relay)
         models = Models(config, fleet, created_seconds=int(time.time()))
-        longest = settings.timeout_seconds
         typed_face = inference.InferenceServicer(
-            relay, explainer, models, tenants, longest_seconds=longest, allow_pinning=settings.allow_pinning
+            relay,
+            explainer,
+            models,
+            tenants,
+            longest_seconds=settings.timeout_seconds,
+            allow_pinning=settings.allow_pinning,
         )
         openai_face = openai.OpenAIServicer(
             relay,
             explainer,
             models,
             tenants,
-            longest_seconds=longest,
+            longest_seconds=settings.timeout_seconds,
             keep_alive_seconds=settings.keep_alive_seconds,
             allow_pinning=settings.allow_pinning,
         )
@@ -99,7 +103,6 @@ async def serve(config: mesh.MeshConfig, path: pathlib.Path, place: mesh.Gateway
             recorder=recorder,
             relay=relay,
             sessions=sessions,
-            explainer=explainer,
             typed_face=typed_face,
             openai_face=openai_face,
         )

@@ -3,7 +3,6 @@
 import dataclasses
 
 from services.config.mesh import MeshConfig
-from services.gateway.explainer import Explainer
 from services.gateway.inference import InferenceServicer
 from services.gateway.models import Models
 from services.gateway.openai.face import OpenAIServicer
@@ -20,7 +19,6 @@ class Adoption:
     recorder: Recorder
     relay: Relay
     sessions: Sessions
-    explainer: Explainer
     typed_face: InferenceServicer
     openai_face: OpenAIServicer
 
@@ -29,9 +27,10 @@ class Adoption:
         limits = config.gateway
         self.models.reconfigure(config)
         self.recorder.reconfigure(config_version=config.version, models=config.names())
-        self.relay.reconfigure(max_running=limits.max_running, show_worker=limits.show_worker)
+        self.relay.reconfigure(
+            max_running=limits.max_running, max_shadows=limits.max_shadows, show_worker=limits.show_worker
+        )
         self.sessions.reconfigure(idle_seconds=limits.idle_seconds, slow_reader_seconds=limits.slow_reader_seconds)
-        self.explainer.reconfigure(show_worker=limits.show_worker)
         self.typed_face.reconfigure(longest_seconds=limits.timeout_seconds, allow_pinning=limits.allow_pinning)
         self.openai_face.reconfigure(
             longest_seconds=limits.timeout_seconds,

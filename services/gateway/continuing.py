@@ -12,6 +12,8 @@ from services.chassis.failure import Failure
 # What is kept of one answer; a longer one is not gone on with.
 _MOST_TOKENS = 64 << 10
 _MOST_CHARACTERS = 1 << 20
+# A text in many pieces takes many times its size.
+_PIECES = 256
 
 # The worker is gone, going, or no longer heard: that says nothing against the request.
 _OF_WORKER = (
@@ -50,13 +52,12 @@ def of_worker(failure: Failure, *, begun: bool) -> bool:
 class Spoken:
     """What an answer has said so far, as long as another replica could go on from there."""
 
-    __slots__ = ("_characters", "_ids", "_possible", "_texts")
+    __slots__ = ("_ids", "_possible", "_texts")
 
     def __init__(self, spec: generation.GenerationSpec) -> None:
         self._possible = continuable(spec)
         self._ids = array.array("I")
         self._texts: list[str] = []
-        self._characters = 0
 
     @property
     def possible(self) -> bool:
@@ -67,28 +68,27 @@ class Spoken:
         """Take what is delivered."""
         if not self._possible:
             return
-        for event in ready:
-            if event.HasField("delta"):
-                self._take(event.delta)
-        if len(self._ids) > _MOST_TOKENS or self._characters > _MOST_CHARACTERS:
+        for event in ready:  # once per token: of an event that is no delta everything is empty
+            delta = event.delta
+            ids, text = delta.token_ids, delta.text
+            if len(ids) != delta.tokens or delta.reasoning or delta.refusal:
+                self._give_up()
+                return
+            if text:
+                self._texts.append(text)
+            self._ids.extend(ids)
+        if len(self._texts) >= _PIECES:
+            self._join()
+
+    def _join(self) -> None:
+        """Keep the text in one piece, and what is too long not at all."""
+        self._texts = [text] = ["".join(self._texts)]
+        if len(self._ids) > _MOST_TOKENS or len(text) > _MOST_CHARACTERS:
             self._give_up()
 
     def continuation(self) -> session.Continuation:
         """What a worker is told."""
-        text = "".join(self._texts)
-        self._texts = [text]
-        return session.Continuation(token_ids=self._ids, text=text)
-
-    def _take(self, delta: generation.Delta) -> None:
-        ids = delta.token_ids
-        if len(ids) != delta.tokens or delta.reasoning or delta.refusal or delta.tool_calls or delta.logprobs:
-            self._give_up()
-            return
-        self._ids.extend(ids)
-        text = delta.text
-        if text:
-            self._texts.append(text)
-            self._characters += len(text)
+        return session.Continuation(token_ids=self._ids, text="".join(self._texts))
 
     def _give_up(self) -> None:
         self._possible = False

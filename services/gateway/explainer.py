@@ -14,6 +14,7 @@ from services.chassis import ids, status
 from services.chassis.failure import Failure
 from services.gateway.ask import placement_ask
 from services.gateway.call import Call
+from services.gateway.relay import Relay
 from services.gateway.validate import validate
 from services.inference.capabilities import needs_of
 from services.inference.refusal import name_field
@@ -31,14 +32,10 @@ _PATIENCE_SECONDS = 2.0
 class Explainer:
     """Asks the router. A gateway alone, which would place by itself, has nothing to explain."""
 
-    def __init__(self, stub: "router_grpc.RouterServiceAsyncStub", *, show_worker: bool) -> None:
-        """`show_worker`: whether callers may know the workers' names."""
+    def __init__(self, stub: "router_grpc.RouterServiceAsyncStub", relay: Relay) -> None:
+        """Nothing goes through the relay, which knows whether callers may know the workers' names."""
         self._stub = stub
-        self.reconfigure(show_worker=show_worker)
-
-    def reconfigure(self, *, show_worker: bool) -> None:
-        """Whether callers may know the workers' names from now on."""
-        self._show_worker = show_worker
+        self._relay = relay
 
     async def explain(self, call: Call[generation.GenerationSpec]) -> inference.ExplainRouteResponse:
         """What would become of the call.
@@ -61,7 +58,7 @@ class Explainer:
             refusal = status.from_status(said.refusal)
             name_field(refusal, needs)
             told.refusal.CopyFrom(status.to_status(refusal))
-        if not self._show_worker:
+        if not self._relay.show_worker:
             for candidate in told.decision.candidates:
                 candidate.worker = ""
         return told

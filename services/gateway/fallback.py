@@ -42,8 +42,15 @@ def place(
         attempt_id: the new attempt's id.
 
     Raises:
-        Failure: MODEL_NOT_FOUND, UNSUPPORTED or NO_HEALTHY_WORKER.
+        Failure: MODEL_NOT_FOUND, UNSUPPORTED or NO_HEALTHY_WORKER; ROUTER_UNAVAILABLE for what only a router can do.
     """
+    if ask.tags or ask.providers or ask.HasField("max_cost_nano_usd"):
+        # What routes are tagged with and what they cost is not in the fleet's news; to do otherwise could be dear.
+        raise Failure(
+            reasons.ERROR_REASON_ROUTER_UNAVAILABLE,
+            "No router can be asked which routes have these tags, or cost no more than this; try again shortly.",
+            retry_after=1.0,
+        )
     routes = [
         (worker, route)
         for worker in workers
@@ -55,7 +62,9 @@ def place(
     usable = [
         (worker, route)
         for worker, route in routes
-        if worker.health in _PREFERENCE and not _lacks(worker, route, ask.capabilities)
+        if worker.health in _PREFERENCE
+        and ask.worker in ("", worker.worker)
+        and not _lacks(worker, route, ask.capabilities)
     ]
     if not usable:
         raise _refusal(ask, routes)

@@ -145,7 +145,7 @@ class Generation(Undertaking):
 
     def _start(self, run: Run) -> None:
         """Begin an attempt at its worker, to fail at the deadline."""
-        start = start_attempt(self.call, self.id, run.placed, self._time_left(), self._entry.prefix_hashes)
+        start = start_attempt(self._entry, run.placed, self._time_left())
         if run.placed.kind == _CONTINUES:
             start.continuation.CopyFrom(self._spoken.continuation())
         session = self._sessions.to(run.placed.address)

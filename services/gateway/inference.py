@@ -50,7 +50,7 @@ class InferenceServicer(gateway_grpc.InferenceServiceServicer):
         self._longest_seconds = longest_seconds
 
     def reconfigure(self, *, longest_seconds: float, allow_pinning: bool) -> None:
-        """Calls that arrive from now on have so much time, and may name their worker or not."""
+        """Calls that arrive from now on have so much time, and may choose their worker or not."""
         self._longest_seconds = longest_seconds
         self._allow_pinning = allow_pinning
 

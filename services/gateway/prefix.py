@@ -101,10 +101,11 @@ def _message(message: conversation.Message, image_tokens: int) -> Iterator[bytes
 def _media(media: conversation.Image | conversation.File, size: int) -> bytes:
     """What stands for a picture or a file: its digest, repeated, so that it has as many blocks as it has tokens."""
     seen = hashlib.blake2b(digest_size=_DIGEST_BYTES)
-    if media.data:
-        seen.update(len(media.data).to_bytes(8, "little"))
-        seen.update(media.data[:_LOOKED_AT])
-        seen.update(media.data[-_LOOKED_AT:])
+    data = media.data  # a copy, each time
+    if data:
+        seen.update(len(data).to_bytes(8, "little"))
+        seen.update(data[:_LOOKED_AT])
+        seen.update(data[-_LOOKED_AT:])
     else:
         seen.update(_bytes(media.url or (media.id if isinstance(media, conversation.File) else "")))
     size = min(size, _LONGEST)

@@ -38,6 +38,7 @@ class Entry:
     Attributes:
         served: the attempt whose answer the caller has; before there is one, the latest. Never a shadow.
         request: what was written of it; None until then.
+        refused_by: how the router came to refuse it; None where it did not.
     """
 
     generation_id: str
@@ -48,6 +49,8 @@ class Entry:
     finish_reasons: tuple[generation.FinishReason, ...] = ()
     provider_model: str = ""
     attempts: list[ledger.AttemptRecord] = dataclasses.field(default_factory=list)
+    served: ledger.AttemptRecord | None = None
+    request: ledger.RequestRecord | None = None
     config_version: str = ""
     estimated_input_tokens: int = 0
     max_output_tokens: int = 0
@@ -59,9 +62,6 @@ class Entry:
         self.estimated_input_tokens = ask.input_tokens
         self.max_output_tokens = ask.max_output_tokens
         self.prefix_hashes = tuple(ask.prefix_hashes)
-
-    served: ledger.AttemptRecord | None = None
-    request: ledger.RequestRecord | None = None
 
     @property
     def tried(self) -> int:

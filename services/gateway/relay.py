@@ -37,10 +37,16 @@ class Relay:
         self._shadows = shadows
         self._recorder = recorder
         self._room = self._max_running = max_running
-        self._show_worker = show_worker  # whether callers may know which worker served them
+        self._show_worker = show_worker
 
-    def reconfigure(self, *, max_running: int, show_worker: bool) -> None:
+    @property
+    def show_worker(self) -> bool:
+        """Whether callers may know which worker served them."""
+        return self._show_worker
+
+    def reconfigure(self, *, max_running: int, max_shadows: int, show_worker: bool) -> None:
         """Accept so many from now on. What is under way goes on, though it may be more."""
+        self._shadows.most = max_shadows
         self._room += max_running - self._max_running
         self._max_running = max_running
         self._show_worker = show_worker

@@ -33,14 +33,14 @@ class Shadows:
         self._placements = placements
         self._sessions = sessions
         self._recorder = recorder
-        self._most = most
+        self.most = most
         self._running: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
 
     def begin(self, entry: Entry, placed: placement.Placement) -> None:
         """Begin the shadow of a request."""
         run = Run(placed, self._loop.time(), entry.attempt_begins(placed))
-        if len(self._running) >= self._most:
+        if len(self._running) >= self.most:
             self._ended(entry, run, _ENOUGH)
             return
         task = self._tasks.create_task(self._run(entry, run))
@@ -69,8 +69,7 @@ class Shadows:
     async def _read(self, entry: Entry, run: Run) -> None:
         """Take the answer, and keep nothing of it."""
         now = self._loop.time
-        left = entry.call.deadline.left(now=now())
-        start = start_attempt(entry.call, entry.generation_id, run.placed, left, entry.prefix_hashes)
+        start = start_attempt(entry, run.placed, entry.call.deadline.left(now=now()))
         run.attempt = attempt = run.held.enter_context(self._sessions.to(run.placed.address).attempt(start))
         while not run.finished:
             ready = await attempt.events(now=now)

@@ -18,8 +18,8 @@ class State(enum.Enum):
 class Breaker:
     """The breaker of one worker: it opens after failures in a row, or when too few of the last attempts went well.
 
-    These are the two rules of linkerd's unified breaker, but for the window, see there. A rate limit counts for neither,
-    unlike there: it holds the model that is limited, for as long as it says, while a breaker would take away the worker.
+    These are the two rules of linkerd's unified breaker, but for the window, see there. A rate limit counts for
+    neither, unlike there: it holds the model that is limited, for as long as it says; a breaker would take the worker.
 
     While it is not closed only its probe's end counts: attempts that were already there say nothing new.
     """
@@ -34,6 +34,7 @@ class Breaker:
     def reconfigure(self, settings: Settings) -> None:
         """Go by other settings from now on. What is open stays so."""
         self._settings = settings
+        self._window = self._window.resized(settings.window_seconds, settings.window_attempts)
 
     def reset(self) -> None:
         """Forget everything: the worker is a new process."""

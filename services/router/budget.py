@@ -3,12 +3,14 @@
 from services.config.router import Hedge, Retry
 
 _WINDOW_SECONDS = 10
+# Retries count for one second more: the last bucket is not full yet, and ten whole seconds must hold no more.
+_RETRIES_SECONDS = _WINDOW_SECONDS + 1
 # Hedges that a quiet time may save up. A budget without a bound would pay a whole outage back in one burst.
 _MOST_SAVED = 10.0
 
 
 class RetryBudget:
-    """Counts requests and retries of the last ten seconds, in buckets of one second.
+    """Counts requests and retries of the last ten seconds, about, in buckets of one second.
 
     Allowed is the larger of two numbers: the share of requests, and what is always allowed each second. Their sum would
     let a total outage cost more than the share says.
@@ -19,7 +21,7 @@ class RetryBudget:
     def __init__(self, settings: Retry) -> None:
         self._settings = settings
         self._requests = [0] * _WINDOW_SECONDS
-        self._retries = [0] * _WINDOW_SECONDS
+        self._retries = [0] * _RETRIES_SECONDS
         self._sum_requests = 0
         self._sum_retries = 0
         self._at = 0
@@ -44,17 +46,19 @@ class RetryBudget:
         allowed = max(self._settings.budget_ratio * self._sum_requests, always)
         if self._sum_retries + 1 > allowed:
             return False
-        self._retries[self._at % _WINDOW_SECONDS] += 1
+        self._retries[self._at % _RETRIES_SECONDS] += 1
         self._sum_retries += 1
         return True
 
     def _advance(self, now: float) -> None:
         second = int(now)
-        for passed in range(self._at + 1, min(second, self._at + _WINDOW_SECONDS) + 1):
+        for passed in range(self._at + 1, min(second, self._at + _RETRIES_SECONDS) + 1):
             index = passed % _WINDOW_SECONDS
             self._sum_requests -= self._requests[index]
+            self._requests[index] = 0
+            index = passed % _RETRIES_SECONDS
             self._sum_retries -= self._retries[index]
-            self._requests[index] = self._retries[index] = 0
+            self._retries[index] = 0
         self._at = max(self._at, second)
 
 

@@ -35,7 +35,7 @@ def replicas(request: Request, broken: Lease, now: float) -> list[Target]:
         and (other.worker.place.provider, other.provider_model) == (target.worker.place.provider, target.provider_model)
         and other.drops is target.drops
         and _goes_on(other)
-        and not other.ruled_out(request, now)
+        and other.ruled_out(request, now) in ("", "slow_start")
     ]
     usual = [other for other in alike if other.role != "canary"] or alike
     return [other for other in usual if other.worker.name not in broken.generation.tried] or usual

@@ -27,6 +27,7 @@ from services.router.admission.waiter import Waiter
 from services.router.explain import Explanation
 from services.router.faults import Kind, Verdict, judge, with_retry_after
 from services.router.knowledge import learning
+from services.router.knowledge.prediction import busyness
 from services.router.leases import GatewayStream, Generation, Lease, LeaseBook
 from services.router.observer import Observer
 from services.router.request import Request
@@ -44,8 +45,8 @@ class Refused:
 
     generation_id: str
     cause: Failure | status_pb2.Status
-    attempt_id: str = ""
     decision: routing.Decision | None = None
+    attempt_id: str = ""
 
 
 # Reasons of those who were refused for want of room or time.
@@ -117,7 +118,7 @@ class Decider:
         request = generation.request = Request.of(ask, pool)
         fate = self._lobby.admit(stream, generation, request, now)
         if isinstance(fate, Failure):
-            return self._refuse(generation, fate, explain.refused(request, now))
+            return self._refuse(generation, fate, explain.refused(request))
         stream.generations[generation.id] = generation
         return self._waits(generation, fate) if isinstance(fate, int) else self._place(stream, generation, fate, now)
 
@@ -140,9 +141,10 @@ class Decider:
         if isinstance(fate, Choice):
             decision = explain.everything(request, fate.targets, fate.target, now)
             return Explanation(decision, router_service.EXPLAINED_FATE_PLACED)
-        decision = explain.everything(request, (), None, now)
         if isinstance(fate, Failure):
+            decision = explain.everything(request, (), None, now)
             return Explanation(decision, router_service.EXPLAINED_FATE_REFUSED, fate)
+        decision = explain.everything(request, (), None, now, otherwise=explain.QUEUE)
         return Explanation(decision, router_service.EXPLAINED_FATE_WAITING, ahead=fate)
 
     def on_first_content(self, stream: GatewayStream, report: placement.FirstContent, now: float) -> None:
@@ -182,9 +184,9 @@ class Decider:
         """An attempt is slow to begin: a second one beside it, or a refusal that leaves it as it is."""
         lease = stream.leases.get(ask.attempt_id)
         if lease is None:
-            return Refused("", refusals.no_hedge(), ask.attempt_id)
+            return Refused("", refusals.no_hedge(), attempt_id=ask.attempt_id)
         generation, request = lease.generation, lease.generation.request
-        refused = Refused(generation.id, refusals.no_hedge(), ask.attempt_id)
+        refused = Refused(generation.id, refusals.no_hedge(), attempt_id=ask.attempt_id)
         if ask.HasField("time_left"):
             generation.ends_at = now + to_seconds(ask.time_left)
         late = generation.ends_at is not None and generation.ends_at <= now
@@ -242,7 +244,6 @@ class Decider:
         assert request is not None, "only what was asked for is placed"
         pool, ask = request.pool, request.ask
         worker = target.worker
-        decision = explain.placed(request, choice.targets, target, generation.tried, now)
         lease = Lease(
             self._new_id(),
             generation,
@@ -255,23 +256,26 @@ class Decider:
             expected_seconds=choice.seconds,
             running_then=target.load,
             waiting_then=worker.waiting_tokens,
+            context_tokens=request.input_tokens,
+            busy_then=busyness(worker),
             probe=worker.breaker.on_placed(now),
         )
-        lease.charged = pool.admission.accounts.on_placed(ask.key, ask.key_weight, lease.uncached_tokens)
         generation.attempts += 1
+        placed = _placed(lease, request, target, kind)
+        explain.placed(placed.decision, request, choice.targets, target, generation.tried, now)
+        lease.charged = pool.admission.accounts.on_placed(ask.key, ask.key_weight, lease.uncached_tokens)
         generation.tried.add(worker.name)
         self._book.take(lease)
         pool.on_placed(request, target, now)
         self._observer.placed(pool.strategy.name, worker.name, generation.attempts, kind_word(kind))
-        self._observer.decided(generation.model, generation.id, decision)
-        placed = _placed(lease, request, target, kind)
-        placed.decision.CopyFrom(decision)
+        self._observer.decided(generation.model, generation.id, placed.decision)
         if choice.seconds is not None:
             placed.expected_first_content.CopyFrom(to_duration(choice.seconds))
         if choice.spilled:
             self._observer.spilled(pool.model, worker.place.provider)
         if kind in (placement.ATTEMPT_KIND_UNSPECIFIED, placement.ATTEMPT_KIND_RETRY) and self._may_hedge(generation):
-            seconds = hedging.slow_after(pool.hedge, hedging.expected_seconds(lease))
+            usual = worker.first_content_seconds if choice.seconds is None else choice.seconds
+            seconds = hedging.slow_after(pool.hedge, usual, error_p95=pool.lateness.value)
             if seconds is not None and hedging.others(request, generation.tried, pool.hedge, now):
                 placed.hedge_after.CopyFrom(to_duration(seconds))
         shadow = shadowing.shadow_of(request, now) if generation.attempts == 1 else None
@@ -290,6 +294,7 @@ class Decider:
             worker.epoch,
             placed_at=now,
             uncached_tokens=request.input_tokens,
+            context_tokens=request.input_tokens,
             running_then=target.load,
             probe=worker.breaker.on_placed(now),
         )
@@ -369,7 +374,7 @@ class Decider:
         answer: Answer
         if isinstance(fate, Failure):
             _forget(stream, generation)
-            answer = self._refuse(generation, fate, explain.refused(waiter.request, now))
+            answer = self._refuse(generation, fate, explain.refused(waiter.request))
             if waiter.cause is not None:
                 answer = Refused(generation.id, with_retry_after(waiter.cause, fate.retry_after or 1.0))
         else:

@@ -20,10 +20,12 @@ class _Fitting:
     Attributes:
         targets: in the pool's order.
         tokens: a prompt of up to so many fits them all.
+        unsuited: what rules the others of the role out, by position.
     """
 
     targets: Sequence[Target]
     tokens: float
+    unsuited: Mapping[int, str]
 
 
 class Filters:
@@ -64,6 +66,20 @@ class Filters:
             ready = [target for target in ready if not target.exceeded(request)]
         return ready
 
+    def reasons(self, request: Request) -> Sequence[str]:
+        """The filter that rules each target out, by position, as `ready` last saw them; empty where there is none."""
+        names = list(self._unavailable)
+        for role, targets in self._by_role.items():
+            if not targets:
+                continue
+            fitting = self._fitting(request, role)
+            if request.input_tokens > fitting.tokens or request.ask.HasField("max_cost_nano_usd"):
+                for target in fitting.targets:
+                    names[target.position] = target.exceeded(request) or names[target.position]
+            for position, reason in fitting.unsuited.items():
+                names[position] = reason
+        return names
+
     def _look(self, now: float) -> None:
         """Ask the workers that have changed, and those whose answer has had its time."""
         versions = [worker.version for worker in self._workers]
@@ -102,6 +118,9 @@ class Filters:
             kind = self._kinds[key] = {}
         fitting = kind.get(role)
         if fitting is None:
-            targets = [target for target in self._by_role[role] if not target.unsuited(request)]
-            fitting = kind[role] = _Fitting(targets, min((t.longest_prompt for t in targets), default=float("inf")))
+            reasons = {target.position: target.unsuited(request) for target in self._by_role[role]}
+            targets = [target for target in self._by_role[role] if not reasons[target.position]]
+            longest = min((target.longest_prompt for target in targets), default=float("inf"))
+            unsuited = {position: reason for position, reason in reasons.items() if reason}
+            fitting = kind[role] = _Fitting(targets, longest, unsuited)
         return fitting

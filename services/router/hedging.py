@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 from services.config.flags import Flag, applies
 from services.config.router import Hedge
-from services.router.leases import Generation, Lease
+from services.router.leases import Generation
 from services.router.request import Request
 from services.router.target import Target
 
@@ -37,8 +37,3 @@ def others(request: Request, tried: Collection[str], settings: Hedge, now: float
         for target in ready
         if target.worker.name not in tried and target.has_room and (settings.paid or target.free)
     ]
-
-
-def expected_seconds(lease: Lease) -> float | None:
-    """Time to the first content that was expected of an attempt; None where nothing is known."""
-    return lease.worker.first_content_seconds if lease.expected_seconds is None else lease.expected_seconds

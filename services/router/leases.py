@@ -54,8 +54,10 @@ class Lease:
         charged: what its key was charged for it.
         running_then: generations at the worker when it was placed, without it.
         waiting_then: prompt tokens that waited there when it was placed, without its own.
+        context_tokens: tokens of its prompt; 0 where nothing is known of it.
+        busy_then: how busy the worker was when it was placed, without it; see `prediction.busyness`.
+        busy_begun: the same when it began.
         first_content_seconds: how long it took to begin; None before that.
-        running_begun: generations at the worker when it began, without it.
         probe: whether the worker's breaker waits for it.
         committed: whether content has reached the caller.
     """
@@ -72,8 +74,10 @@ class Lease:
     charged: float = 0.0
     running_then: int = 0
     waiting_then: int = 0
+    context_tokens: int = 0
+    busy_then: float = 0.0
+    busy_begun: float = 0.0
     first_content_seconds: float | None = None
-    running_begun: int = 0
     probe: bool = False
     committed: bool = False
 
@@ -128,6 +132,7 @@ class LeaseBook:
         lease.stream.leases[lease.attempt_id] = lease
         lease.generation.held.add(lease.attempt_id)
         lease.worker.on_leased(1)
+        lease.worker.context_placed += lease.context_tokens
         if not lease.committed:
             lease.worker.on_pending(lease.attempt_id, lease.uncached_tokens, lease.placed_at, lease.expected_seconds)
 
@@ -138,4 +143,5 @@ class LeaseBook:
         lease.stream.leases.pop(lease.attempt_id, None)
         lease.generation.held.discard(lease.attempt_id)
         lease.worker.on_leased(-1)
+        lease.worker.context_placed -= lease.context_tokens
         lease.worker.on_read(lease.attempt_id)

@@ -15,6 +15,7 @@ from services.router import rendezvous
 from services.router.admission.admission import Admission
 from services.router.budget import HedgeBudget, RetryBudget
 from services.router.filters import Filters
+from services.router.knowledge.lateness import Quantile
 from services.router.knowledge.prediction import Prediction, learned, predict
 from services.router.knowledge.prefixes import PrefixIndex
 from services.router.knowledge.speeds import PoolSpeeds, TargetSpeeds
@@ -54,6 +55,7 @@ class Pool:
         self.budget = RetryBudget(self._retry)
         self.hedge, self.continuation, self.flags = config.router.hedge, config.router.continuation, config.flags
         self.hedges = HedgeBudget(self.hedge)
+        self.lateness = Quantile(0.95)
         self.prefixes = PrefixIndex(len(self.targets))
         self.speeds = PoolSpeeds()
         self.predict: Predict = predict_if_learned
@@ -81,7 +83,7 @@ class Pool:
         self.prefixes = before.prefixes.moved(slots)
         self.budget = before.budget.under(self._retry)
         self.hedges = before.hedges.under(self.hedge)
-        self.speeds, self.turns = before.speeds, before.turns
+        self.speeds, self.lateness, self.turns = before.speeds, before.lateness, before.turns
         self.admission.inherit(before.admission)
 
     def counterpart(self, target: Target) -> Target | None:
@@ -132,12 +134,8 @@ class Pool:
         for filters in (("", "slow_start"), ("stalled",)):
             for twice, at in phases:
                 for role in _ANY_ROLE if request.ask.worker else roles:
-                    if role == "canary" and not request.canary:
-                        continue
                     for only in filters:
                         ready = self._kept_by(only, request, role, at, remembered=at == now)
-                        if role == "canary":
-                            ready = [t for t in ready if t in request.canary]
                         if tried:
                             ready = [t for t in ready if (t.worker.name in tried) is twice]
                         if role in self._dropping and any(t.drops for t in ready):
@@ -148,10 +146,13 @@ class Pool:
 
     def _kept_by(self, only: str, request: Request, role: str, at: float, *, remembered: bool) -> Sequence[Target]:
         """The targets that this filter keeps from the request, and no other; "" is none at all."""
+        if role == "canary" and not request.canary:
+            return ()
         if remembered:
-            return self.filters.ready(request, role, at, despite=only)
-        # Of a time to come nothing is remembered.
-        return [t for t in self._by_role[role] if t.ruled_out(request, at) == only]
+            kept = self.filters.ready(request, role, at, despite=only)
+        else:  # a time to come, of which nothing is remembered
+            kept = [t for t in self._by_role[role] if t.ruled_out(request, at) == only]
+        return [t for t in kept if t in request.canary] if role == "canary" else kept
 
     def look_up(self, request: Request) -> None:
         """Find out which targets are expected to have how much of the prompt in their caches."""
@@ -173,6 +174,8 @@ class Pool:
         target.turn = self.turns
         self.strategy.on_placed(request, target, now)
         if request.blocks:
+            if target.worker.cache_tokens:
+                self.prefixes.resize(target.position, target.worker.cache_tokens // request.block_tokens)
             self.prefixes.add(target.position, request.blocks)
 
     def on_first_content(self, request: Request, target: Target, seconds: float, now: float) -> None:

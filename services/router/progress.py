@@ -57,8 +57,8 @@ class Progress:
 
     @property
     def oldest(self) -> Pending | None:
-        """The attempt that has waited longest."""
-        return next(iter(self.pending.values()), None)
+        """The attempt that has waited longest, of those that are not lost."""
+        return next((one for one in self.pending.values() if one.placed_at > self._lost_until), None)
 
     def reset(self, now: float) -> None:
         """Forget how it was: the worker is a new process."""
@@ -116,7 +116,7 @@ class Progress:
     def _reckon(self) -> None:
         if self._latched:
             return
-        oldest = next((one for one in self.pending.values() if one.placed_at > self._lost_until), None)
+        oldest = self.oldest
         if oldest is None:
             self.stalls_at = math.inf
             return

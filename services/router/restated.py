@@ -28,6 +28,7 @@ def lease(
     generation = stream.generations.setdefault(
         restated.generation_id, Generation(restated.generation_id, restated.model)
     )
+    generation.hedged = generation.hedged or bool(generation.held)
     generation.attempts = max(generation.attempts, restated.number, 1)
     generation.tried.update(restated.tried, (restated.worker,))
     target: Target | None = None
@@ -52,6 +53,7 @@ def lease(
         target,
         placed_at=placed_at,
         uncached_tokens=tokens,
+        context_tokens=tokens,
         running_then=worker.leases + worker.others,
         committed=restated.committed,
     )

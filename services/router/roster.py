@@ -128,8 +128,10 @@ class Roster:
             return
         self._looks_at = now + _LOOK_SECONDS
         for worker in self.workers.values():
-            before = worker.health
+            before, version = worker.health, worker.version
             worker.on_time(now)
+            if worker.version != version:
+                self.stirred.add(worker.name)
             self._tell(worker, before)
 
     def on_lost(self, name: str) -> None:
@@ -186,6 +188,7 @@ class Roster:
         if epoch == worker.epoch:
             self._judged(worker, verdict, model, now, rng, probe=probe)
             worker.version += 1
+            self.stirred.add(worker.name)
         self._observer.probed(worker.name, verdict.kind)
 
     def on_vanished(self, lease: Lease) -> None:

@@ -12,6 +12,9 @@ from services.router.knowledge.speeds import TargetSpeeds
 from services.router.request import Request
 from services.router.worker import Worker
 
+# Filters that are no reason to refuse, but for which others are preferred.
+HESITANT = ("slow_start", "stalled")
+
 ROLES = {
     "primary": routing.ROUTE_ROLE_PRIMARY,
     "fallback": routing.ROUTE_ROLE_FALLBACK,

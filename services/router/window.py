@@ -22,6 +22,13 @@ class Window:
         """How many attempts there are."""
         return len(self._ends)
 
+    def resized(self, seconds: float, attempts: int) -> "Window":
+        """A window of another size with the same ends, as far as they fit."""
+        other = Window(seconds, attempts)
+        for now, well in self._ends:
+            other.add(now, well=well)
+        return other
+
     def clear(self) -> None:
         """Forget everything."""
         self._ends.clear()

@@ -45,8 +45,13 @@ class Worker:
         "_order",
         "_slack",
         "_slow_start_seconds",
+        "_warm_from",
         "breaker",
+        "cache_held",
+        "cache_tokens",
         "capacity",
+        "context_others",
+        "context_placed",
         "checked",
         "context_tokens",
         "elastic",
@@ -80,13 +85,17 @@ class Worker:
         self.capacity = 0
         self._slack = 0
         self.elastic = False
+        self.cache_tokens = 0  # that its attention cache holds at most; 0 where that is not known
+        self.cache_held = 0.0  # of them, those in use as it last reported
         self.served: dict[str, frozenset[int]] = {}
         self.context_tokens: dict[str, int] = {}
         self.leases = 0
+        self.context_placed = 0  # prompt tokens of own leases
+        self.context_others = 0.0  # tokens in the cache beyond those, where others have placed something
         self.others = 0
         self.others_tokens = 0  # prompt tokens that wait there beyond those of our own leases, as reported
         self.holds = Holds()
-        self.warm_at = 0.0  # end of the slow start
+        self.warm_at = self._warm_from = 0.0  # the slow start's end, and its beginning
         self.stalled = False  # as of the last look at the time
         self.used_at = 0.0  # when an attempt last went there, or went well
         self.first_content_seconds: float | None = None
@@ -94,11 +103,6 @@ class Worker:
         self._slow_start_seconds = slow_start_seconds
         self._order: tuple[int, int] | None = None
         self._bare = worker_status.WorkerStatus()
-
-    def reconfigure(self, settings: Router) -> None:
-        """Go by other settings from now on."""
-        self.breaker.reconfigure(settings.breaker)
-        self._slow_start_seconds = settings.slow_start_seconds
 
     @property
     def epoch(self) -> int:
@@ -140,7 +144,7 @@ class Worker:
 
     @property
     def oldest_pending(self) -> Pending | None:
-        """The own attempt that has waited longest for its first content."""
+        """The own attempt that has waited longest for its first content, of those that may still get it."""
         return self.progress.oldest
 
     @property
@@ -166,10 +170,9 @@ class Worker:
             return "stalled", changes_at
         if at < self.warm_at:
             # 1, 2, 4, … at once, doubling each second: caches are cold, and it may fail again.
-            begun = self.warm_at - self._slow_start_seconds
-            second = int(max(0.0, at - begun))
+            second = int(max(0.0, at - self._warm_from))
             if self.leases + self.others >= 1 << second:
-                return "slow_start", min(begun + second + 1, silent_at, changes_at)
+                return "slow_start", min(self._warm_from + second + 1, silent_at, changes_at)
         return "", min(silent_at, changes_at)
 
     def on_status(self, status: worker_status.WorkerStatus, now: float) -> bool:
@@ -216,6 +219,9 @@ class Worker:
             queues = status.capacity and status.kind in _QUEUEING
             self._slack = max(1, int(status.capacity * _SLACK)) if queues else 0
             self.elastic = status.kind in _ELASTIC_KINDS
+            self.cache_tokens = status.kv_capacity_tokens
+            self.cache_held = status.kv_usage * status.kv_capacity_tokens
+            self.context_others = max(0.0, self.cache_held - self.context_placed) if others else 0.0
             self._serve()
             self.version += 1
         return changed
@@ -298,9 +304,14 @@ class Worker:
         if served != self.served or context_tokens != self.context_tokens:
             self.served, self.context_tokens = served, context_tokens
 
+    def reconfigure(self, settings: Router) -> None:
+        """Go by other settings from now on. A slow start that is under way goes on as it began."""
+        self.breaker.reconfigure(settings.breaker)
+        self._slow_start_seconds = settings.slow_start_seconds
+
     def begin_slow_start(self, now: float) -> None:
         """It has come, or come back: it is given more bit by bit."""
-        self.warm_at = now + self._slow_start_seconds
+        self._warm_from, self.warm_at = now, now + self._slow_start_seconds
         self.version += 1
 
     def _serve(self) -> None:

@@ -48,7 +48,7 @@ async def faces(
 ) -> AsyncIterator[Faces]:
     """Both faces in front of one worker for each mapping of scripts."""
     async with scene(directory, *workers, show_worker=show_worker) as behind:
-        explainer = Explainer(behind.router_stub, show_worker=show_worker)
+        explainer = Explainer(behind.router_stub, behind.relay)
         models = Models(CONFIG, behind.fleet, created_seconds=1)
 
         def add(server: grpc.aio.Server) -> None:

@@ -214,15 +214,18 @@ def test_one_choice_of_plain_text_can_be_gone_on_with_and_nothing_else() -> None
         assert continuable(generation.GenerationSpec(**harmless)), harmless  # type: ignore[arg-type]
 
 
-def test_what_is_kept_of_an_answer_is_bounded() -> None:
+@pytest.mark.parametrize("piece", [said("x", *range(100)), said("x" * 2000, 1)])
+def test_what_is_kept_of_an_answer_is_bounded(piece: generation.GenerationEvent) -> None:
     spoken = Spoken(spec())
-    piece = [said("x" * 100, *range(100))]
-    for _ in range(655):
-        spoken.hear(piece)
+    for _ in range(500):
+        spoken.hear([piece])
     assert spoken.possible
-    spoken.hear(piece)
+    told = spoken.continuation()
+    assert (len(told.token_ids), told.text) == (500 * len(piece.delta.token_ids), 500 * piece.delta.text)
+    for _ in range(500):
+        spoken.hear([piece])
     assert not spoken.possible
-    spoken.hear(piece)
+    spoken.hear([piece])
     assert not spoken.possible
 
 

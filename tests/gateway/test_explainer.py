@@ -250,6 +250,22 @@ async def test_what_would_be_refused_is_told_in_the_callers_words(served: Faces)
     assert status.from_status(typed.refusal).metadata["field"] == "sampling.stop"
 
 
+@pytest.mark.parametrize(
+    ("field", "header"), [("tags", "x-hybrid-tags"), ("max_cost_nano_usd", "x-hybrid-max-cost-usd")]
+)
+async def test_what_a_router_says_of_a_hint_is_said_of_its_header(served: Faces, field: str, header: str) -> None:
+    name = f"routing.{field}"
+    why = Failure(reasons.ERROR_REASON_SPEC_INVALID, f"`{name}` rules everything out.", field=name)
+    served.scene.router.refusal = placement.Refusal(status=status.to_status(why))
+    for asking in (
+        served.openai.CreateChatCompletion(chat(), metadata=HEADERS),
+        served.openai.CreateResponse(body(input="hi"), metadata=HEADERS),
+        served.openai.CreateCompletion(body(prompt="hi"), metadata=HEADERS),
+    ):
+        error = (await received(asking)).json["error"]
+        assert (error["param"], error["message"]) == (header, f"`{header}` rules everything out.")
+
+
 async def test_a_wait_is_told_with_how_many_are_ahead(served: Faces) -> None:
     served.scene.router.explanation.CopyFrom(router.ExplainResponse(fate=router.EXPLAINED_FATE_WAITING, ahead=3))
     told = json.loads((await explained(served, chat())).data)

@@ -150,3 +150,18 @@ def test_no_better_worker_is_ever_passed_over(workers: list[fleet.FleetWorker], 
         return
     taken = place(ASK, workers, in_flight, "a").worker
     assert cost(next(one for one in usable if one.worker == taken)) == min(cost(one) for one in usable)
+
+
+@pytest.mark.parametrize("asked", [{"tags": ["eu"]}, {"max_cost_nano_usd": 0}, {"providers": ["p"]}])
+def test_what_only_a_router_can_see_to_waits_for_one(asked: dict[str, object]) -> None:
+    ask = placement.PlacementAsk(model="m", **asked)  # type: ignore[arg-type]
+    with pytest.raises(Failure) as caught:
+        place(ask, [worker("w")], {}, "a")
+    assert (caught.value.reason_name, caught.value.retry_after) == ("ROUTER_UNAVAILABLE", 1.0)
+
+
+def test_a_worker_that_was_chosen_is_the_only_one() -> None:
+    ask = placement.PlacementAsk(model="m", capabilities=ABLE, worker="b")
+    assert place(ask, [worker("a"), worker("b")], {"b": 9}, "a").worker == "b"
+    with pytest.raises(Failure, match="known to be healthy"):
+        place(ask, [worker("a")], {}, "a")

@@ -36,7 +36,7 @@ async def test_a_request_is_recorded_under_the_version_that_it_began_with(tmp_pa
 async def test_how_much_may_be_under_way_changes_and_what_is_under_way_goes_on(tmp_path: pathlib.Path) -> None:
     async with scene(tmp_path, {"x": saying(started(), delta("a"), finished())}, max_running=2) as made:
         first, second = made.begin("x"), made.begin("x")
-        made.relay.reconfigure(max_running=1, show_worker=False)
+        made.relay.reconfigure(max_running=1, max_shadows=2, show_worker=False)
         for _ in range(2):
             with pytest.raises(Failure) as refused:
                 made.begin("x")
@@ -45,7 +45,7 @@ async def test_how_much_may_be_under_way_changes_and_what_is_under_way_goes_on(t
                 pass
             first = second
         made.begin("x")
-        made.relay.reconfigure(max_running=2, show_worker=False)
+        made.relay.reconfigure(max_running=2, max_shadows=2, show_worker=False)
         made.begin("x")
         with pytest.raises(Failure):
             made.begin("x")

@@ -13,6 +13,9 @@ from hybridinference.inference.v1 import generation_pb2 as generation
 
 from tests.mesh.driver import Mesh
 
+# How long what runs may go on once no more begins.
+_LAST_SECONDS = 1.5
+
 
 @dataclasses.dataclass(slots=True)
 class Call:
@@ -46,6 +49,7 @@ class OpenLoad:
         self._stub = inference_grpc.InferenceServiceStub(self._channel)
         self._tasks = asyncio.TaskGroup()
         self._beginning: asyncio.Task[None] | None = None
+        self._running: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> "OpenLoad":
         await self._tasks.__aenter__()
@@ -55,6 +59,10 @@ class OpenLoad:
     async def __aexit__(self, *error: object) -> None:
         if self._beginning is not None:
             self._beginning.cancel()
+        if self._running:
+            await asyncio.wait(self._running, timeout=_LAST_SECONDS)
+        for task in self._running:
+            task.cancel()
         await self._tasks.__aexit__(*error)  # type: ignore[arg-type]
         await self._channel.close()
 
@@ -65,7 +73,9 @@ class OpenLoad:
     async def _begin(self) -> None:
         at = time.monotonic()
         while True:
-            self._tasks.create_task(self._call())
+            task = self._tasks.create_task(self._call())
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
             at += self._pause
             await asyncio.sleep(max(0.0, at - time.monotonic()))
 

@@ -10,6 +10,7 @@ from hybridinference.router.v1 import placement_pb2 as placement
 from hybridinference.router.v1 import router_service_pb2 as router_service
 
 from services.config import strategy as settings
+from services.config.flags import Flag
 from services.router.decider import Refused
 from services.router.explain import Explanation
 from tests.router.scene import CHAT, LOST, OK, Scene, mesh_config, report
@@ -110,6 +111,28 @@ def test_a_refusal_says_how_many_each_filter_ruled_out() -> None:
     assert scene.end(scene.place(), LOST) is not None
 
 
+def test_a_wait_is_told_with_how_many_are_ahead_and_who_is_full() -> None:
+    scene = Scene(mesh_config(workers=2))
+    scene.report("main-0", report(sequence=2, running=1, capacity=1))
+    scene.report("main-1", report(sequence=2, running=1, capacity=1))
+    while isinstance(scene.answer(), placement.Placement):
+        pass  # engines have queues of their own
+    told = explained(scene)
+    assert (told.fate, told.ahead) == (router_service.EXPLAINED_FATE_WAITING, 1)
+    assert ruled_out(told) == {"main-0": "full", "main-1": "full"}
+
+
+def test_a_hedge_says_that_others_could_not_take_it() -> None:
+    config = mesh_config(workers=3, router={"hedge": {"budget_ratio": 1.0}})
+    scene = Scene(config.model_copy(update={"flags": config.flags.model_copy(update={"hedging": Flag()})}))
+    first = scene.place()
+    others = sorted({"main-0", "main-1", "main-2"} - {first.worker})
+    scene.report(others[0], report(sequence=2, running=4, capacity=4))
+    hedge = scene.decider.on_hedge(scene.stream, placement.HedgeAsk(attempt_id=first.attempt_id), scene.now)
+    assert isinstance(hedge, placement.Placement)
+    assert (hedge.worker, dict(hedge.decision.ruled_out)) == (others[1], {"tried": 1, "kind": 1})
+
+
 class Life:
     """A scene to which chance happens. What it answers is kept; before each ask it may be asked what it would do."""
 
@@ -155,7 +178,9 @@ class Life:
         assert len(candidates) == told.decision.targets == 5
         if isinstance(answer, placement.Placement):
             assert (told.fate, candidates[0].worker) == (PLACED, answer.worker)
-            assert candidates[0] == answer.decision.candidates[0]
+            chosen = answer.decision.candidates[0]
+            assert (candidates[0].score, candidates[0].worker) == (chosen.score, chosen.worker)
+            assert {name: value for name, value in candidates[0].terms.items() if value} == chosen.terms
             assert told.decision.eligible == answer.decision.eligible == sum(not one.ruled_out_by for one in candidates)
         elif isinstance(answer, placement.Waiting):
             assert (told.fate, told.ahead, told.decision.eligible) == (WAITING, answer.ahead, 0)

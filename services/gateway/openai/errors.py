@@ -10,6 +10,7 @@ import orjson
 
 from services.chassis import register
 from services.chassis.failure import Failure
+from services.gateway import hints
 
 # A client told to come back later than this is as good as told never to.
 _LONGEST_RETRY_AFTER_SECONDS = 86_400
@@ -22,6 +23,9 @@ _NESTED = (
     (re.compile(r"^(tools\[\d+\])\.(name|parameters)(_json)?$"), r"\1.function.\2"),
 )
 
+
+# What is said of the route in a message is said in headers here.
+_HEADERS = {hints.FIELDS[name]: header for name, header in hints.HEADERS.items()}
 
 # What a caller calls a field of the spec.
 ParamOf = Callable[[str], str]
@@ -66,7 +70,7 @@ def told(failure: Failure, param_of: ParamOf = param_of) -> dict[str, Any]:
     """The `error` object: a message, a type, a code, and the parameter at fault in the caller's words."""
     row = register.row_of(failure.reason)
     field = failure.metadata.get("field", "")
-    param = param_of(field)
+    param = _HEADERS.get(field) or param_of(field)
     message = failure.message.replace(f"`{field}`", f"`{param}`") if field else failure.message
     error = {"message": message, "type": row.type, "param": param or None, "code": row.code}
     # A lone surrogate in a vendor's text: telling the failure must not fail.

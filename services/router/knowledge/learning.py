@@ -4,6 +4,7 @@ from hybridinference.router.v1 import placement_pb2 as placement
 
 from services.chassis.deadline import to_seconds
 from services.router.faults import Kind, Verdict
+from services.router.knowledge.prediction import busyness, learned, own_busyness
 from services.router.leases import Lease
 
 # Reading time against which an observation counts once; shorter ones say more of what does not depend on length.
@@ -23,18 +24,22 @@ def on_first_content(lease: Lease, seconds: float, now: float) -> None:
     if request is None or target is None or lease.first_content_seconds is not None:
         return
     worker, speeds, pool = target.worker, target.speeds, request.pool.speeds
-    lease.first_content_seconds, lease.running_begun = seconds, target.load - 1
+    if lease.expected_seconds is not None and learned(request, target):
+        request.pool.lateness.observe(seconds - lease.expected_seconds)
+    lease.first_content_seconds = seconds
+    lease.busy_begun = busyness(worker) - own_busyness(request, worker)
     if worker.elastic:
         first = speeds.first
-        first.observe(lease.running_then, _robust(seconds, first.at(lease.running_then), first.samples))
+        first.observe(lease.busy_then, _robust(seconds, first.at(lease.busy_then), first.samples))
         return
     if 0 < worker.capacity <= lease.running_then:
         return  # it has waited for somebody to end, which says nothing of reading
     tokens = lease.waiting_then + lease.uncached_tokens
-    step = pool.writing.at(lease.running_then)
+    step = pool.writing.at(lease.busy_then)
     if pool.settled:
         speeds.on_read(seconds, pool.reading.at(tokens) + step, tokens, now)
-    pool.reading.observe(tokens, max(0.0, seconds - step), _USUAL_TOKENS / max(tokens, _SHORTEST_TOKENS))
+    seconds = max(0.0, seconds / speeds.prefill - step)
+    pool.reading.observe(tokens, seconds, _USUAL_TOKENS / max(tokens, _SHORTEST_TOKENS))
 
 
 def on_ended(lease: Lease, outcome: placement.AttemptOutcome, verdict: Verdict, now: float) -> None:
@@ -54,18 +59,17 @@ def on_ended(lease: Lease, outcome: placement.AttemptOutcome, verdict: Verdict, 
     step = (to_seconds(outcome.duration) - lease.first_content_seconds) / (tokens - 1)
     if step <= 0.0:
         return  # it came in one piece
-    # Beside how many it ran, about: the mean of what was there when it began and when it ended.
-    running = (lease.running_begun + target.load - 1) / 2
-    if target.worker.elastic:
+    # How busy it was meanwhile, about: the mean of what it was at the first content and what it is now.
+    worker = target.worker
+    busy = max(0.0, (lease.busy_begun + busyness(worker) - own_busyness(request, worker)) / 2)
+    if worker.elastic:
         writing = target.speeds.writing
-        writing.observe(running, _robust(step, writing.at(running), writing.samples))
+        writing.observe(busy, _robust(step, writing.at(busy), writing.samples))
         return
-    if target.worker.capacity:
-        running = min(running, target.worker.capacity - 1)
-    pool = request.pool.speeds
+    pool, speeds = request.pool.speeds, target.speeds
     if pool.settled:
-        target.speeds.on_written(step, pool.writing.at(running), tokens, now)
-    pool.writing.observe(running, step, min(1.0, tokens / 50))
+        speeds.on_written(step, pool.writing.at(busy), tokens, now)
+    pool.writing.observe(busy, step / speeds.decode, min(1.0, tokens / 50))
 
 
 def _robust(value: float, expected: float, samples: int) -> float:

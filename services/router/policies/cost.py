@@ -4,7 +4,7 @@ import random
 from collections.abc import Sequence
 
 from services.router.knowledge.prediction import predict
-from services.router.policies.strategy import Score, Strategy, longest_unused
+from services.router.policies.strategy import Score, Strategy, best_other, longest_unused
 from services.router.request import Request
 from services.router.target import Target
 
@@ -34,7 +34,9 @@ class Cost(Strategy):
             values = [_late(request, target, now) for target in targets]
         least = min(values)
         cheapest = [target for target, value in zip(targets, values, strict=True) if value == least]
-        return cheapest[0] if len(cheapest) == 1 else longest_unused(cheapest, rng)
+        chosen = cheapest[0] if len(cheapest) == 1 else longest_unused(cheapest, rng)
+        self.runner_up = best_other(targets, values, chosen)
+        return chosen
 
     def score(self, request: Request, target: Target, now: float) -> Score:
         """Its price in nano-USD, and below that its load as a fraction of one."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from services.config import strategy as settings
 from services.router.knowledge.prediction import predict
 from services.router.policies.sampling import worth_a_look
-from services.router.policies.strategy import Score, Strategy, longest_unused
+from services.router.policies.strategy import Score, Strategy, best_other, longest_unused
 from services.router.request import Request
 from services.router.target import Target
 
@@ -29,7 +29,9 @@ class Latency(Strategy):
         values = [self._value(request, target, now) for target in targets]
         least = min(values)
         soonest = [target for target, value in zip(targets, values, strict=True) if value == least]
-        return soonest[0] if len(soonest) == 1 else longest_unused(soonest, rng)
+        chosen = soonest[0] if len(soonest) == 1 else longest_unused(soonest, rng)
+        self.runner_up = best_other(targets, values, chosen)
+        return chosen
 
     def score(self, request: Request, target: Target, now: float) -> Score:
         """The expected seconds, those to the first content weighted."""

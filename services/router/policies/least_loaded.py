@@ -1,10 +1,9 @@
 """Whoever has least to do."""
 
-import math
 import random
 from collections.abc import Sequence
 
-from services.router.policies.strategy import Score, Strategy, longest_unused
+from services.router.policies.strategy import Score, Strategy, best_other, longest_unused
 from services.router.request import Request
 from services.router.target import Target
 
@@ -26,8 +25,7 @@ class LeastLoaded(Strategy):
         least = min(loads)
         idlest = [target for target, load in zip(targets, loads, strict=True) if load == least]
         chosen = idlest[0] if len(idlest) == 1 else longest_unused(idlest, rng)
-        loads[targets.index(chosen)] = math.inf
-        self.runner_up = targets[loads.index(min(loads))] if len(targets) > 1 else None
+        self.runner_up = best_other(targets, loads, chosen)
         return chosen
 
     def score(self, request: Request, target: Target, now: float) -> Score:

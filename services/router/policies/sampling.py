@@ -4,11 +4,27 @@ import heapq
 import random
 from collections.abc import Sequence
 
+from services.router.rendezvous import distance
 from services.router.request import Request
 from services.router.target import Target
 
 _MOST_TARGETS = 32
 _SAMPLE = 4
+# Workers that a session may be served by without having been there: with two, the less loaded one can be taken
+# (DualMap, arXiv 2602.06502).
+_CANDIDATES = 2
+
+
+def of_session(request: Request) -> Sequence[int]:
+    """Positions where earlier turns of the request's session may be, in case nothing is known of its prompt.
+
+    The same in every router, and the same as long as nobody comes or goes.
+    """
+    key = request.ask.affinity
+    if not key or request.hits:
+        return ()
+    nearest = heapq.nsmallest(_CANDIDATES, request.pool.targets, key=lambda target: distance(key, target.identity))
+    return [target.position for target in nearest]
 
 
 def worth_a_look(

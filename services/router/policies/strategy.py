@@ -1,5 +1,6 @@
 """What a strategy is given, and what it answers."""
 
+import math
 import random
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -50,6 +51,15 @@ class Strategy:
 
     def on_reset(self, target: Target) -> None:
         """A new process answers to the worker's name: what was learned of the old one does not hold."""
+
+
+def best_other(targets: Sequence[Target], values: Sequence[float], chosen: Target) -> Target | None:
+    """The target with the least value but for the chosen one; None where there is no other."""
+    if len(targets) < 2:
+        return None
+    rest = list(values)
+    rest[targets.index(chosen)] = math.inf
+    return targets[rest.index(min(rest))]
 
 
 def longest_unused(targets: Sequence[Target], rng: random.Random) -> Target:

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Sequence
 
-from services.router.policies.strategy import Score, Strategy, longest_unused
+from services.router.policies.strategy import Score, Strategy, best_other, longest_unused
 from services.router.request import Request
 from services.router.target import Target
 
@@ -32,7 +32,9 @@ class Weighted(Strategy):
                 known[id(target.route)] = self._turn(target)
         turns = [known[id(target.route)] for target in targets]
         first = min(turns)
-        return longest_unused([target for target, turn in zip(targets, turns, strict=True) if turn == first], rng)
+        chosen = longest_unused([target for target, turn in zip(targets, turns, strict=True) if turn == first], rng)
+        self.runner_up = best_other(targets, turns, chosen)
+        return chosen
 
     def score(self, request: Request, target: Target, now: float) -> Score:
         """The middle of its route's next turn."""

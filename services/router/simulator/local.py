@@ -63,6 +63,7 @@ class LocalWorker(SimulatedWorker):
         status.waiting = engine.waiting
         status.queued_tokens = engine.queued_tokens
         status.kv_usage = engine.cache.usage
+        status.emitted = engine.emitted_by(now)
         status.prefix_query_tokens = engine.query_tokens
         status.prefix_hit_tokens = engine.hit_tokens
 

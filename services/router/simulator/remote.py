@@ -46,6 +46,7 @@ class RemoteWorker(SimulatedWorker):
 
     def _on_first(self, attempt: Attempt) -> None:
         if attempt.attempt_id in self._running:
+            self._status.emitted += 1
             self._first(attempt)
 
     def _on_last(self, attempt: Attempt) -> None:
@@ -53,6 +54,7 @@ class RemoteWorker(SimulatedWorker):
             del self._served[attempt.attempt_id]
             self._vendor.on_end()
             attempt.brought = attempt.output_tokens
+            self._status.emitted += attempt.brought - 1
             self._end(attempt)
             self._changed()
 

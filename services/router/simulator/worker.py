@@ -8,7 +8,7 @@ from hybridinference.inference.v1 import model_pb2 as model
 from hybridinference.inference.v1 import worker_status_pb2 as worker_status
 
 from services.router.simulator import noise, statuses
-from services.router.simulator.call import Attempt, Callers
+from services.router.simulator.call import Attempt
 from services.router.simulator.noise import Topic
 from services.router.simulator.scenario import Fault, Scenario
 from services.router.simulator.timeline import Timeline
@@ -29,7 +29,6 @@ class SimulatedWorker:
         self._stale_seconds = scenario.router.stale_seconds
         self._seed = seed
         self._number = number
-        self._callers: Callers
         self._listeners: list[Listener] = []
         self._unheard: list[list[tuple[int, ...]]] = []
         self._running: dict[str, Attempt] = {}
@@ -47,9 +46,8 @@ class SimulatedWorker:
             models=[worker_status.WorkerModel(name=MODEL, capabilities=[model.CAPABILITY_CHAT])],
         )
 
-    def connect(self, callers: Callers, listeners: list[Listener]) -> None:
-        """Say who waits for attempts, and which routers hear of it; from now on it reports."""
-        self._callers = callers
+    def connect(self, listeners: list[Listener]) -> None:
+        """Say which routers hear of it; from now on it reports."""
         self._listeners = listeners
         self._of_router = [0] * len(listeners)
         self._unheard = [[] for _ in listeners]
@@ -135,16 +133,14 @@ class SimulatedWorker:
 
     def _fail(self, attempt: Attempt, reason: int, retry_after: float | None = None) -> None:
         status = statuses.failed(reason, retry_after)
-        self._after_network(self._callers.on_end, attempt, status)
+        self._after_network(attempt.call.callers.on_end, attempt, status)
 
     def _first(self, attempt: Attempt) -> None:
-        self._status.emitted += 1
-        self._after_network(self._callers.on_first_token, attempt)
+        self._after_network(attempt.call.callers.on_first_token, attempt)
 
     def _end(self, attempt: Attempt, status: status_pb2.Status = statuses.OK) -> None:
         self._forget(attempt)
-        self._status.emitted += 1
-        self._after_network(self._callers.on_end, attempt, status)
+        self._after_network(attempt.call.callers.on_end, attempt, status)
 
     def _after_network(self, call: Callable[..., None], *arguments: object) -> None:
         self._timeline.at(self._timeline.now + self._wiring.network_seconds, call, *arguments)

@@ -1,6 +1,7 @@
 """How fast a model is served."""
 
 import math
+import random
 
 import pytest
 from hypothesis import given
@@ -39,22 +40,41 @@ def test_callers_that_are_gone_are_forgotten() -> None:
 
 def test_a_worker_that_takes_twice_as_long_is_found_out() -> None:
     slowness = Slowness()
-    for _ in range(40):
+    for _ in range(300):
         slowness.observe(2.0, 1.0, 1.0, 0.0)
-    # Ten looks are remembered, against two of prejudice: 2 ** (10 / 12).
-    assert slowness.factor == pytest.approx(2 ** (10 / 12), rel=0.01)
+    # A hundred thirds of a look are remembered, against two of prejudice.
+    assert slowness.factor == pytest.approx((2.0 / 0.03 + 2.0) / (1 / 0.03 + 2.0), rel=1e-3)
 
 
 def test_one_look_is_not_believed_altogether() -> None:
     slowness = Slowness()
     slowness.observe(8.0, 1.0, 1.0, 0.0)
-    assert slowness.factor == pytest.approx(2.0)  # 8 ** (1 / 3)
+    assert slowness.factor == pytest.approx((8.0 + 2.0) / 3.0)
+
+
+def test_a_worker_that_becomes_slow_is_found_out_within_a_few_looks() -> None:
+    slowness = Slowness()
+    for _ in range(200):
+        slowness.observe(1.0, 1.0, 1.0, 0.0)
+    for _ in range(3):
+        slowness.observe(5.0, 1.0, 1.0, 0.0)
+    assert slowness.factor > 2.5
+
+
+def test_noise_moves_it_little() -> None:
+    slowness, rng = Slowness(), random.Random(1)
+    factors = []
+    for _ in range(500):
+        slowness.observe(rng.lognormvariate(-0.08, 0.4), 1.0, 1.0, 0.0)
+        factors.append(slowness.factor)
+    assert max(factors) < 1.25
+    assert min(factors) > 0.8
 
 
 def test_noise_is_no_slowness() -> None:
     slowness = Slowness()
     for _ in range(20):
-        slowness.observe(1.1, 1.0, 1.0, 0.0)
+        slowness.observe(1.09, 1.0, 1.0, 0.0)
     assert slowness.factor == 1.0
 
 
@@ -80,4 +100,4 @@ def test_slowness_stays_within_what_is_believed(looks: list[tuple[float, float, 
     slowness = Slowness()
     for observed, expected, weight, now in looks:
         slowness.observe(observed, expected, weight, now)
-    assert math.exp(-1.5) <= slowness.factor <= math.exp(2.5)
+    assert 0.22 <= slowness.factor <= 12

@@ -30,16 +30,26 @@ def test_the_formula_by_hand() -> None:
     served = pool(1)
     target = loaded(served.targets[0], leases=3, pending=[Pending(4000, 1000.0, 1.0)])
     score = _adaptive().score(request(served, input_tokens=2000), target, 1000.0)
-    # Read at 20,000 tokens a second after 10 ms; a token takes 7 ms and 0.1 ms for each of three that run beside.
-    step = 0.007 + 3 * 1e-4
-    assert score.terms["wait_seconds"] == pytest.approx(8 * 4000 / 20_000)
-    assert score.terms["reading_seconds"] == pytest.approx(8 * (0.01 + 2000 / 20_000))
-    assert score.terms["step_seconds"] == pytest.approx(8 * step)
+    # Read at 20,000 tokens a second after 10 ms. A token takes 7 ms, and 0.04 ms for each of three that run beside it.
+    step = 0.007 + 3 * 4e-5
+    assert score.terms["wait_seconds"] == pytest.approx(2 * 4000 / 20_000)
+    assert score.terms["reading_seconds"] == pytest.approx(2 * (0.01 + 2000 / 20_000))
+    assert score.terms["first_step_seconds"] == pytest.approx(2 * step)
     assert score.terms["stall_seconds"] == pytest.approx(3 * 2000 / 20_000)
     assert score.terms["writing_seconds"] == pytest.approx(300 * step)
-    assert score.terms["slowing_seconds"] == pytest.approx(300 * 1e-4 * 4)
-    assert score.terms["price_seconds"] == 0
-    assert score.value == pytest.approx(1.6 + 0.88 + 0.0584 + 0.3 + 2.19 + 0.12)
+    # It slows steps as one generation does, and its context of 2000 tokens as 2000 / 700 more.
+    assert score.terms["slowing_seconds"] == pytest.approx(300 * 4e-5 * 4 * (1 + 2000 / 700))
+    assert score.terms["price_seconds"] == score.terms["late_seconds"] == 0
+    assert score.value == pytest.approx(0.4 + 0.22 + 0.01424 + 0.3 + 2.136 + 0.185143, rel=1e-5)
+
+
+def test_what_comes_too_late_counts_more_but_not_without_end() -> None:
+    served = pool(1)
+    target = loaded(served.targets[0], leases=1, pending=[Pending(20_000, 1000.0, 9.0)])
+    for slo, late in ((2.0, 0.0), (1.0, 8 * 0.06), (0.2, 8 * 0.2)):
+        asked = request(served, input_tokens=840, slo=slo)
+        # 1 s to wait, 52 ms to read and 7.04 ms for a token.
+        assert _adaptive().score(asked, target, 1000.0).terms["late_seconds"] == pytest.approx(late, abs=0.01)
 
 
 def test_a_vendor_slows_nobody_down_and_its_price_is_time() -> None:
@@ -57,16 +67,16 @@ def test_a_busy_worker_with_the_prompt_cached_beats_an_idle_one_until_it_is_too_
     blocks = list(range(1, 151))
     served.prefixes.add(0, blocks)
     asked = request(served, input_tokens=9600, blocks=blocks)
-    loaded(served.targets[0], leases=4)
+    loaded(served.targets[0], leases=3)
     assert _chosen(asked, served) == "main-0"
-    loaded(served.targets[0], leases=5, pending=[Pending(40_000, 1000.0, 9.0)])
+    loaded(served.targets[0], leases=4, pending=[Pending(20_000, 1000.0, 9.0)])
     assert _chosen(asked, served) == "main-1"
 
 
 def test_a_long_prompt_goes_where_few_are_stalled() -> None:
     served = pool(2)
-    loaded(served.targets[0], leases=30)
-    loaded(served.targets[1], leases=1, pending=[Pending(6_000, 1000.0, 9.0)])
+    loaded(served.targets[0], leases=20)
+    loaded(served.targets[1], leases=1, pending=[Pending(8_000, 1000.0, 9.0)])
     assert _chosen(request(served, input_tokens=50), served) == "main-0"
     assert _chosen(request(served, input_tokens=30_000), served) == "main-1"
 

@@ -1,0 +1,162 @@
+"""What becomes of answers whose worker dies, of slow beginnings, and of what is sent to a shadow besides."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Iterator
+
+import openai
+import pytest
+from hybridinference.gateway.v1 import inference_service_pb2 as gateway
+from hybridinference.gateway.v1 import inference_service_pb2_grpc as gateway_grpc
+from hybridinference.inference.v1 import conversation_pb2 as conversation
+
+from services.chassis.channel import open_channel
+from tests.mesh.driver import Mesh, mesh, until
+
+pytestmark = [pytest.mark.slow, pytest.mark.edge]
+
+CONFIG = """
+gateway: {drain_seconds: 2, show_worker: true}
+router: {hedge: {budget_ratio: 1.0, least_seconds: 0.2}}
+flags: {hedging: {models: [hedged]}}
+providers:
+  echo: {kind: echo, workers: 2, token_ms: 10, loading_ms: 1000, drain_seconds: 2}
+  slow: {kind: echo, workers: 1, first_token_ms: 5000, drain_seconds: 2}
+  quick: {kind: echo, workers: 1, drain_seconds: 2}
+models:
+  - name: echo
+    routes: [{provider: echo}]
+  - name: hedged
+    routes: [{provider: slow}, {provider: quick, role: fallback}]
+  - name: shaded
+    routes: [{provider: quick}, {provider: slow, role: shadow, share: 1.0}]
+"""
+WORDS = " ".join(f"word{number}" for number in range(7))
+MESSAGES = [{"role": "user", "content": WORDS}]
+TOKENS = 150
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Mesh]:
+    """A mesh with workers to kill, a slow one, and one that nobody sees."""
+    with mesh(CONFIG) as made:
+        yield made
+
+
+@pytest.fixture
+async def client(running: Mesh) -> AsyncIterator[openai.AsyncOpenAI]:
+    """The official SDK at that mesh."""
+    async with running.async_client() as client:
+        yield client
+
+
+def expected() -> str:
+    """The whole answer."""
+    words = [WORDS.split()[0], *(f" {word}" for word in WORDS.split()[1:])]
+    return "".join(words[number % len(words)] for number in range(TOKENS))
+
+
+class Answer:
+    """An answer as it comes."""
+
+    def __init__(self) -> None:
+        self.begun = asyncio.Event()
+        self.text = ""
+        self.id = ""
+        self.ends: list[str] = []
+        self.output_tokens = 0
+
+
+async def over_rest(client: openai.AsyncOpenAI, answer: Answer) -> None:
+    stream = await client.chat.completions.create(
+        model="echo",
+        messages=MESSAGES,
+        stream=True,
+        stream_options={"include_usage": True},
+        extra_body={"echo": {"tokens": TOKENS}},
+    )
+    async for chunk in stream:
+        answer.id = chunk.id.removeprefix("chatcmpl-")
+        for choice in chunk.choices:
+            answer.text += choice.delta.content or ""
+            if choice.finish_reason:
+                answer.ends.append(choice.finish_reason)
+        if chunk.usage is not None:
+            answer.output_tokens = chunk.usage.completion_tokens
+        if len(answer.text) > 100:
+            answer.begun.set()
+
+
+async def over_grpc(running: Mesh, answer: Answer) -> None:
+    request = gateway.StreamGenerateRequest()
+    request.spec.model = "echo"
+    request.spec.messages.add(role=conversation.ROLE_USER).parts.add(text=WORDS)
+    request.spec.provider_options_json = json.dumps({"echo": {"tokens": TOKENS}})
+    async with open_channel(f"127.0.0.1:{running.port}") as channel:
+        async for response in gateway_grpc.InferenceServiceStub(channel).StreamGenerate(request, timeout=30):
+            kind = response.event.WhichOneof("event")
+            answer.id = answer.id or response.generation_id
+            answer.text += response.event.delta.text
+            if kind != "delta":
+                answer.ends.append(kind)
+            answer.output_tokens = response.event.finished.usage.output_tokens
+            if len(answer.text) > 100:
+                answer.begun.set()
+
+
+async def test_a_killed_worker_s_answers_go_on_at_the_other_one(running: Mesh, client: openai.AsyncOpenAI) -> None:
+    rest, grpc = [Answer() for _ in range(6)], [Answer() for _ in range(6)]
+    tasks = [asyncio.create_task(over_rest(client, answer)) for answer in rest]
+    tasks += [asyncio.create_task(over_grpc(running, answer)) for answer in grpc]
+    await asyncio.gather(*(answer.begun.wait() for answer in (*rest, *grpc)))
+    running.kill("echo-0")
+    await asyncio.gather(*tasks)
+    assert {answer.text for answer in (*rest, *grpc)} == {expected()}
+    assert {answer.output_tokens for answer in (*rest, *grpc)} == {TOKENS}
+    assert {tuple(answer.ends) for answer in rest} == {("stop",)}
+    assert {tuple(answer.ends) for answer in grpc} == {("started", "finished")}
+    rows = [await asyncio.to_thread(running.row_of, answer.id) for answer in (*rest, *grpc)]
+    assert {(row["outcome"], row["worker"], row["output_tokens"]) for row in rows} == {("success", "echo-1", TOKENS)}
+    broken = [row["attempt_list"] for row in rows if len(row["attempt_list"]) == 2]
+    assert broken, "no answer was at the worker that was killed"
+    for first, second in broken:
+        assert (first["worker"], first["outcome"]) == ("echo-0", "error")
+        assert first["error_reason"] == "STREAM_INTERRUPTED"
+        assert (second["worker"], second["outcome"]) == ("echo-1", "success")
+        assert first["output_tokens"] + second["output_tokens"] == TOKENS
+    print(f"{len(broken)} of {len(rows)} answers went on elsewhere")
+
+
+async def test_a_slow_beginning_is_hedged(running: Mesh, client: openai.AsyncOpenAI) -> None:
+    async def ask(**echo: int) -> tuple[float, str]:
+        begun = time.monotonic()
+        answer = await client.chat.completions.create(model="hedged", messages=MESSAGES, extra_body={"echo": echo})
+        assert answer.choices[0].message.content == WORDS
+        return time.monotonic() - begun, answer.id.removeprefix("chatcmpl-")
+
+    await ask(first_token_ms=1)  # from now on it is known how soon the worker usually begins
+    took, generation_id = await ask()
+    assert took < 2.5, "the slow worker was waited for"
+    row = await asyncio.to_thread(running.row_of, generation_id)
+    attempts = [(attempt["worker"], attempt["outcome"]) for attempt in row["attempt_list"]]
+    assert attempts == [("slow-0", "cancelled"), ("quick-0", "success")]
+    assert row["worker"] == "quick-0"
+    await until(lambda: sum(worker["running"] for worker in running.status()["workers"]) == 0, seconds=3)
+
+
+async def test_a_shadow_is_recorded_and_not_waited_for(running: Mesh, client: openai.AsyncOpenAI) -> None:
+    begun = time.monotonic()
+    answer = await client.chat.completions.create(model="shaded", messages=MESSAGES, extra_body={"echo": {"tokens": 3}})
+    assert time.monotonic() - begun < 2.5
+    generation_id = answer.id.removeprefix("chatcmpl-")
+    row = await asyncio.to_thread(running.row_of, generation_id)
+    assert (row["worker"], row["output_tokens"], len(row["attempt_list"])) == ("quick-0", 3, 1)
+
+    def both() -> bool:
+        return len(running.row_of(generation_id)["attempt_list"]) == 2
+
+    await until(lambda: asyncio.to_thread(both), seconds=15)
+    row = await asyncio.to_thread(running.row_of, generation_id)
+    assert [attempt["worker"] for attempt in row["attempt_list"]] == ["quick-0", "slow-0"]
+    assert (row["worker"], row["output_tokens"], row["outcome"]) == ("quick-0", 3, "success")
