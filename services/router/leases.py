@@ -127,6 +127,8 @@ class LeaseBook:
             lease.target, lease.placed_at = earlier.target, earlier.placed_at
             lease.uncached_tokens, lease.expected_seconds = earlier.uncached_tokens, earlier.expected_seconds
             lease.charged = earlier.charged
+            lease.generation.continued = max(lease.generation.continued, earlier.generation.continued)
+            lease.generation.hedged |= earlier.generation.hedged
             self.release(earlier)
         self._leases[lease.attempt_id] = lease
         lease.stream.leases[lease.attempt_id] = lease

@@ -6,12 +6,14 @@ import random
 from collections import Counter
 from collections.abc import Callable, Sequence
 
+from google.protobuf import duration_pb2
 from google.rpc import status_pb2
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hybridinference.inference.v1 import routing_pb2 as routing
 from hybridinference.inference.v1 import worker_status_pb2 as worker_status
 from hybridinference.router.v1 import placement_pb2 as placement
 
+from services.chassis.deadline import to_duration
 from services.router.breaker import State
 from services.router.decider import Answer, Decider
 from services.router.leases import GatewayStream
@@ -155,6 +157,7 @@ class Life:
             committed=asked.committed and not run.shadow,
             wanted=wanted,
             continuable=continuable,
+            time_left=self._left(asked),
         )
         del self.running[run.placed.attempt_id]
         beside, pool = self._beside(run), self.roster.models.get(asked.model)
@@ -225,7 +228,7 @@ class Life:
         if run is None:
             return
         asked = run.asked
-        ask = placement.HedgeAsk(attempt_id=run.placed.attempt_id)
+        ask = placement.HedgeAsk(attempt_id=run.placed.attempt_id, time_left=self._left(asked))
         answer = self.decider.on_hedge(asked.stream, ask, self.now)
         if isinstance(answer, placement.Placement):
             assert answer.kind == placement.ATTEMPT_KIND_HEDGE
@@ -239,6 +242,9 @@ class Life:
             self.seen["hedge refused"] += 1
             assert not isinstance(answer, placement.Waiting)
             assert answer.attempt_id == run.placed.attempt_id
+
+    def _left(self, asked: Asked) -> duration_pb2.Duration | None:
+        return None if asked.ends_at == _NEVER else to_duration(max(0.0, asked.ends_at - self.now))
 
     def _some(self, *, committed: bool | None) -> Running | None:
         """An attempt that runs and is no shadow, one that has not begun if it is to be so."""
@@ -314,6 +320,7 @@ class Life:
         self.ledger.keep(set(names.values()))
         for asked in self.asked.values():
             asked.model = names.get(asked.model, "")
+            asked.known = asked.known and bool(asked.model)
         for name in sorted(self.roster.workers):
             if self.roster.workers[name].status is None and self.chance.random() < 0.7:
                 self.roster.on_status(name, report(), self.now)
@@ -326,21 +333,30 @@ class Life:
                 worker=run.placed.worker,
                 model=run.asked.ask.model,
                 committed=run.committed,
+                ask=None if run.shadow else run.asked.ask,
+                number=run.placed.number,
+                tried=sorted(run.asked.tried),
+                age=to_duration(self.now - run.since),
             )
             for run in kept
         ]
-        self.streams[index] = self.decider.on_stream("again", restated)
+        self.streams[index] = self.decider.on_stream("again", restated, self.now)
         # Who waited waits no longer: nobody would hear the answer.
         self.asked = {gid: asked for gid, asked in self.asked.items() if asked.stream is not old}
         self.running = {name: run for name, run in self.running.items() if run.asked.stream is not old}
         for run in kept:
-            run.asked.stream, run.asked.known, run.asked.waits = self.streams[index], False, False
+            run.asked.stream, run.asked.waits = self.streams[index], False
+            run.asked.model = self.config.names().get(run.asked.ask.model, "")
+            run.asked.known = bool(run.asked.model) and not run.shadow
+            numbers = (one.placed.number for one in kept if one.asked is run.asked)
+            run.asked.attempts = max(*numbers, len(run.asked.tried))
             self.asked[run.asked.ask.generation_id] = run.asked
             self.running[run.placed.attempt_id] = run
 
     def _forgotten(self, kept: Sequence[Running]) -> None:
-        """Of these the router knows no more than what it is told: their workers' names."""
+        """Of these the router knows no more than what it is told."""
         for run in kept:
+            run.asked.hedges = run.asked.continued = 0
             worker = self.roster.known(run.placed.worker)
             run.place = worker.name, worker.place.address
 
@@ -387,11 +403,12 @@ class Life:
         for run in self.running.values():
             assert run.asked is not asked or run.placed.worker != placed.worker, "two at once on one worker"
         asked.attempts += 1
+        asked.tries += placed.kind != placement.ATTEMPT_KIND_CONTINUATION
         assert placed.number == asked.attempts
-        assert asked.attempts - asked.continued <= self.config.router.retry.max_attempts
+        assert asked.tries <= self.config.router.retry.max_attempts
         asked.tried.add(placed.worker)
         self.asked[asked.ask.generation_id] = asked
-        self.running[placed.attempt_id] = Running(placed, asked, (placed.worker, placed.address))
+        self.running[placed.attempt_id] = Running(placed, asked, (placed.worker, placed.address), self.now)
         if placed.HasField("shadow"):
             shadow = placed.shadow
             assert asked.attempts == 1
@@ -400,7 +417,7 @@ class Life:
             # It stands for itself, by a name of its own where it is restated.
             ask = placement.PlacementAsk(generation_id=shadow.attempt_id, model=asked.ask.model)
             alone = Asked(ask, asked.stream, asked.model, _NEVER, known=False)
-            self.running[shadow.attempt_id] = Running(shadow, alone, (shadow.worker, shadow.address))
+            self.running[shadow.attempt_id] = Running(shadow, alone, (shadow.worker, shadow.address), self.now)
 
     def _routed(self, asked: Asked, placed: placement.Placement) -> bool:
         model = next(model for model in self.config.models if model.name == asked.model)
