@@ -351,7 +351,9 @@ class Decider:
             if retries.too_late(wait, now=now, ends_at=generation.ends_at):
                 return self._give_up(failed, status, verdict, Stop.DEADLINE, now)
         elif not selection.worth_waiting(request, generation.tried, now):
-            return self._give_up(failed, status, verdict, Stop.NO_WORKER, now)
+            if verdict.reason != "WORKER_SATURATED":
+                return self._give_up(failed, status, verdict, Stop.NO_WORKER, now)
+            generation.tried.discard(failed.worker.name)  # it has not failed: it was full, by what others placed there
         if not pool.budget.take(now):
             return self._give_up(failed, status, verdict, Stop.BUDGET, now)
         if choice is None:

@@ -10,7 +10,7 @@ from services.router.request import Request
 from services.router.target import Target
 
 # A hold that ends within so many seconds is waited for.
-SHORT_HOLD_SECONDS = 10.0
+SHORT_HOLD_SECONDS = 5.0
 
 
 # Of a target that is fit and well, whatever keeps it from being the first choice.
@@ -117,7 +117,7 @@ def hopes(request: Request, tried: Collection[str], now: float) -> Iterator[Targ
     """Targets that it is worth waiting for: those that have no room now, or soon will have."""
     for target in _usable(request, tried):
         why = target.ruled_out(request, now)
-        if why in ("", "full") or (why == "held" and target.held_until - now <= SHORT_HOLD_SECONDS):
+        if why in _WELL or (why == "held" and target.held_until - now <= SHORT_HOLD_SECONDS):
             yield target
 
 
