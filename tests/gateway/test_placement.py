@@ -338,3 +338,20 @@ async def test_a_gateway_that_never_knew_a_fleet_refuses_and_says_when_to_come_b
             await pair.ask("one")
     assert caught.value.reason == reasons.ERROR_REASON_NO_HEALTHY_WORKER
     assert caught.value.retry_after == 1.0
+
+
+async def test_a_router_that_comes_back_hears_what_was_asked_and_who_has_failed_it(pair: Pair) -> None:
+    placed = await pair.placed("one", "a")
+    waiting = asyncio.create_task(pair.placements.after_failure(placed, failed(placed), BROKEN, NEVER))
+    await eventually(lambda: len(pair.router.said("outcome")) == 1, seconds=2)
+    pair.router.place("one", "b")
+    await waiting
+    await asyncio.sleep(0.02)
+    await pair.kill()
+    pair.router.commands.clear()
+    await pair.serve()
+    await eventually(lambda: bool(pair.router.commands), seconds=2)
+    (lease,) = pair.router.commands[0].hello.leases
+    assert (lease.attempt_id, lease.worker, list(lease.tried)) == ("b", "w", ["w"])
+    assert (lease.ask.generation_id, lease.ask.model) == ("one", "m")
+    assert lease.age.ToNanoseconds() > 20e6

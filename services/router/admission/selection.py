@@ -122,8 +122,11 @@ def hopes(request: Request, tried: Collection[str], now: float) -> Iterator[Targ
 
 
 def worth_waiting(request: Request, tried: Collection[str], now: float) -> bool:
-    """Whether somebody who has not failed the request is only busy."""
-    return any(target.ruled_out(request, now) == "full" for target in _usable(request, tried))
+    """Whether somebody who has not failed the request is only busy, and gets on."""
+    return any(
+        target.ruled_out(request, now) == "full" and target.worker.hesitant(now)[0] != "stalled"
+        for target in _usable(request, tried)
+    )
 
 
 def lane(request: Request, tried: Collection[str]) -> int:
