@@ -236,7 +236,7 @@ async def test_a_caller_that_leaves_while_it_waits_withdraws(pair: Pair) -> None
     with pytest.raises(asyncio.CancelledError):
         await asked
     await eventually(lambda: len(pair.router.said("withdrawal")) == 1, seconds=2)
-    assert pair.placements._room == 64 << 20
+    assert pair.placements._bytes == 0
 
 
 async def test_what_was_told_to_wait_is_placed_alone_when_the_router_dies(pair: Pair) -> None:
@@ -245,7 +245,7 @@ async def test_what_was_told_to_wait_is_placed_alone_when_the_router_dies(pair: 
     await pair.told_to_wait("one")
     await pair.kill()
     assert (await asked).strategy == STRATEGY
-    assert pair.placements._room == 64 << 20
+    assert pair.placements._bytes == 0
 
 
 async def test_prompts_that_wait_are_bounded_by_their_bytes(pair: Pair) -> None:

@@ -10,7 +10,7 @@ from services.router.request import Request
 from services.router.target import Target
 
 # A hold that ends within so many seconds is waited for.
-SHORT_HOLD_SECONDS = 10.0
+SHORT_HOLD_SECONDS = 5.0
 
 
 # Of a target that is fit and well, whatever keeps it from being the first choice.
