@@ -99,10 +99,10 @@ async def serve(config: mesh.MeshConfig, path: pathlib.Path, place: mesh.Gateway
         )
 
         adoption = Adoption(
-            placements=placements,
             models=models,
             recorder=recorder,
             relay=relay,
+            placements=placements,
             sessions=sessions,
             typed_face=typed_face,
             openai_face=openai_face,

@@ -16,10 +16,10 @@ from services.gateway.session import Sessions
 class Adoption:
     """Everything in a gateway that goes by the configuration."""
 
-    placements: Placements
     models: Models
     recorder: Recorder
     relay: Relay
+    placements: Placements
     sessions: Sessions
     typed_face: InferenceServicer
     openai_face: OpenAIServicer
@@ -27,12 +27,12 @@ class Adoption:
     def take(self, config: MeshConfig) -> None:
         """Go by another configuration from now on, all in one step. What is under way goes on as it began."""
         limits = config.gateway
-        self.placements.reconfigure(waiting_bytes=limits.waiting_bytes)
         self.models.reconfigure(config)
         self.recorder.reconfigure(config_version=config.version, models=config.names())
         self.relay.reconfigure(
             max_running=limits.max_running, max_shadows=limits.max_shadows, show_worker=limits.show_worker
         )
+        self.placements.reconfigure(waiting_bytes=limits.waiting_bytes)
         self.sessions.reconfigure(idle_seconds=limits.idle_seconds, slow_reader_seconds=limits.slow_reader_seconds)
         self.typed_face.reconfigure(longest_seconds=limits.timeout_seconds, allow_pinning=limits.allow_pinning)
         self.openai_face.reconfigure(
