@@ -99,7 +99,6 @@ async def serve(config: mesh.MeshConfig, path: pathlib.Path, place: mesh.Gateway
         )
 
         adoption = Adoption(
-            placements=placements,
             models=models,
             recorder=recorder,
             relay=relay,

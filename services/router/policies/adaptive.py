@@ -64,7 +64,10 @@ class Adaptive(Strategy):
         least = second = float("inf")
         best, other = [targets[0]], None
         for target in targets:
-            value = sum(self._terms(request, target, session, now)) * self._preference(first, target)
+            value = sum(self._terms(request, target, session, now))
+            if value >= second:
+                continue  # and the preference only adds to it
+            value *= self._preference(first, target)
             if value < least:
                 second, other = least, best[0]
                 least, best = value, [target]
