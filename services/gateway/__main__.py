@@ -99,6 +99,7 @@ async def serve(config: mesh.MeshConfig, path: pathlib.Path, place: mesh.Gateway
         )
 
         adoption = Adoption(
+            placements=placements,
             models=models,
             recorder=recorder,
             relay=relay,
@@ -135,7 +136,7 @@ async def serve(config: mesh.MeshConfig, path: pathlib.Path, place: mesh.Gateway
         # An answer that the server cut would end like a whole one, at a client behind the edge: have it told first.
         drain_seconds = reloading.config.gateway.drain_seconds
         later = asyncio.get_running_loop().call_later
-        farewells = [later(drain_seconds, told.interrupt) for told in (sessions, channels)]
+        farewells = [later(drain_seconds, told.interrupt) for told in (sessions, channels, placements)]
         await up.drain(seconds=drain_seconds + _FAREWELL_SECONDS)
         for farewell in farewells:
             farewell.cancel()

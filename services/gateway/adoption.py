@@ -16,6 +16,7 @@ from services.gateway.session import Sessions
 class Adoption:
     """Everything in a gateway that goes by the configuration."""
 
+    placements: Placements
     models: Models
     recorder: Recorder
     relay: Relay
@@ -26,6 +27,7 @@ class Adoption:
     def take(self, config: MeshConfig) -> None:
         """Go by another configuration from now on, all in one step. What is under way goes on as it began."""
         limits = config.gateway
+        self.placements.reconfigure(waiting_bytes=limits.waiting_bytes)
         self.models.reconfigure(config)
         self.recorder.reconfigure(config_version=config.version, models=config.names())
         self.relay.reconfigure(

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import grpc
@@ -22,6 +22,7 @@ from services.chassis.failure import Failure
 from services.gateway import fallback
 from services.gateway.fleet import FleetView
 from services.gateway.lease import Lease
+from services.gateway.session import stopping
 
 LOG = structlog.get_logger()
 
@@ -90,6 +91,7 @@ class Placements:
         self._hedging: dict[str, asyncio.Future[router.PlaceAnswer | None]] = {}
         self._most_bytes = waiting_bytes
         self._bytes = 0  # of prompts that wait
+        self._interrupted = False
         self._leases: dict[str, Lease] = {}
         self._alone = Metric(
             "hybrid_gateway_fallback_placements_total",
@@ -102,6 +104,14 @@ class Placements:
         """Hold so many bytes of waiting prompts from now on. Those that wait go on waiting."""
         self._most_bytes = waiting_bytes
 
+    def interrupt(self) -> None:
+        """The gateway stops: fail what waits for a place, so that callers are told, and have nothing else wait."""
+        self._interrupted = True
+        for waiting in self._waiting.values():
+            if not waiting.answer.done():
+                waiting.answer.set_exception(stopping())
+        _answer_none(self._hedging.values())
+
     async def place(
         self, ask: placement.PlacementAsk, deadline: Deadline, prompt_bytes: Callable[[], int] = int
     ) -> placement.Placement:
@@ -113,7 +123,8 @@ class Placements:
             prompt_bytes: what is held of the request meanwhile.
 
         Raises:
-            Failure: as the router refuses; DEADLINE_EXCEEDED while waiting; FLEET_SATURATED where too much waits here.
+            Failure: as the router refuses; DEADLINE_EXCEEDED while waiting; FLEET_SATURATED where too much waits here;
+                STREAM_INTERRUPTED where the gateway stops.
         """
         answer = await self._ask(ask.generation_id, router.PlaceCommand(ask=ask), deadline, prompt_bytes)
         if answer is None:
@@ -152,16 +163,18 @@ class Placements:
         waiting: asyncio.Future[router.PlaceAnswer | None] = asyncio.get_running_loop().create_future()
         self._hedging[slow.generation_id] = waiting
         self._tell(router.PlaceCommand(hedge=ask))
+        # Nothing else is heard meanwhile, the deadline included.
+        patience = self.patience_seconds if time_left is None else min(self.patience_seconds, time_left)
         answer: router.PlaceAnswer | None = None
         try:
-            async with asyncio.timeout(self.patience_seconds):
+            async with asyncio.timeout(patience):
                 answer = await waiting
         except TimeoutError:
             return None
         finally:
             del self._hedging[slow.generation_id]
-            if answer is None and waiting.done() and not waiting.cancelled() and (late := waiting.result()):
-                self.give_back(late.placement)
+            if answer is None:
+                self._give_back_late(waiting)
         if answer is None or answer.HasField("refusal"):
             return None
         first = self._leases[slow.attempt_id]
@@ -230,9 +243,7 @@ class Placements:
             LOG.warning("router.lost", waiting=len(self._waiting), leases=len(self._leases))
         self.connected.clear()
         futures = (*(waiting.answer for waiting in self._waiting.values()), *self._hedging.values())
-        for future in futures:
-            if not future.done():
-                future.set_result(None)
+        _answer_none(futures)
 
     def _answered(self, answer: router.PlaceAnswer) -> None:
         if answer.HasField("waiting"):
@@ -267,6 +278,8 @@ class Placements:
         self, generation_id: str, command: router.PlaceCommand, deadline: Deadline, prompt_bytes: Callable[[], int]
     ) -> router.PlaceAnswer | None:
         """The router's answer; None without a router, or where it is silent for too long."""
+        if self._interrupted:
+            raise stopping()
         if not self.connected.is_set():
             return None
         waiting = self._waiting[generation_id] = Waiting(deadline, prompt_bytes)
@@ -276,7 +289,7 @@ class Placements:
             async with asyncio.timeout_at(patience.at) as waiting.timer:
                 return await waiting.answer
         except TimeoutError as error:
-            self._tell(router.PlaceCommand(withdrawal=router.Withdrawal(generation_id=generation_id)))
+            self._withdraw(generation_id, waiting)
             if patience.at != deadline.at and not waiting.told:
                 LOG.warning("router.silent", seconds=self.patience_seconds)
                 return None
@@ -285,12 +298,23 @@ class Placements:
                 "The deadline passed before a worker was free.",
                 stage="placement",
             ) from error
-        except asyncio.CancelledError:
-            self._tell(router.PlaceCommand(withdrawal=router.Withdrawal(generation_id=generation_id)))
+        except (asyncio.CancelledError, Failure):
+            self._withdraw(generation_id, waiting)
             raise
         finally:
             self._bytes -= waiting.bytes
             del self._waiting[generation_id]
+
+    def _withdraw(self, generation_id: str, waiting: Waiting) -> None:
+        """Nobody waits any more."""
+        self._tell(router.PlaceCommand(withdrawal=router.Withdrawal(generation_id=generation_id)))
+        self._give_back_late(waiting.answer)
+
+    def _give_back_late(self, future: asyncio.Future[router.PlaceAnswer | None]) -> None:
+        """Give back what came at the moment in which somebody ceased to wait for it."""
+        late = future.result() if future.done() and not future.cancelled() and not future.exception() else None
+        if late is not None:
+            self.give_back(late.placement)
 
     def _place_alone(self, ask: placement.PlacementAsk) -> placement.Placement:
         in_flight = Counter(lease.worker for lease in self._leases.values())
@@ -321,3 +345,10 @@ class Placements:
         if self.connected.is_set():
             self._outbox.commands.append(command)
             self._wake.set()
+
+
+def _answer_none(futures: Iterable[asyncio.Future[router.PlaceAnswer | None]]) -> None:
+    """Have nobody wait for the router."""
+    for future in futures:
+        if not future.done():
+            future.set_result(None)

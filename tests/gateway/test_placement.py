@@ -239,6 +239,49 @@ async def test_a_caller_that_leaves_while_it_waits_withdraws(pair: Pair) -> None
     assert pair.placements._bytes == 0
 
 
+async def test_what_is_placed_as_the_caller_leaves_is_given_back_with_its_shadow(pair: Pair) -> None:
+    asked = pair.ask("one")
+    await pair.asked(1)
+    shadow = placement.Placement(generation_id="one", attempt_id="b", worker="w", kind=placement.ATTEMPT_KIND_SHADOW)
+    placed = placement.Placement(generation_id="one", attempt_id="a", worker="w", shadow=shadow)
+    pair.placements._answered(router.PlaceAnswer(placement=placed))
+    asked.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asked
+    await eventually(lambda: [told.attempt_id for told in pair.router.said("outcome")] == ["a", "b"], seconds=2)
+    assert not pair.placements._leases
+
+
+async def test_who_waits_is_told_that_the_gateway_stops(pair: Pair) -> None:
+    asked = pair.ask("one", size=10)
+    await pair.asked(1)
+    await pair.told_to_wait("one")
+    pair.placements.interrupt()
+    for one in (asked, pair.ask("two")):
+        with pytest.raises(Failure) as caught:
+            await one
+        assert caught.value.reason == reasons.ERROR_REASON_STREAM_INTERRUPTED
+    await eventually(lambda: [told.generation_id for told in pair.router.said("withdrawal")] == ["one"], seconds=2)
+    assert pair.placements._bytes == 0
+
+
+async def test_a_hedge_is_waited_for_until_the_deadline_and_no_longer(pair: Pair) -> None:
+    pair.placements.patience_seconds = 60.0
+    placed = await pair.placed("one", "a")
+    async with asyncio.timeout(5):
+        assert await pair.placements.hedge(placed, 0.01) is None
+    assert not pair.placements._hedging
+
+
+async def test_a_gateway_that_stops_waits_for_no_hedge(pair: Pair) -> None:
+    pair.placements.patience_seconds = 60.0
+    hedge = asyncio.create_task(pair.placements.hedge(await pair.placed("one", "a"), None))
+    await eventually(lambda: len(pair.router.said("hedge")) == 1, seconds=2)
+    pair.placements.interrupt()
+    async with asyncio.timeout(5):
+        assert await hedge is None
+
+
 async def test_what_was_told_to_wait_is_placed_alone_when_the_router_dies(pair: Pair) -> None:
     asked = pair.ask("one", size=10)
     await pair.asked(1)

@@ -2,13 +2,18 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import pathlib
+from unittest import mock
 
 import pytest
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
 
 from services.chassis.failure import Failure
+from services.config.mesh import Gateway
+from services.gateway.adoption import Adoption
 from tests.fakes import Events, delta, finished, saying, started
+from tests.gateway.faces import CONFIG
 from tests.gateway.scene import MODEL, scene
 
 
@@ -58,3 +63,15 @@ async def test_metrics_have_a_model_by_its_own_name(tmp_path: pathlib.Path) -> N
         labels = {"api": "inference", "model": "own", "outcome": "success", "reason": ""}
         assert made.registry.get_sample_value("hybrid_gateway_requests_total", labels) == 1
         assert made.request.model == MODEL, "as it was asked for"
+
+
+def test_every_setting_of_a_gateway_that_may_change_while_it_runs_is_taken_up() -> None:
+    parts = {field.name: mock.Mock() for field in dataclasses.fields(Adoption)}
+    at_start = {"instances", "listen", "spool", "tenant_key"}
+    elsewhere = {"drain_seconds"}  # looked up at the stop
+    config = CONFIG.model_copy(update={"gateway": Gateway(waiting_bytes=1, max_running=2, max_shadows=3)})
+    Adoption(**parts).take(config)
+    taken = {name: value for part in parts.values() for name, value in part.reconfigure.call_args.kwargs.items()}
+    taken["timeout_seconds"] = taken.pop("longest_seconds")
+    wanted = config.gateway.model_dump(exclude=at_start | elsewhere)
+    assert {name: taken.get(name) for name in wanted} == wanted
