@@ -69,13 +69,7 @@ async def race(runner: Runner, first: Run, *, seconds: float) -> tuple[Run, Even
         for one in left:
             one.cancel()
         await asyncio.gather(*left, return_exceptions=True)
-        if (
-            asking
-            and placed is None
-            and not asking.cancelled()
-            and not asking.exception()
-            and (late := asking.result())
-        ):
+        if asking and placed is None and (late := _answer(asking)) is not None:
             runner.unused(late)
 
 

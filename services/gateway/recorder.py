@@ -82,7 +82,7 @@ class Entry:
             decision=placed.decision if placed.HasField("decision") else None,
         )
         self.attempts.append(record)
-        if record.kind != SHADOW:
+        if record.kind != SHADOW and self.first_content_at is None:
             self.served = record
         return record
 

@@ -131,7 +131,8 @@ class Undertaking:
 
     def _begin(self, placed: placement.Placement) -> Run:
         run = Run(placed, self._loop.time(), self._entry.attempt_begins(placed))
-        self._queue_seconds = run.begun_at - self._begun_at
+        if not self._committed:
+            self._queue_seconds = run.begun_at - self._begun_at
         self._open.append(run)
         return run
 

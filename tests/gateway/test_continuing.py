@@ -177,6 +177,16 @@ async def test_a_replica_that_cannot_go_on_exactly_interrupts_the_answer(three: 
     assert caught.value.reason == reasons.ERROR_REASON_STREAM_INTERRUPTED
     assert [one.error_reason for one in three.attempts] == ["WORKER_DRAINING", "UNSUPPORTED"]
     assert three.request.error_reason == "STREAM_INTERRUPTED"
+    assert three.request.worker == "w0", "whose answer the caller has had"
+
+
+async def test_what_an_answer_has_waited_for_a_place_is_the_same_once_it_has_gone_on(three: Scene) -> None:
+    running = three.begin("draining")
+    batches = running.events()
+    await anext(batches)
+    waited = running.route().queue_time
+    await rest_of(batches)
+    assert (running.route().attempts, running.route().queue_time) == (2, waited)
 
 
 async def test_without_a_router_the_answer_is_interrupted(three: Scene) -> None:
