@@ -101,6 +101,19 @@ async def test_sql_tells_a_requests_times_tokens_and_attempts(spool: pathlib.Pat
     assert (row["input_tokens"], row["output_tokens"], row["worker"]) == (40, 8, "local-0")
 
 
+async def test_a_shadow_that_ends_after_its_request_adds_an_attempt_that_does_not_count(
+    spool: pathlib.Path, dsn: str
+) -> None:
+    made, late = record(), record()
+    late.request.CopyFrom(made.request)
+    late.attempts[0].kind = "shadow"
+    write_segment(spool, payloads([made, late]))
+    await load_once(spool, dsn)
+    [row] = await query(dsn, "SELECT * FROM request_summary")
+    assert row["attempts"] == 1
+    assert [row["kind"] for row in await query(dsn, "SELECT kind FROM attempts ORDER BY kind")] == ["", "shadow"]
+
+
 async def test_decisions_and_hashes_arrive_as_they_were_told(spool: pathlib.Path, dsn: str) -> None:
     made = record(attempts=2)
     made.request.prefix_hashes.extend([1, 2**64 - 1])
