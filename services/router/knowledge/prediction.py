@@ -70,10 +70,8 @@ def expected(
     ahead = prefill * reading.slope * worker.waiting_tokens
     share = _ending(request, worker, uncached_tokens) * request.output_tokens * step
     # Written out since it is asked of every target for every request.
-    if ahead > wait:
-        wait = ahead
-    if share > wait:
-        wait = share
+    wait = max(wait, ahead)
+    wait = max(wait, share)
     return Prediction(wait, prefill * (reading.base + reading.slope * uncached_tokens), step)
 
 
