@@ -46,7 +46,7 @@ class Relay:
 
     def reconfigure(self, *, max_running: int, max_shadows: int, show_worker: bool) -> None:
         """Accept so many from now on. What is under way goes on, though it may be more."""
-        self._shadows.most = max_shadows
+        self._shadows.reconfigure(most=max_shadows)
         self._room += max_running - self._max_running
         self._max_running = max_running
         self._show_worker = show_worker

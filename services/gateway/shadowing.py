@@ -33,14 +33,18 @@ class Shadows:
         self._placements = placements
         self._sessions = sessions
         self._recorder = recorder
-        self.most = most
+        self.reconfigure(most=most)
         self._running: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
+
+    def reconfigure(self, *, most: int) -> None:
+        """Run so many at once from now on. What runs goes on, though it may be more."""
+        self._most = most
 
     def begin(self, entry: Entry, placed: placement.Placement) -> None:
         """Begin the shadow of a request."""
         run = Run(placed, self._loop.time(), entry.attempt_begins(placed))
-        if len(self._running) >= self.most:
+        if len(self._running) >= self._most:
             self._ended(entry, run, _ENOUGH)
             return
         task = self._tasks.create_task(self._run(entry, run))

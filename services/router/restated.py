@@ -29,8 +29,9 @@ def lease(
         restated.generation_id, Generation(restated.generation_id, restated.model)
     )
     generation.hedged = generation.hedged or bool(generation.held)
-    generation.attempts = max(generation.attempts, restated.number, 1)
     generation.tried.update(restated.tried, (restated.worker,))
+    # One that was placed after it, beside it, may have ended while nobody was told.
+    generation.attempts = max(generation.attempts, restated.number, len(generation.tried))
     target: Target | None = None
     tokens = 0
     pool = pools.get(restated.model)
@@ -56,4 +57,5 @@ def lease(
         context_tokens=tokens,
         running_then=worker.leases + worker.others,
         committed=restated.committed,
+        most_cost=0.0 if target is None or generation.request is None else target.most_cost(generation.request),
     )

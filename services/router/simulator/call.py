@@ -12,10 +12,21 @@ INTERRUPTED = "interrupted"
 TIMED_OUT = "timed_out"
 
 
+class Callers(Protocol):
+    """Whoever waits for what becomes of attempts. Told when it reaches the gateway, after the network's delay."""
+
+    def on_first_token(self, attempt: "Attempt") -> None:
+        """The first token has come."""
+
+    def on_end(self, attempt: "Attempt", status: status_pb2.Status) -> None:
+        """It is over."""
+
+
 class Call:
     """A request that has come.
 
     Attributes:
+        callers: who is told of what becomes of its attempts.
         router: the position of its router.
         arrived_at: when it came.
         continuable: whether another worker could go on with its answer.
@@ -30,6 +41,7 @@ class Call:
     __slots__ = (
         "arrived_at",
         "attempts",
+        "callers",
         "continuable",
         "ended_at",
         "first_at",
@@ -40,8 +52,11 @@ class Call:
         "tokens",
     )
 
-    def __init__(self, request: Request, router: int, now: float, *, continuable: bool) -> None:
+    def __init__(
+        self, request: Request, router: int, now: float, callers: Callers, *, continuable: bool = False
+    ) -> None:
         self.request = request
+        self.callers = callers
         self.router = router
         self.arrived_at = now
         self.continuable = continuable
@@ -103,13 +118,3 @@ class Attempt:
         self.brought = 0
         self.billed = False
         self.ended = False
-
-
-class Callers(Protocol):
-    """Whoever waits for what becomes of attempts. Told when it reaches the gateway, after the network's delay."""
-
-    def on_first_token(self, attempt: Attempt) -> None:
-        """The first token has come."""
-
-    def on_end(self, attempt: Attempt, status: status_pb2.Status) -> None:
-        """It is over."""

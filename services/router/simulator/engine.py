@@ -44,6 +44,7 @@ class Engine:
         self._kv_tokens = 0  # that the next step reads
         self._step = 0
         self._number = 0
+        self._emitted = 0
         self._stalled_until = -NEVER
         self._blocked = False  # the first in line found no room; only an end can change that
         self._leaving: list[Job] = []
@@ -112,6 +113,10 @@ class Engine:
         steps = self._step + (0 if self._chunks else self._stride.complete_by(now))
         return min(job.output_tokens, job.output_tokens - (job.last_step - steps))
 
+    def emitted_by(self, now: float) -> int:
+        """Tokens that all jobs have had by then."""
+        return self._emitted + (0 if self._chunks else self._stride.complete_by(now) * self._decoding)
+
     def advance(self) -> Progress:
         """The planned steps are over, at `wakes_at`: what they brought. Plans the next ones."""
         now, progress = self.wakes_at, Progress([], [])
@@ -119,6 +124,7 @@ class Engine:
         if steps:
             self._step += steps
             self._kv_tokens += steps * self._decoding
+            self._emitted += steps * self._decoding
             ends = self._ends
             while ends and ends[0][0] <= self._step:
                 job = heapq.heappop(ends)[2]
@@ -155,6 +161,7 @@ class Engine:
             if job.read < job.input_tokens:
                 continue
             self._prefilling.remove(job)
+            self._emitted += 1
             progress.begun.append(job)
             job.last_step = self._step + job.output_tokens - 1
             if job.output_tokens == 1:

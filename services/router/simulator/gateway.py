@@ -41,7 +41,7 @@ class Gateways:
     def arrive(self, request: Request) -> None:
         """A caller asks."""
         router, goes_on = request.identity % len(self._routers), self._scenario.wiring.continuable
-        call = Call(request, router, self._timeline.now, continuable=goes_on)
+        call = Call(request, router, self._timeline.now, self, continuable=goes_on)
         self.calls.append(call)
         self.open += 1
         self._timeline.at(self._ends_at(call), self._on_timeout, call)

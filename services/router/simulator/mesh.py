@@ -7,6 +7,7 @@ from services.router.simulator.fleet import configuration
 from services.router.simulator.gateway import Gateways
 from services.router.simulator.local import LocalWorker
 from services.router.simulator.policy import Policy
+from services.router.simulator.prober import Prober
 from services.router.simulator.remote import RemoteWorker
 from services.router.simulator.results import Result
 from services.router.simulator.router import SimulatedRouter
@@ -66,13 +67,15 @@ class Mesh:
         for router in self.routers:
             router.on_answer = self.gateways.on_answer
         for worker in self.workers.values():
-            worker.connect(self.gateways, [router.hear for router in self.routers])
+            worker.connect([router.hear for router in self.routers])
+        for number, router in enumerate(self.routers):
+            Prober(router, number, self.workers, scenario.wiring, seed, self.timeline)
 
     def run(self, requests: list[Request]) -> Result:
         """Let the requests come, and play until the last of them has ended."""
         timeline, gateways = self.timeline, self.gateways
-        # What was sent before the first request has arrived by then.
-        begin = self._scenario.wiring.staleness_seconds
+        # By then what was sent at first has arrived, and the workers have been there for long enough to be trusted.
+        begin = self._scenario.wiring.staleness_seconds + self._scenario.router.slow_start_seconds + 1.0
         for fault in self._scenario.faults:
             for name in self._scenario.workers_of(fault.worker):
                 timeline.at(begin + fault.at_seconds, self.workers[name].on_fault, fault)

@@ -43,3 +43,4 @@ class Topic:
     STRATEGY = 10
     GENERATOR = 11
     BOOTSTRAP = 12
+    PROBES = 13

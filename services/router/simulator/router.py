@@ -8,15 +8,19 @@ from hybridinference.router.v1 import placement_pb2 as placement
 
 from services.config.mesh import MeshConfig
 from services.router.decider import Answer, Decider, Refused
+from services.router.faults import Verdict
 from services.router.observer import NullObserver
 from services.router.pools import NewStrategy
 from services.router.roster import Roster
 from services.router.simulator.noise import Topic, mix
+from services.router.simulator.reporter import Report
 from services.router.simulator.timeline import Timeline
-from services.router.simulator.worker import Report
+from services.router.simulator.worker import MODEL
 
 # An alarm for a moment that has passed rings this much later, and not for ever at the same moment.
 _LEAST_SECONDS = 1e-3
+# As often as the router's process tells its core that time passes.
+_TICK_SECONDS = 0.25
 # What ends a wait.
 Final = placement.Placement | Refused
 
@@ -41,6 +45,8 @@ class SimulatedRouter:
             observer=observer,
         )
         self._stream = self.decider.on_stream(f"gateway-{number}", ())
+        self.config = config
+        self._tick()
 
     def hear(self, worker: str, report: Report) -> None:
         """A worker's report arrives, or the news that it is gone."""
@@ -48,6 +54,12 @@ class SimulatedRouter:
             self.roster.on_lost(worker)
         else:
             self.roster.on_status(worker, report, self._timeline.now)
+        self._release()
+
+    def probed(self, worker: str, epoch: int, verdict: Verdict, rng: random.Random, *, probe: bool) -> None:
+        """A small generation of the router's own has ended; the rest as Roster.on_probed."""
+        known = self.roster.workers[worker]
+        self.roster.on_probed(known, epoch, verdict, MODEL, self._timeline.now, rng, probe=probe)
         self._release()
 
     def ask(self, ask: placement.PlacementAsk) -> Final | None:
@@ -71,6 +83,11 @@ class SimulatedRouter:
         """The caller of a generation has gone away."""
         self.decider.on_withdrawal(self._stream, generation_id)
         self._release()
+
+    def _tick(self) -> None:
+        self.roster.on_time(self._timeline.now)
+        self._release()
+        self._timeline.at(self._timeline.now + _TICK_SECONDS, self._tick)
 
     def _unless_waiting(self, answer: Answer | None) -> Final | None:
         if not isinstance(answer, placement.Waiting):

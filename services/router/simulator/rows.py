@@ -6,7 +6,7 @@ from typing import NamedTuple
 from hybridinference.router.v1 import placement_pb2 as placement
 
 from services.router.simulator.call import COMPLETED, Call
-from services.router.simulator.scenario import Price, Slo
+from services.router.simulator.sections import Price, Slo
 
 
 class Row(NamedTuple):
@@ -15,7 +15,7 @@ class Row(NamedTuple):
     Attributes:
         identity: the request's.
         key: whom it was served for.
-        at: when it came.
+        at: when it came, counted from the beginning of the traffic.
         input_tokens: of its prompt.
         output_tokens: that the caller got.
         wanted_tokens: of the answer that it would get.
@@ -68,7 +68,7 @@ def row(call: Call, slo: Slo, prices: Mapping[str, Price]) -> Row:
     return Row(
         identity=request.identity,
         key=request.key,
-        at=arrived,
+        at=request.at,
         input_tokens=request.input_tokens,
         output_tokens=output,
         wanted_tokens=request.output_tokens,

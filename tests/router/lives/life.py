@@ -6,12 +6,14 @@ import random
 from collections import Counter
 from collections.abc import Callable, Sequence
 
+from google.protobuf import duration_pb2
 from google.rpc import status_pb2
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hybridinference.inference.v1 import routing_pb2 as routing
 from hybridinference.inference.v1 import worker_status_pb2 as worker_status
 from hybridinference.router.v1 import placement_pb2 as placement
 
+from services.chassis.deadline import to_duration
 from services.router.breaker import State
 from services.router.decider import Answer, Decider
 from services.router.leases import GatewayStream
@@ -26,8 +28,7 @@ STEPS = 120
 
 _STATUSES = (
     OK,
-    LOST,
-    LOST,
+    *(LOST,) * 4,
     failed(reasons.ERROR_REASON_PROVIDER_RATE_LIMITED, retry_after=0.5),
     failed(reasons.ERROR_REASON_WORKER_SATURATED),
     failed(reasons.ERROR_REASON_SPEC_INVALID),
@@ -118,19 +119,19 @@ class Life:
         stream = self.asked[gid].stream if repeated else chance.choice(self.streams)
         ask = placement.PlacementAsk(
             generation_id=gid,
-            model=chance.choice(("m", "m", "alias", "n", "none")),
+            model=chance.choice((*("m", "alias", "n") * 4, "none")),
             capabilities=CHAT,
             input_tokens=chance.choice((10, 5000)),
             max_output_tokens=chance.choice((0, 100)),
             prefix_hashes=range(1, chance.choice((1, 4, 9))),
             key=chance.choice(("k", "l")),
             criticality=chance.choice(sorted(routing.Criticality.values())),
-            continuable=chance.random() < 0.5,
+            continuable=chance.random() < 0.7,
         )
-        if chance.random() < 0.5:
-            ask.time_left.FromMilliseconds(chance.choice((0, 40, 1000, 60_000)))
+        if chance.random() < 0.4:
+            ask.time_left.FromMilliseconds(chance.choice((0, 40, 1000, 1000, 60_000, 60_000)))
         if chance.random() < 0.3:
-            ask.max_cost_nano_usd = chance.choice((0, 50_000, 10_000_000))
+            ask.max_cost_nano_usd = chance.choice((0, 50_000, 1_700_000, 10_000_000))
         self._drop(gid)
         own = self.config.names().get(ask.model, "")
         left = ask.time_left.ToMilliseconds() / 1e3 if ask.HasField("time_left") else _NEVER
@@ -148,13 +149,14 @@ class Life:
         if not run.shadow and self.chance.random() < 0.1:
             self._commit(run)
         wanted = not run.shadow and self.chance.random() < 0.9
-        continuable = run.committed and self.chance.random() < 0.7
+        continuable = run.committed and self.chance.random() < 0.9
         outcome = placement.AttemptOutcome(
             attempt_id=run.placed.attempt_id,
             status=ended,
             committed=asked.committed and not run.shadow,
             wanted=wanted,
             continuable=continuable,
+            time_left=self._left(asked),
         )
         del self.running[run.placed.attempt_id]
         beside, pool = self._beside(run), self.roster.models.get(asked.model)
@@ -225,7 +227,7 @@ class Life:
         if run is None:
             return
         asked = run.asked
-        ask = placement.HedgeAsk(attempt_id=run.placed.attempt_id)
+        ask = placement.HedgeAsk(attempt_id=run.placed.attempt_id, time_left=self._left(asked))
         answer = self.decider.on_hedge(asked.stream, ask, self.now)
         if isinstance(answer, placement.Placement):
             assert answer.kind == placement.ATTEMPT_KIND_HEDGE
@@ -239,6 +241,9 @@ class Life:
             self.seen["hedge refused"] += 1
             assert not isinstance(answer, placement.Waiting)
             assert answer.attempt_id == run.placed.attempt_id
+
+    def _left(self, asked: Asked) -> duration_pb2.Duration | None:
+        return None if asked.ends_at == _NEVER else to_duration(max(0.0, asked.ends_at - self.now))
 
     def _some(self, *, committed: bool | None) -> Running | None:
         """An attempt that runs and is no shadow, one that has not begun if it is to be so."""
@@ -314,6 +319,7 @@ class Life:
         self.ledger.keep(set(names.values()))
         for asked in self.asked.values():
             asked.model = names.get(asked.model, "")
+            asked.known = asked.known and bool(asked.model)
         for name in sorted(self.roster.workers):
             if self.roster.workers[name].status is None and self.chance.random() < 0.7:
                 self.roster.on_status(name, report(), self.now)
@@ -326,21 +332,31 @@ class Life:
                 worker=run.placed.worker,
                 model=run.asked.ask.model,
                 committed=run.committed,
+                ask=None if run.shadow else run.asked.ask,
+                number=run.placed.number,
+                tried=sorted(run.asked.tried),
+                age=to_duration(self.now - run.since),
             )
             for run in kept
         ]
-        self.streams[index] = self.decider.on_stream("again", restated)
+        self.streams[index] = self.decider.on_stream("again", restated, self.now)
         # Who waited waits no longer: nobody would hear the answer.
         self.asked = {gid: asked for gid, asked in self.asked.items() if asked.stream is not old}
         self.running = {name: run for name, run in self.running.items() if run.asked.stream is not old}
         for run in kept:
-            run.asked.stream, run.asked.known, run.asked.waits = self.streams[index], False, False
+            run.asked.restated = True
+            run.asked.stream, run.asked.waits = self.streams[index], False
+            run.asked.model = self.config.names().get(run.asked.ask.model, "")
+            run.asked.known = bool(run.asked.model) and not run.shadow
+            numbers = (one.placed.number for one in kept if one.asked is run.asked)
+            run.asked.attempts = max(*numbers, len(run.asked.tried))
             self.asked[run.asked.ask.generation_id] = run.asked
             self.running[run.placed.attempt_id] = run
 
     def _forgotten(self, kept: Sequence[Running]) -> None:
-        """Of these the router knows no more than what it is told: their workers' names."""
+        """Of these the router knows no more than what it is told."""
         for run in kept:
+            run.asked.hedges = run.asked.continued = 0
             worker = self.roster.known(run.placed.worker)
             run.place = worker.name, worker.place.address
 
@@ -387,11 +403,12 @@ class Life:
         for run in self.running.values():
             assert run.asked is not asked or run.placed.worker != placed.worker, "two at once on one worker"
         asked.attempts += 1
+        asked.tries += placed.kind != placement.ATTEMPT_KIND_CONTINUATION
         assert placed.number == asked.attempts
-        assert asked.attempts - asked.continued <= self.config.router.retry.max_attempts
+        assert asked.tries <= self.config.router.retry.max_attempts
         asked.tried.add(placed.worker)
         self.asked[asked.ask.generation_id] = asked
-        self.running[placed.attempt_id] = Running(placed, asked, (placed.worker, placed.address))
+        self.running[placed.attempt_id] = Running(placed, asked, (placed.worker, placed.address), self.now)
         if placed.HasField("shadow"):
             shadow = placed.shadow
             assert asked.attempts == 1
@@ -400,7 +417,7 @@ class Life:
             # It stands for itself, by a name of its own where it is restated.
             ask = placement.PlacementAsk(generation_id=shadow.attempt_id, model=asked.ask.model)
             alone = Asked(ask, asked.stream, asked.model, _NEVER, known=False)
-            self.running[shadow.attempt_id] = Running(shadow, alone, (shadow.worker, shadow.address))
+            self.running[shadow.attempt_id] = Running(shadow, alone, (shadow.worker, shadow.address), self.now)
 
     def _routed(self, asked: Asked, placed: placement.Placement) -> bool:
         model = next(model for model in self.config.models if model.name == asked.model)
@@ -408,14 +425,20 @@ class Life:
         return any(route.provider == placed.provider and route.role == role for route in model.routes)
 
     def _within_cost(self, asked: Asked, placed: placement.Placement) -> None:
-        """By the configuration's prices, with the prompt uncached and the longest answer."""
-        ask = asked.ask
+        """By the configuration's prices, with the prompt uncached and the longest answer; attempts at once together."""
+        if asked.ask.HasField("max_cost_nano_usd"):
+            beside = sum(run.placed.max_cost_nano_usd for run in self.running.values() if run.asked is asked)
+            # What it costs where it runs is known to who placed it there.
+            known = 0 if asked.restated else beside
+            assert self._cost(asked, placed) + known <= asked.ask.max_cost_nano_usd + 1
+
+    def _cost(self, asked: Asked, placed: placement.Placement) -> float:
         model = next(model for model in self.config.models if model.name == asked.model)
-        price = next(route.price for route in model.routes if route.provider == placed.provider)
-        if not ask.HasField("max_cost_nano_usd") or price is None:
-            return
-        prompt = max(1, ask.input_tokens) * max(price.input, price.cached_input or 0.0)
-        assert 1e3 * (prompt + ask.max_output_tokens * price.output) <= ask.max_cost_nano_usd
+        price = next((route.price for route in model.routes if route.provider == placed.provider), None)
+        if price is None:
+            return 0.0
+        prompt = max(1, asked.ask.input_tokens) * max(price.input, price.cached_input or 0.0)
+        return 1e3 * (prompt + asked.ask.max_output_tokens * price.output)
 
     def _check(self) -> None:
         held = Counter(run.place for run in self.running.values())

@@ -17,6 +17,8 @@ class Asked:
 
     Attributes:
         model: its model's own name, as far as there still is one.
+        attempts: how many it has had.
+        tries: those that went on with no answer of another one.
         tried: workers that it was placed on.
         known: whether the router has seen it from its beginning.
         waits: whether it was told that it is to wait.
@@ -27,12 +29,14 @@ class Asked:
     model: str
     ends_at: float
     attempts: int = 0
+    tries: int = 0
     continued: int = 0
     hedges: int = 0
     committed: bool = False
     tried: set[str] = dataclasses.field(default_factory=set)
     known: bool = True
     waits: bool = False
+    restated: bool = False
 
 
 @dataclasses.dataclass(slots=True, eq=False)
@@ -42,6 +46,7 @@ class Running:
     placed: placement.Placement
     asked: Asked
     place: tuple[str, str]
+    since: float
     committed: bool = False
 
     @property

@@ -8,7 +8,7 @@ import statistics
 import pytest
 
 from services.router.simulator.mesh import requests
-from services.router.simulator.scenario import Generated, Tenant, Traffic
+from services.router.simulator.sections import Generated, Tenant, Traffic
 from services.router.simulator.traffic import arrivals, generator, trace
 from services.router.simulator.traffic.request import Request
 from tests.router.simulator.scenes import scenario
@@ -119,7 +119,7 @@ def test_the_generator_keeps_its_settings() -> None:
 
 def test_a_conversations_turn_begins_with_the_turns_before_it() -> None:
     turns: dict[int, list[Request]] = {}
-    for request in generator.generate(Generated(requests=2000), 1):
+    for request in generator.generate(Generated(requests=1000), 1):
         turns.setdefault(request.conversation, []).append(request)
     grown = [one for one in turns.values() if len(one) > 2]
     assert grown
@@ -130,7 +130,7 @@ def test_a_conversations_turn_begins_with_the_turns_before_it() -> None:
 
 
 def test_popular_prefixes_are_shared_between_conversations() -> None:
-    settings = Generated(requests=2000, prefixes=20, prefix_tokens=1024, continue_share=0.0)
+    settings = Generated(requests=1000, prefixes=20, prefix_tokens=1024, continue_share=0.0)
     firsts = [request.blocks[0] for request in generator.generate(settings, 1)]
     most = max(firsts.count(block) for block in set(firsts))
     assert len(set(firsts)) == 20
