@@ -69,10 +69,7 @@ def expected(
     step = decode * (writing.base + writing.slope * busy)
     ahead = prefill * reading.slope * worker.waiting_tokens
     share = _ending(request, worker, uncached_tokens) * request.output_tokens * step
-    # Written out since it is asked of every target for every request.
-    wait = max(wait, ahead)
-    wait = max(wait, share)
-    return Prediction(wait, prefill * (reading.base + reading.slope * uncached_tokens), step)
+    return Prediction(max(wait, ahead, share), prefill * (reading.base + reading.slope * uncached_tokens), step)
 
 
 def own_busyness(request: Request, worker: Worker) -> float:
