@@ -55,6 +55,8 @@ class Adaptive(Strategy):
         self._learning = learning
         self._age_guard = age_guard
         self._index = index
+        # What was worked out for the last choice, by position: whoever tells of that choice need not do it again.
+        self._worked_out: tuple[Request | None, float, dict[int, tuple[float, ...]]] = (None, 0.0, {})
 
     def choose(self, request: Request, targets: Sequence[Target], now: float, rng: random.Random) -> Target:
         """The target with the least score; of equal ones the one that was used longest ago."""
@@ -63,8 +65,11 @@ class Adaptive(Strategy):
         first = request.blocks[0] if request.blocks else None
         least = second = float("inf")
         best, other = [targets[0]], None
+        worked_out: dict[int, tuple[float, ...]] = {}
+        self._worked_out = (request, now, worked_out)
         for target in targets:
-            value = sum(self._terms(request, target, session, now))
+            terms = worked_out[target.position] = self._terms(request, target, session, now)
+            value = sum(terms)
             if value >= second:
                 continue  # and the preference only adds to it
             value *= self._preference(first, target)
@@ -83,8 +88,10 @@ class Adaptive(Strategy):
         return chosen
 
     def score(self, request: Request, target: Target, now: float) -> Score:
-        """The seconds that the request adds there."""
-        terms = self._terms(request, target, of_session(request), now)
+        """The seconds that the request adds there; of the request that was last chosen for, as they were then."""
+        last, at, worked_out = self._worked_out
+        known = worked_out.get(target.position) if last is request and at == now else None
+        terms = known or self._terms(request, target, of_session(request), now)
         preference = self._preference(request.blocks[0] if request.blocks else None, target)
         told = dict(zip(TERMS, terms, strict=True))
         told["preference_factor"] = preference
