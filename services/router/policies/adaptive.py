@@ -109,7 +109,7 @@ class Adaptive(Strategy):
 
     def _terms(self, request: Request, target: Target, session: Sequence[int], now: float) -> tuple[float, ...]:
         """The values of `TERMS`."""
-        chosen, worker, answer = self._chosen, target.worker, request.output_tokens
+        chosen, worker, speeds, answer = self._chosen, target.worker, target.speeds, request.output_tokens
         uncached: float = self._uncached(request, target)
         if session and target.position in session:
             uncached = max(1.0, uncached - chosen.session_share * request.input_tokens)
@@ -117,7 +117,7 @@ class Adaptive(Strategy):
         stall = slowing = price = 0.0
         if self._externality and not worker.elastic:
             pool, running = request.pool.speeds, worker.leases + worker.others
-            prefill, decode = (target.speeds.prefill, target.speeds.decode) if self._learning else (1.0, 1.0)
+            prefill, decode = (speeds.prefill, speeds.decode) if self._learning else (1.0, 1.0)
             stall = running * uncached * pool.reading.slope * prefill
             slowing = (running + 1) * answer * own_busyness(request, worker) * pool.writing.slope * decode
         if target.price is not None:
@@ -131,5 +131,5 @@ class Adaptive(Strategy):
             answer * step,
             slowing,
             price,
-            target.speeds.penalty(now),
+            speeds.penalty(now) if speeds.penalty_seconds else 0.0,
         )
