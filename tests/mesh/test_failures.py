@@ -7,13 +7,14 @@ import openai
 import pytest
 
 from tests.mesh.driver import Mesh, mesh, until
+from tests.mesh.scrape import total
 
 pytestmark = [pytest.mark.slow, pytest.mark.edge]
 
 ONE_WORKER = """
 gateway: {drain_seconds: 2}
 providers:
-  echo: {kind: echo, workers: 1, token_ms: 10, loading_ms: 1000, drain_seconds: 2}
+  echo: {kind: echo, workers: 1, capacity: 8, token_ms: 10, loading_ms: 1000, drain_seconds: 2}
 models:
   - name: echo
     routes: [{provider: echo}]
@@ -24,7 +25,7 @@ MESSAGES = [{"role": "user", "content": "word"}]
 
 @pytest.fixture
 def single() -> Iterator[Mesh]:
-    """A mesh of one echo worker that takes a second to load."""
+    """A mesh of one echo worker that takes a second to load, and has eight places."""
     with mesh(ONE_WORKER) as running:
         yield running
 
@@ -129,10 +130,13 @@ async def test_a_client_that_leaves_frees_its_place_within_a_second(single: Mesh
 
 async def test_a_gateway_that_stops_cuts_no_answer_short_in_silence(single: Mesh, client: openai.AsyncOpenAI) -> None:
     started = asyncio.Event()
-    running = asyncio.create_task(streamed(client, started, tokens=100_000))
-    whole = asyncio.create_task(streamed(client, tokens=100))
+    whole = asyncio.create_task(streamed(client, started, tokens=200))
     await started.wait()
+    # One more than has a place once that answer is whole: it waits for one till the end.
+    running = [asyncio.create_task(streamed(client, tokens=100_000)) for _ in range(9)]
+    await until(lambda: total(single, "router", "hybrid_router_waiting") == 2, seconds=5)
     single.terminate("gateway")
-    assert await whole == 100
-    with pytest.raises(openai.APIError, match="gateway stops"):
-        await running
+    assert await whole == 200
+    for one in running:
+        with pytest.raises(openai.APIError, match="gateway stops"):
+            await one
