@@ -30,11 +30,6 @@ class Lease:
         """Who serves it."""
         return self.placed.worker
 
-    @property
-    def model(self) -> str:
-        """The model, as the caller named it."""
-        return self.ask.model
-
     def restated(self, now: float) -> placement.RunningLease:
         """The lease in the words of a new Place stream. A shadow stands for itself."""
         placed = self.placed
@@ -42,11 +37,11 @@ class Lease:
         return placement.RunningLease(
             attempt_id=placed.attempt_id,
             generation_id=placed.attempt_id if shadow else placed.generation_id,
-            worker=self.placed.worker,
+            worker=placed.worker,
             model=self.ask.model,
             committed=self.committed,
             ask=None if shadow else self.ask,
-            number=self.placed.number,
+            number=placed.number,
             tried=self.tried,
             age=to_duration(now - self.since),
         )

@@ -20,7 +20,10 @@ def lines(requests: Sequence[Asked], model: str) -> Iterator[str]:
     for index, one in enumerate(requests):
         if index:
             now += min(LONGEST_GAP_SECONDS, max(0.0, one.at - requests[index - 1].at))
-        blocks = [numbers.setdefault(name, len(numbers)) for name in one.prefix_hashes[_HASHES_PER_BLOCK - 1 :: 8]]
+        blocks = [
+            numbers.setdefault(name, len(numbers))
+            for name in one.prefix_hashes[_HASHES_PER_BLOCK - 1 :: _HASHES_PER_BLOCK]
+        ]
         row = {
             "timestamp": round(now * 1e3),
             "input_length": one.input_tokens,
