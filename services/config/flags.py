@@ -26,8 +26,12 @@ OFF = Flag(share=0.0)
 class Flags(Section):
     """What may be switched on and off."""
 
-    hedging: AnyFlag = OFF
-    continuation: AnyFlag = Flag()
+    hedging: AnyFlag = pydantic.Field(
+        default=OFF, description="A second attempt beside one that is slow to begin; see `router.hedge`."
+    )
+    continuation: AnyFlag = pydantic.Field(
+        default=Flag(), description="Going on with a broken plain-text answer; see `router.continuation`."
+    )
 
 
 def applies(flag: Flag, name: str, *, generation_id: str, model: str) -> bool:

@@ -53,7 +53,7 @@ class Adaptive(Section):
         default=1000.0, ge=0, le=1e9, description="What a dollar is worth in seconds. 0: price does not count."
     )
     affinity: _Share = pydantic.Field(
-        default=0.02, description="How much worse than the best a worker may be that is preferred for the conversation."
+        default=0.02, description="How much worse than the best a worker may be that prompts prefer which begin alike."
     )
     session_share: _Share = pydantic.Field(
         default=0.5,
