@@ -156,16 +156,17 @@ class MeshConfig(Section):
         for name in self.providers:
             if not name.replace("-", "").replace("_", "").isalnum():
                 raise Misfit(f"provider `{name}`: a name is letters, digits, - and _", "providers", name)
-        addresses = [place.address for place in self.workers()]
-        for address in addresses:
-            if addresses.count(address) > 1:
-                raise ValueError(f"two workers have the address {address}")
+        addresses: set[str] = set()
+        for place in self.workers():
+            if place.address in addresses:
+                raise Misfit(f"two workers have the address {place.address}", "providers", place.provider, "workers")
+            addresses.add(place.address)
         self._check_gateways()
         seen: set[str] = set()
         for number, model in enumerate(self.models):
-            for name in (model.name, *model.aliases):
+            for field, name in (("name", model.name), *(("aliases", alias) for alias in model.aliases)):
                 if name in seen:
-                    raise Misfit(f"model `{name}` is given twice", "models", number)
+                    raise Misfit(f"model `{name}` is given twice", "models", number, field)
                 seen.add(name)
             for index, route in enumerate(model.routes):
                 self._check(model, route, "models", number, "routes", index)
@@ -181,14 +182,16 @@ class MeshConfig(Section):
         listen, instances = self.gateway.listen, self.gateway.instances
         if isinstance(listen, str):
             if instances > 1 and not listen.startswith("unix:"):
-                raise ValueError(f"`gateway.listen`: {instances} gateways need a list of {instances} addresses")
+                raise Misfit(
+                    f"`gateway.listen`: {instances} gateways need a list of {instances} addresses", "gateway", "listen"
+                )
         elif not listen:
-            raise ValueError("`gateway.listen` names no address")
+            raise Misfit("`gateway.listen` names no address", "gateway", "listen")
         elif "instances" in self.gateway.model_fields_set and instances != len(listen):
-            raise ValueError(f"`gateway.listen` has {len(listen)} addresses for {instances} gateways")
+            raise Misfit(f"`gateway.listen` has {len(listen)} addresses for {instances} gateways", "gateway", "listen")
         addresses = [place.address for place in self.gateways()]
         if len(set(addresses)) < len(addresses):
-            raise ValueError("two gateways have the same address")
+            raise Misfit("two gateways have the same address", "gateway", "listen")
 
     def _check(self, model: Model, route: Route, *where: str | int) -> None:
         provider = self.providers.get(route.provider)

@@ -84,7 +84,7 @@ def test_the_version_does_not_depend_on_a_secret(tmp_path: pathlib.Path) -> None
         ),
         (_BASE.replace("model: small, ", ""), "mesh.yaml:9: model `smollm2`: say which model of"),
         (_BASE + "- name: smollm2\n  routes: [{provider: local}]\n", "mesh.yaml:10: model `smollm2` is given twice"),
-        (_BASE + "  aliases: [smollm2]\n", "mesh.yaml:6: model `smollm2` is given twice"),
+        (_BASE + "  aliases: [smollm2]\n", "mesh.yaml:10: model `smollm2` is given twice"),
         (
             _BASE + "flags: {hedging: {models: [tiny]}}\n",
             "mesh.yaml:10: flags: there is no model `tiny`; there are: smollm2",
@@ -92,7 +92,10 @@ def test_the_version_does_not_depend_on_a_secret(tmp_path: pathlib.Path) -> None
         (_BASE + "  slo: 2\n", "mesh.yaml:10: `models.0.slo`: must be a mapping"),
         (_BASE + "  aliases: small\n", "mesh.yaml:10: `models.0.aliases`: must be a list"),
         (_BASE + "  strategy: {name: cost, affinity: 1}\n", "`models.0.strategy.affinity` is not known here"),
-        (_BASE.replace("unix:run/far.sock", "10.0.0.1:9000"), "two workers have the address 10.0.0.1:9000"),
+        (
+            _BASE.replace("unix:run/far.sock", "10.0.0.1:9000"),
+            "mesh.yaml:4: two workers have the address 10.0.0.1:9000",
+        ),
         (_BASE.replace("unix:run/far.sock", "unix:run/worker-local-1.sock"), "two workers have the address unix:run/"),
         (
             _BASE.replace("far: {", "'a/b': {").replace("provider: far", "provider: a/b"),
