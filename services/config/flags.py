@@ -1,6 +1,7 @@
 """Flags: what is on, for all requests, a share of them, or some."""
 
 import hashlib
+from collections.abc import Mapping
 from typing import Annotated
 
 import pydantic
@@ -16,7 +17,11 @@ class Flag(Section):
 
 
 def _flag(value: object) -> object:
-    return {"share": float(value)} if isinstance(value, bool) else value
+    if isinstance(value, bool):
+        return {"share": float(value)}
+    if not isinstance(value, (Mapping, Flag)):
+        raise ValueError("must be true, false, or a mapping such as `{share: 0.1}`")
+    return value
 
 
 AnyFlag = Annotated[Flag, pydantic.BeforeValidator(_flag)]

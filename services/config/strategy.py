@@ -1,5 +1,6 @@
 """Strategies by name, each with its own parameters: how a model's requests are spread over its routes."""
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 import pydantic
@@ -68,7 +69,11 @@ Strategy = Annotated[
 
 def named(strategy: object) -> object:
     """A strategy's name alone is enough where its parameters are the defaults."""
-    return {"name": strategy} if isinstance(strategy, str) else strategy
+    if isinstance(strategy, str):
+        return {"name": strategy}
+    if not isinstance(strategy, (Mapping, Section)):
+        raise ValueError("must be a strategy's name, or a mapping such as `{name: adaptive}`")
+    return strategy
 
 
 AnyStrategy = Annotated[Strategy, pydantic.BeforeValidator(named)]

@@ -89,6 +89,8 @@ def test_the_version_does_not_depend_on_a_secret(tmp_path: pathlib.Path) -> None
             _BASE + "flags: {hedging: {models: [tiny]}}\n",
             "mesh.yaml:10: flags: there is no model `tiny`; there are: smollm2",
         ),
+        (_BASE + "  strategy: [cost]\n", "mesh.yaml:10: `models.0.strategy`: must be a strategy's name, or"),
+        (_BASE + "flags: {hedging: maybe}\n", "mesh.yaml:10: `flags.hedging`: must be true, false, or"),
         (_BASE + "  slo: 2\n", "mesh.yaml:10: `models.0.slo`: must be a mapping"),
         (_BASE + "  aliases: small\n", "mesh.yaml:10: `models.0.aliases`: must be a list"),
         (_BASE + "  strategy: {name: cost, affinity: 1}\n", "`models.0.strategy.affinity` is not known here"),
