@@ -131,16 +131,18 @@ class Fleet:
         stub = worker_grpc.WorkerServiceStub(channel)
         pause = 0.0
         while True:
-            heard = await self._read(worker.name, stub)
+            heard = await self._read(worker, stub)
+            if worker not in self._followers:
+                return
             self._roster.on_lost(worker.name)
             self.notify()
             # After a stream that had worked the next one begins at once: the worker may have just been restarted.
             pause = 0.0 if heard else min(max(_PAUSE_SECONDS, pause * 2), _PAUSE_MAX_SECONDS)
             await asyncio.sleep(pause)
 
-    async def _read(self, name: str, stub: "worker_grpc.WorkerServiceAsyncStub") -> bool:
+    async def _read(self, worker: Worker, stub: "worker_grpc.WorkerServiceAsyncStub") -> bool:
         """Read one stream until it ends, fails or falls silent. Returns whether anything came."""
-        heard = False
+        name, heard = worker.name, False
         # The channel tells when the worker is there; failing fast would only make us ask again and again.
         call = stub.WatchStatus(worker_service.WatchStatusRequest(prefixes=True), wait_for_ready=True)
         try:
@@ -148,6 +150,8 @@ class Fleet:
                 async with asyncio.timeout(self._stale_seconds):
                     response = await call.read()
                 if not isinstance(response, worker_service.WatchStatusResponse):  # the stream's end
+                    return heard
+                if worker not in self._followers:  # its end is on its way here; another one may have the name by now
                     return heard
                 heard = True
                 self._roster.on_status(name, response.status, self._clock())
