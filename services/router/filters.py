@@ -4,6 +4,7 @@ What a filter says is `Target`'s to know. Here is only remembered what it said, 
 """
 
 import dataclasses
+import math
 from collections.abc import Iterator, Mapping, Sequence
 
 from services.router.request import Request
@@ -66,7 +67,7 @@ class Filters:
     def fitting(self, request: Request, role: str) -> Sequence[Target]:
         """The targets of a role that can do what the request asks for, whatever their workers are at."""
         fitting = self._fitting(request, role)
-        if request.input_tokens > fitting.tokens or request.ask.HasField("max_cost_nano_usd"):
+        if request.input_tokens > fitting.tokens or request.max_cost < math.inf:
             return [target for target in fitting.targets if not target.exceeded(request)]
         return fitting.targets
 
@@ -83,7 +84,7 @@ class Filters:
             if not targets:
                 continue
             fitting = self._fitting(request, role)
-            if request.input_tokens > fitting.tokens or request.ask.HasField("max_cost_nano_usd"):
+            if request.input_tokens > fitting.tokens or request.max_cost < math.inf:
                 for target in fitting.targets:
                     names[target.position] = target.exceeded(request) or names[target.position]
             for position, reason in fitting.unsuited.items():
@@ -130,7 +131,7 @@ class Filters:
         if fitting is None:
             reasons = {target.position: target.unsuited(request) for target in self._by_role[role]}
             targets = [target for target in self._by_role[role] if not reasons[target.position]]
-            longest = min((target.longest_prompt for target in targets), default=float("inf"))
+            longest = min((target.longest_prompt for target in targets), default=math.inf)
             unsuited = {position: reason for position, reason in reasons.items() if reason}
             fitting = kind[role] = _Fitting(targets, longest, unsuited)
         return fitting
