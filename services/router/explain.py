@@ -97,7 +97,10 @@ def _score(
     score = request.pool.strategy.score(request, target, now)
     if score is not None:
         candidate.score = score.value
-        candidate.terms.update({name: value for name, value in score.terms.items() if whole or value})
+        terms = candidate.terms
+        for name, value in score.terms.items():  # its own `update` takes half as long again
+            if whole or value:
+                terms[name] = value
 
 
 def _name(candidate: routing.CandidateScore, target: Target) -> None:
@@ -128,7 +131,7 @@ def _ruled_out(
             yield target, reason
         elif target.worker.name in tried:
             yield target, "tried"
-        elif target.role == "shadow" or (target.role == "canary" and target not in request.canary):
+        elif not pools.may_serve(request, target):
             yield target, "role"
         elif serving is None:
             yield target, otherwise

@@ -38,6 +38,11 @@ def roles_of(request: Request) -> Sequence[str]:
     return _ANY_ROLE if request.ask.worker else ROLES
 
 
+def may_serve(request: Request, target: Target) -> bool:
+    """Whether the target's role lets it serve the request."""
+    return target.role in roles_of(request) and (target.role != "canary" or target in request.canary)
+
+
 def predict_if_learned(request: Request, target: Target, now: float) -> Prediction | None:
     """What is expected by what has been learned."""
     return predict(request, target, now) if learned(request, target) else None
@@ -67,6 +72,9 @@ class Pool:
         self.admission = Admission(model.queue)
         self.turns = 0
         self._by_key = {target.key: target for target in self.targets}
+        self._by_worker: dict[Worker, list[Target]] = {}
+        for target in self.targets:
+            self._by_worker.setdefault(target.worker, []).append(target)
         self._by_role = {
             role: [target for target in self.targets if target.role == role]
             for role in ("primary", "fallback", "canary", "shadow")
@@ -201,17 +209,16 @@ class Pool:
     def on_prefixes(self, worker: Worker, blocks: Iterable[worker_status.PrefixBlocks]) -> None:
         """The worker tells which prompts it has been sent, by this router and by others."""
         for prompt in blocks:
-            for target in self.targets:
-                if target.worker is worker and target.provider_model == prompt.model:
+            for target in self._by_worker[worker]:
+                if target.provider_model == prompt.model:
                     self.prefixes.learn(target.position, prompt.hashes)
 
     def on_reset(self, worker: Worker) -> None:
         """A new process answers to the worker's name, with nothing in its cache."""
-        for target in self.targets:
-            if target.worker is worker:
-                self.prefixes.forget(target.position)
-                target.speeds = TargetSpeeds()
-                self.strategy.on_reset(target)
+        for target in self._by_worker[worker]:
+            self.prefixes.forget(target.position)
+            target.speeds = TargetSpeeds()
+            self.strategy.on_reset(target)
 
 
 def build(
