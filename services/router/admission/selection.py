@@ -109,8 +109,8 @@ class Selector:
         return None if prediction is None else prediction.first_content_seconds
 
     def _spills(self, pool: Pool) -> bool:
-        why = [target.ruled_out(self._request, self._now) for target in pool.targets if target.role == "primary"]
-        return any(one in _WELL or one == "held" for one in why)
+        kept = pool.filters.kept(self._request, "primary", self._now)
+        return any(why in _WELL or why == "held" for _, why in kept)
 
 
 def hopes(request: Request, tried: Collection[str], now: float) -> Iterator[Target]:
