@@ -6,7 +6,6 @@ from services.config.mesh import MeshConfig
 from services.gateway.inference import InferenceServicer
 from services.gateway.models import Models
 from services.gateway.openai.face import OpenAIServicer
-from services.gateway.placement import Placements
 from services.gateway.recorder import Recorder
 from services.gateway.relay import Relay
 from services.gateway.session import Sessions

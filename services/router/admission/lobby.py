@@ -230,7 +230,7 @@ def _ahead(request: Request, tried: Collection[str], ends_at: float | None, now:
     admission = request.pool.admission
     queue, most = admission.queue, admission.settings.max_waiting
     hopes = list(selection.hopes(request, tried, now))
-    if not hopes:
+    if not hopes or not most:
         return refusals.not_placed(request, now)
     ahead = queue.ahead(request.ask.key, request.criticality)
     until = min(shedding.bound(request, ends_at=ends_at, since=now), now + admission.settings.max_seconds)
@@ -239,7 +239,7 @@ def _ahead(request: Request, tried: Collection[str], ends_at: float | None, now:
         return _shed(request, excess)
     if len(queue) >= most:
         ask = request.ask
-        if not most or queue.gives_way(ask.key, ask.key_weight, request.criticality) is None:
+        if queue.gives_way(ask.key, ask.key_weight, request.criticality) is None:
             return _shed(request, _backlog(request, now))
     return ahead
 

@@ -68,12 +68,10 @@ def expected(
     prefill, decode = (speeds.prefill, speeds.decode) if slowness else (1.0, 1.0)
     step = decode * (writing.base + writing.slope * busy)
     ahead = prefill * reading.slope * worker.waiting_tokens
-    share = _ending(request, worker, uncached_tokens) * request.output_tokens * step
-    # Written out since it is asked of every target for every request.
-    if ahead > wait:
+    if ahead > wait:  # noqa: PLR1730 - asked of every target for every request, and `max` takes three times as long
         wait = ahead
-    if share > wait:
-        wait = share
+    if worker.cache_held or 0 < worker.capacity <= worker.leases + worker.others:
+        wait = max(wait, _ending(request, worker, uncached_tokens) * request.output_tokens * step)
     return Prediction(wait, prefill * (reading.base + reading.slope * uncached_tokens), step)
 
 

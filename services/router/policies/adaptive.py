@@ -55,6 +55,8 @@ class Adaptive(Strategy):
         self._learning = learning
         self._age_guard = age_guard
         self._index = index
+        # What was worked out for the last choice, by position: whoever tells of that choice need not do it again.
+        self._worked_out: tuple[Request | None, float, dict[int, tuple[float, ...]]] = (None, 0.0, {})
 
     def choose(self, request: Request, targets: Sequence[Target], now: float, rng: random.Random) -> Target:
         """The target with the least score; of equal ones the one that was used longest ago."""
@@ -63,8 +65,11 @@ class Adaptive(Strategy):
         first = request.blocks[0] if request.blocks else None
         least = second = float("inf")
         best, other = [targets[0]], None
+        worked_out: dict[int, tuple[float, ...]] = {}
+        self._worked_out = (request, now, worked_out)
         for target in targets:
-            value = sum(self._terms(request, target, session, now))
+            terms = worked_out[target.position] = self._terms(request, target, session, now)
+            value = sum(terms)
             if value >= second:
                 continue  # and the preference only adds to it
             value *= self._preference(first, target)
@@ -83,8 +88,10 @@ class Adaptive(Strategy):
         return chosen
 
     def score(self, request: Request, target: Target, now: float) -> Score:
-        """The seconds that the request adds there."""
-        terms = self._terms(request, target, of_session(request), now)
+        """The seconds that the request adds there; of the request that was last chosen for, as they were then."""
+        last, at, worked_out = self._worked_out
+        known = worked_out.get(target.position) if last is request and at == now else None
+        terms = known or self._terms(request, target, of_session(request), now)
         preference = self._preference(request.blocks[0] if request.blocks else None, target)
         told = dict(zip(TERMS, terms, strict=True))
         told["preference_factor"] = preference
@@ -102,7 +109,7 @@ class Adaptive(Strategy):
 
     def _terms(self, request: Request, target: Target, session: Sequence[int], now: float) -> tuple[float, ...]:
         """The values of `TERMS`."""
-        chosen, worker, answer = self._chosen, target.worker, request.output_tokens
+        chosen, worker, speeds, answer = self._chosen, target.worker, target.speeds, request.output_tokens
         uncached: float = self._uncached(request, target)
         if session and target.position in session:
             uncached = max(1.0, uncached - chosen.session_share * request.input_tokens)
@@ -110,7 +117,7 @@ class Adaptive(Strategy):
         stall = slowing = price = 0.0
         if self._externality and not worker.elastic:
             pool, running = request.pool.speeds, worker.leases + worker.others
-            prefill, decode = (target.speeds.prefill, target.speeds.decode) if self._learning else (1.0, 1.0)
+            prefill, decode = (speeds.prefill, speeds.decode) if self._learning else (1.0, 1.0)
             stall = running * uncached * pool.reading.slope * prefill
             slowing = (running + 1) * answer * own_busyness(request, worker) * pool.writing.slope * decode
         if target.price is not None:
@@ -124,5 +131,5 @@ class Adaptive(Strategy):
             answer * step,
             slowing,
             price,
-            target.speeds.penalty(now),
+            speeds.penalty(now) if speeds.penalty_seconds else 0.0,
         )
