@@ -60,7 +60,8 @@ class Fleet:
                 yield
             finally:
                 self._group = None
-                for task in (*self._followers.values(), ticking):
+                followers, self._followers = self._followers, {}
+                for task in (*followers.values(), ticking):
                     task.cancel()
 
     def reconfigure(self, *, stale_seconds: float) -> None:
@@ -121,10 +122,19 @@ class Fleet:
             self.notify()
 
     async def _attend(self, worker: Worker) -> None:
-        """Do all that is done for a worker, until nobody wants it any more."""
-        async with open_channel(worker.place.address) as channel, asyncio.TaskGroup() as group:
-            for beside in (self._follow, *self._besides):
-                group.create_task(beside(worker, channel))
+        """Do all that is done for a worker, until nobody wants it any more. A fault in that is this worker's alone."""
+        while True:
+            try:
+                async with open_channel(worker.place.address) as channel, asyncio.TaskGroup() as group:
+                    for beside in (self._follow, *self._besides):
+                        group.create_task(beside(worker, channel))
+            except* Exception as faults:
+                LOG.error("following.crashed", worker=worker.name, exc_info=faults)
+            if worker not in self._followers:
+                return
+            self._roster.on_lost(worker.name)
+            self.notify()
+            await asyncio.sleep(_PAUSE_MAX_SECONDS)
 
     async def _follow(self, worker: Worker, channel: grpc.aio.Channel) -> None:
         """Read a worker's reports for ever."""
