@@ -127,7 +127,7 @@ def _ruled_out(
     """Every target that could not be chosen, with what kept it away."""
     eligible = {target.position for target in targets}
     reasons = request.pool.filters.reasons(request)
-    serving = pools.ROLES.index(targets[0].role) if targets and targets[0].role in pools.ROLES else None
+    serving = pools.SERVING.index(targets[0].role) if targets and targets[0].role in pools.SERVING else None
     for target in request.pool.targets:
         if target.position in eligible:
             continue
@@ -140,7 +140,7 @@ def _ruled_out(
             yield target, "role"
         elif serving is None:
             yield target, otherwise
-        elif (place := pools.ROLES.index(target.role)) != serving:
+        elif (place := pools.SERVING.index(target.role)) != serving:
             yield target, "role" if place > serving else LATE
         else:  # fit, and yet not among them: others leave nothing out; or a hedge, a continuation cannot go there
             yield target, "drops" if target.drops else "kind"

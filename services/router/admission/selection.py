@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
 from services.router.admission.admission import NEVER
-from services.router.pools import ROLES, Pool, roles_of
+from services.router.pools import SERVING, Pool, roles_of
 from services.router.request import Request
 from services.router.target import Target
 
@@ -78,8 +78,8 @@ class Selector:
         pool.look_up(request)
         choice = self._in_time(targets, at)
         role = choice.target.role
-        if choice.seconds is not None and choice.late(self._until) and role in ROLES and not request.ask.worker:
-            rest = ROLES[ROLES.index(role) + 1 :]
+        if choice.seconds is not None and choice.late(self._until) and role in SERVING and not request.ask.worker:
+            rest = SERVING[SERVING.index(role) + 1 :]
             others, then = pool.eligible(request, tried, now=self._now, later=later, roles=rest, again=again)
             if others:
                 other = self._in_time(others, then)
