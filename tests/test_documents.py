@@ -32,6 +32,7 @@ from services.config import strategy as strategies
 from services.router.observer import NullObserver
 from services.router.request import Request
 from services.router.roster import Roster
+from services.router.simulator.__main__ import app as simulator
 from services.workers import echo
 from tests import fakes
 from tests.contract import subject
@@ -135,8 +136,12 @@ def test_every_hybrid_command_and_option_that_is_named_exists(document: pathlib.
         if named is None:
             continue
         assert named[1] in known.commands, command
-        options = {option for parameter in known.commands[named[1]].params for option in parameter.opts}
-        for option in re.findall(r"--[a-z-]+", named[2]):
+        called, rest = known.commands[named[1]], named[2]
+        if named[1] == "simulate" and (further := re.match(r" ([a-z]+)\b", rest)):
+            played: Any = typer.main.get_command(simulator)
+            called = played.commands[further[1]]
+        options = {option for parameter in called.params for option in parameter.opts}
+        for option in re.findall(r"--[a-z-]+", rest):
             assert option in options, command
 
 

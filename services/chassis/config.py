@@ -147,19 +147,18 @@ class _Reader:
         return _VARIABLE.sub(replaced, node.value)
 
     def located(self, detail: Any, model: type[pydantic.BaseModel]) -> str:
-        location = tuple(detail["loc"])
+        location = mistake.place(detail)
         # Discriminators and union branches stand in the location without standing in the file.
         known = tuple(part for index, part in enumerate(location) if self._stands(location, index))
         line = next((self._lines[known[:size]] for size in range(len(known), -1, -1) if known[:size] in self._lines), 1)
         name = ".".join(str(part) for part in known) or "the file"
         if detail["type"] == "extra_forbidden":
-            fields = _field_names(model)
-            close = difflib.get_close_matches(str(known[-1]), fields, n=1)
-            hint = f"; did you mean `{close[0]}`?" if close else ""
-            return f"{self._source}:{line}: `{name}` is not known{hint}"
+            return f"{self._source}:{line}: `{name}` is not known{_hint(str(known[-1]), _field_names(model))}"
         if detail["type"] == "missing":
             return f"{self._source}:{line}: `{'.'.join(str(part) for part in (*known, *location[-1:]))}` is required"
-        return f"{self._source}:{line}: {f'`{name}`: ' if known else ''}{mistake.said(detail)}"
+        # What fits nothing else of the file names both itself.
+        named = f"`{name}`: " if known and detail["loc"] else ""
+        return f"{self._source}:{line}: {named}{mistake.said(detail)}"
 
     def stands(self, location: mistake.Location) -> bool:
         """Whether the last part of a location stands in the file: a branch of a union does not."""
@@ -168,6 +167,13 @@ class _Reader:
     def _stands(self, location: tuple[Any, ...], index: int) -> bool:
         prefix = tuple(part for i, part in enumerate(location[:index]) if self._stands(location, i))
         return (*prefix, location[index]) in self._lines
+
+
+def _hint(key: str, fields: set[str]) -> str:
+    if key in fields:
+        return " here: it is a setting of another section, or of another kind"
+    close = difflib.get_close_matches(key, fields, n=1)
+    return f"; did you mean `{close[0]}`?" if close else ""
 
 
 def _field_names(model: type[pydantic.BaseModel]) -> set[str]:

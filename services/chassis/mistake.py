@@ -5,6 +5,24 @@ from typing import Any
 
 Location = tuple[str | int, ...]
 
+# Pydantic's own words for these name types of Python.
+_MAPPING = frozenset(("dict_type", "model_type", "model_attributes_type", "dataclass_type"))
+_LIST = frozenset(("list_type", "tuple_type", "set_type", "frozen_set_type"))
+
+
+class Misfit(ValueError):
+    """A value that does not fit another part of the file: `where` it stands, from the validated model's own place."""
+
+    def __init__(self, message: str, *where: str | int) -> None:
+        super().__init__(message)
+        self.where: Location = where
+
+
+def place(detail: Any) -> Location:
+    """Where the mistake is: a `Misfit` knows better than the validator that has found it."""
+    error = detail.get("ctx", {}).get("error")
+    return (*detail["loc"], *(error.where if isinstance(error, Misfit) else ()))
+
 
 def worth_telling(details: Sequence[Any], stands: Callable[[Location], bool]) -> list[Any]:
     """The mistakes less those that only follow from another one; `stands` is whether a location is one of the file."""
@@ -25,6 +43,10 @@ def said(detail: Any) -> str:
         return f"`{tag}` is required"
     if detail["type"] == "union_tag_invalid":
         return f"`{tag}` is {context['tag']!r}, and must be one of {context['expected_tags']}"
+    if detail["type"] in _MAPPING:
+        return "must be a mapping, such as `{name: value}`"
+    if detail["type"] in _LIST:
+        return "must be a list, such as `[one, two]`"
     return str(context["error"]) if detail["type"] == "value_error" else str(detail["msg"])
 
 

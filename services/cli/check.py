@@ -7,6 +7,7 @@ from services.chassis.config import ConfigError
 from services.cli.home import Home
 from services.cli.problem import Problem
 from services.config.mesh import MeshConfig
+from services.config.model import Route
 from services.config.prices import unpriced
 
 
@@ -36,10 +37,7 @@ def summary(config: MeshConfig) -> str:
         count = f"{workers} worker{'s' if workers != 1 else ''}"
         lines.append(f"provider   {name}: {provider.kind}, {count}, serves {', '.join(provider.model_names)}")
     for model in config.models:
-        routes = ", ".join(
-            f"{route.provider}/{config.provider_model(route)}" + (" (fallback)" if route.role == "fallback" else "")
-            for route in model.routes
-        )
+        routes = ", ".join(f"{route.provider}/{config.provider_model(route)}{_role(route)}" for route in model.routes)
         lines.append(f"model      {model.name}: {model.strategy.name} over {routes}")
     unknown = sorted(
         {
@@ -54,3 +52,8 @@ def summary(config: MeshConfig) -> str:
     lines.append(f"ledger     {'your PostgreSQL' if config.ledger.dsn else 'embedded PostgreSQL'}")
     lines.append(f"version    {config.version}")
     return "\n".join(lines)
+
+
+def _role(route: Route) -> str:
+    share = f" of {route.share * 100:.4g} %" if route.share else ""
+    return "" if route.role == "primary" else f" ({route.role}{share})"

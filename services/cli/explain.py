@@ -44,7 +44,9 @@ def asked(question: str | None, file: pathlib.Path | None, model: str | None, de
         return {"model": model or default, "messages": [{"role": "user", "content": question}]}
     try:
         body = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise Problem(f"{file}: cannot be read: {error.strerror or error}", code=2) from error
+    except ValueError as error:
         raise Problem(f"{file} cannot be read as JSON: {error}", code=2) from error
     if not isinstance(body, dict):
         raise Problem(f"{file} must hold a JSON object: the body of a request", code=2)

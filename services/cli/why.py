@@ -65,13 +65,16 @@ def _attempt(attempt: Mapping[str, Any], begun: datetime.datetime) -> Iterator[R
         yield _line(f"asked in vain with key {one['key']}: {one['reason']}{status}, {_ms(one['ms'])}")
     decision = attempt.get("decision")
     if decision is None:
-        alone = (
-            "the gateway chose by itself, without a router" if attempt["strategy"] == "fallback" else "nothing is known"
-        )
-        yield _line(f"why: {alone}")
+        yield _line(f"why: {_alone(attempt)}")
         return
     yield _line(f"why: {_decided(decision)}")
     yield from _candidates(decision)
+
+
+def _alone(attempt: Mapping[str, Any]) -> str:
+    if attempt["strategy"] == "fallback":
+        return "the gateway chose by itself, without a router"
+    return "the share of a shadow route" if attempt["kind"] == "shadow" else "nothing is known"
 
 
 def _decided(decision: Mapping[str, Any]) -> str:

@@ -1,6 +1,7 @@
 """Flags: what is on, for all requests, a share of them, or some."""
 
 import hashlib
+from collections.abc import Mapping
 from typing import Annotated
 
 import pydantic
@@ -16,7 +17,11 @@ class Flag(Section):
 
 
 def _flag(value: object) -> object:
-    return {"share": float(value)} if isinstance(value, bool) else value
+    if isinstance(value, bool):
+        return {"share": float(value)}
+    if not isinstance(value, (Mapping, Flag)):
+        raise ValueError("must be true, false, or a mapping such as `{share: 0.1}`")
+    return value
 
 
 AnyFlag = Annotated[Flag, pydantic.BeforeValidator(_flag)]
@@ -26,8 +31,12 @@ OFF = Flag(share=0.0)
 class Flags(Section):
     """What may be switched on and off."""
 
-    hedging: AnyFlag = OFF
-    continuation: AnyFlag = Flag()
+    hedging: AnyFlag = pydantic.Field(
+        default=OFF, description="A second attempt beside one that is slow to begin; see `router.hedge`."
+    )
+    continuation: AnyFlag = pydantic.Field(
+        default=Flag(), description="Going on with a broken plain-text answer; see `router.continuation`."
+    )
 
 
 def applies(flag: Flag, name: str, *, generation_id: str, model: str) -> bool:

@@ -10,6 +10,7 @@ from typing import Literal, Self
 import pydantic
 
 from services.chassis import config
+from services.chassis.mistake import Misfit
 from services.config.base import Section
 from services.config.flags import Flags
 from services.config.model import Model, Route
@@ -154,49 +155,56 @@ class MeshConfig(Section):
     def _consistent(self) -> Self:
         for name in self.providers:
             if not name.replace("-", "").replace("_", "").isalnum():
-                raise ValueError(f"provider `{name}`: a name is letters, digits, - and _")
-        addresses = [place.address for place in self.workers()]
-        for address in addresses:
-            if addresses.count(address) > 1:
-                raise ValueError(f"two workers have the address {address}")
+                raise Misfit(f"provider `{name}`: a name is letters, digits, - and _", "providers", name)
+        addresses: set[str] = set()
+        for place in self.workers():
+            if place.address in addresses:
+                raise Misfit(f"two workers have the address {place.address}", "providers", place.provider, "workers")
+            addresses.add(place.address)
         self._check_gateways()
         seen: set[str] = set()
-        for model in self.models:
-            for name in (model.name, *model.aliases):
+        for number, model in enumerate(self.models):
+            for field, name in (("name", model.name), *(("aliases", alias) for alias in model.aliases)):
                 if name in seen:
-                    raise ValueError(f"model `{name}` is given twice")
+                    raise Misfit(f"model `{name}` is given twice", "models", number, field)
                 seen.add(name)
-            for route in model.routes:
-                self._check(model, route)
-        for flag in (self.flags.hedging, self.flags.continuation):
+            for index, route in enumerate(model.routes):
+                self._check(model, route, "models", number, "routes", index)
+        for switch, flag in (("hedging", self.flags.hedging), ("continuation", self.flags.continuation)):
             for name in flag.models:
                 if name not in {model.name for model in self.models}:
-                    raise ValueError(f"flags: there is no model `{name}`")
+                    known = ", ".join(model.name for model in self.models)
+                    message = f"flags: there is no model `{name}`; there are: {known}"
+                    raise Misfit(message, "flags", switch, "models")
         return self
 
     def _check_gateways(self) -> None:
         listen, instances = self.gateway.listen, self.gateway.instances
         if isinstance(listen, str):
             if instances > 1 and not listen.startswith("unix:"):
-                raise ValueError(f"`gateway.listen`: {instances} gateways need a list of {instances} addresses")
+                raise Misfit(
+                    f"`gateway.listen`: {instances} gateways need a list of {instances} addresses", "gateway", "listen"
+                )
         elif not listen:
-            raise ValueError("`gateway.listen` names no address")
+            raise Misfit("`gateway.listen` names no address", "gateway", "listen")
         elif "instances" in self.gateway.model_fields_set and instances != len(listen):
-            raise ValueError(f"`gateway.listen` has {len(listen)} addresses for {instances} gateways")
+            raise Misfit(f"`gateway.listen` has {len(listen)} addresses for {instances} gateways", "gateway", "listen")
         addresses = [place.address for place in self.gateways()]
         if len(set(addresses)) < len(addresses):
-            raise ValueError("two gateways have the same address")
+            raise Misfit("two gateways have the same address", "gateway", "listen")
 
-    def _check(self, model: Model, route: Route) -> None:
+    def _check(self, model: Model, route: Route, *where: str | int) -> None:
         provider = self.providers.get(route.provider)
         if provider is None:
             known = ", ".join(sorted(self.providers))
-            raise ValueError(f"model `{model.name}`: no provider `{route.provider}`; there are: {known}")
+            message = f"model `{model.name}`: no provider `{route.provider}`; there are: {known}"
+            raise Misfit(message, *where, "provider")
         if route.model and route.model not in provider.model_names:
             served = ", ".join(provider.model_names)
-            raise ValueError(f"model `{model.name}`: `{route.provider}` serves {served}, not `{route.model}`")
+            message = f"model `{model.name}`: `{route.provider}` serves {served}, not `{route.model}`"
+            raise Misfit(message, *where, "model")
         if not route.model and len(provider.model_names) != 1:
-            raise ValueError(f"model `{model.name}`: say which model of `{route.provider}` to use")
+            raise Misfit(f"model `{model.name}`: say which model of `{route.provider}` to use", *where)
 
     @property
     def version(self) -> str:

@@ -8,17 +8,17 @@ from services.config.base import Section
 class Retry(Section):
     """Attempts after the first. Never once content has reached the caller."""
 
-    max_attempts: int = pydantic.Field(default=3, ge=1, le=10)
+    max_attempts: int = pydantic.Field(default=3, ge=1, le=10, description="In all: the first and hedges counted.")
     budget_ratio: float = pydantic.Field(default=0.2, ge=0, description="Retries as a share of requests.")
     budget_per_second: float = pydantic.Field(default=3.0, ge=0, description="Retries always allowed.")
-    backoff_ms: float = pydantic.Field(default=50.0, ge=0)
-    backoff_max_ms: float = pydantic.Field(default=1000.0, ge=0)
+    backoff_ms: float = pydantic.Field(default=50.0, ge=0, description="First pause; doubles each time.")
+    backoff_max_ms: float = pydantic.Field(default=1000.0, ge=0, description="Longest pause.")
 
 
 class Breaker(Section):
     """When a worker is left alone because attempts there fail."""
 
-    consecutive_failures: int = pydantic.Field(default=5, ge=1)
+    consecutive_failures: int = pydantic.Field(default=5, ge=1, description="After so many in a row it is left alone.")
     success_rate: float = pydantic.Field(
         default=0.7,
         ge=0,
@@ -28,8 +28,10 @@ class Breaker(Section):
     window_seconds: float = pydantic.Field(default=30.0, gt=0, le=3600, description="How far back those attempts go.")
     window_attempts: int = pydantic.Field(default=20, ge=1, description="How many there must be to tell.")
     open_seconds: float = pydantic.Field(default=1.0, gt=0, description="First time out; doubles each time.")
-    open_max_seconds: float = pydantic.Field(default=60.0, gt=0)
-    max_ejected_share: float = pydantic.Field(default=0.5, ge=0, le=1)
+    open_max_seconds: float = pydantic.Field(default=60.0, gt=0, description="Longest time out.")
+    max_ejected_share: float = pydantic.Field(
+        default=0.5, ge=0, le=1, description="Most of a model's workers that are left alone at once."
+    )
 
 
 class Probe(Section):

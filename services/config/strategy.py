@@ -1,5 +1,6 @@
 """Strategies by name, each with its own parameters: how a model's requests are spread over its routes."""
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 import pydantic
@@ -53,7 +54,7 @@ class Adaptive(Section):
         default=1000.0, ge=0, le=1e9, description="What a dollar is worth in seconds. 0: price does not count."
     )
     affinity: _Share = pydantic.Field(
-        default=0.02, description="How much worse than the best a worker may be that is preferred for the conversation."
+        default=0.02, description="How much worse than the best a worker may be that prompts prefer which begin alike."
     )
     session_share: _Share = pydantic.Field(
         default=0.5,
@@ -68,7 +69,11 @@ Strategy = Annotated[
 
 def named(strategy: object) -> object:
     """A strategy's name alone is enough where its parameters are the defaults."""
-    return {"name": strategy} if isinstance(strategy, str) else strategy
+    if isinstance(strategy, str):
+        return {"name": strategy}
+    if not isinstance(strategy, (Mapping, Section)):
+        raise ValueError("must be a strategy's name, or a mapping such as `{name: adaptive}`")
+    return strategy
 
 
 AnyStrategy = Annotated[Strategy, pydantic.BeforeValidator(named)]

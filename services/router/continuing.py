@@ -38,11 +38,18 @@ def replicas(request: Request, broken: Lease, now: float) -> list[Target]:
         and (other.worker.place.provider, other.provider_model) == (target.worker.place.provider, target.provider_model)
         and other.drops is target.drops
         and _goes_on(other)
-        and other.ruled_out(request, now) in ("", "slow_start")
+        and _takes_it(other, request, now)
         and broken.most_cost + other.most_cost(request) <= request.max_cost
     ]
     usual = [other for other in alike if other.role != "canary"] or alike
+    usual = [other for other in usual if not other.worker.full] or usual
     return [other for other in usual if other.worker.name not in broken.generation.tried] or usual
+
+
+def _takes_it(target: Target, request: Request, now: float) -> bool:
+    """Whether the target may take it now. An engine that queues may though it is full: rather late than cut."""
+    why = target.ruled_out(request, now)
+    return why in ("", "slow_start") or (why == "full" and target.worker.queues)
 
 
 def _goes_on(target: Target) -> bool:

@@ -153,6 +153,11 @@ class Worker:
         return self.capacity + self._slack
 
     @property
+    def queues(self) -> bool:
+        """Whether it takes more than it can run at once, and keeps it until there is room."""
+        return self._slack > 0
+
+    @property
     def full(self) -> bool:
         """Whether it has all it can run, and what keeps its batch full besides."""
         return 0 < self.capacity + self._slack <= self.leases + self.others

@@ -107,6 +107,7 @@ def test_neither_both_nor_nonsense_is_asked(tmp_path: pathlib.Path) -> None:
         with pytest.raises(Problem) as caught:
             explain.asked(question, path, None, "d")
         assert caught.value.code == 2
+    assert str(caught.value).endswith("none: cannot be read: No such file or directory")
 
 
 def test_candidates_are_shown_with_terms_or_with_what_rules_them_out() -> None:

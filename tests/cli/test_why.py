@@ -102,6 +102,14 @@ async def test_attempts_are_told_with_times_reasons_and_terms(dsn: str) -> None:
     ]
 
 
+async def test_a_shadow_went_where_its_share_says(dsn: str) -> None:
+    made = record(attempts=2)
+    made.attempts[1].kind = "shadow"
+    made.attempts[1].ClearField("decision")
+    await stored(dsn, made)
+    assert shown(await ledger.found(dsn, made.request.generation_id))[-1] == "why: the share of a shadow route"
+
+
 async def test_a_refusal_is_told_with_what_ruled_everybody_out(dsn: str) -> None:
     made = record(attempts=0)
     made.request.outcome, made.request.error_reason = ledger_pb2.OUTCOME_SHED, "FLEET_SATURATED"

@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from services.chassis.config import ConfigError
+from services.cli import check
 from services.config import mesh
 
 _BASE = """
@@ -76,13 +77,32 @@ def test_the_version_does_not_depend_on_a_secret(tmp_path: pathlib.Path) -> None
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        (_BASE.replace("provider: local", "provider: locl"), "no provider `locl`; there are: far, local"),
-        (_BASE.replace("model: small,", "model: tiny,"), "`far` serves small, large, not `tiny`"),
-        (_BASE.replace("model: small, ", ""), "say which model of `far` to use"),
-        (_BASE + "- name: smollm2\n  routes: [{provider: local}]\n", "model `smollm2` is given twice"),
-        (_BASE.replace("unix:run/far.sock", "10.0.0.1:9000"), "two workers have the address 10.0.0.1:9000"),
+        (_BASE.replace("provider: local", "provider: locl"), "mesh.yaml:8: model `smollm2`: no provider `locl`"),
+        (
+            _BASE.replace("model: small,", "model: tiny,"),
+            "mesh.yaml:9: model `smollm2`: `far` serves small, large, not `tiny`",
+        ),
+        (_BASE.replace("model: small, ", ""), "mesh.yaml:9: model `smollm2`: say which model of"),
+        (_BASE + "- name: smollm2\n  routes: [{provider: local}]\n", "mesh.yaml:10: model `smollm2` is given twice"),
+        (_BASE + "  aliases: [smollm2]\n", "mesh.yaml:10: model `smollm2` is given twice"),
+        (
+            _BASE + "flags: {hedging: {models: [tiny]}}\n",
+            "mesh.yaml:10: flags: there is no model `tiny`; there are: smollm2",
+        ),
+        (_BASE + "  strategy: [cost]\n", "mesh.yaml:10: `models.0.strategy`: must be a strategy's name, or"),
+        (_BASE + "flags: {hedging: maybe}\n", "mesh.yaml:10: `flags.hedging`: must be true, false, or"),
+        (_BASE + "  slo: 2\n", "mesh.yaml:10: `models.0.slo`: must be a mapping"),
+        (_BASE + "  aliases: small\n", "mesh.yaml:10: `models.0.aliases`: must be a list"),
+        (_BASE + "  strategy: {name: cost, affinity: 1}\n", "`models.0.strategy.affinity` is not known here"),
+        (
+            _BASE.replace("unix:run/far.sock", "10.0.0.1:9000"),
+            "mesh.yaml:4: two workers have the address 10.0.0.1:9000",
+        ),
         (_BASE.replace("unix:run/far.sock", "unix:run/worker-local-1.sock"), "two workers have the address unix:run/"),
-        (_BASE.replace("far: {", "'a/b': {").replace("provider: far", "provider: a/b"), "provider `a/b`: a name is"),
+        (
+            _BASE.replace("far: {", "'a/b': {").replace("provider: far", "provider: a/b"),
+            "mesh.yaml:4: provider `a/b`: a name is",
+        ),
         (
             _BASE.replace("kind: echo", "kind: ecko"),
             "mesh.yaml:4: `providers.far`: `kind` is 'ecko', and must be one of",
@@ -109,7 +129,7 @@ def test_a_mistake_is_told_once_and_in_plain_words(tmp_path: pathlib.Path) -> No
     assert "providers.a-b" in told
     assert "providers.c-d" in told
     told = problem(_BASE.replace("provider: local", "provider: locl"), tmp_path)
-    assert told.endswith("/mesh.yaml:2: model `smollm2`: no provider `locl`; there are: far, local")
+    assert told.endswith("/mesh.yaml:8: model `smollm2`: no provider `locl`; there are: far, local")
 
 
 def test_the_configuration_cannot_be_changed(tmp_path: pathlib.Path) -> None:
@@ -225,3 +245,9 @@ def test_the_edges_document_shows_every_setting_with_its_default(tmp_path: pathl
     tls = read(f"{_BASE}{secured}", tmp_path).edge.tls
     assert tls is not None
     assert all(value is not None for _, value in tls), "every setting is shown"
+
+
+def test_the_summary_says_when_a_route_serves(tmp_path: pathlib.Path) -> None:
+    more = "  - {provider: far, model: large, role: canary, share: 0.05}\n"
+    told = check.summary(read(_BASE + more, tmp_path))
+    assert "least_loaded over local/smollm2, far/small (fallback), far/large (canary of 5 %)" in told

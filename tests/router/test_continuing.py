@@ -172,3 +172,15 @@ def test_with_what_was_begun_it_costs_no_more_than_the_request_may(most: int, go
     if isinstance(again, placement.Placement):
         made.begin(again)
         assert isinstance(broken(made, again), Refused), "a third would be beyond it"
+
+
+@pytest.mark.parametrize(("kind", "goes_on"), [("vllm", True), ("echo", False)])
+def test_a_full_replica_goes_on_with_an_answer_where_it_queues(kind: str, goes_on: bool) -> None:
+    made = Scene(mesh_config(workers=2))
+    for name in made.roster.workers:
+        made.report(name, report(sequence=2, capacity=1, kind=kind))
+    broken = begun(made)
+    other = next(name for name in made.roster.workers if name != broken.worker)
+    made.report(other, report(sequence=3, capacity=1, running=9, kind=kind))
+    answer = made.end(broken, _INTERRUPTED, committed=True, continuable=True)
+    assert isinstance(answer, placement.Placement) is goes_on

@@ -88,7 +88,7 @@ def _said(model: Model, asked: Sequence[past.Asked], assumed: Sequence[str], fil
         )
     points += [
         f"gaps of more than {trace.LONGEST_GAP_SECONDS:.0f} s are as long as that",
-        "of prompts the first 16,384 tokens are known, as estimated, by hashes; two callers have no two alike",
+        "of prompts the first 16,384 tokens are known, as estimated, by hashes, which differ between callers",
         "who asked, and what else the workers had to do, is left out",
         "each seed leaves out a tenth of the requests and moves the others by up to a second",
     ]

@@ -155,7 +155,7 @@ def _write(path: pathlib.Path | None, data: object) -> None:
 def main() -> None:
     """Run the command; what is wrong with what it was given is told in a line."""
     try:
-        app()
+        app(prog_name="hybrid simulate")
     except (ConfigError, PolicyError, TraceError) as error:
         Console(stderr=True).print(str(error), markup=False, highlight=False)
         sys.exit(2)

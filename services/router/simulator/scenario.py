@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import pydantic
 
-from services.chassis import config
+from services.chassis import config, mistake
 from services.config.base import Section
 from services.config.flags import Flags
 from services.config.model import Queue
@@ -106,7 +106,7 @@ class Scenario(Section):
         try:
             return Scenario.model_validate(data)
         except pydantic.ValidationError as error:
-            raise config.ConfigError([str(problem["msg"]) for problem in error.errors()]) from None
+            raise config.ConfigError([_told(problem) for problem in error.errors()]) from None
 
     def at_rate(self, rate: float) -> "Scenario":
         """The same at another rate of traffic."""
@@ -135,3 +135,8 @@ def load(name: str) -> Scenario:
         )
     text = (importlib.resources.files(__package__) / "scenarios" / f"{name}.yaml").read_text(encoding="utf-8")
     return config.parse(text, Scenario, source=f"{name}.yaml", environment={})
+
+
+def _told(problem: Any) -> str:
+    name = ".".join(str(part) for part in problem["loc"])
+    return f"{f'`{name}`: ' if name else ''}{mistake.said(problem)}"

@@ -36,8 +36,17 @@ def settings(policy: Policy) -> dict[str, Any]:
     try:
         _ADAPTER.validate_python(chosen)
     except pydantic.ValidationError as error:
-        raise PolicyError(f"`{policy}`: {error.errors(include_url=False)[0]['msg']}") from None
+        raise PolicyError(f"`{policy}`: {_told(error.errors(include_url=False)[0], policy.name)}") from None
     return chosen
+
+
+def _told(problem: Any, name: str) -> str:
+    key = problem["loc"][-1]
+    if problem["type"] != "extra_forbidden":
+        return f"`{key}`: {problem['msg']}"
+    kind = next(kind for kind in get_args(get_args(known.Strategy)[0]) if kind.model_fields["name"].default == name)
+    there = ", ".join(field for field in kind.model_fields if field != "name") or "none"
+    return f"there is no parameter `{key}`; there are: {there}"
 
 
 def factory(policy: Policy, baselines: Mapping[str, Maker] = BASELINES) -> NewStrategy:

@@ -43,6 +43,6 @@ def _candidate(candidate: routing.CandidateScore) -> dict[str, Any]:
         "role": ROLES.get(candidate.role, ""),
         "ruled_out_by": candidate.ruled_out_by or None,
         "score": candidate.score if candidate.HasField("score") else None,
-        "terms": dict(candidate.terms),
+        "terms": dict(sorted(candidate.terms.items())),
     }
     return shaped | ({"worker": candidate.worker} if candidate.worker else {})
