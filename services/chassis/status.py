@@ -4,6 +4,7 @@ from typing import Any
 
 import grpc
 from google.protobuf import any_pb2, duration_pb2
+from google.protobuf.message import DecodeError
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
@@ -84,10 +85,10 @@ def from_rpc_error(error: grpc.aio.AioRpcError) -> Failure:
     """The failure behind a call that ended with an error."""
     try:
         rich = rpc_status.from_call(error)  # type: ignore[arg-type]  # it asks only for what both have
-    except ValueError:  # the details contradict the status: something on the way has replaced it
-        rich = None
-    if rich is not None:
-        return from_status(rich)
+        if rich is not None:
+            return from_status(rich)
+    except (ValueError, DecodeError):  # the details contradict the status, or are none: something has replaced them
+        pass
     return from_status(status_pb2.Status(code=error.code().value[0], message=error.details() or ""))
 
 

@@ -192,7 +192,7 @@ class Decider:
         late = generation.ends_at is not None and generation.ends_at <= now
         if request is None or lease.committed or late or not self._may_hedge(generation):
             return refused
-        targets = hedging.others(lease, request, generation.tried, request.pool.hedge, now)
+        targets = list(hedging.others(lease, request, generation.tried, request.pool.hedge, now))
         if not targets or not request.pool.hedges.take():
             return refused
         generation.hedged = True
@@ -239,11 +239,14 @@ class Decider:
         choice: Choice,
         now: float,
         kind: placement.AttemptKind = placement.ATTEMPT_KIND_UNSPECIFIED,
+        *,
+        spent: float = 0.0,
     ) -> placement.Placement:
+        """Place an attempt; what it goes on from may have `spent` so many nano-USD."""
         request, target = generation.request, choice.target
         assert request is not None, "only what was asked for is placed"
         pool, ask = request.pool, request.ask
-        worker = target.worker
+        worker, most_cost = target.worker, target.most_cost(request)
         lease = Lease(
             self._new_id(),
             generation,
@@ -259,10 +262,10 @@ class Decider:
             context_tokens=request.input_tokens,
             busy_then=busyness(worker),
             probe=worker.breaker.on_placed(now),
-            most_cost=target.most_cost(request),
+            most_cost=spent + most_cost,
         )
         generation.attempts += 1
-        placed = _placed(lease, request, target, kind)
+        placed = _placed(lease, request, target, kind, most_cost)
         explain.placed(placed.decision, request, choice.targets, target, generation.tried, now)
         lease.charged = pool.admission.accounts.on_placed(ask.key, ask.key_weight, lease.uncached_tokens)
         generation.tried.add(worker.name)
@@ -277,7 +280,7 @@ class Decider:
         if kind in (placement.ATTEMPT_KIND_UNSPECIFIED, placement.ATTEMPT_KIND_RETRY) and self._may_hedge(generation):
             usual = worker.first_content_seconds if choice.seconds is None else choice.seconds
             seconds = hedging.slow_after(pool.hedge, usual, error_p95=pool.lateness.value)
-            if seconds is not None and hedging.others(lease, request, generation.tried, pool.hedge, now):
+            if seconds is not None and any(hedging.others(lease, request, generation.tried, pool.hedge, now)):
                 placed.hedge_after.CopyFrom(to_duration(seconds))
         shadow = shadowing.shadow_of(request, now) if generation.attempts == 1 else None
         if shadow is not None:
@@ -302,7 +305,7 @@ class Decider:
         self._book.take(lease)
         kind = placement.ATTEMPT_KIND_SHADOW
         self._observer.placed(request.pool.strategy.name, worker.name, 1, kind_word(kind))
-        return _placed(lease, request, target, kind)
+        return _placed(lease, request, target, kind, target.most_cost(request))
 
     def _may_hedge(self, generation: Generation) -> bool:
         request = generation.request
@@ -325,7 +328,8 @@ class Decider:
             return self._give_up(broken, status, verdict, Stop.DEADLINE, now)
         generation.continued += 1
         choice = self._one_of(request, targets, now)
-        return self._place(broken.stream, generation, choice, now, placement.ATTEMPT_KIND_CONTINUATION)
+        kind = placement.ATTEMPT_KIND_CONTINUATION
+        return self._place(broken.stream, generation, choice, now, kind, spent=broken.most_cost)
 
     def _one_of(self, request: Request, targets: Sequence[Target], now: float) -> Choice:
         """The strategy's choice of targets that may all be taken at once."""
@@ -427,7 +431,9 @@ class Decider:
         admission.settle(key, weight, charged=lease.charged, read=read, written=written, seconds=seconds)
 
 
-def _placed(lease: Lease, request: Request, target: Target, kind: placement.AttemptKind) -> placement.Placement:
+def _placed(
+    lease: Lease, request: Request, target: Target, kind: placement.AttemptKind, most_cost: float
+) -> placement.Placement:
     """A lease in the words that the gateway is told."""
     place = target.worker.place
     return placement.Placement(
@@ -442,7 +448,7 @@ def _placed(lease: Lease, request: Request, target: Target, kind: placement.Atte
         drop_unsupported=target.drops,
         role=ROLES[target.role],
         kind=kind,
-        max_cost_nano_usd=round(target.most_cost(request)),
+        max_cost_nano_usd=round(most_cost),
     )
 
 

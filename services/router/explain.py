@@ -98,7 +98,10 @@ def _score(
     score = request.pool.strategy.score(request, target, now)
     if score is not None:
         candidate.score = score.value
-        candidate.terms.update({name: value for name, value in score.terms.items() if whole or value})
+        terms = candidate.terms
+        for name, value in score.terms.items():  # its own `update` takes half as long again
+            if whole or value:
+                terms[name] = value
 
 
 def _name(candidate: routing.CandidateScore, target: Target) -> None:
@@ -124,7 +127,7 @@ def _ruled_out(
     """Every target that could not be chosen, with what kept it away."""
     eligible = {target.position for target in targets}
     reasons = request.pool.filters.reasons(request)
-    serving = pools.ROLES.index(targets[0].role) if targets and targets[0].role in pools.ROLES else None
+    serving = pools.SERVING.index(targets[0].role) if targets and targets[0].role in pools.SERVING else None
     for target in request.pool.targets:
         if target.position in eligible:
             continue
@@ -133,11 +136,11 @@ def _ruled_out(
             yield target, reason
         elif target.worker.name in tried:
             yield target, "tried"
-        elif target.role == "shadow" or (target.role == "canary" and target not in request.canary):
+        elif not pools.may_serve(request, target):
             yield target, "role"
         elif serving is None:
             yield target, otherwise
-        elif (place := pools.ROLES.index(target.role)) != serving:
+        elif (place := pools.SERVING.index(target.role)) != serving:
             yield target, "role" if place > serving else LATE
         else:  # fit, and yet not among them: others leave nothing out; or a hedge, a continuation cannot go there
             yield target, "drops" if target.drops else "kind"

@@ -4,7 +4,8 @@ What a filter says is `Target`'s to know. Here is only remembered what it said, 
 """
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 
 from services.router.request import Request
 from services.router.target import Target
@@ -19,11 +20,13 @@ class _Fitting:
 
     Attributes:
         targets: in the pool's order.
+        bits: the same as a set of bits, by position.
         tokens: a prompt of up to so many fits them all.
         unsuited: what rules the others of the role out, by position.
     """
 
     targets: Sequence[Target]
+    bits: int
     tokens: float
     unsuited: Mapping[int, str]
 
@@ -66,15 +69,29 @@ class Filters:
     def fitting(self, request: Request, role: str) -> Sequence[Target]:
         """The targets of a role that can do what the request asks for, whatever their workers are at."""
         fitting = self._fitting(request, role)
-        if request.input_tokens > fitting.tokens or request.ask.HasField("max_cost_nano_usd"):
+        if request.input_tokens > fitting.tokens or request.max_cost < math.inf:
             return [target for target in fitting.targets if not target.exceeded(request)]
         return fitting.targets
 
-    def kept(self, request: Request, role: str, now: float) -> Iterator[tuple[Target, str]]:
-        """The same, each with what keeps the request away from it now; "" is nothing."""
+    def fitting_bits(self, request: Request, role: str) -> int:
+        """The same as a set of bits, by position."""
+        fitting = self._fitting(request, role)
+        targets = self.fitting(request, role)
+        return fitting.bits if targets is fitting.targets else _bits(targets)
+
+    def states(self, now: float) -> Sequence[str]:
+        """What each worker is at that keeps requests away now, by position; empty where it is nothing.
+
+        Not to be changed.
+        """
         self._look(now)
-        for target in self.fitting(request, role):
-            yield target, self._unavailable[target.position]
+        return self._unavailable
+
+    def changes_at(self, now: float) -> float:
+        """When time alone may end what keeps requests away from somebody; infinity is never."""
+        self._look(now)
+        pairs = zip(self._until, self._unavailable, strict=True)
+        return min([until for until, why in pairs if why and until > now], default=math.inf)
 
     def reasons(self, request: Request) -> Sequence[str]:
         """The filter that rules each target out, by position, as `ready` last saw them; empty where there is none."""
@@ -83,7 +100,7 @@ class Filters:
             if not targets:
                 continue
             fitting = self._fitting(request, role)
-            if request.input_tokens > fitting.tokens or request.ask.HasField("max_cost_nano_usd"):
+            if request.input_tokens > fitting.tokens or request.max_cost < math.inf:
                 for target in fitting.targets:
                     names[target.position] = target.exceeded(request) or names[target.position]
             for position, reason in fitting.unsuited.items():
@@ -130,7 +147,11 @@ class Filters:
         if fitting is None:
             reasons = {target.position: target.unsuited(request) for target in self._by_role[role]}
             targets = [target for target in self._by_role[role] if not reasons[target.position]]
-            longest = min((target.longest_prompt for target in targets), default=float("inf"))
+            longest = min((target.longest_prompt for target in targets), default=math.inf)
             unsuited = {position: reason for position, reason in reasons.items() if reason}
-            fitting = kind[role] = _Fitting(targets, longest, unsuited)
+            fitting = kind[role] = _Fitting(targets, _bits(targets), longest, unsuited)
         return fitting
+
+
+def _bits(targets: Iterable[Target]) -> int:
+    return sum(1 << target.position for target in targets)

@@ -60,7 +60,8 @@ class Fleet:
                 yield
             finally:
                 self._group = None
-                for task in (*self._followers.values(), ticking):
+                followers, self._followers = self._followers, {}
+                for task in (*followers.values(), ticking):
                     task.cancel()
 
     def reconfigure(self, *, stale_seconds: float) -> None:
@@ -121,26 +122,37 @@ class Fleet:
             self.notify()
 
     async def _attend(self, worker: Worker) -> None:
-        """Do all that is done for a worker, until nobody wants it any more."""
-        async with open_channel(worker.place.address) as channel, asyncio.TaskGroup() as group:
-            for beside in (self._follow, *self._besides):
-                group.create_task(beside(worker, channel))
+        """Do all that is done for a worker, until nobody wants it any more. A fault in that is this worker's alone."""
+        while True:
+            try:
+                async with open_channel(worker.place.address) as channel, asyncio.TaskGroup() as group:
+                    for beside in (self._follow, *self._besides):
+                        group.create_task(beside(worker, channel))
+            except* Exception as faults:
+                LOG.error("following.crashed", worker=worker.name, exc_info=faults)
+            if worker not in self._followers:
+                return
+            self._roster.on_lost(worker.name)
+            self.notify()
+            await asyncio.sleep(_PAUSE_MAX_SECONDS)
 
     async def _follow(self, worker: Worker, channel: grpc.aio.Channel) -> None:
         """Read a worker's reports for ever."""
         stub = worker_grpc.WorkerServiceStub(channel)
         pause = 0.0
         while True:
-            heard = await self._read(worker.name, stub)
+            heard = await self._read(worker, stub)
+            if worker not in self._followers:
+                return
             self._roster.on_lost(worker.name)
             self.notify()
             # After a stream that had worked the next one begins at once: the worker may have just been restarted.
             pause = 0.0 if heard else min(max(_PAUSE_SECONDS, pause * 2), _PAUSE_MAX_SECONDS)
             await asyncio.sleep(pause)
 
-    async def _read(self, name: str, stub: "worker_grpc.WorkerServiceAsyncStub") -> bool:
+    async def _read(self, worker: Worker, stub: "worker_grpc.WorkerServiceAsyncStub") -> bool:
         """Read one stream until it ends, fails or falls silent. Returns whether anything came."""
-        heard = False
+        name, heard = worker.name, False
         # The channel tells when the worker is there; failing fast would only make us ask again and again.
         call = stub.WatchStatus(worker_service.WatchStatusRequest(prefixes=True), wait_for_ready=True)
         try:
@@ -148,6 +160,8 @@ class Fleet:
                 async with asyncio.timeout(self._stale_seconds):
                     response = await call.read()
                 if not isinstance(response, worker_service.WatchStatusResponse):  # the stream's end
+                    return heard
+                if worker not in self._followers:  # its end is on its way here; another one may have the name by now
                     return heard
                 heard = True
                 self._roster.on_status(name, response.status, self._clock())

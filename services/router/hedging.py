@@ -1,6 +1,6 @@
 """Hedges: a second attempt beside one that is slow to begin."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 from services.config.flags import Flag, applies
 from services.config.router import Hedge
@@ -29,18 +29,17 @@ def allowed(flag: Flag, generation: Generation, *, most_attempts: int) -> bool:
     return applies(flag, "hedging", generation_id=generation.id, model=generation.request.pool.model)
 
 
-def others(slow: Lease, request: Request, tried: Collection[str], settings: Hedge, now: float) -> list[Target]:
-    """Where a hedge may go: a worker that was not tried, has room, and costs nothing unless it may.
+def others(slow: Lease, request: Request, tried: Collection[str], settings: Hedge, now: float) -> Iterator[Target]:
+    """Where a hedge may go: a worker that was not tried, has room and gets on, and costs nothing unless it may.
 
     Both attempts together must not cost more than the request may.
     """
-    most = request.ask.max_cost_nano_usd if request.ask.HasField("max_cost_nano_usd") else float("inf")
-    ready, _ = request.pool.eligible(request, tried, now=now, later=now)
-    return [
-        target
-        for target in ready
-        if target.worker.name not in tried
-        and target.has_room
-        and (settings.paid or target.free)
-        and slow.most_cost + target.most_cost(request) <= most
-    ]
+    ready, _ = request.pool.eligible(request, tried, now=now, later=now, again=False)
+    for target in ready:
+        if (
+            target.has_room
+            and (settings.paid or target.free)
+            and slow.most_cost + target.most_cost(request) <= request.max_cost
+            and target.worker.hesitant(now)[0] != "stalled"
+        ):
+            yield target

@@ -49,7 +49,7 @@ class Lease:
         epoch: the worker's process at the time: what becomes of the attempt says nothing of a later one.
         target: where it was placed; None for one that began before this router did, on a route that is no more.
         placed_at: when it was placed.
-        uncached_tokens: prompt tokens that its worker has to read first; 0 once content has come.
+        uncached_tokens: prompt tokens that its worker has to read first.
         expected_seconds: expected time to the first content; None where nothing was known.
         charged: what its key was charged for it.
         running_then: generations at the worker when it was placed, without it.
@@ -60,7 +60,7 @@ class Lease:
         first_content_seconds: how long it took to begin; None before that.
         probe: whether the worker's breaker waits for it.
         committed: whether content has reached the caller.
-        most_cost: the dearest it may come to, in nano-USD, by the prices at the time.
+        most_cost: the dearest it may come to, in nano-USD, by the prices at the time, with what it goes on from.
     """
 
     attempt_id: str
@@ -124,15 +124,13 @@ class LeaseBook:
         """Enter a lease. One that is restated moves here from the stream it began on."""
         earlier = self._leases.get(lease.attempt_id)
         if earlier is not None:
-            # It keeps what its first stream knew of it, so that the breaker's probe is still found.
-            lease.probe, lease.epoch, lease.worker = earlier.probe, earlier.epoch, earlier.worker
-            lease.most_cost = earlier.most_cost
-            lease.target, lease.placed_at = earlier.target, earlier.placed_at
-            lease.uncached_tokens, lease.expected_seconds = earlier.uncached_tokens, earlier.expected_seconds
-            lease.charged = earlier.charged
             lease.generation.continued = max(lease.generation.continued, earlier.generation.continued)
             lease.generation.hedged |= earlier.generation.hedged
             self.release(earlier)
+            # All else that is known of it stays known: what it teaches at its end goes by how it began.
+            earlier.stream, earlier.generation = lease.stream, lease.generation
+            earlier.committed |= lease.committed
+            lease = earlier
         self._leases[lease.attempt_id] = lease
         lease.stream.leases[lease.attempt_id] = lease
         lease.generation.held.add(lease.attempt_id)

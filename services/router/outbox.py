@@ -16,7 +16,7 @@ class Outbox:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._ready = router_service.PlaceResponse()
-        self._writing = False
+        self._writing = asyncio.Lock()
         self._writer: asyncio.Task[None] | None = None
 
     def add(self, answer: router_service.PlaceAnswer) -> None:
@@ -24,20 +24,15 @@ class Outbox:
         self._ready.answers.append(answer)
 
     async def flush(self) -> None:
-        """Send what there is, unless somebody is at it: they send it all."""
-        if self._writing or not self._ready.answers:
-            return
-        self._writing = True
-        try:
+        """Send all there is, after whoever is at it: a gateway that does not read is not read from either."""
+        async with self._writing:
             while self._ready.answers:
                 ready, self._ready = self._ready, router_service.PlaceResponse()
                 await self._context.write(ready)
-        finally:
-            self._writing = False
 
     def hurry(self) -> None:
         """Send what there is, soon, whatever the stream's reader is at."""
-        if not self._writing and (self._writer is None or self._writer.done()):
+        if not self._writing.locked() and (self._writer is None or self._writer.done()):
             self._writer = asyncio.create_task(self._flushed())
 
     def close(self) -> None:

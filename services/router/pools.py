@@ -9,7 +9,7 @@ from hybridinference.inference.v1 import worker_status_pb2 as worker_status
 from services.config import strategy as settings
 from services.config.flags import point
 from services.config.mesh import MeshConfig
-from services.config.model import Model
+from services.config.model import Model, Route
 from services.config.prices import price_of
 from services.router import rendezvous
 from services.router.admission.admission import Admission
@@ -29,13 +29,18 @@ NewStrategy = Callable[[settings.Strategy], Strategy]
 Predict = Callable[[Request, Target, float], Prediction | None]
 
 # In the order in which they are asked. A request for one worker goes there whatever that serves as.
-ROLES = ("canary", "primary", "fallback")
-_ANY_ROLE = (*ROLES, "shadow")
+SERVING = ("canary", "primary", "fallback")
+_ANY_ROLE = (*SERVING, "shadow")
 
 
 def roles_of(request: Request) -> Sequence[str]:
     """The roles that may serve a request, in the order in which they are asked."""
-    return _ANY_ROLE if request.ask.worker else ROLES
+    return _ANY_ROLE if request.ask.worker else SERVING
+
+
+def may_serve(request: Request, target: Target) -> bool:
+    """Whether the target's role lets it serve the request."""
+    return target.role in roles_of(request) and (target.role != "canary" or target in request.canary)
 
 
 def predict_if_learned(request: Request, target: Target, now: float) -> Prediction | None:
@@ -67,13 +72,16 @@ class Pool:
         self.admission = Admission(model.queue)
         self.turns = 0
         self._by_key = {target.key: target for target in self.targets}
+        self._by_worker: dict[Worker, list[Target]] = {}
+        for target in self.targets:
+            self._by_worker.setdefault(target.worker, []).append(target)
         self._by_role = {
             role: [target for target in self.targets if target.role == role]
             for role in ("primary", "fallback", "canary", "shadow")
         }
         self._dropping = {role for role, group in self._by_role.items() if any(target.drops for target in group)}
         self.filters = Filters(self._by_role)
-        self.shadows = self._by_role["shadow"]
+        self._shares = {role: _by_route(self._by_role[role]) for role in ("canary", "shadow")}
 
     def inherit(self, before: "Pool") -> None:
         """Take over what an earlier pool of the model has learned, as far as its targets are still there."""
@@ -101,14 +109,16 @@ class Pool:
 
         Of a request that is pinned to a worker all of them: it falls to nothing else.
         """
-        targets = self._by_role["canary"]
-        if pinned or not targets:
-            return targets
-        at = point("canary", generation_id)
-        for route in dict.fromkeys(target.route for target in targets):
+        return self._by_role["canary"] if pinned else self.fallen_to("canary", generation_id)
+
+    def fallen_to(self, role: str, generation_id: str) -> Sequence[Target]:
+        """The targets of the one route of that role to whose share a request falls, mostly none."""
+        shares = self._shares[role]
+        at = point(role, generation_id) if shares else 0.0
+        for route, targets in shares:
             at -= route.share
             if at < 0:
-                return [target for target in targets if target.route is route]
+                return targets
         return ()
 
     def eligible(
@@ -118,7 +128,7 @@ class Pool:
         *,
         now: float,
         later: float,
-        roles: Sequence[str] = ROLES,
+        roles: Sequence[str] = SERVING,
         again: bool = True,
     ) -> tuple[Sequence[Target], float]:
         """Who may take the next attempt, and when it begins.
@@ -201,17 +211,23 @@ class Pool:
     def on_prefixes(self, worker: Worker, blocks: Iterable[worker_status.PrefixBlocks]) -> None:
         """The worker tells which prompts it has been sent, by this router and by others."""
         for prompt in blocks:
-            for target in self.targets:
-                if target.worker is worker and target.provider_model == prompt.model:
+            for target in self._by_worker[worker]:
+                if target.provider_model == prompt.model:
                     self.prefixes.learn(target.position, prompt.hashes)
 
     def on_reset(self, worker: Worker) -> None:
         """A new process answers to the worker's name, with nothing in its cache."""
-        for target in self.targets:
-            if target.worker is worker:
-                self.prefixes.forget(target.position)
-                target.speeds = TargetSpeeds()
-                self.strategy.on_reset(target)
+        for target in self._by_worker[worker]:
+            self.prefixes.forget(target.position)
+            target.speeds = TargetSpeeds()
+            self.strategy.on_reset(target)
+
+
+def _by_route(targets: Iterable[Target]) -> Sequence[tuple[Route, Sequence[Target]]]:
+    groups: dict[Route, list[Target]] = {}
+    for target in targets:
+        groups.setdefault(target.route, []).append(target)
+    return tuple(groups.items())
 
 
 def build(

@@ -48,11 +48,12 @@ class Probes:
         asked_at, failed = self._clock(), False
         while True:
             await asyncio.sleep(_LOOK_SECONDS * self._rng.uniform(0.8, 1.2))
-            model, settings = probing.model_to_ask(worker), self.config.router.probe
-            if not (model and settings.enabled and probing.is_free(worker, self.config, self._roster)):
+            settings, now = self.config.router.probe, self._clock()
+            if not settings.enabled or not probing.due(worker, settings, now, asked_at=asked_at, failed=failed):
                 continue
-            if probing.due(worker, settings, self._clock(), asked_at=asked_at, failed=failed):
-                asked_at = self._clock()
+            model = probing.model_to_ask(worker)
+            if model and probing.is_free(worker, self.config, self._roster):
+                asked_at = now
                 failed = await self._probe(worker, stub, model) is Kind.HARD
 
     async def _probe(self, worker: Worker, stub: "worker_grpc.WorkerServiceAsyncStub", model: str) -> Kind:

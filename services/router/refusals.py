@@ -8,7 +8,7 @@ from hybridinference.inference.v1 import model_pb2 as model
 from services.chassis.failure import Failure
 from services.inference.refusal import unsupported
 from services.router.breaker import State
-from services.router.pools import Pool
+from services.router.pools import Pool, may_serve
 from services.router.request import Request
 from services.router.target import FILTERS, Target
 from services.router.worker import Worker
@@ -62,10 +62,11 @@ def no_hedge() -> Failure:
 def not_placed(request: Request, now: float) -> Failure:
     """No worker of the pool may take the request: none is what it asks for, it is not well, or it is full."""
     pool = request.pool
-    why = [target.unfit(request) for target in pool.targets]
+    targets = [target for target in pool.targets if may_serve(request, target)]
+    why = [target.unfit(request) for target in targets]
     if all(why):
-        return _unfit(request, why)
-    able = [t for t in pool.targets if t.capable(request.needs) and t.worker.serving]
+        return _unfit(request, targets, why)
+    able = [t for t in targets if t.capable(request.needs) and t.worker.serving]
     well = [t for t in able if t.worker.breaker.admits(now)]
     if any(t.worker.full or t.worker.holds.limited(t.provider_model, now) for t in well):
         return saturated(pool, _soonest((t.held_until for t in well if not t.worker.full), now))
@@ -87,11 +88,11 @@ def saturated(pool: Pool, seconds: float) -> Failure:
     )
 
 
-def _unfit(request: Request, why: Sequence[str]) -> Failure:
+def _unfit(request: Request, targets: Sequence[Target], why: Sequence[str]) -> Failure:
     """No route is what the request asks for. What to tell of is what rules out those that came furthest."""
     pool, ask = request.pool, request.ask
     culprit = max(why, key=FILTERS.index)
-    nearest = [target for target, filtered in zip(pool.targets, why, strict=True) if filtered == culprit]
+    nearest = [target for target, filtered in zip(targets, why, strict=True) if filtered == culprit]
     match culprit:
         case "worker":
             message = f"No worker `{ask.worker}` serves `{pool.model}`; leave it out, or name one that does."

@@ -1,6 +1,7 @@
 """A request as the router sees it: what it needs, what it may cost, where it may go. Never what it says."""
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,7 @@ class Request:
         output_tokens: tokens that the answer is expected to have.
         blocks: keyed hashes of the prompt's leading blocks, each chained to those before it.
         block_tokens: tokens that a block stands for.
+        max_cost: most that it may cost, in nano-USD; infinity where it may cost anything.
         first_content_slo: longest time to the first content that is any good, in seconds; None is any.
         criticality: who gives way first.
         canary: targets of the canary route that the request falls to, which come before all others; mostly none.
@@ -43,6 +45,7 @@ class Request:
     block_tokens: int = _BLOCK_TOKENS
     tags: frozenset[str] = frozenset()
     providers: frozenset[str] = frozenset()
+    max_cost: float = math.inf
     first_content_slo: float | None = None
     criticality: int = routing.CRITICALITY_CRITICAL
     canary: "Sequence[Target]" = ()
@@ -63,6 +66,7 @@ class Request:
             block_tokens=ask.block_tokens or _BLOCK_TOKENS,
             tags=frozenset(ask.tags),
             providers=frozenset(ask.providers),
+            max_cost=ask.max_cost_nano_usd if ask.HasField("max_cost_nano_usd") else math.inf,
             first_content_slo=slo,
             criticality=ask.criticality or routing.CRITICALITY_CRITICAL,
             canary=pool.canary(ask.generation_id, pinned=bool(ask.worker)),

@@ -103,6 +103,8 @@ class Roster:
     def on_status(self, name: str, status: worker_status.WorkerStatus, now: float) -> None:
         """A worker reported."""
         worker = self._there(name)
+        if worker is None:
+            return
         self.stirred.add(name)
         before, epoch = worker.health, worker.epoch
         worker.on_status(status, now)
@@ -117,6 +119,8 @@ class Roster:
     def on_checked(self, name: str, *, well: bool) -> None:
         """A worker's health service says whether it takes work. Where it has none, all is well."""
         worker = self._there(name)
+        if worker is None:
+            return
         self.stirred.add(name)
         before = worker.health
         worker.on_checked(well)
@@ -137,6 +141,8 @@ class Roster:
     def on_lost(self, name: str) -> None:
         """A worker cannot be reached, or is silent."""
         worker = self._there(name)
+        if worker is None:
+            return
         self.stirred.add(name)
         before = worker.health
         worker.on_lost()
@@ -224,8 +230,9 @@ class Roster:
             seen.routes.extend(self._routes_to[place.name])
         return seen
 
-    def _there(self, name: str) -> Worker:
-        return self.workers.get(name) or self.leaving[name]
+    def _there(self, name: str) -> Worker | None:
+        """The worker of that name; None where it has gone: its last word may come a moment later."""
+        return self.workers.get(name) or self.leaving.get(name)
 
     def _keep_share(self) -> None:
         """Of a pool that has become smaller, take back those whom it cannot do without: the soonest to be tried."""

@@ -162,10 +162,7 @@ class Target:
         """The filter that rules it out by the request's size."""
         if request.input_tokens > self.longest_prompt:
             return "context_length"
-        ask = request.ask
-        if ask.HasField("max_cost_nano_usd") and self.most_cost(request) > ask.max_cost_nano_usd:
-            return "max_cost"
-        return ""
+        return "max_cost" if request.max_cost < math.inf and self.most_cost(request) > request.max_cost else ""
 
     def unavailable(self, at: float) -> tuple[str, float]:
         """The filter that rules it out by what its worker is at, and when that is to be asked again.

@@ -177,7 +177,7 @@ class Worker:
             # 1, 2, 4, … at once, doubling each second: caches are cold, and it may fail again.
             second = int(max(0.0, at - self._warm_from))
             if self.leases + self.others >= 1 << second:
-                return "slow_start", min(self._warm_from + second + 1, silent_at, changes_at)
+                return "slow_start", min(self._warm_from + second + 1, self.warm_at, silent_at, changes_at)
         return "", min(silent_at, changes_at)
 
     def on_status(self, status: worker_status.WorkerStatus, now: float) -> bool:

@@ -184,3 +184,11 @@ async def test_a_peer_that_cannot_be_reached_is_lost() -> None:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await channel.unary_unary("/test.Test/Call")(b"", timeout=5)
     assert status.from_rpc_error(caught.value).reason == reasons.ERROR_REASON_WORKER_LOST
+
+
+@pytest.mark.parametrize("details", [b"\xff\xff", b"\x1a\x04\x12\x02\xff\xff"])
+def test_details_that_nobody_can_read_leave_the_bare_status(details: bytes) -> None:
+    trailers = grpc.aio.Metadata(("grpc-status-details-bin", details))
+    error = grpc.aio.AioRpcError(grpc.StatusCode.UNAVAILABLE, grpc.aio.Metadata(), trailers, details="It is away.")
+    failure = status.from_rpc_error(error)
+    assert (failure.reason_name, failure.message) == ("WORKER_LOST", "It is away.")

@@ -6,8 +6,9 @@ from hybridinference.router.v1 import placement_pb2 as placement
 
 from services.chassis import status
 from services.chassis.failure import Failure
+from services.config.model import Price
 from services.router.decider import Refused
-from tests.router.scene import LOST, Scene, failed, mesh_config, report, told
+from tests.router.scene import CHAT, LOST, Scene, failed, mesh_config, report, told
 
 _INTERRUPTED = failed(reasons.ERROR_REASON_STREAM_INTERRUPTED)
 
@@ -148,6 +149,29 @@ def test_a_retry_before_content_is_none() -> None:
     again = made.end(made.place(continuable=True), LOST)
     assert isinstance(again, placement.Placement)
     assert again.kind == placement.ATTEMPT_KIND_RETRY
+
+
+@pytest.mark.parametrize(("most", "goes_on"), [(1_999_999, False), (2_000_000, True)])
+def test_with_what_was_begun_it_costs_no_more_than_the_request_may(most: int, goes_on: bool) -> None:
+    made = Scene(mesh_config(workers=3))
+    for target in made.roster.models["m"].targets:
+        target.price = Price(input=0.0, output=1.0)
+    ask = placement.PlacementAsk(
+        generation_id="g",
+        model="m",
+        capabilities=CHAT,
+        max_output_tokens=1000,
+        max_cost_nano_usd=most,
+        continuable=True,
+    )
+    placed = made.decider.on_ask(made.stream, ask, made.now)
+    assert isinstance(placed, placement.Placement)
+    made.begin(placed)
+    again = broken(made, placed)
+    assert isinstance(again, placement.Placement) is goes_on
+    if isinstance(again, placement.Placement):
+        made.begin(again)
+        assert isinstance(broken(made, again), Refused), "a third would be beyond it"
 
 
 @pytest.mark.parametrize(("kind", "goes_on"), [("vllm", True), ("echo", False)])

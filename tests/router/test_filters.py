@@ -70,6 +70,12 @@ class _Life:
             for only in ("", "slow_start", "stalled"):
                 slow = [t for t in self.pool.targets if t.role == role and t.ruled_out(request, now) == only]
                 assert list(self.pool.filters.ready(request, role, now, despite=only)) == slow
+            fit = [t for t in self.pool.targets if t.role == role and not t.unfit(request)]
+            assert self.pool.filters.fitting_bits(request, role) == sum(1 << t.position for t in fit)
+        asked = [target.unavailable(now) for target in self.pool.targets]
+        assert list(self.pool.filters.states(now)) == [why for why, _ in asked]
+        ends = min((until for why, until in asked if why), default=float("inf"))
+        assert self.pool.filters.changes_at(now) <= ends
 
     def _asked(self) -> placement.PlacementAsk:
         chance = self.chance

@@ -1,5 +1,6 @@
 """What workers report, and what watchers of the fleet see of it."""
 
+import asyncio
 import contextlib
 import pathlib
 import time
@@ -8,8 +9,12 @@ import grpc
 import pytest
 from hybridinference.router.v1 import fleet_pb2 as fleet
 
+from services.router.fleet import Fleet
+from services.router.observer import NullObserver
+from services.router.roster import Roster
+from services.router.worker import Worker
 from tests.fakes import eventually
-from tests.router.harness import Router, open_router
+from tests.router.harness import Router, ScriptedWorker, open_router
 from tests.router.scene import mesh_config, report
 
 
@@ -153,3 +158,26 @@ async def test_a_new_process_s_first_report_empties_the_index_within_200_ms(rout
     took = time.monotonic() - begun
     print(f"forgotten {took * 1e3:.1f} ms after the report")
     assert took < 0.2
+
+
+async def test_a_fault_with_one_worker_ends_nothing_and_it_is_followed_again(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.router.fleet._PAUSE_MAX_SECONDS", 0.02)
+    config = mesh_config(addresses=[f"unix:{tmp_path}/{index}.sock" for index in range(2)])
+    roster = Roster(config, NullObserver())
+    watched = Fleet(roster, stale_seconds=2.0, clock=time.monotonic)
+    faults = [RuntimeError("a fault")]
+
+    async def beside(worker: Worker, channel: grpc.aio.Channel) -> None:
+        if worker.name == "main-0" and faults:
+            raise faults.pop()
+        await asyncio.Event().wait()
+
+    async with contextlib.AsyncExitStack() as stack:
+        for worker in roster.workers.values():
+            scripted = ScriptedWorker(worker.place.address)
+            await scripted.start()
+            stack.push_async_callback(scripted.stop)
+        await stack.enter_async_context(watched.watching(beside))
+        await eventually(lambda: not faults and all(one.serving for one in roster.workers.values()), seconds=5.0)

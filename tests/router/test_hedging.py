@@ -199,3 +199,12 @@ def test_a_flag_is_for_its_models() -> None:
     flag = Flag(models=("m",))
     assert applies(flag, "hedging", generation_id="g", model="m")
     assert not applies(flag, "hedging", generation_id="g", model="other")
+
+
+def test_no_hedge_goes_where_nothing_seems_to_get_on() -> None:
+    made = scene(workers=2)
+    placed, _ = made.place(), made.place()
+    made.now += 8.0
+    for name in ("main-0", "main-1"):
+        made.report(name, report(sequence=2))
+    assert left_alone(made, placed)

@@ -230,3 +230,12 @@ def test_a_hold_outlasts_the_change() -> None:
     scene.end(first, failed(reasons.ERROR_REASON_PROVIDER_RATE_LIMITED, retry_after=7.0), wanted=False)
     scene.reconfigure(config({"a": ["unix:a0"], "b": ["unix:b0"]}, router={"stale_seconds": 9}))
     assert first.worker not in {scene.place().worker for _ in range(4)}
+
+
+def test_the_last_word_of_a_worker_that_has_gone_changes_nothing() -> None:
+    scene = Scene(config())
+    scene.reconfigure(config({"a": ["unix:a0", "unix:a1"]}))
+    scene.report("b-0")
+    scene.roster.on_checked("b-0", well=False)
+    scene.roster.on_lost("b-0")
+    assert sorted(seen.worker for seen in scene.roster.snapshot(scene.now)) == ["a-0", "a-1"]

@@ -78,3 +78,18 @@ def test_the_deadline_is_over_all(left: int) -> None:
     scene = _scene(_running(ask=ask))
     again = _fail(scene, "a")
     assert isinstance(again, placement.Placement) is (left == 5)
+
+
+def test_an_attempt_whose_gateway_came_back_still_teaches_what_it_would_have() -> None:
+    scene = Scene(mesh_config(workers=1))
+    before = scene.place()
+    placed = scene.place()
+    scene.begin(before, 0.2)
+    scene.begin(placed, 0.2)
+    restated = _running(attempt_id=placed.attempt_id, generation_id=placed.generation_id, committed=True)
+    scene.stream = scene.decider.on_stream("gateway", [restated], scene.now)
+    outcome = placement.AttemptOutcome(attempt_id=placed.attempt_id, committed=True)
+    outcome.usage.output_tokens = 100
+    outcome.duration.FromSeconds(2)
+    scene.decider.on_outcome(scene.stream, outcome, scene.now)
+    assert scene.roster.models["m"].speeds.writing.samples == 1

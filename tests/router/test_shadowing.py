@@ -4,7 +4,7 @@ from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hybridinference.inference.v1 import model_pb2 as model
 from hybridinference.router.v1 import placement_pb2 as placement
 
-from tests.router.scene import LOST, Scene, failed, mesh_config, report
+from tests.router.scene import CHAT, LOST, Scene, failed, mesh_config, report
 
 
 def test_a_shadow_comes_with_the_first_placement_and_has_a_lease_of_its_own() -> None:
@@ -83,3 +83,11 @@ def test_embeddings_have_no_shadow() -> None:
     answer = made.answer(capabilities=able)
     assert isinstance(answer, placement.Placement)
     assert not answer.HasField("shadow")
+
+
+def test_what_only_the_shadow_could_do_is_refused_as_what_nobody_can() -> None:
+    made = Scene(mesh_config(shadow_share=1.0))
+    for name in ("shade-0", "shade-1"):
+        made.report(name, report(sequence=2, capabilities=(*CHAT, model.CAPABILITY_TOOLS)))
+    refused = made.refusal(capabilities=(*CHAT, model.CAPABILITY_TOOLS))
+    assert refused.reason_name == "UNSUPPORTED"

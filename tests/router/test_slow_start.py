@@ -73,3 +73,11 @@ def test_one_that_was_ejected_starts_slowly_once_its_probe_went_well() -> None:
     assert placed["main-0"] == 1
     scene.now += 1.0
     assert Counter(scene.place().worker for _ in range(20))["main-0"] == 1, "two at once, of which one is there"
+
+
+def test_it_is_over_on_time_also_within_a_second() -> None:
+    scene = Scene(mesh_config(workers=2, router={"slow_start_seconds": 0.5}))
+    scene.report("main-0", report(epoch=2))
+    assert Counter(scene.place().worker for _ in range(20))["main-0"] == 1
+    scene.now += 0.5
+    assert Counter(scene.place().worker for _ in range(80))["main-0"] == 49

@@ -11,7 +11,6 @@ from services.router.admission import selection, shedding
 from services.router.admission.admission import FIRST_PORTION, NEVER
 from services.router.admission.selection import Choice, Selector
 from services.router.admission.waiter import Waiter
-from services.router.breaker import State
 from services.router.leases import GatewayStream, Generation
 from services.router.pools import Pool
 from services.router.request import Request
@@ -240,7 +239,7 @@ def _ahead(request: Request, tried: Collection[str], ends_at: float | None, now:
     if len(queue) >= most:
         ask = request.ask
         if queue.gives_way(ask.key, ask.key_weight, request.criticality) is None:
-            return _shed(request, _backlog(request, now))
+            return _shed(request, admission.pace.wait(len(queue), _places(hopes)))
     return ahead
 
 
@@ -266,8 +265,12 @@ def _shed(request: Request, excess: float | None) -> Failure:
 def _backlog(request: Request, now: float) -> float | None:
     """Seconds until all that wait have been served; None where nothing is known."""
     admission = request.pool.admission
-    places = sum(target.worker.places for target in selection.hopes(request, (), now))
-    return admission.pace.wait(len(admission.queue), places)
+    return admission.pace.wait(len(admission.queue), _places(selection.hopes(request, (), now)))
+
+
+def _places(targets: Iterable[Target]) -> int:
+    """Generations that are placed there at most, where a limit is known."""
+    return sum([target.worker.places for target in targets])
 
 
 def _excess(request: Request, hopes: Sequence[Target], ahead: int, now: float, until: float) -> float:
@@ -276,10 +279,9 @@ def _excess(request: Request, hopes: Sequence[Target], ahead: int, now: float, u
     What is not known takes no time.
     """
     pool = request.pool
-    limited = [target for target in hopes if target.capacity]
-    waits = [max(0.0, target.held_until - now) for target in hopes if not target.capacity]
-    if limited:
-        waits.append(pool.admission.pace.wait(ahead, sum(target.worker.places for target in limited)) or 0.0)
+    waits = [max(0.0, target.held_until - now) for target in hopes if not target.worker.capacity]
+    if len(waits) < len(hopes):
+        waits.append(pool.admission.pace.wait(ahead, _places(hopes)) or 0.0)
     begins = now + min(waits)
     excess = NEVER
     for target in hopes:
@@ -300,11 +302,4 @@ def _may_have_room(workers: Iterable[Worker]) -> bool:
 def _next_look(pool: Pool, now: float) -> float:
     """When time alone may change something for those that wait."""
     due = pool.admission.queue.first_due()
-    at = min(now + _LOOK_SECONDS, NEVER if due is None else due.until)
-    for target in pool.targets:
-        if now < target.held_until < at:
-            at = target.held_until
-    for worker in pool.workers.values():
-        if worker.breaker.state is State.OPEN and now < worker.breaker.reopens_at < at:
-            at = worker.breaker.reopens_at
-    return at
+    return min(now + _LOOK_SECONDS, NEVER if due is None else due.until, pool.filters.changes_at(now))

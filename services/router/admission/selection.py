@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
 from services.router.admission.admission import NEVER
-from services.router.pools import ROLES, Pool, roles_of
+from services.router.pools import SERVING, Pool, roles_of
 from services.router.request import Request
 from services.router.target import Target
 
@@ -78,8 +78,8 @@ class Selector:
         pool.look_up(request)
         choice = self._in_time(targets, at)
         role = choice.target.role
-        if choice.seconds is not None and choice.late(self._until) and role in ROLES and not request.ask.worker:
-            rest = ROLES[ROLES.index(role) + 1 :]
+        if choice.seconds is not None and choice.late(self._until) and role in SERVING and not request.ask.worker:
+            rest = SERVING[SERVING.index(role) + 1 :]
             others, then = pool.eligible(request, tried, now=self._now, later=later, roles=rest, again=again)
             if others:
                 other = self._in_time(others, then)
@@ -109,41 +109,43 @@ class Selector:
         return None if prediction is None else prediction.first_content_seconds
 
     def _spills(self, pool: Pool) -> bool:
-        why = [target.ruled_out(self._request, self._now) for target in pool.targets if target.role == "primary"]
-        return any(one in _WELL or one == "held" for one in why)
+        states = pool.filters.states(self._now)
+        fitting = pool.filters.fitting(self._request, "primary")
+        return any(states[target.position] in (*_WELL, "held") for target in fitting)
 
 
 def hopes(request: Request, tried: Collection[str], now: float) -> Iterator[Target]:
     """Targets that it is worth waiting for: those that have no room now, or soon will have."""
-    for target, why in _kept(request, tried, now):
+    states = request.pool.filters.states(now)
+    for target in _usable(request, tried):
+        why = states[target.position]
         if why in _WELL or (why == "held" and target.held_until - now <= SHORT_HOLD_SECONDS):
             yield target
 
 
 def worth_waiting(request: Request, tried: Collection[str], now: float) -> bool:
     """Whether somebody who has not failed the request is only busy, and gets on."""
+    states = request.pool.filters.states(now)
     return any(
-        why == "full" and target.worker.hesitant(now)[0] != "stalled" for target, why in _kept(request, tried, now)
+        states[target.position] == "full" and target.worker.hesitant(now)[0] != "stalled"
+        for target in _usable(request, tried)
     )
 
 
 def lane(request: Request, tried: Collection[str]) -> int:
     """A set of bits for the targets that a request may use: those who may use the same wait in one lane."""
-    bits = 0
+    if tried or request.canary:
+        return sum(1 << target.position for target in _usable(request, tried))
+    filters = request.pool.filters
+    return sum(filters.fitting_bits(request, role) for role in roles_of(request) if role != "canary")
+
+
+def _usable(request: Request, tried: Collection[str]) -> Sequence[Target]:
+    """The targets that the request may use, whatever their workers are at."""
+    usable: list[Target] = []
     for role in roles_of(request):
-        for target in request.pool.filters.fitting(request, role):
-            if _may(request, target, tried):
-                bits |= 1 << target.position
-    return bits
-
-
-def _kept(request: Request, tried: Collection[str], now: float) -> Iterator[tuple[Target, str]]:
-    """The targets that the request may use, each with what keeps it away now."""
-    for role in roles_of(request):
-        for target, why in request.pool.filters.kept(request, role, now):
-            if _may(request, target, tried):
-                yield target, why
-
-
-def _may(request: Request, target: Target, tried: Collection[str]) -> bool:
-    return target.worker.name not in tried and (target.role != "canary" or target in request.canary)
+        if role != "canary":
+            usable += request.pool.filters.fitting(request, role)
+        elif request.canary:
+            usable += [target for target in request.pool.filters.fitting(request, role) if target in request.canary]
+    return [target for target in usable if target.worker.name not in tried] if tried else usable

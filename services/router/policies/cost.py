@@ -51,8 +51,7 @@ class Cost(Strategy):
 
 def _prices(request: Request, targets: Sequence[Target]) -> list[float]:
     """What the request costs at each in nano-USD, and below that its load as a fraction of one."""
-    largest = max([target.worker.capacity for target in request.pool.targets]) or 1
-    hits, known = request.hits, dict[tuple[int, int], int]()
+    hits, known, largest = request.hits, dict[tuple[int, int], int](), 0
     values = []
     for target in targets:
         # Targets of one price and with as much in their caches cost the same.
@@ -60,8 +59,13 @@ def _prices(request: Request, targets: Sequence[Target]) -> list[float]:
         price = known.get(kind)
         if price is None:
             price = known[kind] = round(target.cost(request, request.output_tokens))
-        load = (target.load + 1) / (target.worker.capacity or largest)
-        values.append(price + load / (1.0 + load))
+        worker = target.worker
+        capacity = worker.capacity or largest
+        if not capacity:  # a worker without a known limit counts as large as the largest that has one
+            capacity = largest = max([other.worker.capacity for other in request.pool.targets]) or 1
+        running = worker.leases + worker.others + 1
+        # That is load / (1 + load), of a load that is a share of the capacity.
+        values.append(price + running / (running + capacity))
     return values
 
 

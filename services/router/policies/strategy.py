@@ -64,6 +64,7 @@ def best_other(targets: Sequence[Target], values: Sequence[float], chosen: Targe
 
 def longest_unused(targets: Sequence[Target], rng: random.Random) -> Target:
     """The target whose turn is longest ago; chance decides between those that never had one."""
-    oldest = min(target.turn for target in targets)
-    unused = [target for target in targets if target.turn == oldest]
+    turns = [target.turn for target in targets]
+    oldest = min(turns)
+    unused = [target for target, turn in zip(targets, turns, strict=True) if turn == oldest]
     return unused[0] if len(unused) == 1 else unused[rng.randrange(len(unused))]
