@@ -1,0 +1,116 @@
+"""What was found, as Markdown: each part's plain data as a table."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+Rows = Sequence[Mapping[str, Any]]
+_Interval = Mapping[str, float]
+
+
+def markdown(found: Mapping[str, Any]) -> str:
+    """Every part that is there, in the order in which they are told."""
+    return "\n\n".join(
+        f"### {title}\n\n{table(found[part]['found'])}" for part, (title, table) in _PARTS.items() if part in found
+    )
+
+
+def _table(headings: Sequence[str], lines: Sequence[Sequence[str]], *, words: int = 1) -> str:
+    """A table whose first so many columns are words, and the others numbers."""
+    rule = ["---"] * words + ["---:"] * (len(headings) - words)
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (headings, rule, *lines))
+
+
+def _with_bounds(value: _Interval, decimals: int, scale: float = 1.0, sign: str = "") -> str:
+    numbers = [f"{scale * value[name]:{sign}.{decimals}f}" for name in ("value", "low", "high")]
+    return f"{numbers[0]} ({numbers[1]} to {numbers[2]})"
+
+
+def _capacity(rows: Rows) -> str:
+    lines = []
+    for row in rows:
+        policies = row["policies"]
+        for policy in sorted(policies, key=lambda name: -policies[name]["rate"]["value"]):
+            told = policies[policy]
+            whole = len(told["seeds"]) == row["seeds"]
+            name = f"**{policy}**" if policy in ("adaptive", row["best_other"]) else policy
+            times = _with_bounds(told["times_best_other"], 3)
+            rate = _with_bounds(told["rate"], 2)
+            lines.append([row["case"], name, str(len(told["seeds"])), rate, times if whole else f"{times} *"])
+    return _table(["case", "rule", "seeds", "capacity (rate)", "times the best other's"], lines, words=2)
+
+
+def _loads(rows: Rows) -> str:
+    lines = [
+        [
+            row["case"],
+            f"{row['load']:.1f}",
+            _with_bounds(row["good"]["adaptive"], 1, 100),
+            f"{row['best_other']}: {_with_bounds(row['good'][row['best_other']], 1, 100)}",
+            _with_bounds(row["times_best_other"], 3),
+        ]
+        for row in rows
+    ]
+    return _table(["case", "load", "adaptive, good %", "best other, good %", "times"], lines)
+
+
+def _vendors(rows: Rows) -> str:
+    lines = []
+    for row in rows:
+        for kind in ("static", "static_with_lmetric"):
+            for one in row[kind]:
+                ratio, costs = "", [""] * 2
+                if "cost_ratio" in one:
+                    ratio, costs = _with_bounds(one["cost_ratio"], 2), [f" {usd:.3f}" for usd in one["cost_usd"]]
+                chosen = [(one[who] or "not reached").removeprefix("adaptive:") for who in ("adaptive", "static")]
+                adaptive, static = (name + cost for name, cost in zip(chosen, costs, strict=True))
+                lines.append([row["case"], f"{100 * one['good']:.0f} %", adaptive, static, ratio])
+    return _table(["case", "good, at least", "adaptive, USD", "best static rule, USD", "cost by cost"], lines)
+
+
+def _budgets(rows: Rows) -> str:
+    headings = ["case", "limit, USD", "requests", "at the vendor", "dearest, USD", "over the limit", "good %"]
+    lines = [
+        [
+            row["case"],
+            f"{row['limit_usd']:g}",
+            str(row["requests"]),
+            str(row["at_vendor"]),
+            f"{row['dearest_usd']:.4f}",
+            str(row["exceeded"]),
+            f"{100 * row['good']:.1f}",
+        ]
+        for row in rows
+    ]
+    return _table(headings, lines)
+
+
+def _details(rows: Rows) -> str:
+    figures: Sequence[tuple[str, Callable[[Mapping[str, Any]], str]]] = (
+        ("good %", lambda row: _with_bounds(row["good"], 1, 100)),
+        ("less the first", lambda row: _with_bounds(row["good_less_first"], 1, 100, "+")),
+        ("TTFT p50 / p90 / p99, s", lambda row: _percentiles(row, "ttft", 1, 2)),
+        ("TPOT, ms", lambda row: _percentiles(row, "tpot", 1e3, 0)),
+        ("E2E, s", lambda row: _percentiles(row, "e2e", 1, 1)),
+        ("hit %", lambda row: f"{100 * row['hit']['value']:.0f}"),
+        ("Jain", lambda row: f"{row['jain']['value']:.3f}"),
+        ("tries", lambda row: f"{row['tries']['value']:.3f}"),
+    )
+    lines = [[row["case"], row["wiring"], row["policy"], *(told(row) for _, told in figures)] for row in rows]
+    return _table(["case", "wiring", "rule", *(heading for heading, _ in figures)], lines, words=3)
+
+
+def _percentiles(row: Mapping[str, Any], name: str, scale: float, decimals: int) -> str:
+    return " / ".join(f"{scale * row[f'{name}_{at}']['value']:.{decimals}f}" for at in ("p50", "p90", "p99"))
+
+
+_PARTS: Mapping[str, tuple[str, Callable[[Rows], str]]] = {
+    "capacity": ("Capacity at 90 % good answers", _capacity),
+    "loads": ("Good answers by load", _loads),
+    "vendors": ("Cost with a vendor", _vendors),
+    "budgets": ("Limits of cost", _budgets),
+    "times": ("One load", _details),
+    "parts": ("Parts of adaptive", _details),
+    "staleness": ("Late reports", _details),
+    "routers": ("Several routers", _details),
+    "faults": ("Faults", _details),
+}
