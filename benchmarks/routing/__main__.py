@@ -39,7 +39,7 @@ def play(part: str, player: Player, arguments: argparse.Namespace, kept: Mapping
     if not rates:
         sys.exit(f"{part} needs capacities: play `capacity` first, on the same day, or with it")
     if part == "loads":
-        return loads.loads(player, kept["capacity"]["found"], seeds=seeds, heats=heats)
+        return loads.loads(player, kept["capacity"]["found"], seeds=seeds)
     close = {"times": details.times, "parts": details.parts, "staleness": details.staleness, "routers": details.routers}
     return close[part](player, rates, seeds=few)
 
@@ -51,13 +51,14 @@ def main() -> None:
     parser.add_argument("--parts", nargs="*", choices=PARTS, default=PARTS, help="what is played; default: all")
     parser.add_argument("--seeds", type=int, default=10, help="runs of each, of those that stay in the race")
     parser.add_argument("--heats", type=int, default=2, help="runs of everyone")
-    parser.add_argument("--few", type=int, default=5, help="runs of each, in the parts that look closely")
-    parser.add_argument("--requests", type=int, default=800, help="of a run, more or less")
+    parser.add_argument("--few", type=int, default=4, help="runs of each, in the parts that look closely")
+    parser.add_argument("--requests", type=int, default=600, help="of a run, more or less")
     parser.add_argument("--quick", action="store_true", help="two seeds of 300 requests, to see that it works")
     parser.add_argument("--tuning", action="store_true", help="play what one may tune on, not what is held out")
     parser.add_argument("--jobs", type=int, default=2, help="processes")
     parser.add_argument("--memory", type=pathlib.Path, help="file of what was found of published rules before")
     parser.add_argument("--name", default="routing", help="keep the results under this name")
+    parser.add_argument("--plots", type=pathlib.Path, help="folder to draw plots into, docs/routing")
     parser.add_argument("--results", type=pathlib.Path, default=_RESULTS, help="directory of kept results")
     arguments = parser.parse_args()
     if arguments.quick:
@@ -81,7 +82,12 @@ def main() -> None:
         print(tables.markdown({part: found[part]}), end="\n\n", flush=True)
         found |= {"machine": report.machine(), "versions": report.versions()}
         path = report.keep(arguments.results, arguments.name, "json", json.dumps(found, indent=1) + "\n")
-    print(path)
+        print(path)
+    if arguments.plots:
+        # Only drawing needs matplotlib, which a mesh does not have.
+        from benchmarks.routing import plots
+
+        print(*plots.draw(found, arguments.plots))
 
 
 if __name__ == "__main__":

@@ -16,18 +16,18 @@ from services.router.simulator.capacity import Search, highest
 
 GOOD = 0.9
 # Of the best of the others in the heats: what it takes to stay in the race, and for how many of them there is room.
-_IN_RACE = 0.9
+_IN_RACE = 0.93
 _FINALISTS = 3
 
 Rates = dict[str, list[float]]
 
 
 class Question(NamedTuple):
-    """Which rate a policy bears on one seed; the search begins at `begin`."""
+    """Which rate a policy bears on each of some seeds. The search begins at `begin`, and goes on from what it found."""
 
     case: Case
     policy: str
-    seed: int
+    seeds: tuple[int, ...]
     begin: float
 
 
@@ -39,15 +39,14 @@ def capacities(player: Player, *, seeds: int, heats: int) -> list[dict[str, Any]
     """
     cases, drawn = player.material.cases(), player.material.seeds(seeds)
     everyone = (*OURS, *OTHERS)
-    heat = _search(
-        player,
-        [Question(case, policy, seed, case.rate) for case in cases for seed in drawn[:heats] for policy in everyone],
-    )
+    first, rest = tuple(drawn[:heats]), tuple(drawn[heats:])
+    heat = _search(player, [Question(case, policy, first, case.rate) for case in cases for policy in everyone])
     questions = []
     for case in cases:
         rates = heat[case]
-        begin = {policy: plain.mean(rates[policy]) for policy in (*OURS, *finalists(rates))}
-        questions += [Question(case, policy, seed, rate) for seed in drawn[heats:] for policy, rate in begin.items()]
+        questions += [
+            Question(case, policy, rest, plain.mean(rates[policy])) for policy in ("adaptive", *finalists(rates))
+        ]
     final = _search(player, questions)
     return [_told(case, heat[case], final.get(case, {})) for case in cases]
 
@@ -83,16 +82,19 @@ def _told(case: Case, heat: Rates, final: Rates) -> dict[str, Any]:
 def _search(player: Player, questions: Sequence[Question]) -> dict[Case, Rates]:
     found: dict[Case, Rates] = {}
     rates = player.memory.each(player.material, capacity, questions, player.jobs)
-    for question, rate in zip(questions, rates, strict=True):
-        found.setdefault(question.case, {}).setdefault(question.policy, []).append(rate)
+    for question, found_rates in zip(questions, rates, strict=True):
+        found.setdefault(question.case, {})[question.policy] = found_rates
     return found
 
 
-def capacity(material: Material, question: Question) -> float:
-    """The highest rate at which enough is good."""
-    case, policy, seed, begin = question
+def capacity(material: Material, question: Question) -> list[float]:
+    """The highest rate at which enough is good, for each seed."""
+    case, policy, seeds, begin = question
+    rates: list[float] = []
+    for seed in seeds:
 
-    def enough(rate: float) -> bool:
-        return result(material, Run(case, policy, seed, rate)).summary().good_share >= GOOD
+        def enough(rate: float, seed: int = seed) -> bool:
+            return result(material, Run(case, policy, seed, rate)).summary().good_share >= GOOD
 
-    return highest(enough, Search(good_share=GOOD, low=begin, precision=0.02, step=1.15))
+        rates.append(highest(enough, Search(GOOD, rates[-1] if rates else begin, precision=0.02, step=1.1)))
+    return rates

@@ -10,18 +10,17 @@ from benchmarks.routing.play import Figures, Player, Run, column, interval
 from services.router.simulator import statistics
 
 LOADS = (0.6, 0.8, 1.0, 1.2)
-# At each load so many of the others play every seed: those that were best in the heats.
+# At each load so many of the others play every seed: those that were best on the first.
 _FINALISTS = 2
 
 
-def loads(player: Player, capacities: Sequence[Mapping[str, Any]], *, seeds: int, heats: int) -> list[dict[str, Any]]:
+def loads(player: Player, capacities: Sequence[Mapping[str, Any]], *, seeds: int) -> list[dict[str, Any]]:
     """A row for each case and load: our goodput, that of the best other there, and the one by the other.
 
     Args:
         player: who plays.
         capacities: as `benchmarks.routing.capacity` found them; what a load is a share of.
         seeds: number of seeds.
-        heats: everyone plays so many of them.
     """
     drawn = player.material.seeds(seeds)
     rates = {told["case"]: told["best_other_rate"] for told in capacities}
@@ -30,16 +29,16 @@ def loads(player: Player, capacities: Sequence[Mapping[str, Any]], *, seeds: int
         [
             Run(case, policy, seed, rate)
             for case, _, rate in places
-            for seed in drawn[:heats]
+            for seed in drawn[:1]
             for policy in ("adaptive", *OTHERS)
         ],
     )
-    raced = {(case, rate): _best(found, case, rate, drawn[:heats]) for case, _, rate in places}
+    raced = {(case, rate): _best(found, case, rate, drawn[:1]) for case, _, rate in places}
     found |= player.play(
         [
             Run(case, policy, seed, rate)
             for case, _, rate in places
-            for seed in drawn[heats:]
+            for seed in drawn[1:]
             for policy in ("adaptive", *raced[case, rate])
         ],
     )

@@ -12,7 +12,7 @@ from benchmarks.routing.contenders import is_ours
 from services.router.simulator.runs import spread
 
 # Tasks that are played before what was found is written.
-_BATCH = 60
+_BATCH = 26
 
 
 class Task(Protocol):

@@ -1,6 +1,6 @@
 """`adaptive` is not beaten by a published rule: a small fixed part of what benchmarks/routing plays.
 
-Rates are about those at which the best of the rules has 90 % good answers: below, all are good, and far beyond, none is.
+Rates are about those at which the best of the rules has 90 % good answers: below, all are good; far beyond, none is.
 """
 
 import pytest
