@@ -18,6 +18,7 @@ import typer
 import yaml
 from google.rpc import code_pb2
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
+from hybridinference.router.v1 import placement_pb2
 from hybridinference.worker.v1 import session_pb2
 
 from services.chassis import config, register
@@ -27,6 +28,10 @@ from services.cli.verify.client import Client
 from services.cli.verify.feature import verdict
 from services.cli.verify.features import FEATURES
 from services.config import mesh, provider
+from services.config import strategy as strategies
+from services.router.observer import NullObserver
+from services.router.request import Request
+from services.router.roster import Roster
 from services.workers import echo
 from tests import fakes
 from tests.contract import subject
@@ -139,6 +144,26 @@ def test_the_readme_lists_every_command_of_hybrid() -> None:
     known: Any = typer.main.get_command(app)
     listed = re.findall(r"^\| `hybrid ([a-z-]+)", text_of(ROOT / "README.md"), re.MULTILINE)
     assert sorted(listed) == sorted(known.commands)
+
+
+def test_the_routing_page_names_every_term_of_every_strategy_and_every_filter() -> None:
+    named = set(spans(ROOT / "docs" / "routing.md"))
+    price = {"price": {"input": 1, "output": 1}}
+    for kind in get_args(get_args(strategies.Strategy)[0]):
+        config = mesh.MeshConfig.model_validate(
+            {
+                "providers": {"e": {"kind": "echo", "models": ["m"]}},
+                "models": [{"name": "m", "strategy": kind().name, "routes": [{"provider": "e", **price}]}],
+            }
+        )
+        pool = Roster(config, NullObserver()).models["m"]
+        score = pool.strategy.score(Request.of(placement_pb2.PlacementAsk(input_tokens=9), pool), pool.targets[0], 1.0)
+        assert score is not None
+        assert not {kind().name, *score.terms} - named
+    code = text_of(ROOT / "services/router/explain.py") + text_of(ROOT / "services/router/target.py")
+    # Where a filter is named: it is yielded, returned or assigned.
+    lines = [line for line in code.splitlines() if re.search(r"yield target, |return \(?\"|^LATE, QUEUE", line)]
+    assert {word for line in lines for word in re.findall(r'"(\w+)"', line)} <= named
 
 
 def test_every_environment_variable_that_is_named_is_read() -> None:

@@ -82,7 +82,7 @@ def _decided(decision: Mapping[str, Any]) -> str:
 
 def _candidates(decision: Mapping[str, Any]) -> Iterator[RenderableType]:
     if decision["candidates"]:
-        yield Padding(candidates.table(decision["candidates"]), _INDENT)
+        yield Padding(candidates.table(decision["candidates"]), _INDENT, expand=False)
 
 
 def _asked(row: Mapping[str, Any]) -> str:
@@ -101,7 +101,7 @@ def _ended(row: Mapping[str, Any]) -> str:
 
 
 def _line(text: str) -> Padding:
-    return Padding(Text(text), _INDENT)
+    return Padding(Text(text), _INDENT, expand=False)
 
 
 def _ms(milliseconds: float) -> str:

@@ -49,14 +49,8 @@ class Adaptive(Section):
     first_content_weight: float = pydantic.Field(
         default=2.0, ge=0, le=1000, description="Weight of a second before the first content, against one after it."
     )
-    late_weight: float = pydantic.Field(
-        default=8.0,
-        ge=0,
-        le=1000,
-        description="Weight of a second beyond the objective for the first content, on top of that.",
-    )
     seconds_per_usd: float = pydantic.Field(
-        default=1500.0, ge=0, le=1e9, description="What a dollar is worth in seconds. 0: price does not count."
+        default=1000.0, ge=0, le=1e9, description="What a dollar is worth in seconds. 0: price does not count."
     )
     affinity: _Share = pydantic.Field(
         default=0.02, description="How much worse than the best a worker may be that is preferred for the conversation."

@@ -27,6 +27,8 @@ FATES = {
 
 # A router answers in a millisecond; who asks can ask again.
 _PATIENCE_SECONDS = 2.0
+# To look at every candidate costs the router more than to place on one, and earns nobody an answer.
+MOST_A_SECOND = 20
 
 
 class Explainer:
@@ -36,16 +38,19 @@ class Explainer:
         """Nothing goes through the relay, which knows whether callers may know the workers' names."""
         self._stub = stub
         self._relay = relay
+        self._left = float(MOST_A_SECOND)
+        self._counted_at = 0.0
 
     async def explain(self, call: Call[generation.GenerationSpec]) -> inference.ExplainRouteResponse:
         """What would become of the call.
 
         Raises:
-            Failure: SPEC_INVALID; ROUTER_UNAVAILABLE; DEADLINE_EXCEEDED.
+            Failure: SPEC_INVALID; RATE_LIMITED; ROUTER_UNAVAILABLE; DEADLINE_EXCEEDED.
         """
         validate(call.spec)
         needs = needs_of(call.spec)
         now = asyncio.get_running_loop().time()
+        self._count(now)
         ask = placement_ask(ids.new_id(), call, needs, call.deadline.left(now=now))
         said = await self._ask(router.ExplainRequest(ask=ask), call)
         told = inference.ExplainRouteResponse(
@@ -62,6 +67,18 @@ class Explainer:
             for candidate in told.decision.candidates:
                 candidate.worker = ""
         return told
+
+    def _count(self, now: float) -> None:
+        self._left = min(float(MOST_A_SECOND), self._left + MOST_A_SECOND * (now - self._counted_at))
+        self._counted_at = now
+        if self._left < 1:
+            raise Failure(
+                reasons.ERROR_REASON_RATE_LIMITED,
+                f"At most {MOST_A_SECOND} requests a second are explained; place one instead, or come back.",
+                retry_after=(1 - self._left) / MOST_A_SECOND,
+                limit="explain",
+            )
+        self._left -= 1
 
     async def _ask(self, request: router.ExplainRequest, call: Call[Any]) -> router.ExplainResponse:
         now = asyncio.get_running_loop().time()

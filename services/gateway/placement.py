@@ -88,7 +88,8 @@ class Placements:
         self._wake = asyncio.Event()
         self._waiting: dict[str, Waiting] = {}
         self._hedging: dict[str, asyncio.Future[router.PlaceAnswer | None]] = {}
-        self._room = waiting_bytes
+        self._most_bytes = waiting_bytes
+        self._bytes = 0  # of prompts that wait
         self._leases: dict[str, Lease] = {}
         self._alone = Metric(
             "hybrid_gateway_fallback_placements_total",
@@ -96,6 +97,10 @@ class Placements:
             registry=registry,
         )
         self._losses = Metric("hybrid_gateway_router_losses_total", "Lost Place streams.", registry=registry)
+
+    def reconfigure(self, *, waiting_bytes: int) -> None:
+        """Hold so many bytes of waiting prompts from now on. Those that wait go on waiting."""
+        self._most_bytes = waiting_bytes
 
     async def place(
         self, ask: placement.PlacementAsk, deadline: Deadline, prompt_bytes: Callable[[], int] = int
@@ -250,8 +255,8 @@ class Placements:
         if waiting is None or waiting.told or waiting.over:
             return
         waiting.on_told()
-        self._room -= waiting.bytes
-        if self._room < 0:
+        self._bytes += waiting.bytes
+        if self._bytes > self._most_bytes:
             message = "Too many large prompts wait at this gateway for a worker; try again later."
             full = Failure(reasons.ERROR_REASON_FLEET_SATURATED, message, retry_after=_FULL_RETRY_SECONDS)
             refusal = placement.Refusal(generation_id=generation_id, status=status.to_status(full))
@@ -284,7 +289,7 @@ class Placements:
             self._tell(router.PlaceCommand(withdrawal=router.Withdrawal(generation_id=generation_id)))
             raise
         finally:
-            self._room += waiting.bytes
+            self._bytes -= waiting.bytes
             del self._waiting[generation_id]
 
     def _place_alone(self, ask: placement.PlacementAsk) -> placement.Placement:

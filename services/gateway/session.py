@@ -228,5 +228,8 @@ def _lost(address: str, why: str) -> Failure:
 def stopping() -> Failure:
     """What callers are told whose answers a stop of the gateway interrupts."""
     return Failure(
-        reasons.ERROR_REASON_STREAM_INTERRUPTED, "The gateway stops before the answer is whole.", retry_after=1.0
+        reasons.ERROR_REASON_STREAM_INTERRUPTED,
+        "The gateway stops before the answer is whole.",
+        retry_after=1.0,
+        stage="gateway",
     )

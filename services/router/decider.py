@@ -192,7 +192,7 @@ class Decider:
         late = generation.ends_at is not None and generation.ends_at <= now
         if request is None or lease.committed or late or not self._may_hedge(generation):
             return refused
-        targets = hedging.others(request, generation.tried, request.pool.hedge, now)
+        targets = hedging.others(lease, request, generation.tried, request.pool.hedge, now)
         if not targets or not request.pool.hedges.take():
             return refused
         generation.hedged = True
@@ -259,6 +259,7 @@ class Decider:
             context_tokens=request.input_tokens,
             busy_then=busyness(worker),
             probe=worker.breaker.on_placed(now),
+            most_cost=target.most_cost(request),
         )
         generation.attempts += 1
         placed = _placed(lease, request, target, kind)
@@ -276,7 +277,7 @@ class Decider:
         if kind in (placement.ATTEMPT_KIND_UNSPECIFIED, placement.ATTEMPT_KIND_RETRY) and self._may_hedge(generation):
             usual = worker.first_content_seconds if choice.seconds is None else choice.seconds
             seconds = hedging.slow_after(pool.hedge, usual, error_p95=pool.lateness.value)
-            if seconds is not None and hedging.others(request, generation.tried, pool.hedge, now):
+            if seconds is not None and hedging.others(lease, request, generation.tried, pool.hedge, now):
                 placed.hedge_after.CopyFrom(to_duration(seconds))
         shadow = shadowing.shadow_of(request, now) if generation.attempts == 1 else None
         if shadow is not None:
@@ -350,7 +351,9 @@ class Decider:
             if retries.too_late(wait, now=now, ends_at=generation.ends_at):
                 return self._give_up(failed, status, verdict, Stop.DEADLINE, now)
         elif not selection.worth_waiting(request, generation.tried, now):
-            return self._give_up(failed, status, verdict, Stop.NO_WORKER, now)
+            if verdict.reason != "WORKER_SATURATED":
+                return self._give_up(failed, status, verdict, Stop.NO_WORKER, now)
+            generation.tried.discard(failed.worker.name)  # it has not failed: it was full, by what others placed there
         if not pool.budget.take(now):
             return self._give_up(failed, status, verdict, Stop.BUDGET, now)
         if choice is None:

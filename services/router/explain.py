@@ -1,5 +1,6 @@
 """Why a request goes where it goes: what was compared, and what ruled out the rest. Decides and changes nothing."""
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
@@ -107,6 +108,10 @@ def _name(candidate: routing.CandidateScore, target: Target) -> None:
 
 
 def _counts(request: Request, targets: Sequence[Target], tried: Collection[str], otherwise: str) -> dict[str, int]:
+    if not tried:
+        quickly = Counter(request.pool.filters.reasons(request))
+        if quickly.pop("", 0) == len(targets):  # whoever is fit could be chosen: filters alone kept the others away
+            return quickly
     counts: dict[str, int] = {}
     for _, reason in _ruled_out(request, targets, tried, otherwise):
         counts[reason] = counts.get(reason, 0) + 1

@@ -43,6 +43,8 @@ _NOT_THE_WORKER = frozenset(
         "ACCOUNTING_UNAVAILABLE",
     )
 )
+# What a gateway that stops says of all that it carries.
+_OF_THE_GATEWAY = "gateway"
 # A deadline says something of the worker only where the worker kept silent; `total` is merely a long answer.
 _SILENT_STAGES = frozenset(("connect", "first_token", "idle"))
 
@@ -58,7 +60,7 @@ def judge(status: status_pb2.Status) -> Verdict:
 
 
 def _kind(code: int, info: error_details_pb2.ErrorInfo) -> Kind:
-    if info.reason in _NOT_THE_WORKER:
+    if info.reason in _NOT_THE_WORKER or info.metadata.get("stage") == _OF_THE_GATEWAY:
         return Kind.CALLER
     if info.reason in _AWAY:
         return Kind.AWAY

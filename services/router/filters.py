@@ -4,7 +4,7 @@ What a filter says is `Target`'s to know. Here is only remembered what it said, 
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from services.router.request import Request
 from services.router.target import Target
@@ -55,16 +55,26 @@ class Filters:
         Fast for a clock that goes forward; after it went back everybody is asked again.
         """
         self._look(now)
-        fitting = self._fitting(request, role)
-        ready = fitting.targets
+        ready = self.fitting(request, role)
         if self._out:
             unavailable = self._unavailable
             ready = [target for target in ready if unavailable[target.position] == despite]
         elif despite:
             return ()
-        if request.input_tokens > fitting.tokens or request.ask.HasField("max_cost_nano_usd"):
-            ready = [target for target in ready if not target.exceeded(request)]
         return ready
+
+    def fitting(self, request: Request, role: str) -> Sequence[Target]:
+        """The targets of a role that can do what the request asks for, whatever their workers are at."""
+        fitting = self._fitting(request, role)
+        if request.input_tokens > fitting.tokens or request.ask.HasField("max_cost_nano_usd"):
+            return [target for target in fitting.targets if not target.exceeded(request)]
+        return fitting.targets
+
+    def kept(self, request: Request, role: str, now: float) -> Iterator[tuple[Target, str]]:
+        """The same, each with what keeps the request away from it now; "" is nothing."""
+        self._look(now)
+        for target in self.fitting(request, role):
+            yield target, self._unavailable[target.position]
 
     def reasons(self, request: Request) -> Sequence[str]:
         """The filter that rules each target out, by position, as `ready` last saw them; empty where there is none."""

@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 from services.config.flags import Flag, applies
 from services.config.router import Hedge
-from services.router.leases import Generation
+from services.router.leases import Generation, Lease
 from services.router.request import Request
 from services.router.target import Target
 
@@ -29,11 +29,18 @@ def allowed(flag: Flag, generation: Generation, *, most_attempts: int) -> bool:
     return applies(flag, "hedging", generation_id=generation.id, model=generation.request.pool.model)
 
 
-def others(request: Request, tried: Collection[str], settings: Hedge, now: float) -> list[Target]:
-    """Where a hedge may go: a worker that was not tried, has room, and costs nothing unless it may."""
+def others(slow: Lease, request: Request, tried: Collection[str], settings: Hedge, now: float) -> list[Target]:
+    """Where a hedge may go: a worker that was not tried, has room, and costs nothing unless it may.
+
+    Both attempts together must not cost more than the request may.
+    """
+    most = request.ask.max_cost_nano_usd if request.ask.HasField("max_cost_nano_usd") else float("inf")
     ready, _ = request.pool.eligible(request, tried, now=now, later=now)
     return [
         target
         for target in ready
-        if target.worker.name not in tried and target.has_room and (settings.paid or target.free)
+        if target.worker.name not in tried
+        and target.has_room
+        and (settings.paid or target.free)
+        and slow.most_cost + target.most_cost(request) <= most
     ]

@@ -60,6 +60,7 @@ class Lease:
         first_content_seconds: how long it took to begin; None before that.
         probe: whether the worker's breaker waits for it.
         committed: whether content has reached the caller.
+        most_cost: the dearest it may come to, in nano-USD, by the prices at the time.
     """
 
     attempt_id: str
@@ -80,6 +81,7 @@ class Lease:
     first_content_seconds: float | None = None
     probe: bool = False
     committed: bool = False
+    most_cost: float = 0.0
 
     def rebind(self, pools: "Mapping[str, Pool]") -> None:
         """Belong to pools of a new configuration, by the models' names and aliases.
@@ -124,6 +126,7 @@ class LeaseBook:
         if earlier is not None:
             # It keeps what its first stream knew of it, so that the breaker's probe is still found.
             lease.probe, lease.epoch, lease.worker = earlier.probe, earlier.epoch, earlier.worker
+            lease.most_cost = earlier.most_cost
             lease.target, lease.placed_at = earlier.target, earlier.placed_at
             lease.uncached_tokens, lease.expected_seconds = earlier.uncached_tokens, earlier.expected_seconds
             lease.charged = earlier.charged

@@ -33,6 +33,11 @@ ROLES = ("canary", "primary", "fallback")
 _ANY_ROLE = (*ROLES, "shadow")
 
 
+def roles_of(request: Request) -> Sequence[str]:
+    """The roles that may serve a request, in the order in which they are asked."""
+    return _ANY_ROLE if request.ask.worker else ROLES
+
+
 def predict_if_learned(request: Request, target: Target, now: float) -> Prediction | None:
     """What is expected by what has been learned."""
     return predict(request, target, now) if learned(request, target) else None
@@ -91,11 +96,14 @@ class Pool:
         found = self._by_key.get(target.key)
         return found if found is not None and found.worker is target.worker else None
 
-    def canary(self, generation_id: str) -> Sequence[Target]:
-        """The targets of the canary route that a request falls to: always the same one for the same id, mostly none."""
+    def canary(self, generation_id: str, *, pinned: bool = False) -> Sequence[Target]:
+        """The targets of the canary route that a request falls to: always the same one for the same id, mostly none.
+
+        Of a request that is pinned to a worker all of them: it falls to nothing else.
+        """
         targets = self._by_role["canary"]
-        if not targets:
-            return ()
+        if pinned or not targets:
+            return targets
         at = point("canary", generation_id)
         for route in dict.fromkeys(target.route for target in targets):
             at -= route.share
@@ -133,7 +141,7 @@ class Pool:
         # Those that seem to be stuck come last of all: better one of them than none.
         for filters in (("", "slow_start"), ("stalled",)):
             for twice, at in phases:
-                for role in _ANY_ROLE if request.ask.worker else roles:
+                for role in roles_of(request) if request.ask.worker else roles:
                     for only in filters:
                         ready = self._kept_by(only, request, role, at, remembered=at == now)
                         if tried:

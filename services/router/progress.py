@@ -58,7 +58,10 @@ class Progress:
     @property
     def oldest(self) -> Pending | None:
         """The attempt that has waited longest, of those that are not lost."""
-        return next((one for one in self.pending.values() if one.placed_at > self._lost_until), None)
+        for attempt in self.pending.values():
+            if attempt.placed_at > self._lost_until:
+                return attempt
+        return None
 
     def reset(self, now: float) -> None:
         """Forget how it was: the worker is a new process."""

@@ -5,6 +5,7 @@ smallest: nobody else's keys move.
 """
 
 import hashlib
+from collections.abc import Sequence
 
 _MASK = (1 << 64) - 1
 # Odd constants of SplitMix64's finaliser, which spreads every bit over all others.
@@ -23,3 +24,16 @@ def distance(key: int, identity: int) -> float:
     mixed = ((mixed ^ (mixed >> 30)) * _FIRST) & _MASK
     mixed = ((mixed ^ (mixed >> 27)) * _SECOND) & _MASK
     return (mixed ^ (mixed >> 31)) * _SCALE
+
+
+def nearest(key: int, identities: Sequence[int]) -> tuple[int, int]:
+    """Indices of the nearest and the second nearest to a key; twice the same where there is only one.
+
+    Distances are of another kind than `distance`: one multiplication mixes well enough what is random in all its bits.
+    """
+    distances = [(key ^ identity) * _FIRST & _MASK for identity in identities]
+    first = distances.index(min(distances))
+    if len(distances) == 1:
+        return first, first
+    distances[first] = _MASK + 1
+    return first, distances.index(min(distances))

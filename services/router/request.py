@@ -65,7 +65,7 @@ class Request:
             providers=frozenset(ask.providers),
             first_content_slo=slo,
             criticality=ask.criticality or routing.CRITICALITY_CRITICAL,
-            canary=pool.canary(ask.generation_id),
+            canary=pool.canary(ask.generation_id, pinned=bool(ask.worker)),
         )
 
     def uncached_tokens(self, position: int) -> int:

@@ -45,6 +45,7 @@ models:
   - name: echo
     routes: [{{provider: echo}}]
   - name: limited
+    queue: {{max_waiting: 0}}
     routes: [{{provider: limited}}]
 """
 

@@ -1,5 +1,6 @@
 """The served OpenAPI document before the mesh, judged by schemathesis."""
 
+import copy
 import json
 import pathlib
 import subprocess
@@ -36,8 +37,18 @@ def served(mesh: Mesh) -> dict[str, Any]:
     return document
 
 
+def _copy(document: dict[str, Any], way: dict[str, str]) -> dict[str, Any]:
+    schema: dict[str, Any] = document["components"]["schemas"][way["$ref"].rpartition("/")[2]]
+    return copy.deepcopy(schema)
+
+
 def bound(document: dict[str, Any]) -> dict[str, Any]:
-    """The document, less what makes a server error of a caller's own wish: a deadline of a moment is a 504."""
+    """The document, less what makes a server error of a caller's own wish: a deadline of a moment is a 504.
+
+    What is only explained may have any model: that there is none is then part of the answer.
+    """
+    explained = document["components"]["schemas"]["ExplanationRequest"]
+    explained["anyOf"] = [_copy(document, way) for way in explained["anyOf"]]
     for name, models in MODELS.items():
         document["components"]["schemas"][name]["properties"]["model"]["enum"] = models
     for path in document["paths"].values():

@@ -119,6 +119,16 @@ async def test_an_engine_that_died_or_fell_silent_is_replaced(three: Scene, scri
     assert text_of(await read(three, script)) == "abc"
 
 
+async def test_a_worker_that_falls_silent_is_told_to_stop_and_replaced(three: Scene) -> None:
+    reading = asyncio.create_task(read(three, "lost"))
+    await eventually(lambda: bool(three.router.said("first_content")), seconds=2)
+    now = asyncio.get_running_loop().time()
+    three.sessions.to(three.router.addresses[0]).sweep(now=now + 11, idle_seconds=10, slow_reader_seconds=60)
+    assert text_of(await reading) == "abc"
+    assert [one.outcome for one in three.attempts] == [ledger.OUTCOME_DEADLINE, ledger.OUTCOME_SUCCESS]
+    await eventually(lambda: three.providers[0].running == 0, seconds=1)
+
+
 @pytest.mark.parametrize(
     ("script", "reason"),
     [("overloaded", "PROVIDER_OVERLOADED"), ("thinking", "WORKER_DRAINING"), ("unknown", "WORKER_DRAINING")],

@@ -1,5 +1,6 @@
 """What callers say of the route reaches the router, and what the router would do is told on both faces."""
 
+import asyncio
 import contextlib
 import json
 import pathlib
@@ -21,6 +22,7 @@ from hybridinference.router.v1 import router_service_pb2 as router
 from services.chassis import status
 from services.chassis.deadline import to_duration
 from services.chassis.failure import Failure
+from services.gateway.explainer import MOST_A_SECOND
 from tests.fakes import delta, finished, saying, spec, started
 from tests.gateway.answers import Answer, received
 from tests.gateway.faces import Faces, faces
@@ -276,6 +278,16 @@ async def test_a_wait_is_told_with_how_many_are_ahead(served: Faces) -> None:
 async def test_what_is_no_request_is_refused_as_it_would_be(served: Faces, request_: HttpBody) -> None:
     assert (await explained(served, request_)).metadata["x-http-status"] == "400"
     assert not served.scene.router.explained
+
+
+async def test_no_more_is_explained_in_a_second_than_the_router_can_do_besides(served: Faces) -> None:
+    asking = [served.inference.ExplainRoute(gateway.ExplainRouteRequest(spec=spec())) for _ in range(3 * MOST_A_SECOND)]
+    told = await asyncio.gather(*asking, return_exceptions=True)
+    refused = [one for one in told if isinstance(one, grpc.aio.AioRpcError)]
+    assert MOST_A_SECOND <= len(told) - len(refused) < 2 * MOST_A_SECOND
+    failure = status.from_rpc_error(refused[0])
+    assert failure.reason_name == "RATE_LIMITED"
+    assert 0 < (failure.retry_after or 0) <= 1 / MOST_A_SECOND
 
 
 async def test_without_a_router_nothing_can_be_told(served: Faces) -> None:

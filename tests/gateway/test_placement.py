@@ -236,7 +236,7 @@ async def test_a_caller_that_leaves_while_it_waits_withdraws(pair: Pair) -> None
     with pytest.raises(asyncio.CancelledError):
         await asked
     await eventually(lambda: len(pair.router.said("withdrawal")) == 1, seconds=2)
-    assert pair.placements._room == 64 << 20
+    assert pair.placements._bytes == 0
 
 
 async def test_what_was_told_to_wait_is_placed_alone_when_the_router_dies(pair: Pair) -> None:
@@ -245,7 +245,7 @@ async def test_what_was_told_to_wait_is_placed_alone_when_the_router_dies(pair: 
     await pair.told_to_wait("one")
     await pair.kill()
     assert (await asked).strategy == STRATEGY
-    assert pair.placements._room == 64 << 20
+    assert pair.placements._bytes == 0
 
 
 async def test_prompts_that_wait_are_bounded_by_their_bytes(pair: Pair) -> None:
@@ -338,3 +338,20 @@ async def test_a_gateway_that_never_knew_a_fleet_refuses_and_says_when_to_come_b
             await pair.ask("one")
     assert caught.value.reason == reasons.ERROR_REASON_NO_HEALTHY_WORKER
     assert caught.value.retry_after == 1.0
+
+
+async def test_a_router_that_comes_back_hears_what_was_asked_and_who_has_failed_it(pair: Pair) -> None:
+    placed = await pair.placed("one", "a")
+    waiting = asyncio.create_task(pair.placements.after_failure(placed, failed(placed), BROKEN, NEVER))
+    await eventually(lambda: len(pair.router.said("outcome")) == 1, seconds=2)
+    pair.router.place("one", "b")
+    await waiting
+    await asyncio.sleep(0.02)
+    await pair.kill()
+    pair.router.commands.clear()
+    await pair.serve()
+    await eventually(lambda: bool(pair.router.commands), seconds=2)
+    (lease,) = pair.router.commands[0].hello.leases
+    assert (lease.attempt_id, lease.worker, list(lease.tried)) == ("b", "w", ["w"])
+    assert (lease.ask.generation_id, lease.ask.model) == ("one", "m")
+    assert lease.age.ToNanoseconds() > 20e6

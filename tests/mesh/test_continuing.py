@@ -3,7 +3,8 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import Any
 
 import openai
 import pytest
@@ -51,10 +52,10 @@ async def client(running: Mesh) -> AsyncIterator[openai.AsyncOpenAI]:
         yield client
 
 
-def expected() -> str:
+def expected(tokens: int = TOKENS) -> str:
     """The whole answer."""
     words = [WORDS.split()[0], *(f" {word}" for word in WORDS.split()[1:])]
-    return "".join(words[number % len(words)] for number in range(TOKENS))
+    return "".join(words[number % len(words)] for number in range(tokens))
 
 
 class Answer:
@@ -68,13 +69,26 @@ class Answer:
         self.output_tokens = 0
 
 
-async def over_rest(client: openai.AsyncOpenAI, answer: Answer) -> None:
+async def rows_of(running: Mesh, answers: Sequence[Answer]) -> list[dict[str, Any]]:
+    """The ledger's rows of some answers, once all are there."""
+    wanted = {answer.id for answer in answers}
+    found: list[dict[str, Any]] = []
+
+    def there() -> bool:
+        found[:] = [row for row in running.requests() if row["generation_id"] in wanted]
+        return len(found) == len(wanted)
+
+    await until(lambda: asyncio.to_thread(there), seconds=10)
+    return found
+
+
+async def over_rest(client: openai.AsyncOpenAI, answer: Answer, tokens: int = TOKENS) -> None:
     stream = await client.chat.completions.create(
         model="echo",
         messages=MESSAGES,
         stream=True,
         stream_options={"include_usage": True},
-        extra_body={"echo": {"tokens": TOKENS}},
+        extra_body={"echo": {"tokens": tokens}},
     )
     async for chunk in stream:
         answer.id = chunk.id.removeprefix("chatcmpl-")
@@ -116,16 +130,31 @@ async def test_a_killed_worker_s_answers_go_on_at_the_other_one(running: Mesh, c
     assert {answer.output_tokens for answer in (*rest, *grpc)} == {TOKENS}
     assert {tuple(answer.ends) for answer in rest} == {("stop",)}
     assert {tuple(answer.ends) for answer in grpc} == {("started", "finished")}
-    rows = [await asyncio.to_thread(running.row_of, answer.id) for answer in (*rest, *grpc)]
+    rows = await rows_of(running, (*rest, *grpc))
     assert {(row["outcome"], row["worker"], row["output_tokens"]) for row in rows} == {("success", "echo-1", TOKENS)}
     broken = [row["attempt_list"] for row in rows if len(row["attempt_list"]) == 2]
     assert broken, "no answer was at the worker that was killed"
     for first, second in broken:
         assert (first["worker"], first["outcome"]) == ("echo-0", "error")
-        assert first["error_reason"] == "STREAM_INTERRUPTED"
+        assert (first["error_reason"], first["kind"], second["kind"]) == ("STREAM_INTERRUPTED", "", "continuation")
         assert (second["worker"], second["outcome"]) == ("echo-1", "success")
         assert first["output_tokens"] + second["output_tokens"] == TOKENS
     print(f"{len(broken)} of {len(rows)} answers went on elsewhere")
+
+
+async def test_what_a_worker_that_stops_does_not_finish_in_time_goes_on(
+    running: Mesh, client: openai.AsyncOpenAI
+) -> None:
+    answers = [Answer() for _ in range(6)]
+    tokens = 400  # four seconds, of which the worker gives two
+    tasks = [asyncio.create_task(over_rest(client, answer, tokens)) for answer in answers]
+    await asyncio.gather(*(answer.begun.wait() for answer in answers))
+    running.terminate("echo-1")
+    await asyncio.gather(*tasks)
+    assert {answer.text for answer in answers} == {expected(tokens)}
+    rows = await rows_of(running, answers)
+    assert {row["outcome"] for row in rows} == {"success"}
+    assert any(len(row["attempt_list"]) == 2 for row in rows), "no answer was at the worker that stopped"
 
 
 async def test_a_slow_beginning_is_hedged(running: Mesh, client: openai.AsyncOpenAI) -> None:
@@ -139,8 +168,8 @@ async def test_a_slow_beginning_is_hedged(running: Mesh, client: openai.AsyncOpe
     took, generation_id = await ask()
     assert took < 2.5, "the slow worker was waited for"
     row = await asyncio.to_thread(running.row_of, generation_id)
-    attempts = [(attempt["worker"], attempt["outcome"]) for attempt in row["attempt_list"]]
-    assert attempts == [("slow-0", "cancelled"), ("quick-0", "success")]
+    attempts = [(attempt["worker"], attempt["kind"], attempt["outcome"]) for attempt in row["attempt_list"]]
+    assert attempts == [("slow-0", "", "cancelled"), ("quick-0", "hedge", "success")]
     assert row["worker"] == "quick-0"
     await until(lambda: sum(worker["running"] for worker in running.status()["workers"]) == 0, seconds=3)
 
@@ -158,5 +187,6 @@ async def test_a_shadow_is_recorded_and_not_waited_for(running: Mesh, client: op
 
     await until(lambda: asyncio.to_thread(both), seconds=15)
     row = await asyncio.to_thread(running.row_of, generation_id)
-    assert [attempt["worker"] for attempt in row["attempt_list"]] == ["quick-0", "slow-0"]
+    attempts = [(attempt["worker"], attempt["kind"]) for attempt in row["attempt_list"]]
+    assert attempts == [("quick-0", ""), ("slow-0", "shadow")]
     assert (row["worker"], row["output_tokens"], row["outcome"]) == ("quick-0", 3, "success")

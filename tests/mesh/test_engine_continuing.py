@@ -71,7 +71,7 @@ async def test_an_answer_of_a_killed_engine_is_the_one_that_was_never_interrupte
     first, second = row["attempt_list"]
     assert first["worker"] != second["worker"]
     assert (first["outcome"], first["error_reason"]) == ("error", "STREAM_INTERRUPTED")
-    assert second["outcome"] == "success"
+    assert (second["outcome"], first["kind"], second["kind"]) == ("success", "", "continuation")
     assert first["output_tokens"] + second["output_tokens"] == TOKENS
     assert 25 <= first["output_tokens"] < TOKENS
     assert (row["outcome"], row["worker"], row["output_tokens"]) == ("success", second["worker"], TOKENS)

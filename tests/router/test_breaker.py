@@ -207,3 +207,11 @@ def test_one_attempt_in_fifty_failing_never_opens_it_for_its_share() -> None:
                 breaker.on_success(probe=False, now=number * 0.1)
             else:
                 assert not breaker.on_failure(probe=False, now=number * 0.1, rng=chance, may_open=True)
+
+
+def test_other_settings_keep_what_has_been_seen() -> None:
+    breaker = Breaker(_BY_SHARE)
+    for _ in range(10):
+        _fail(breaker, 0.0)
+    breaker.reconfigure(Settings(consecutive_failures=1000, window_attempts=11))
+    assert _fail(breaker, 1.0)

@@ -146,11 +146,13 @@ class Life:
     def step(self) -> None:
         scene, chance = self.scene, self.chance
         scene.now += chance.choice((0.0, 0.02, 0.5))
-        match chance.randrange(4):
+        match chance.randrange(5):
             case 0 if self.running:
                 ended = self.running.pop(chance.randrange(len(self.running)))
                 self._answered(scene.end(ended, chance.choice((OK, OK, LOST)), wanted=chance.random() < 0.9))
-            case 1:
+            case 1 if self.running:
+                scene.begin(chance.choice(self.running), chance.uniform(0.01, 3.0))
+            case 2:
                 state = chance.choice(STATES)
                 status = report(sequence=len(self.answers) + 2, state=state, running=chance.randint(0, 9), capacity=2)
                 scene.report(chance.choice(sorted(scene.roster.workers)), status)

@@ -87,3 +87,8 @@ def test_the_status_that_was_reported_is_not_changed() -> None:
     reported = failed(reasons.ERROR_REASON_WORKER_LOST)
     faults.with_retry_after(reported, 1.0)
     assert len(reported.details) == 1
+
+
+def test_a_gateway_that_stops_says_nothing_of_its_workers() -> None:
+    assert judge(failed(reasons.ERROR_REASON_STREAM_INTERRUPTED)).kind is Kind.HARD
+    assert judge(failed(reasons.ERROR_REASON_STREAM_INTERRUPTED, stage="gateway")).kind is Kind.CALLER

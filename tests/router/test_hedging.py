@@ -10,7 +10,7 @@ from services.config.router import Hedge
 from services.router.budget import HedgeBudget
 from services.router.decider import Refused
 from services.router.hedging import slow_after
-from tests.router.scene import LOST, OK, Scene, mesh_config, report
+from tests.router.scene import CHAT, LOST, OK, Scene, mesh_config, report
 
 _ALWAYS = {"hedge": {"budget_ratio": 1.0, "least_seconds": 0.01}}
 
@@ -76,6 +76,21 @@ def test_a_hedge_runs_on_another_worker_with_a_lease_of_its_own() -> None:
     assert made.end(beside, OK, committed=True) is None
     assert made.decider.leases == 0
     assert not made.stream.generations
+
+
+def test_both_attempts_together_cost_no_more_than_the_request_may() -> None:
+    def hedge(most_cost: int) -> bool:
+        made = scene(router={"hedge": {**_ALWAYS["hedge"], "paid": True}})
+        for target in made.roster.models["m"].targets:
+            target.price = Price(input=0.0, output=1.0)
+        ask = placement.PlacementAsk(
+            generation_id="g", model="m", capabilities=CHAT, max_output_tokens=1000, max_cost_nano_usd=most_cost
+        )
+        placed = made.decider.on_ask(made.stream, ask, made.now)
+        assert isinstance(placed, placement.Placement)
+        return isinstance(made.hedge(placed), placement.Placement)
+
+    assert [hedge(1_999_999), hedge(2_000_000)] == [False, True]
 
 
 def test_one_attempt_is_hedged_once_and_never_after_its_content() -> None:

@@ -82,6 +82,18 @@ def test_a_retry_that_waited_in_vain_ends_with_the_reason_of_the_attempt_before(
     assert scene.end(second) is None
 
 
+def test_the_only_worker_that_was_full_is_waited_for_until_it_reports_room() -> None:
+    scene = Scene(mesh_config(workers=1))
+    scene.report("main-0", report(sequence=2, capacity=2, kind="echo"))
+    waits = scene.end(scene.place(), failed(reasons.ERROR_REASON_WORKER_SATURATED, retry_after=1.0))
+    assert isinstance(waits, placement.Waiting)
+    scene.report("main-0", report(sequence=3, capacity=2, running=2, kind="echo"))
+    assert not scene.released()
+    scene.report("main-0", report(sequence=4, capacity=2, running=1, kind="echo"))
+    (again,) = scene.released()
+    assert (_next(again).worker, _next(again).number) == ("main-0", 2)
+
+
 def test_fallback_routes_follow_the_primary_ones_before_anybody_is_tried_twice() -> None:
     scene = Scene(mesh_config(workers=1, fallback_workers=1))
     first = scene.place()

@@ -3,6 +3,7 @@
 from collections import Counter
 
 import pytest
+from hybridinference.router.v1 import placement_pb2 as placement
 
 from tests.router.scene import Scene, mesh_config, report
 
@@ -139,3 +140,14 @@ def test_where_nobody_reports_any_longer_the_router_goes_by_its_own_counts() -> 
     scene.report("main-0", report(sequence=2, running=50))
     scene.now += 2.1
     assert Counter(scene.place().worker for _ in range(10)) == {"main-0": 5, "main-1": 5}
+
+
+def test_where_the_others_are_only_full_a_request_waits_for_them_and_not_for_one_that_hangs() -> None:
+    scene = Scene(mesh_config(workers=2))
+    hung = scene.place()
+    scene.now += 3.0
+    for name in scene.roster.workers:
+        busy = name != hung.worker
+        scene.report(name, report(sequence=2, running=2 if busy else 1, capacity=2, kind="echo"))
+    answer = scene.answer()
+    assert isinstance(answer, placement.Waiting), answer

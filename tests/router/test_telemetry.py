@@ -52,6 +52,21 @@ def test_a_reason_from_a_newer_peer_opens_no_series_of_its_own() -> None:
     assert registry.get_sample_value("hybrid_router_refusals_total", {"reason": "UNSPECIFIED", "stop": ""}) == 1
 
 
+def test_a_share_of_the_decisions_is_logged_with_their_terms_by_request() -> None:
+    registry = CollectorRegistry()
+    telemetry = Telemetry(registry, decision_share=0.25)
+    scene = Scene(mesh_config(workers=2, router=_ROUTER), observer=telemetry)
+    with structlog.testing.capture_logs() as logs:
+        for number in range(400):
+            scene.end(scene.place(generation_id=f"g-{number}"), LOST)
+    told = [line for line in logs if line["event"] == "generation.decided"]
+    by_request = {line["generation_id"] for line in told}
+    assert 60 <= len(by_request) <= 140
+    first = told[0]
+    assert (first["model"], first["strategy"], first["targets"]) == ("m", "least_loaded", 2)
+    assert first["candidates"][0].keys() >= {"worker", "provider_model", "score"}
+
+
 def test_refusals_and_changes_of_health_are_logged_and_placements_are_not() -> None:
     scene, _ = _scene()
     with structlog.testing.capture_logs() as logs:

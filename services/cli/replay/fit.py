@@ -22,11 +22,12 @@ _FAILED = ("PROVIDER_", "ENGINE_FAILED", "WORKER_LOST")
 
 
 class EngineSpeed(NamedTuple):
-    """Seconds of an engine: of a step, for each sequence in it, and for each token of a prompt."""
+    """Seconds of an engine: of a step, for each sequence in it, for each token of a prompt, and before any of it."""
 
     step: float
     sequence: float
     prompt_token: float
+    before: float
     attempts: int
 
 
@@ -58,7 +59,8 @@ def engine(attempts: Sequence[Served]) -> EngineSpeed | None:
     # Under load a prompt waits for others: those with the fewest beside them tell what reading itself takes.
     alone = sorted(whole, key=running.at_placement)[: max(LEAST, len(whole) // 3)]
     reading = line([(one.uncached_tokens, (one.first_at or 0.0) - one.placed_at) for one in alone])
-    return EngineSpeed(max(1e-4, steps.base), steps.slope, reading.slope, len(whole))
+    step = max(1e-4, steps.base)
+    return EngineSpeed(step, steps.slope, reading.slope, max(0.0, reading.base - step - steps.slope), len(whole))
 
 
 def vendor(attempts: Sequence[Served]) -> VendorSpeed | None:

@@ -17,6 +17,7 @@ _FIRST_SECONDS = 2.0
 _GOOD_FACTOR = 2.0
 _TOKEN_SECONDS = 0.05
 _STEP_TOKENS = 8192
+_NETWORK_SECONDS = 0.001
 
 
 class Scene(NamedTuple):
@@ -42,6 +43,7 @@ def scene(
     vendors: list[dict[str, Any]] = []
     assumed: list[str] = []
     usual: list[float] = []
+    before: list[float] = []
     for route in model.routes:
         taken = {group["name"] for group in (*fleet, *vendors)}
         name = _name(route.provider)
@@ -65,8 +67,9 @@ def scene(
             engine = fit.engine(at)
             room = [capacities[place.name] for place in places if capacities.get(place.name)]
             fleet.append(group | {"workers": len(places), **_engine(engine, min(room, default=0))})
-            assumed.append(f"{route.provider}: {len(places)} equal engines, {_engine_words(engine)}")
+            assumed.append(f"{route.provider}: {_number(len(places))}, {_engine_words(engine)}")
             usual += [engine.step + engine.sequence] if engine else []
+            before += [engine.before] if engine else []
     slo, said = _slo(model, usual)
     scenario = {
         "name": "replay",
@@ -75,6 +78,8 @@ def scene(
         "vendors": vendors,
         "traffic": {"thin": 0.1, "jitter_seconds": 1.0},
         "slo": slo,
+        # Everything that takes its time before an engine reads is on the way to it and back.
+        "wiring": {"network_seconds": max(_NETWORK_SECONDS, min(before, default=0.0) / 2)},
         "router": config.router.model_dump(mode="json"),
         "queue": model.queue.model_dump(mode="json"),
         "flags": {
@@ -114,8 +119,12 @@ def _engine_words(speed: fit.EngineSpeed | None) -> str:
     if speed is None:
         return f"as fast as the simulator's own: there are fewer than {fit.LEAST} answers to go by"
     each = f"{speed.sequence * 1e3:.3g} ms more for each sequence in it"
-    read = f"{speed.prompt_token * 1e6:.3g} µs for each token of a prompt"
+    read = f"{speed.prompt_token * 1e6:.3g} µs for each token of a prompt, {speed.before * 1e3:.3g} ms before"
     return f"{speed.step * 1e3:.3g} ms a step, {each}, {read} (by {speed.attempts} attempts)"
+
+
+def _number(engines: int) -> str:
+    return "1 engine" if engines == 1 else f"{engines} equal engines"
 
 
 def _vendor(speed: fit.VendorSpeed | None) -> dict[str, Any]:

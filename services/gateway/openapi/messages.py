@@ -31,6 +31,8 @@ _WELL_KNOWN: dict[str, Schema] = {
         "pattern": r"^-?[0-9]+(\.[0-9]{1,9})?s$",
         "description": "Seconds, such as 1.5s.",
     },
+    # As failures have it, with what its details are in JSON.
+    "google.rpc.Status": {"$ref": COMPONENTS + "google.rpc.Status"},
 }
 # A comment that ends so makes a field required of callers: proto3 has no other way to say it.
 _REQUIRED = "Required."

@@ -16,6 +16,7 @@ from services.router.leases import GatewayStream, Generation
 from services.router.pools import Pool
 from services.router.request import Request
 from services.router.target import Target
+from services.router.worker import Worker
 
 # Time changes more than is known here, such as what is expected of a worker: so often a model is looked at for which
 # somebody waits.
@@ -164,10 +165,11 @@ class Lobby:
         for pool in list(self._pools.values()):
             fresh = [worker for name in names if (worker := pool.workers.get(name)) is not None]
             due = pool.admission.wakes_at <= now
-            if due or any(not (worker.full and worker.serving) for worker in fresh):
-                self._drain(pool, now)
+            if due or _may_have_room(fresh):
+                self._drain(pool, None if due else fresh, now)
 
-    def _drain(self, pool: Pool, now: float) -> None:
+    def _drain(self, pool: Pool, fresh: Sequence[Worker] | None, now: float) -> None:
+        """Let go on whoever can; for no longer than those have room of whom there is news, where it is for them."""
         admission, left = pool.admission, _MOST_AT_ONCE
         queue = admission.queue
         while (overdue := queue.first_due()) is not None and overdue.until <= now:
@@ -175,7 +177,7 @@ class Lobby:
         blocked: set[object] = set()
         freely = admission.portion
         while now >= admission.rests_until and (waiter := queue.next(blocked)) is not None:
-            if not left:
+            if not left or not (fresh is None or _may_have_room(fresh)):
                 break
             fate = self._fate(waiter, now)
             if fate is not None:
@@ -228,16 +230,16 @@ def _ahead(request: Request, tried: Collection[str], ends_at: float | None, now:
     admission = request.pool.admission
     queue, most = admission.queue, admission.settings.max_waiting
     hopes = list(selection.hopes(request, tried, now))
-    if not hopes:
+    if not hopes or not most:
         return refusals.not_placed(request, now)
     ahead = queue.ahead(request.ask.key, request.criticality)
     until = min(shedding.bound(request, ends_at=ends_at, since=now), now + admission.settings.max_seconds)
-    soonest = now + _expected(request, hopes, ahead, now)
-    if soonest > until:
-        return _shed(request, soonest - until)
+    excess = _excess(request, hopes, ahead, now, until)
+    if excess > 0.0:
+        return _shed(request, excess)
     if len(queue) >= most:
         ask = request.ask
-        if not most or queue.gives_way(ask.key, ask.key_weight, request.criticality) is None:
+        if queue.gives_way(ask.key, ask.key_weight, request.criticality) is None:
             return _shed(request, _backlog(request, now))
     return ahead
 
@@ -268,16 +270,31 @@ def _backlog(request: Request, now: float) -> float | None:
     return admission.pace.wait(len(admission.queue), places)
 
 
-def _expected(request: Request, hopes: Sequence[Target], ahead: int, now: float) -> float:
-    """Seconds until the first content of one that waits behind so many others; 0 for what is not known."""
+def _excess(request: Request, hopes: Sequence[Target], ahead: int, now: float, until: float) -> float:
+    """How many seconds too late the first content would be of one that waits behind so many others; 0 where in time.
+
+    What is not known takes no time.
+    """
     pool = request.pool
     limited = [target for target in hopes if target.capacity]
     waits = [max(0.0, target.held_until - now) for target in hopes if not target.capacity]
     if limited:
         waits.append(pool.admission.pace.wait(ahead, sum(target.worker.places for target in limited)) or 0.0)
-    # Without a wait at the worker: it is given no more than it can run.
-    begun = [pool.predict(request, target, now) for target in hopes]
-    return min(waits) + min(0.0 if one is None else one.reading_seconds + one.step_seconds for one in begun)
+    begins = now + min(waits)
+    excess = NEVER
+    for target in hopes:
+        prediction = pool.predict(request, target, now)
+        # Without a wait at the worker: it is given no more than it can run.
+        seconds = 0.0 if prediction is None else prediction.reading_seconds + prediction.step_seconds
+        excess = min(excess, begins + seconds - until)
+        if excess <= 0.0:
+            return 0.0
+    return excess
+
+
+def _may_have_room(workers: Iterable[Worker]) -> bool:
+    """Whether one of them may take somebody who waits, or is gone, so that nobody need wait for it."""
+    return any(not (worker.full and worker.serving) for worker in workers)
 
 
 def _next_look(pool: Pool, now: float) -> float:

@@ -5,12 +5,12 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
 from services.router.admission.admission import NEVER
-from services.router.pools import ROLES, Pool
+from services.router.pools import ROLES, Pool, roles_of
 from services.router.request import Request
 from services.router.target import Target
 
 # A hold that ends within so many seconds is waited for.
-SHORT_HOLD_SECONDS = 10.0
+SHORT_HOLD_SECONDS = 5.0
 
 
 # Of a target that is fit and well, whatever keeps it from being the first choice.
@@ -115,30 +115,35 @@ class Selector:
 
 def hopes(request: Request, tried: Collection[str], now: float) -> Iterator[Target]:
     """Targets that it is worth waiting for: those that have no room now, or soon will have."""
-    for target in _usable(request, tried):
-        why = target.ruled_out(request, now)
-        if why in ("", "full") or (why == "held" and target.held_until - now <= SHORT_HOLD_SECONDS):
+    for target, why in _kept(request, tried, now):
+        if why in _WELL or (why == "held" and target.held_until - now <= SHORT_HOLD_SECONDS):
             yield target
 
 
 def worth_waiting(request: Request, tried: Collection[str], now: float) -> bool:
-    """Whether somebody who has not failed the request is only busy."""
-    return any(target.ruled_out(request, now) == "full" for target in _usable(request, tried))
+    """Whether somebody who has not failed the request is only busy, and gets on."""
+    return any(
+        why == "full" and target.worker.hesitant(now)[0] != "stalled" for target, why in _kept(request, tried, now)
+    )
 
 
 def lane(request: Request, tried: Collection[str]) -> int:
     """A set of bits for the targets that a request may use: those who may use the same wait in one lane."""
     bits = 0
-    for target in _usable(request, tried):
-        if not target.unfit(request):
-            bits |= 1 << target.position
+    for role in roles_of(request):
+        for target in request.pool.filters.fitting(request, role):
+            if _may(request, target, tried):
+                bits |= 1 << target.position
     return bits
 
 
-def _usable(request: Request, tried: Collection[str]) -> Iterator[Target]:
-    for target in request.pool.targets:
-        if target.worker.name in tried:
-            continue
-        role = target.role
-        if request.ask.worker or role in ("primary", "fallback") or (role == "canary" and target in request.canary):
-            yield target
+def _kept(request: Request, tried: Collection[str], now: float) -> Iterator[tuple[Target, str]]:
+    """The targets that the request may use, each with what keeps it away now."""
+    for role in roles_of(request):
+        for target, why in request.pool.filters.kept(request, role, now):
+            if _may(request, target, tried):
+                yield target, why
+
+
+def _may(request: Request, target: Target, tried: Collection[str]) -> bool:
+    return target.worker.name not in tried and (target.role != "canary" or target in request.canary)

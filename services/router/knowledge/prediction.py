@@ -58,19 +58,21 @@ def expected(
         age: whether one that keeps somebody waiting far too long is expected to go on so.
     """
     worker, speeds = target.worker, target.speeds
-    wait = _lateness(worker, now) if age and worker.pending else 0.0
+    wait = _lateness(worker, now) if age and worker.progress.pending else 0.0
     busy = busyness(worker)
     if worker.elastic:
         step = speeds.writing.at(busy)
         return Prediction(wait, max(0.0, speeds.first.at(busy) - step), step)
-    pool, reading = request.pool.speeds, request.pool.speeds.reading
+    pool = request.pool.speeds
+    reading, writing = pool.reading, pool.writing
     prefill, decode = (speeds.prefill, speeds.decode) if slowness else (1.0, 1.0)
-    step = decode * pool.writing.at(busy)
-    wait = max(wait, prefill * reading.slope * worker.waiting_tokens)
-    share = _ending(request, worker, uncached_tokens)
-    if share > 0.0:
-        wait = max(wait, share * request.output_tokens * step)
-    return Prediction(wait, prefill * reading.at(uncached_tokens), step)
+    step = decode * (writing.base + writing.slope * busy)
+    ahead = prefill * reading.slope * worker.waiting_tokens
+    if ahead > wait:  # noqa: PLR1730 - asked of every target for every request, and `max` takes three times as long
+        wait = ahead
+    if worker.cache_held or 0 < worker.capacity <= worker.leases + worker.others:
+        wait = max(wait, _ending(request, worker, uncached_tokens) * request.output_tokens * step)
+    return Prediction(wait, prefill * (reading.base + reading.slope * uncached_tokens), step)
 
 
 def own_busyness(request: Request, worker: Worker) -> float:
@@ -109,7 +111,7 @@ def _ending(request: Request, worker: Worker, uncached_tokens: float) -> float:
 
 def _lateness(worker: Worker, now: float) -> float:
     """Age of the attempt that has waited longest there, if that is far longer than was expected; else 0."""
-    oldest = worker.oldest_pending
+    oldest = worker.progress.oldest
     if oldest is None:
         return 0.0
     age = now - oldest.placed_at

@@ -155,25 +155,16 @@ class TargetSpeeds:
         penalty_seconds: what a recent failure adds to the time that is expected of it, at `penalised_at`.
     """
 
-    __slots__ = ("_decode", "_prefill", "first", "penalised_at", "penalty_seconds", "writing")
+    __slots__ = ("_decode", "_prefill", "decode", "first", "penalised_at", "penalty_seconds", "prefill", "writing")
 
     def __init__(self) -> None:
         self._prefill, self._decode = Slowness(), Slowness()
+        self.prefill = self.decode = 1.0
         # About what vendors promise; the first answers say more.
         self.first = Line(base=0.6, slope=0.0, least=0.0, most=1.0, ridge=1e3, keep=_KEEP_ELASTIC)
         self.writing = Line(base=0.015, slope=0.0, least=0.0, most=0.1, ridge=1e3, keep=_KEEP_ELASTIC)
         self.penalty_seconds = 0.0
         self.penalised_at = 0.0
-
-    @property
-    def prefill(self) -> float:
-        """How many times slower than its model's mean it reads."""
-        return self._prefill.factor
-
-    @property
-    def decode(self) -> float:
-        """How many times slower than its model's mean it writes."""
-        return self._decode.factor
 
     @property
     def samples(self) -> int:
@@ -183,10 +174,12 @@ class TargetSpeeds:
     def on_read(self, observed: float, expected: float, tokens: int, now: float) -> None:
         """An engine's first content came after `observed` seconds; so many tokens were to be read."""
         self._prefill.observe(observed, expected, min(1.0, max(_LEAST_WEIGHT, tokens / 8000)), now)
+        self.prefill = self._prefill.factor
 
     def on_written(self, observed: float, expected: float, tokens: int, now: float) -> None:
         """A token of an engine's answer took `observed` seconds; the answer had so many tokens."""
         self._decode.observe(observed, expected, min(1.0, max(_LEAST_WEIGHT, tokens / 200)), now)
+        self.decode = self._decode.factor
 
     def penalise(self, seconds: float, now: float) -> None:
         """It failed, or is at its limit."""

@@ -2,7 +2,6 @@
 
 import random
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from services.config import strategy as settings
 from services.router.knowledge.prediction import expected, own_busyness
@@ -12,19 +11,17 @@ from services.router.rendezvous import distance
 from services.router.request import Request
 from services.router.target import Target
 
-
-class Terms(NamedTuple):
-    """What a placement costs, in seconds of somebody's time. Their sum is what is compared."""
-
-    wait_seconds: float  # of the request itself before its prompt is read, weighted as all before the first content
-    reading_seconds: float  # of its prompt, weighted
-    first_step_seconds: float  # of its first token, weighted
-    late_seconds: float  # beyond its objective for the first content, weighted
-    stall_seconds: float  # its prompt keeps those waiting that run there
-    writing_seconds: float  # of its answer
-    slowing_seconds: float  # its answer slows down those that run there
-    price_seconds: float  # what its price is worth
-    penalty_seconds: float  # for recent failures
+# What a placement costs, in seconds of somebody's time: the sum of these is what is compared.
+TERMS = (
+    "wait_seconds",  # of the request itself before its prompt is read, weighted as all before the first content
+    "reading_seconds",  # of its prompt, weighted
+    "first_step_seconds",  # of its first token, weighted
+    "stall_seconds",  # its prompt keeps those waiting that run there
+    "writing_seconds",  # of its answer
+    "slowing_seconds",  # its answer slows down those that run there
+    "price_seconds",  # what its price is worth
+    "penalty_seconds",  # for recent failures
+)
 
 
 class Adaptive(Strategy):
@@ -58,15 +55,24 @@ class Adaptive(Strategy):
         self._learning = learning
         self._age_guard = age_guard
         self._index = index
+        # What was worked out for the last choice, by position: whoever tells of that choice need not do it again.
+        self._worked_out: tuple[Request | None, float, dict[int, tuple[float, ...]]] = (None, 0.0, {})
 
     def choose(self, request: Request, targets: Sequence[Target], now: float, rng: random.Random) -> Target:
         """The target with the least score; of equal ones the one that was used longest ago."""
         session = of_session(request)
         targets = worth_a_look(request, targets, session, rng)
+        first = request.blocks[0] if request.blocks else None
         least = second = float("inf")
         best, other = [targets[0]], None
+        worked_out: dict[int, tuple[float, ...]] = {}
+        self._worked_out = (request, now, worked_out)
         for target in targets:
-            value = sum(self._terms(request, target, session, now)) * self._preference(request, target)
+            terms = worked_out[target.position] = self._terms(request, target, session, now)
+            value = sum(terms)
+            if value >= second:
+                continue  # and the preference only adds to it
+            value *= self._preference(first, target)
             if value < least:
                 second, other = least, best[0]
                 least, best = value, [target]
@@ -82,51 +88,48 @@ class Adaptive(Strategy):
         return chosen
 
     def score(self, request: Request, target: Target, now: float) -> Score:
-        """The seconds that the request adds there."""
-        terms = self._terms(request, target, of_session(request), now)
-        preference = self._preference(request, target)
-        told: dict[str, float] = terms._asdict()
+        """The seconds that the request adds there; of the request that was last chosen for, as they were then."""
+        last, at, worked_out = self._worked_out
+        known = worked_out.get(target.position) if last is request and at == now else None
+        terms = known or self._terms(request, target, of_session(request), now)
+        preference = self._preference(request.blocks[0] if request.blocks else None, target)
+        told = dict(zip(TERMS, terms, strict=True))
         told["preference_factor"] = preference
         told["generations"] = target.load
         told["uncached_tokens"] = self._uncached(request, target)
         told["price_nano_usd"] = target.cost(request, request.output_tokens)
         return Score(sum(terms) * preference, told)
 
-    def _preference(self, request: Request, target: Target) -> float:
+    def _preference(self, first: int | None, target: Target) -> float:
         """Makes near-ties go where prompts go that begin alike, in every router: from 1 to 1 + `affinity`."""
-        if not request.blocks:
-            return 1.0
-        return 1.0 + self._chosen.affinity * distance(request.blocks[0], target.identity)
+        return 1.0 if first is None else 1.0 + self._chosen.affinity * distance(first, target.identity)
 
     def _uncached(self, request: Request, target: Target) -> int:
         return request.uncached_tokens(target.position) if self._index else request.input_tokens
 
-    def _terms(self, request: Request, target: Target, session: Sequence[int], now: float) -> Terms:
-        chosen, worker, answer = self._chosen, target.worker, request.output_tokens
+    def _terms(self, request: Request, target: Target, session: Sequence[int], now: float) -> tuple[float, ...]:
+        """The values of `TERMS`."""
+        chosen, worker, speeds, answer = self._chosen, target.worker, target.speeds, request.output_tokens
         uncached: float = self._uncached(request, target)
         if session and target.position in session:
             uncached = max(1.0, uncached - chosen.session_share * request.input_tokens)
         wait, reading, step = expected(request, target, uncached, now, slowness=self._learning, age=self._age_guard)
-        weight, slo = chosen.first_content_weight, request.first_content_slo
-        late = stall = slowing = price = 0.0
-        if slo is not None and wait + reading + step > slo:
-            # No more than once over: what is far too late anyway should be so where it harms the others least.
-            late = chosen.late_weight * min(wait + reading + step - slo, slo)
+        stall = slowing = price = 0.0
         if self._externality and not worker.elastic:
             pool, running = request.pool.speeds, worker.leases + worker.others
-            prefill, decode = (target.speeds.prefill, target.speeds.decode) if self._learning else (1.0, 1.0)
+            prefill, decode = (speeds.prefill, speeds.decode) if self._learning else (1.0, 1.0)
             stall = running * uncached * pool.reading.slope * prefill
             slowing = (running + 1) * answer * own_busyness(request, worker) * pool.writing.slope * decode
         if target.price is not None:
             price = 1e-9 * target.cost(request, answer) * chosen.seconds_per_usd
-        return Terms(
+        weight = chosen.first_content_weight
+        return (
             weight * wait,
             weight * reading,
             weight * step,
-            late,
             stall,
             answer * step,
             slowing,
             price,
-            target.speeds.penalty(now),
+            speeds.penalty(now) if speeds.penalty_seconds else 0.0,
         )

@@ -4,15 +4,12 @@ import heapq
 import random
 from collections.abc import Sequence
 
-from services.router.rendezvous import distance
+from services.router.rendezvous import nearest
 from services.router.request import Request
 from services.router.target import Target
 
 _MOST_TARGETS = 32
 _SAMPLE = 4
-# Workers that a session may be served by without having been there: with two, the less loaded one can be taken
-# (DualMap, arXiv 2602.06502).
-_CANDIDATES = 2
 
 
 def of_session(request: Request) -> Sequence[int]:
@@ -23,8 +20,8 @@ def of_session(request: Request) -> Sequence[int]:
     key = request.ask.affinity
     if not key or request.hits:
         return ()
-    nearest = heapq.nsmallest(_CANDIDATES, request.pool.targets, key=lambda target: distance(key, target.identity))
-    return [target.position for target in nearest]
+    # With two, the less loaded one can be taken (DualMap, arXiv 2602.06502).
+    return nearest(key, [target.identity for target in request.pool.targets])
 
 
 def worth_a_look(

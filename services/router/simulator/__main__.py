@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import orjson
 import typer
+import yaml
 from rich.console import Console
 
 from services.chassis.config import ConfigError
@@ -37,6 +38,9 @@ JobsOption = Annotated[int, typer.Option("--jobs", min=1, help="Processes.")]
 JsonOption = Annotated[pathlib.Path | None, typer.Option("--json", help="File to write the results to as well.")]
 RateOption = Annotated[float | None, typer.Option("--rate", min=0.001, help="Times the source's rate.")]
 RequestsOption = Annotated[int | None, typer.Option("--requests", min=1, help="Only so many requests.")]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", help="KEY=VALUE: another setting of the scenario, as wiring.routers=4.")
+]
 WindowOption = Annotated[
     tuple[float, float] | None, typer.Option("--window", help="Only requests of this part: from, to, in seconds.")
 ]
@@ -58,10 +62,11 @@ def run(
     rate: RateOption = None,
     requests: RequestsOption = None,
     window: WindowOption = None,
+    settings: SetOption = None,
     json: JsonOption = None,
 ) -> None:
     """Play one seed under one policy; --json writes a line for each request."""
-    chosen = _scenario(name, trace, rate, requests, window)
+    chosen = _scenario(name, settings, trace=trace, rate=rate, requests=requests, window_seconds=window)
     result = mesh.simulate(chosen, policy, seed)
     summary = {Policy.parse(policy): [result.summary()]}
     _print(tables.comparison(f"{chosen.name}, seed {seed}", summary))
@@ -80,13 +85,14 @@ def compare(
     rate: RateOption = None,
     requests: RequestsOption = None,
     window: WindowOption = None,
+    settings: SetOption = None,
     jobs: JobsOption = 2,
     json: JsonOption = None,
 ) -> None:
     """Play every seed under every policy; the first one is what the others are compared with."""
     data: dict[str, Any] = {}
     for name in names:
-        chosen = _scenario(name, trace, rate, requests, window)
+        chosen = _scenario(name, settings, trace=trace, rate=rate, requests=requests, window_seconds=window)
         numbers = range(1, (seeds or chosen.seeds) + 1)
         found = runs.compare(chosen, _policies(policy, chosen), numbers, jobs=jobs)
         _print(tables.comparison(f"{chosen.name}: {chosen.summary} {len(numbers)} seeds.", found))
@@ -105,13 +111,14 @@ def capacity(
     good: Annotated[float, typer.Option("--good", min=0.01, max=1.0, help="Share of good answers.")] = 0.9,
     requests: RequestsOption = None,
     window: WindowOption = None,
+    settings: SetOption = None,
     jobs: JobsOption = 2,
     json: JsonOption = None,
 ) -> None:
     """Find the highest rate at which enough of the answers are good, for every seed and policy."""
     data: dict[str, Any] = {}
     for name in names:
-        chosen = _scenario(name, trace, None, requests, window)
+        chosen = _scenario(name, settings, trace=trace, requests=requests, window_seconds=window)
         numbers = range(1, (seeds or chosen.seeds) + 1)
         search = capacities.Search(good_share=good, low=chosen.traffic.rate)
         found = capacities.capacities(chosen, _policies(policy, chosen), numbers, search, jobs=jobs)
@@ -120,17 +127,14 @@ def capacity(
     _write(json, data)
 
 
-def _scenario(
-    name: str,
-    trace: pathlib.Path | None,
-    rate: float | None,
-    requests: int | None,
-    window: tuple[float, float] | None,
-) -> Scenario:
-    chosen = scenario.load(name)
-    changes = {"trace": trace, "rate": rate, "requests": requests, "window_seconds": window}
-    changed = {key: value for key, value in changes.items() if value is not None}
-    return chosen.model_copy(update={"traffic": chosen.traffic.model_copy(update=changed)})
+def _scenario(name: str, settings: list[str] | None, **traffic: object) -> Scenario:
+    changes = {f"traffic.{key}": value for key, value in traffic.items() if value is not None}
+    for text in settings or ():
+        key, given, value = text.partition("=")
+        if not given:
+            raise ConfigError([f"`{text}` should be KEY=VALUE"])
+        changes[key.strip()] = yaml.safe_load(value)
+    return scenario.load(name).changed(changes)
 
 
 def _policies(given: list[str] | None, chosen: Scenario) -> list[Policy]:

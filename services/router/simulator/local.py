@@ -6,7 +6,8 @@ from hybridinference.inference.v1 import worker_status_pb2 as worker_status
 from services.router.simulator.call import Attempt
 from services.router.simulator.engine import NEVER, Engine
 from services.router.simulator.job import Job
-from services.router.simulator.scenario import Group, Scenario
+from services.router.simulator.scenario import Scenario
+from services.router.simulator.sections import Group
 from services.router.simulator.timeline import Timeline
 from services.router.simulator.worker import SimulatedWorker
 
@@ -89,4 +90,4 @@ class LocalWorker(SimulatedWorker):
                 self._end(attempt)
         self._arm()
         if begun or ended:
-            self._changed()
+            self._reporter.changed()

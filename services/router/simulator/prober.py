@@ -12,7 +12,7 @@ from services.router.faults import Kind, Verdict, judge
 from services.router.simulator.call import Attempt, Call
 from services.router.simulator.noise import Topic, mix
 from services.router.simulator.router import SimulatedRouter
-from services.router.simulator.scenario import Wiring
+from services.router.simulator.sections import Wiring
 from services.router.simulator.timeline import Timeline
 from services.router.simulator.traffic.request import Request
 from services.router.simulator.worker import SimulatedWorker

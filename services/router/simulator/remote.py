@@ -5,7 +5,8 @@ from hybridinference.inference.v1 import worker_status_pb2 as worker_status
 
 from services.router.simulator import statuses
 from services.router.simulator.call import Attempt
-from services.router.simulator.scenario import Scenario, VendorGroup
+from services.router.simulator.scenario import Scenario
+from services.router.simulator.sections import VendorGroup
 from services.router.simulator.timeline import Timeline
 from services.router.simulator.vendor import Broken, Limited, Served, Vendor
 from services.router.simulator.worker import SimulatedWorker
@@ -56,13 +57,13 @@ class RemoteWorker(SimulatedWorker):
             attempt.brought = attempt.output_tokens
             self._status.emitted += attempt.brought - 1
             self._end(attempt)
-            self._changed()
+            self._reporter.changed()
 
     def _on_broken(self, attempt: Attempt) -> None:
         if attempt.attempt_id in self._running:
             self._vendor.on_end()
             self._end(attempt, statuses.failed(reasons.ERROR_REASON_PROVIDER_UNAVAILABLE))
-            self._changed()
+            self._reporter.changed()
 
     def _cancel(self, attempt: Attempt) -> int:
         self._vendor.on_end()

@@ -13,8 +13,9 @@ from services.router.observer import NullObserver
 from services.router.pools import NewStrategy
 from services.router.roster import Roster
 from services.router.simulator.noise import Topic, mix
+from services.router.simulator.reporter import Report
 from services.router.simulator.timeline import Timeline
-from services.router.simulator.worker import MODEL, Report
+from services.router.simulator.worker import MODEL
 
 # An alarm for a moment that has passed rings this much later, and not for ever at the same moment.
 _LEAST_SECONDS = 1e-3

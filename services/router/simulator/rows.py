@@ -6,7 +6,7 @@ from typing import NamedTuple
 from hybridinference.router.v1 import placement_pb2 as placement
 
 from services.router.simulator.call import COMPLETED, Call
-from services.router.simulator.scenario import Price, Slo
+from services.router.simulator.sections import Price, Slo
 
 
 class Row(NamedTuple):

@@ -1,5 +1,6 @@
 """How fast a provider is follows from what its attempts took."""
 
+import dataclasses
 import random
 
 import pytest
@@ -39,7 +40,17 @@ def test_an_engine_is_known_by_its_steps_its_batch_and_its_reading() -> None:
     assert found.step == pytest.approx(0.01, rel=0.1)
     assert found.sequence == pytest.approx(0.0005, rel=0.2)
     assert found.prompt_token == pytest.approx(2e-4, rel=0.01)
+    assert found.before == 0
     assert found.attempts >= 400
+
+
+def test_what_comes_before_reading_is_no_part_of_it() -> None:
+    late = [dataclasses.replace(one, first_at=(one.first_at or 0) + 0.3, ended_at=one.ended_at + 0.3)
+            for one in engine_attempts(400, step=0.01, sequence=0.0005, prompt_token=2e-4)]  # fmt: skip
+    found = fit.engine(late)
+    assert found is not None
+    assert found.before == pytest.approx(0.3, abs=0.02)
+    assert found.prompt_token == pytest.approx(2e-4, rel=0.02)
 
 
 @pytest.mark.parametrize("seed", range(5))

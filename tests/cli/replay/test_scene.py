@@ -56,6 +56,7 @@ def test_the_simulator_takes_it_with_speeds_prices_and_settings(tmp_path: pathli
     (group,), (vendor,) = found.fleet, found.vendors
     assert (group.name, group.workers, group.engine.max_sequences) == ("local_1", 3, 16)
     assert abs(group.engine.step_seconds + 4 * group.engine.sequence_seconds - 0.014) < 0.002
+    assert found.wiring.network_seconds == 0.001
     assert (vendor.name, vendor.role, vendor.price.output) == ("v", "fallback", 2.0)
     assert (vendor.model.first_seconds, vendor.model.error_share) == (0.6, 0.2) or abs(
         vendor.model.first_seconds - 0.6

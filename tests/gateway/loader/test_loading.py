@@ -101,6 +101,18 @@ async def test_sql_tells_a_requests_times_tokens_and_attempts(spool: pathlib.Pat
     assert (row["input_tokens"], row["output_tokens"], row["worker"]) == (40, 8, "local-0")
 
 
+async def test_decisions_and_hashes_arrive_as_they_were_told(spool: pathlib.Path, dsn: str) -> None:
+    made = record(attempts=2)
+    made.request.prefix_hashes.extend([1, 2**64 - 1])
+    made.request.refused_by.ruled_out["full"] = 2
+    write_segment(spool, payloads([made]))
+    await load_once(spool, dsn)
+    [row] = await query(dsn, "SELECT prefix_hashes, refused_by->'ruled_out'->>'full' AS n FROM requests")
+    assert (row["prefix_hashes"], row["n"]) == ([1, -1], "2")
+    found = await query(dsn, "SELECT decision->'candidates'->0->'terms'->>'generations' AS n FROM attempts")
+    assert [row["n"] for row in found] == ["3.0", "3.0"]
+
+
 async def test_a_running_loader_takes_records_as_they_come(
     spool: pathlib.Path, dsn: str, registry: CollectorRegistry
 ) -> None:

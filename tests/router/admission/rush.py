@@ -43,14 +43,15 @@ class Rush:
 
     def __init__(self, *, workers: int = 1, places: int = 4, slo: float | None = None, max_waiting: int = 512) -> None:
         self.scene = Scene(mesh_config(workers=workers, slo=slo, max_waiting=max_waiting))
-        for name in self.scene.roster.workers:
-            self.scene.report(name, report(sequence=2, capacity=places, kind="echo"))
         self.jobs: dict[str, Job] = {}
         self.places = workers * places
         self.running = 0
         self.on_end: Callable[[Job], None] = lambda job: None
+        self._sequence = 2
         self._calls: list[tuple[float, int, Callable[[], object]]] = []
         self._number = 0
+        self._capacity = places
+        self._report()
 
     @property
     def queue(self) -> int:
@@ -116,6 +117,15 @@ class Rush:
         at = self.scene.now
         while (at := at + chance.expovariate(rate)) < self.scene.now + seconds:
             self.at(at, lambda: ask(chance))
+
+    def _report(self) -> None:
+        """Workers report each second, as real ones do."""
+        self._sequence += 1
+        for name, worker in self.scene.roster.workers.items():
+            running = worker.leases
+            status = report(sequence=self._sequence, capacity=self._capacity, running=running, kind="echo")
+            self.scene.report(name, status)
+        self.at(self.scene.now + 1.0, self._report)
 
     def _answered(self, answer: object) -> None:
         if isinstance(answer, placement.Placement):

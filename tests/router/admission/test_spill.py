@@ -65,6 +65,14 @@ def test_a_pinned_request_goes_to_its_worker_whatever_that_serves_as() -> None:
     assert answer.worker == "spare-0"
 
 
+def test_a_request_may_be_pinned_to_a_canary_that_it_does_not_fall_to() -> None:
+    scene = _roles(new=0.001)
+    ask = placement.PlacementAsk(generation_id="g", model="m", capabilities=CHAT, worker="new-0")
+    answer = scene.decider.on_ask(scene.stream, ask, scene.now)
+    assert isinstance(answer, placement.Placement)
+    assert answer.worker == "new-0"
+
+
 def test_a_pinned_request_waits_for_its_worker_while_others_pass() -> None:
     scene = _scene()
     pinned = placement.PlacementAsk(generation_id="g", model="m", capabilities=CHAT, worker="main-0")

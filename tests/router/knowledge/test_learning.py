@@ -160,3 +160,28 @@ def test_a_new_process_is_learned_anew() -> None:
     scene.end(scene.place(), failed(reasons.ERROR_REASON_PROVIDER_UNAVAILABLE), wanted=False)
     scene.report("main-0", report(epoch=2))
     assert scene.roster.models["m"].targets[0].speeds.penalty(scene.now) == 0.0
+
+
+def test_as_many_blocks_are_remembered_as_the_workers_cache_holds() -> None:
+    scene = _scene()
+    scene.report("main-0", report(sequence=2, kv_capacity_tokens=640))
+    ask = placement.PlacementAsk(generation_id="g", model="m", input_tokens=2000, prefix_hashes=range(1, 31))
+    scene.decider.on_ask(scene.stream, ask, scene.now)
+    assert scene.roster.models["m"].prefixes.size(0) == 10
+
+
+def test_contexts_are_counted_where_they_are_and_gone_with_their_leases() -> None:
+    scene = _scene(workers=2)
+    placed = []
+    for number in range(6):
+        ask = placement.PlacementAsk(generation_id=f"g-{number}", model="m", input_tokens=500)
+        answer = scene.decider.on_ask(scene.stream, ask, scene.now)
+        assert isinstance(answer, placement.Placement)
+        placed.append(answer)
+    assert [worker.context_placed for worker in scene.roster.workers.values()] == [1500, 1500]
+    scene.end(placed[0], committed=True)
+    scene.end(placed[1], failed(reasons.ERROR_REASON_PROVIDER_UNAVAILABLE), wanted=False)
+    scene.decider.on_withdrawal(scene.stream, "g-2")
+    assert sum(worker.context_placed for worker in scene.roster.workers.values()) == 1500
+    scene.decider.on_stream_end(scene.stream)
+    assert [worker.context_placed for worker in scene.roster.workers.values()] == [0, 0]

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from services.router.knowledge.prediction import predict
 from services.router.worker import Pending
 from tests.router.policies.targets import loaded, pool, request
+from tests.router.scene import report
 
 
 def test_an_idle_engine_takes_the_time_to_read_and_one_step() -> None:
@@ -40,6 +41,26 @@ def test_a_full_engine_is_waited_for_until_one_of_its_generations_ends() -> None
     taken = predict(request(served), target, 1000.0)
     # One of four ends in each quarter of the time that an answer takes.
     assert taken.wait_seconds == pytest.approx(300 * taken.step_seconds / 4)
+
+
+def test_a_full_cache_is_waited_for_until_enough_of_what_is_in_it_ends() -> None:
+    served = pool(1)
+    target = served.targets[0]
+    full = report(sequence=2, running=2, kv_usage=0.95, kv_capacity_tokens=40_000)
+    target.worker.on_status(full, 1000.0)
+    taken = predict(request(served, input_tokens=4000), target, 1000.0)
+    # 38,000 are held. 4000 of the prompt and 300 of the answer lack 2300, and all that is held ends in 300 steps.
+    assert taken.wait_seconds == pytest.approx(2300 / 38_000 * 300 * taken.step_seconds)
+
+
+def test_contexts_slow_the_steps_of_an_engine_and_so_do_those_that_others_placed() -> None:
+    served = pool(3)
+    alone, mine, others = served.targets
+    mine.worker.leases, mine.worker.context_placed = 2, 14_000
+    others.worker.on_status(report(sequence=2, running=2, kv_usage=0.1, kv_capacity_tokens=140_000), 1000.0)
+    steps = [predict(request(served), target, 1000.0).step_seconds for target in (alone, mine, others)]
+    # Two generations, and 14,000 tokens that slow a step as 20 more would.
+    assert steps == pytest.approx([0.007, 0.007 + 22 * 4e-5, 0.007 + 22 * 4e-5])
 
 
 def test_one_that_keeps_somebody_waiting_far_too_long_is_expected_to_go_on_so() -> None:

@@ -28,8 +28,7 @@ STEPS = 120
 
 _STATUSES = (
     OK,
-    LOST,
-    LOST,
+    *(LOST,) * 4,
     failed(reasons.ERROR_REASON_PROVIDER_RATE_LIMITED, retry_after=0.5),
     failed(reasons.ERROR_REASON_WORKER_SATURATED),
     failed(reasons.ERROR_REASON_SPEC_INVALID),
@@ -120,19 +119,19 @@ class Life:
         stream = self.asked[gid].stream if repeated else chance.choice(self.streams)
         ask = placement.PlacementAsk(
             generation_id=gid,
-            model=chance.choice(("m", "m", "alias", "n", "none")),
+            model=chance.choice((*("m", "alias", "n") * 4, "none")),
             capabilities=CHAT,
             input_tokens=chance.choice((10, 5000)),
             max_output_tokens=chance.choice((0, 100)),
             prefix_hashes=range(1, chance.choice((1, 4, 9))),
             key=chance.choice(("k", "l")),
             criticality=chance.choice(sorted(routing.Criticality.values())),
-            continuable=chance.random() < 0.5,
+            continuable=chance.random() < 0.7,
         )
-        if chance.random() < 0.5:
-            ask.time_left.FromMilliseconds(chance.choice((0, 40, 1000, 60_000)))
+        if chance.random() < 0.4:
+            ask.time_left.FromMilliseconds(chance.choice((0, 40, 1000, 1000, 60_000, 60_000)))
         if chance.random() < 0.3:
-            ask.max_cost_nano_usd = chance.choice((0, 50_000, 10_000_000))
+            ask.max_cost_nano_usd = chance.choice((0, 50_000, 1_700_000, 10_000_000))
         self._drop(gid)
         own = self.config.names().get(ask.model, "")
         left = ask.time_left.ToMilliseconds() / 1e3 if ask.HasField("time_left") else _NEVER
@@ -150,7 +149,7 @@ class Life:
         if not run.shadow and self.chance.random() < 0.1:
             self._commit(run)
         wanted = not run.shadow and self.chance.random() < 0.9
-        continuable = run.committed and self.chance.random() < 0.7
+        continuable = run.committed and self.chance.random() < 0.9
         outcome = placement.AttemptOutcome(
             attempt_id=run.placed.attempt_id,
             status=ended,
@@ -345,6 +344,7 @@ class Life:
         self.asked = {gid: asked for gid, asked in self.asked.items() if asked.stream is not old}
         self.running = {name: run for name, run in self.running.items() if run.asked.stream is not old}
         for run in kept:
+            run.asked.restated = True
             run.asked.stream, run.asked.waits = self.streams[index], False
             run.asked.model = self.config.names().get(run.asked.ask.model, "")
             run.asked.known = bool(run.asked.model) and not run.shadow
@@ -425,14 +425,20 @@ class Life:
         return any(route.provider == placed.provider and route.role == role for route in model.routes)
 
     def _within_cost(self, asked: Asked, placed: placement.Placement) -> None:
-        """By the configuration's prices, with the prompt uncached and the longest answer."""
-        ask = asked.ask
+        """By the configuration's prices, with the prompt uncached and the longest answer; attempts at once together."""
+        if asked.ask.HasField("max_cost_nano_usd"):
+            beside = sum(run.placed.max_cost_nano_usd for run in self.running.values() if run.asked is asked)
+            # What it costs where it runs is known to who placed it there.
+            known = 0 if asked.restated else beside
+            assert self._cost(asked, placed) + known <= asked.ask.max_cost_nano_usd + 1
+
+    def _cost(self, asked: Asked, placed: placement.Placement) -> float:
         model = next(model for model in self.config.models if model.name == asked.model)
-        price = next(route.price for route in model.routes if route.provider == placed.provider)
-        if not ask.HasField("max_cost_nano_usd") or price is None:
-            return
-        prompt = max(1, ask.input_tokens) * max(price.input, price.cached_input or 0.0)
-        assert 1e3 * (prompt + ask.max_output_tokens * price.output) <= ask.max_cost_nano_usd
+        price = next((route.price for route in model.routes if route.provider == placed.provider), None)
+        if price is None:
+            return 0.0
+        prompt = max(1, asked.ask.input_tokens) * max(price.input, price.cached_input or 0.0)
+        return 1e3 * (prompt + asked.ask.max_output_tokens * price.output)
 
     def _check(self) -> None:
         held = Counter(run.place for run in self.running.values())

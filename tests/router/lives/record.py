@@ -36,6 +36,7 @@ class Asked:
     tried: set[str] = dataclasses.field(default_factory=set)
     known: bool = True
     waits: bool = False
+    restated: bool = False
 
 
 @dataclasses.dataclass(slots=True, eq=False)

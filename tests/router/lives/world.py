@@ -70,7 +70,7 @@ def config(world: World) -> MeshConfig:
 
 
 def _provider(chance: random.Random, name: str) -> World:
-    count = chance.randint(1, 3)
+    count = chance.choice((1, 2, 3, 3))
     return {"kind": "echo", "models": ["pm"], "workers": [f"unix:{name}-{index}" for index in range(count)]}
 
 
@@ -78,10 +78,10 @@ def _model(chance: random.Random, world: World, name: str, *aliases: str) -> Wor
     providers = chance.sample(sorted(world["providers"]), chance.randint(1, len(world["providers"])))
     routes: list[World] = []
     for index, provider in enumerate(providers):
-        role = "primary" if index == 0 else chance.choice(("primary", "fallback", "fallback", "canary", "shadow"))
+        role = "primary" if index == 0 else chance.choice(("primary", "fallback", "canary", "shadow"))
         route: World = {"provider": provider, "role": role, "weight": float(chance.randint(1, 3))}
         if role in ("canary", "shadow"):
-            route["share"] = chance.choice((0.1, 0.5))
+            route["share"] = chance.choice((0.2, 0.5))
         price = chance.choice(_PRICES)
         if price is not None:
             route["price"] = price

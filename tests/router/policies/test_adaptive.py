@@ -39,17 +39,8 @@ def test_the_formula_by_hand() -> None:
     assert score.terms["writing_seconds"] == pytest.approx(300 * step)
     # It slows steps as one generation does, and its context of 2000 tokens as 2000 / 700 more.
     assert score.terms["slowing_seconds"] == pytest.approx(300 * 4e-5 * 4 * (1 + 2000 / 700))
-    assert score.terms["price_seconds"] == score.terms["late_seconds"] == 0
+    assert score.terms["price_seconds"] == 0
     assert score.value == pytest.approx(0.4 + 0.22 + 0.01424 + 0.3 + 2.136 + 0.185143, rel=1e-5)
-
-
-def test_what_comes_too_late_counts_more_but_not_without_end() -> None:
-    served = pool(1)
-    target = loaded(served.targets[0], leases=1, pending=[Pending(20_000, 1000.0, 9.0)])
-    for slo, late in ((2.0, 0.0), (1.0, 8 * 0.06), (0.2, 8 * 0.2)):
-        asked = request(served, input_tokens=840, slo=slo)
-        # 1 s to wait, 52 ms to read and 7.04 ms for a token.
-        assert _adaptive().score(asked, target, 1000.0).terms["late_seconds"] == pytest.approx(late, abs=0.01)
 
 
 def test_a_vendor_slows_nobody_down_and_its_price_is_time() -> None:
@@ -127,6 +118,27 @@ def test_what_is_known_of_the_prompt_outweighs_the_session() -> None:
     elsewhere = next(target for target in served.targets if target.worker.name != home)
     served.prefixes.add(elsewhere.position, [1, 2, 3])
     assert _chosen(request(served, affinity=5, blocks=[1, 2, 3]), served) == elsewhere.worker.name
+
+
+def test_each_part_can_be_switched_off() -> None:
+    served = pool(2)
+    served.prefixes.add(0, range(1, 21))
+    asked = request(served, blocks=range(1, 21), input_tokens=1300)
+    slow = loaded(served.targets[0], leases=4, pending=[Pending(10, 990.0, 0.1)])
+    for _ in range(50):
+        slow.speeds.on_read(3.0, 1.0, 8000, 1000.0)
+        slow.speeds.on_written(3.0, 1.0, 200, 1000.0)
+
+    def terms(**switches: bool) -> dict[str, float]:
+        return dict(Adaptive(settings.Adaptive(), **switches).score(asked, slow, 1000.0).terms)
+
+    whole, alike = terms(), terms(learning=False)
+    assert whole["wait_seconds"] == pytest.approx(20.0)
+    assert terms(age_guard=False)["wait_seconds"] < 0.1
+    assert terms(externality=False)["stall_seconds"] == terms(externality=False)["slowing_seconds"] == 0
+    assert terms(index=False)["uncached_tokens"] == 1300 > whole["uncached_tokens"] == 20
+    for term in ("reading_seconds", "writing_seconds", "stall_seconds", "slowing_seconds"):
+        assert whole[term] == pytest.approx(alike[term] * slow.speeds.prefill, rel=0.01)
 
 
 def test_of_many_workers_the_one_with_the_prompt_is_found() -> None:

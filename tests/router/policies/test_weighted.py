@@ -49,7 +49,7 @@ def test_score_is_what_choose_compares() -> None:
 
 
 @given(weights=st.lists(st.integers(1, 20), min_size=1, max_size=6), away=st.integers(0, 5), turns=st.integers(0, 60))
-def test_nobody_is_ever_more_than_a_turn_or_two_from_its_share(weights: list[int], away: int, turns: int) -> None:
+def test_nobody_is_further_from_its_share_than_by_a_turn_of_each(weights: list[int], away: int, turns: int) -> None:
     scene = routed(*({"weight": weight} for weight in weights), strategy="weighted")
     workers = list(scene.roster.workers)
     if len(workers) > 1:
@@ -61,4 +61,5 @@ def test_nobody_is_ever_more_than_a_turn_or_two_from_its_share(weights: list[int
     total = sum(weights)
     counts = collections.Counter(scene.place().worker for _ in range(3 * total))
     for worker, weight in zip(workers, weights, strict=True):
-        assert abs(counts[worker] - fractions.Fraction(3 * weight)) <= 2
+        # Whoever returns finds the others anywhere in their turns, and a heavy route takes what they leave.
+        assert abs(counts[worker] - fractions.Fraction(3 * weight)) <= max(2, len(weights))

@@ -185,6 +185,16 @@ def test_in_an_outage_requests_are_refused_at_once_and_served_again_after_it() -
     assert result.summary().amplification <= 1.2
 
 
+def test_a_worker_is_back_once_all_that_kept_it_away_is_over() -> None:
+    faults = [
+        {"kind": "dies", "worker": "gpu-0", "at_seconds": 2, "seconds": 10},
+        {"kind": "outage", "worker": "*", "at_seconds": 4, "seconds": 2},
+    ]
+    _, result = given(scenario(workers=2, faults=faults), evenly(60, gap=0.3))
+    assert {row.worker for row in result.rows if 6.1 < row.at < 11.9} == {"gpu-1"}
+    assert {row.worker for row in result.rows if row.at > 12.5} == {"gpu-0", "gpu-1"}
+
+
 def test_a_caller_that_has_waited_long_enough_gives_up() -> None:
     fault = {"kind": "stalls", "worker": "*", "at_seconds": 0, "seconds": 50}
     mesh, result = given(scenario(workers=1, faults=[fault], timeout_seconds=2.0), evenly(5))
@@ -276,8 +286,7 @@ def test_reports_come_no_more_often_than_told_and_never_too_late() -> None:
     chosen = scenario(workers=1, wiring={"report_seconds": 0.25, "silence_seconds": 1.0})
     heard: list[float] = []
     mesh, _ = given(chosen, [])
-    worker = mesh.workers["gpu-0"]
-    worker._listeners = [lambda name, report: heard.append(mesh.timeline.now)]
+    mesh.workers["gpu-0"]._reporter._listeners = [lambda name, report: heard.append(mesh.timeline.now)]
     mesh.run(evenly(10, gap=1.7))
     gaps = [later - earlier for earlier, later in itertools.pairwise(heard)]
     assert min(gaps) >= 0.25 - 1e-9

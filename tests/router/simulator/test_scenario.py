@@ -68,6 +68,27 @@ def test_a_fault_names_a_worker_a_group_or_all(tmp_path: pathlib.Path) -> None:
     assert found.workers_of("*") == found.worker_names()
 
 
+def test_settings_are_changed_by_their_names() -> None:
+    found = scenario.load("mixed").changed({"wiring.routers": 4, "fleet.1.speed": 0.5, "traffic.rate": 2})
+    assert (found.wiring.routers, found.fleet[1].speed, found.traffic.rate) == (4, 0.5, 2.0)
+    assert found.changed({}) == found
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("wiring.doors", 4, "no setting `wiring.doors`"),
+        ("fleet.7.speed", 4, "no setting `fleet.7.speed`"),
+        ("fleet.fast.speed", 4, "no setting `fleet.fast.speed`"),
+        ("wiring.routers.count", 4, "no setting"),
+        ("wiring.routers", 0, "greater than or equal to 1"),
+    ],
+)
+def test_a_setting_that_there_is_not_is_told(name: str, value: object, told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        scenario.load("mixed").changed({name: value})
+
+
 def test_a_policy_is_a_name_and_settings() -> None:
     found = Policy.parse("adaptive:seconds_per_usd=5e2, affinity=0.1,learn=false,until=end")
     assert found.settings == (("affinity", 0.1), ("learn", False), ("seconds_per_usd", 500.0), ("until", "end"))

@@ -8,7 +8,7 @@ import statistics
 import pytest
 
 from services.router.simulator.mesh import requests
-from services.router.simulator.scenario import Generated, Tenant, Traffic
+from services.router.simulator.sections import Generated, Tenant, Traffic
 from services.router.simulator.traffic import arrivals, generator, trace
 from services.router.simulator.traffic.request import Request
 from tests.router.simulator.scenes import scenario

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 
 from services.router.simulator.noise import Topic, mix, uniform
-from services.router.simulator.scenario import Tenant, Traffic
+from services.router.simulator.sections import Tenant, Traffic
 from services.router.simulator.traffic.request import Request
 
 _CRITICALITY = {"unspecified": 0, "sheddable": 1, "sheddable_plus": 2, "critical": 3, "critical_plus": 4}

@@ -6,7 +6,7 @@ import random
 from collections.abc import Iterator
 
 from services.router.simulator.noise import Topic, mix
-from services.router.simulator.scenario import Generated
+from services.router.simulator.sections import Generated
 from services.router.simulator.traffic.request import Request
 
 
