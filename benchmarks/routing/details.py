@@ -7,7 +7,7 @@ from benchmarks.routing.cases import CASES, Case
 from benchmarks.routing.contenders import ABLATED, OTHERS, OURS
 from benchmarks.routing.play import Figures, Player, Run, column, interval
 from services.router.simulator import statistics
-from services.router.simulator.scenario import Wiring
+from services.router.simulator.sections import Wiring
 
 _BY_NAME = {case.name: case for case in CASES}
 # Faults have a time, so that there must be enough requests for them all to happen.

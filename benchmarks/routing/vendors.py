@@ -8,7 +8,7 @@ from benchmarks.routing.cases import Case, Material
 from benchmarks.routing.contenders import SWEPT, static_rules
 from benchmarks.routing.play import Figures, Player, Run, column, interval, result
 from services.router.simulator import statistics
-from services.router.simulator.scenario import Tenant, Wiring
+from services.router.simulator.sections import Tenant, Wiring
 
 CASES = (Case("hybrid, generated", "hybrid", "", 1.8), Case("hybrid", "hybrid", "mooncake", 1.7))
 # Shares of good answers at which costs are compared.
