@@ -26,17 +26,34 @@ def _with_bounds(value: _Interval, decimals: int, scale: float = 1.0, sign: str 
 
 
 def _capacity(rows: Rows) -> str:
+    headings = ["case", "seeds", "adaptive, rate", "best other, rate", "adaptive by it"]
     lines = []
     for row in rows:
-        policies = row["policies"]
-        for policy in sorted(policies, key=lambda name: -policies[name]["rate"]["value"]):
-            told = policies[policy]
-            whole = len(told["seeds"]) == row["seeds"]
-            name = f"**{policy}**" if policy in ("adaptive", row["best_other"]) else policy
-            times = _with_bounds(told["times_best_other"], 3)
-            rate = _with_bounds(told["rate"], 2)
-            lines.append([row["case"], name, str(len(told["seeds"])), rate, times if whole else f"{times} *"])
-    return _table(["case", "rule", "seeds", "capacity (rate)", "times the best other's"], lines, words=2)
+        best, policies = row["best_other"], row["policies"]
+        lines.append(
+            [
+                row["case"],
+                str(row["seeds"]),
+                _with_bounds(policies["adaptive"]["rate"], 2),
+                f"{best}: {_with_bounds(policies[best]['rate'], 2)}",
+                f"**{_with_bounds(policies['adaptive']['times_best_other'], 3)}**",
+            ]
+        )
+    return f"{_table(headings, lines)}\n\n{_all_capacities(rows)}"
+
+
+def _all_capacities(rows: Rows) -> str:
+    """A row for each rule, best first on the first case: by the best other's capacity; starred: out of the race."""
+    policies = rows[0]["policies"]
+    lines = []
+    for policy in sorted(policies, key=lambda name: -policies[name]["rate"]["value"]):
+        cells = []
+        for row in rows:
+            told = row["policies"][policy]
+            out = "" if len(told["seeds"]) == row["seeds"] else " *"
+            cells.append(f"{told['times_best_other']['value']:.2f}{out}")
+        lines.append([policy, *cells])
+    return _table(["rule", *(row["case"] for row in rows)], lines)
 
 
 def _loads(rows: Rows) -> str:
@@ -84,19 +101,28 @@ def _budgets(rows: Rows) -> str:
     return _table(headings, lines)
 
 
+_FIGURES: Sequence[tuple[str, Callable[[Mapping[str, Any]], str]]] = (
+    ("good %", lambda row: _with_bounds(row["good"], 1, 100)),
+    ("less the first", lambda row: _with_bounds(row["good_less_first"], 1, 100, "+")),
+    ("hit %", lambda row: f"{100 * row['hit']['value']:.0f}"),
+    ("TTFT p50 / p90 / p99, s", lambda row: _percentiles(row, "ttft", 1, 2)),
+    ("TPOT, ms", lambda row: _percentiles(row, "tpot", 1e3, 0)),
+    ("E2E, s", lambda row: _percentiles(row, "e2e", 1, 1)),
+    ("Jain", lambda row: f"{row['jain']['value']:.3f}"),
+    ("tries", lambda row: f"{row['tries']['value']:.3f}"),
+)
+
+
 def _details(rows: Rows) -> str:
-    figures: Sequence[tuple[str, Callable[[Mapping[str, Any]], str]]] = (
-        ("good %", lambda row: _with_bounds(row["good"], 1, 100)),
-        ("less the first", lambda row: _with_bounds(row["good_less_first"], 1, 100, "+")),
-        ("TTFT p50 / p90 / p99, s", lambda row: _percentiles(row, "ttft", 1, 2)),
-        ("TPOT, ms", lambda row: _percentiles(row, "tpot", 1e3, 0)),
-        ("E2E, s", lambda row: _percentiles(row, "e2e", 1, 1)),
-        ("hit %", lambda row: f"{100 * row['hit']['value']:.0f}"),
-        ("Jain", lambda row: f"{row['jain']['value']:.3f}"),
-        ("tries", lambda row: f"{row['tries']['value']:.3f}"),
-    )
+    lines = [[row["case"], row["policy"], *(told(row) for _, told in _FIGURES)] for row in rows]
+    return _table(["case", "rule", *(heading for heading, _ in _FIGURES)], lines, words=2)
+
+
+def _close(rows: Rows) -> str:
+    """The same with less of each row."""
+    figures = _FIGURES[:4]
     lines = [[row["case"], row["wiring"], row["policy"], *(told(row) for _, told in figures)] for row in rows]
-    return _table(["case", "wiring", "rule", *(heading for heading, _ in figures)], lines, words=3)
+    return _table(["case", "routers", "rule", *(heading for heading, _ in figures)], lines, words=3)
 
 
 def _percentiles(row: Mapping[str, Any], name: str, scale: float, decimals: int) -> str:
@@ -109,8 +135,8 @@ _PARTS: Mapping[str, tuple[str, Callable[[Rows], str]]] = {
     "vendors": ("Cost with a vendor", _vendors),
     "budgets": ("Limits of cost", _budgets),
     "times": ("One load", _details),
-    "parts": ("Parts of adaptive", _details),
-    "staleness": ("Late reports", _details),
-    "routers": ("Several routers", _details),
+    "parts": ("Parts of adaptive", _close),
+    "staleness": ("Late reports", _close),
+    "routers": ("Several routers", _close),
     "faults": ("Faults", _details),
 }
