@@ -10,7 +10,7 @@ import os
 import pathlib
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from benchmarks import report
@@ -23,7 +23,7 @@ _RESULTS = pathlib.Path(__file__).parents[1] / "results"
 PARTS = ("capacity", "loads", "vendors", "budgets", "times", "parts", "staleness", "routers", "faults")
 
 
-def play(part: str, player: Player, arguments: argparse.Namespace, kept: Mapping[str, Any]) -> list[dict[str, Any]]:
+def play(part: str, player: Player, arguments: argparse.Namespace, kept: Mapping[str, Any]) -> Iterable[Any]:
     """What a part finds. Most need the capacities that were found or kept."""
     seeds, heats, few = arguments.seeds, min(arguments.heats, arguments.seeds), min(arguments.few, arguments.seeds)
     rates = {told["case"]: told["best_other_rate"] for told in kept.get("capacity", {}).get("found", [])}
@@ -50,9 +50,9 @@ def main() -> None:
     parser.add_argument("--traces", type=pathlib.Path, help="folder with the traces of benchmarks/routing/cases.py")
     parser.add_argument("--parts", nargs="*", choices=PARTS, default=PARTS, help="what is played; default: all")
     parser.add_argument("--seeds", type=int, default=10, help="runs of each, of those that stay in the race")
-    parser.add_argument("--heats", type=int, default=2, help="runs of everyone")
+    parser.add_argument("--heats", type=int, default=1, help="runs of everyone")
     parser.add_argument("--few", type=int, default=4, help="runs of each, in the parts that look closely")
-    parser.add_argument("--requests", type=int, default=600, help="of a run, more or less")
+    parser.add_argument("--requests", type=int, default=500, help="of a run, more or less")
     parser.add_argument("--quick", action="store_true", help="two seeds of 300 requests, to see that it works")
     parser.add_argument("--tuning", action="store_true", help="play what one may tune on, not what is held out")
     parser.add_argument("--jobs", type=int, default=2, help="processes")
@@ -67,21 +67,27 @@ def main() -> None:
     if arguments.tuning:
         material = material._replace(half=0, first_seed=1)
     player = Player(material, Memory(arguments.memory), arguments.jobs)
-    found = report.kept(arguments.results, arguments.name)
+    found = report.kept(arguments.results, arguments.name) | {
+        "machine": report.machine(),
+        "versions": report.versions(),
+    }
     for part in arguments.parts:
         begun = time.monotonic()
-        told = play(part, player, arguments, found)
-        found[part] = {
-            "command": " ".join(["python -m benchmarks.routing", *sys.argv[1:]]),
-            "commit": report.versions()["commit"],
-            "seconds": round(time.monotonic() - begun, 1),
-            "load_average": os.getloadavg()[0],
-            "held_out": not arguments.tuning,
-            "found": told,
-        }
+        rows: list[Any] = []
+        for row in play(part, player, arguments, found):
+            rows.append(row)
+            found[part] = {
+                "command": " ".join(["python -m benchmarks.routing", *sys.argv[1:]]),
+                "commit": found["versions"]["commit"],
+                "seconds": round(time.monotonic() - begun, 1),
+                "load_average": os.getloadavg()[0],
+                "held_out": not arguments.tuning,
+                "requests": arguments.requests,
+                "found": rows,
+            }
+            # Kept as it comes: a part may take long.
+            path = report.keep(arguments.results, arguments.name, "json", json.dumps(found, indent=1) + "\n")
         print(tables.markdown({part: found[part]}), end="\n\n", flush=True)
-        found |= {"machine": report.machine(), "versions": report.versions()}
-        path = report.keep(arguments.results, arguments.name, "json", json.dumps(found, indent=1) + "\n")
         print(path)
     if arguments.plots:
         # Only drawing needs matplotlib, which a mesh does not have.

@@ -5,7 +5,7 @@ others play every seed.
 """
 
 import statistics as plain
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from benchmarks.routing.cases import Case, Material
@@ -17,9 +17,10 @@ from services.router.simulator.capacity import Search, highest
 GOOD = 0.9
 # Of the best of the others in the heats: what it takes to stay in the race, and for how many of them there is room.
 _IN_RACE = 0.93
-_FINALISTS = 3
+_FINALISTS = 2
 
-Rates = dict[str, list[float]]
+# By policy and seed.
+Rates = dict[str, dict[int, float]]
 
 
 class Question(NamedTuple):
@@ -31,36 +32,38 @@ class Question(NamedTuple):
     begin: float
 
 
-def capacities(player: Player, *, seeds: int, heats: int) -> list[dict[str, Any]]:
+def capacities(player: Player, *, seeds: int, heats: int) -> Iterator[dict[str, Any]]:
     """Each case with every policy's capacity, and how many times the best other's that is.
 
     Raises:
         TraceError: a trace cannot be read.
     """
-    cases, drawn = player.material.cases(), player.material.seeds(seeds)
-    everyone = (*OURS, *OTHERS)
-    first, rest = tuple(drawn[:heats]), tuple(drawn[heats:])
-    heat = _search(player, [Question(case, policy, first, case.rate) for case in cases for policy in everyone])
-    questions = []
-    for case in cases:
-        rates = heat[case]
-        questions += [
-            Question(case, policy, rest, plain.mean(rates[policy])) for policy in ("adaptive", *finalists(rates))
-        ]
-    final = _search(player, questions)
-    return [_told(case, heat[case], final.get(case, {})) for case in cases]
+    drawn = player.material.seeds(seeds)
+    first, rest = tuple(drawn[:heats]), drawn[heats:]
+    # So that as many processes as play have something to do.
+    shares = [share for share in (tuple(rest[::2]), tuple(rest[1::2])) if share]
+    for case in player.material.cases():
+        heat = _search(player, [Question(case, policy, first, case.rate) for policy in (*OURS, *OTHERS)])
+        final = _search(
+            player,
+            [
+                Question(case, policy, share, plain.mean(heat[policy].values()))
+                for policy in ("adaptive", *finalists(heat))
+                for share in shares
+            ],
+        )
+        yield _told(case, {policy: heat[policy] | final.get(policy, {}) for policy in heat}, seeds)
 
 
-def finalists(heat: Mapping[str, Sequence[float]]) -> list[str]:
+def finalists(heat: Rates) -> list[str]:
     """The others that stay in the race, best first."""
-    mean = {policy: plain.mean(heat[policy]) for policy in OTHERS}
+    mean = {policy: plain.mean(heat[policy].values()) for policy in OTHERS}
     ranked = sorted(OTHERS, key=lambda policy: (-mean[policy], policy))
     return [policy for policy in ranked[:_FINALISTS] if mean[policy] >= _IN_RACE * mean[ranked[0]]]
 
 
-def _told(case: Case, heat: Rates, final: Rates) -> dict[str, Any]:
-    rates = {policy: [*values, *final.get(policy, [])] for policy, values in heat.items()}
-    seeds = max(map(len, rates.values()))
+def _told(case: Case, found: Rates, seeds: int) -> dict[str, Any]:
+    rates = {policy: [values[seed] for seed in sorted(values)] for policy, values in found.items()}
     raced = [policy for policy in OTHERS if len(rates[policy]) == seeds]
     best = max(raced, key=lambda policy: plain.mean(rates[policy]))
     return {
@@ -79,11 +82,12 @@ def _told(case: Case, heat: Rates, final: Rates) -> dict[str, Any]:
     }
 
 
-def _search(player: Player, questions: Sequence[Question]) -> dict[Case, Rates]:
-    found: dict[Case, Rates] = {}
-    rates = player.memory.each(player.material, capacity, questions, player.jobs)
-    for question, found_rates in zip(questions, rates, strict=True):
-        found.setdefault(question.case, {})[question.policy] = found_rates
+def _search(player: Player, questions: Sequence[Question]) -> Rates:
+    found: Rates = {}
+    for question, rates in zip(
+        questions, player.memory.each(player.material, capacity, questions, player.jobs), strict=True
+    ):
+        found.setdefault(question.policy, {}).update(zip(question.seeds, rates, strict=True))
     return found
 
 
@@ -96,5 +100,5 @@ def capacity(material: Material, question: Question) -> list[float]:
         def enough(rate: float, seed: int = seed) -> bool:
             return result(material, Run(case, policy, seed, rate)).summary().good_share >= GOOD
 
-        rates.append(highest(enough, Search(GOOD, rates[-1] if rates else begin, precision=0.02, step=1.1)))
+        rates.append(highest(enough, Search(GOOD, rates[-1] if rates else begin, precision=0.025, step=1.08)))
     return rates

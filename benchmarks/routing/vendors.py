@@ -1,7 +1,7 @@
 """What it costs to be good with workers of one's own and a vendor: `adaptive` beside static rules, each swept."""
 
 import statistics as plain
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from benchmarks.routing.cases import Case, Material
@@ -20,7 +20,7 @@ _CLEARLY_CHEAPER = 0.8
 BUDGETS = (0.0, 0.001, 0.005, 0.02)
 
 
-def vendors(player: Player, *, seeds: int, heats: int) -> list[dict[str, Any]]:
+def vendors(player: Player, *, seeds: int, heats: int) -> Iterator[dict[str, Any]]:
     """For each case: every setting's cost and goodput, and the least cost at which enough is good.
 
     Settings are chosen by the very runs that are told, among more than twice as many of the static rules as of ours.
@@ -28,7 +28,7 @@ def vendors(player: Player, *, seeds: int, heats: int) -> list[dict[str, Any]]:
     Raises:
         TraceError: a trace cannot be read.
     """
-    drawn, told = player.material.seeds(seeds), []
+    drawn = player.material.seeds(seeds)
     for case in player.material.cases(CASES):
         simple, aware = static_rules("least_loaded"), static_rules("lmetric")
         policies = (*SWEPT, *simple, *aware)
@@ -37,7 +37,7 @@ def vendors(player: Player, *, seeds: int, heats: int) -> list[dict[str, Any]]:
         raced = [policy for group in (SWEPT, simple, aware) for policy in _in_race(found, runs, group, heats)]
         found |= player.play(run for policy in raced for run in runs[policy][heats:])
         swept = _of(raced, SWEPT)
-        told.append(
+        yield (
             {
                 "case": case.name,
                 "rate": case.rate,
@@ -54,7 +54,6 @@ def vendors(player: Player, *, seeds: int, heats: int) -> list[dict[str, Any]]:
                 "static_with_lmetric": [_compared(found, runs, swept, _of(raced, aware), share) for share in ATTAINED],
             }
         )
-    return told
 
 
 def _in_race(
