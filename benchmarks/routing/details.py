@@ -23,14 +23,18 @@ ROUTERS = (1, 2, 4)
 
 def times(player: Player, rates: Mapping[str, float], *, seeds: int) -> list[dict[str, Any]]:
     """Everyone on the fleets with traces, at nine tenths of the best other's capacity, and where a tenant is greedy."""
-    cases = [(case, 0.9 * rates[case.name]) for case in player.material.cases() if case.name in ("equal", "mixed")]
+    cases = [
+        (case, 0.9 * rates[case.name])
+        for case in player.material.cases()
+        if case.name in ("equal", "mixed") and case.name in rates
+    ]
     places = [("", case, rate, ()) for case, rate in [*cases, (GREEDY, GREEDY.rate)]]
     return _table(player, places, (*OURS, *OTHERS), seeds)
 
 
 def parts(player: Player, rates: Mapping[str, float], *, seeds: int) -> list[dict[str, Any]]:
     """`adaptive` without one of its parts, at the best other's capacity, and where workers fail."""
-    places = [("", case, rates[case.name], ()) for case in _close(player)]
+    places = [("", case, rates[case.name], ()) for case in _close(player, rates)]
     return _table(player, [*places, ("", FAULTS[0], FAULTS[0].rate, ())], ABLATED, seeds)
 
 
@@ -38,7 +42,7 @@ def staleness(player: Player, rates: Mapping[str, float], *, seeds: int) -> list
     """Reports that come late, with two routers: one alone knows of all that it has placed."""
     places = [
         (f"{1e3 * late:.0f} ms", case, rates[case.name], (("wiring", Wiring(routers=2, staleness_seconds=late)),))
-        for case in _close(player)
+        for case in _close(player, rates)
         for late in STALENESS
     ]
     return _table(player, places, _BESIDE, seeds)
@@ -47,7 +51,7 @@ def staleness(player: Player, rates: Mapping[str, float], *, seeds: int) -> list
 def routers(player: Player, rates: Mapping[str, float], *, seeds: int) -> list[dict[str, Any]]:
     """Several routers that deal with the requests in turn, and hear of each other's by the workers, or do not."""
     places = []
-    for case in _close(player):
+    for case in _close(player, rates):
         for count in ROUTERS:
             for shared in (True, False) if count > 1 else (True,):
                 told = f"{count}, {'shared' if shared else 'not shared'}" if count > 1 else "1"
@@ -61,8 +65,8 @@ def faults(player: Player, *, seeds: int) -> list[dict[str, Any]]:
     return _table(player, [("", case, case.rate, ()) for case in FAULTS], (*OURS, *OTHERS), seeds)
 
 
-def _close(player: Player) -> list[Case]:
-    return [case for case in player.material.cases() if case.name in _CLOSE]
+def _close(player: Player, rates: Mapping[str, float]) -> list[Case]:
+    return [case for case in player.material.cases() if case.name in _CLOSE and case.name in rates]
 
 
 _Place = tuple[str, Case, float, tuple[tuple[str, Any], ...]]

@@ -24,7 +24,12 @@ def loads(player: Player, capacities: Sequence[Mapping[str, Any]], *, seeds: int
     """
     drawn = player.material.seeds(seeds)
     rates = {told["case"]: told["best_other_rate"] for told in capacities}
-    places = [(case, load, load * rates[case.name]) for case in player.material.cases() for load in LOADS]
+    places = [
+        (case, load, load * rates[case.name])
+        for case in player.material.cases()
+        if case.name in rates
+        for load in LOADS
+    ]
     found = player.play(
         [
             Run(case, policy, seed, rate)
