@@ -1,5 +1,6 @@
 """Playing many runs, and what is kept of each."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -75,6 +76,6 @@ def column(found: Mapping[Run, Figures], runs: Sequence[Run], name: str) -> list
     return [found[run][name] for run in runs]
 
 
-def interval(estimate: statistics.Interval) -> dict[str, float]:
-    """As it is kept, with as many digits as say something."""
-    return {key: round(value, 5) for key, value in estimate._asdict().items()}
+def interval(estimate: statistics.Interval) -> dict[str, float | None]:
+    """As it is kept, with as many digits as say something; None, which JSON has, is beyond all bounds."""
+    return {key: round(value, 5) if math.isfinite(value) else None for key, value in estimate._asdict().items()}

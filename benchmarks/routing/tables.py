@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 Rows = Sequence[Mapping[str, Any]]
-_Interval = Mapping[str, float]
+_Interval = Mapping[str, float | None]
 
 
 def markdown(found: Mapping[str, Any]) -> str:
@@ -21,8 +21,9 @@ def _table(headings: Sequence[str], lines: Sequence[Sequence[str]], *, words: in
 
 
 def _with_bounds(value: _Interval, decimals: int, scale: float = 1.0, sign: str = "") -> str:
-    numbers = [f"{scale * value[name]:{sign}.{decimals}f}" for name in ("value", "low", "high")]
-    return f"{numbers[0]} ({numbers[1]} to {numbers[2]})"
+    numbers = [value[name] for name in ("value", "low", "high")]
+    told = ["–" if number is None else f"{scale * number:{sign}.{decimals}f}" for number in numbers]
+    return f"{told[0]} ({told[1]} to {told[2]})"
 
 
 def _capacity(rows: Rows) -> str:
