@@ -107,9 +107,20 @@ def write(directory: pathlib.Path, name: str, command: str, cases: Sequence[Case
 def keep(directory: pathlib.Path, name: str, suffix: str, text: str) -> pathlib.Path:
     """Keep a result under today's date."""
     directory.mkdir(parents=True, exist_ok=True)
-    path = directory / f"{datetime.datetime.now(datetime.UTC).date()}-{name}.{suffix}"
+    path = _today(directory, name, suffix)
     path.write_text(text, encoding="utf-8")
     return path
+
+
+def kept(directory: pathlib.Path, name: str) -> dict[str, Any]:
+    """What was kept today under that name as JSON; empty where nothing was."""
+    path = _today(directory, name, "json")
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return found
+
+
+def _today(directory: pathlib.Path, name: str, suffix: str) -> pathlib.Path:
+    return directory / f"{datetime.datetime.now(datetime.UTC).date()}-{name}.{suffix}"
 
 
 def _case(case: Case) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from services.router.simulator.scenario import Scenario
 from services.router.simulator.strategies import Maker
 
 _HIGHEST = 64.0
+_LARGEST_STEP = 1.5
 
 
 class Search(NamedTuple):
@@ -20,13 +21,15 @@ class Search(NamedTuple):
 
     Attributes:
         good_share: of the requests, at least.
-        low: a rate to begin from; the bracket grows from there by doubling and halving.
+        low: a rate to begin from; the bracket grows from there.
         precision: the result is this exact, as a share of itself.
+        step: by which the bracket grows at first, at most 1.5; a small one is faster where `low` is nearly right.
     """
 
     good_share: float = 0.9
     low: float = 1.0
     precision: float = 0.01
+    step: float = 1.5
 
 
 DEFAULT = Search()
@@ -73,14 +76,15 @@ def highest(enough: Callable[[float], bool], search: Search) -> float:
     0 where even a rate of 1/64 of where it began is too much; infinite where 64 times as much is still enough.
     """
     low = high = search.low
+    step = search.step
     if enough(low):
-        while enough(high := high * 1.5):
-            low = high
+        while enough(high := high * step):
+            low, step = high, min(step * step, _LARGEST_STEP)
             if high > search.low * _HIGHEST:
                 return math.inf
     else:
-        while not enough(low := low / 1.5):
-            high = low
+        while not enough(low := low / step):
+            high, step = low, min(step * step, _LARGEST_STEP)
             if low < search.low / _HIGHEST:
                 return 0.0
     while high / low > 1 + search.precision:
