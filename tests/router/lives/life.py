@@ -226,6 +226,9 @@ class Life:
         run = self._some(committed=False)
         if run is None:
             return
+        for name, worker in sorted(self.roster.workers.items()):
+            if worker.serving and worker.status is not None:  # they are still there; none is hedged to who is silent
+                self.roster.on_status(name, worker.status, self.now)
         asked = run.asked
         ask = placement.HedgeAsk(attempt_id=run.placed.attempt_id, time_left=self._left(asked))
         answer = self.decider.on_hedge(asked.stream, ask, self.now)
