@@ -26,11 +26,12 @@ from tests.router.scene import CHAT, LOST, OK, failed, report
 
 STEPS = 120
 
+_FULL = failed(reasons.ERROR_REASON_WORKER_SATURATED)
 _STATUSES = (
     OK,
     *(LOST,) * 4,
     failed(reasons.ERROR_REASON_PROVIDER_RATE_LIMITED, retry_after=0.5),
-    failed(reasons.ERROR_REASON_WORKER_SATURATED),
+    _FULL,
     failed(reasons.ERROR_REASON_SPEC_INVALID),
     failed(reasons.ERROR_REASON_PROVIDER_OVERLOADED, retry_after=2.0),
 )
@@ -159,6 +160,8 @@ class Life:
             time_left=self._left(asked),
         )
         del self.running[run.placed.attempt_id]
+        if ended is _FULL:
+            asked.full.add(run.placed.worker)
         beside, pool = self._beside(run), self.roster.models.get(asked.model)
         elsewhere = pool is not None and self._somebody(Request.of(asked.ask, pool), asked)
         answer = self.decider.on_outcome(asked.stream, outcome, self.now)
@@ -236,7 +239,7 @@ class Life:
             assert answer.kind == placement.ATTEMPT_KIND_HEDGE
             assert asked.known
             assert not asked.hedges, "one hedge for a request"
-            assert answer.worker not in asked.tried
+            assert answer.worker not in asked.tried - asked.full
             asked.hedges += 1
             self.ledger.on_hedge(asked.model)
             self._placed(asked, answer)

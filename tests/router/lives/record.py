@@ -20,6 +20,7 @@ class Asked:
         attempts: how many it has had.
         tries: those that went on with no answer of another one.
         tried: workers that it was placed on.
+        full: those of them that had no room, which is no failure.
         known: whether the router has seen it from its beginning.
         waits: whether it was told that it is to wait.
     """
@@ -34,6 +35,7 @@ class Asked:
     hedges: int = 0
     committed: bool = False
     tried: set[str] = dataclasses.field(default_factory=set)
+    full: set[str] = dataclasses.field(default_factory=set)
     known: bool = True
     waits: bool = False
     restated: bool = False
