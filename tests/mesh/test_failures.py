@@ -85,7 +85,8 @@ async def test_a_killed_worker_cuts_no_answer_short_in_silence(single: Mesh, cli
 
 
 async def test_a_killed_router_is_not_noticed(single: Mesh, client: openai.AsyncOpenAI) -> None:
-    started = [asyncio.Event() for _ in range(8)]
+    # With places left: without a router nobody waits for one.
+    started = [asyncio.Event() for _ in range(6)]
     running = [asyncio.create_task(streamed(client, event)) for event in started]
     await asyncio.gather(*(event.wait() for event in started))
     before = single.pid("router")
@@ -93,7 +94,7 @@ async def test_a_killed_router_is_not_noticed(single: Mesh, client: openai.Async
     # At once, while there is no router, and on until there is one again.
     while any(not task.done() for task in running):
         assert await streamed(client, tokens=5) == 5
-    assert await asyncio.gather(*running) == [TOKENS] * 8
+    assert await asyncio.gather(*running) == [TOKENS] * 6
     await until(lambda: single.status()["workers"] is not None and single.pid("router") != before, seconds=10)
     assert await streamed(client, tokens=5) == 5
 
