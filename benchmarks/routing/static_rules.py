@@ -1,5 +1,6 @@
 """Static rules for when a vendor is asked beside one's own workers. They are there to be compared with."""
 
+import abc
 import random
 from collections.abc import Sequence
 from typing import Literal
@@ -12,7 +13,7 @@ from services.router.target import Target
 Within = Literal["least_loaded", "lmetric"]
 
 
-class StaticRule(Strategy):
+class StaticRule(Strategy, abc.ABC):
     """Divides targets into those of one's own and vendors; among either, a fixed rule chooses.
 
     Args:
@@ -38,8 +39,9 @@ class StaticRule(Strategy):
             return target.load
         return (target.worker.waiting_tokens + request.uncached_tokens(target.position)) * (target.load + 1)
 
+    @abc.abstractmethod
     def _spills(self, request: Request, own: Sequence[Target], rng: random.Random) -> bool:
-        raise NotImplementedError
+        """Whether it goes to the vendor."""
 
 
 class FixedShare(StaticRule):

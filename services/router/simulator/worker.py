@@ -1,5 +1,6 @@
 """A worker process: what it has in common whoever generates, its faults and its reports."""
 
+import abc
 from collections.abc import Callable, Sequence
 
 from google.rpc import status_pb2
@@ -18,7 +19,7 @@ from services.router.simulator.timeline import Timeline
 MODEL = "model"
 
 
-class SimulatedWorker:
+class SimulatedWorker(abc.ABC):
     """One worker. A subclass says how attempts run: `_begin`, `_cancel`, `_lose`, and what `_load` there is."""
 
     def __init__(self, name: str, kind: str, timeline: Timeline, scenario: Scenario, seed: int, number: int) -> None:
@@ -147,26 +148,26 @@ class SimulatedWorker:
         self._reporter.running[attempt.call.router] -= 1
         return True
 
+    @abc.abstractmethod
     def _begin(self, attempt: Attempt) -> bool:
         """Run the attempt. Returns whether its prompt is read."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def _cancel(self, attempt: Attempt) -> int:
         """Stop the attempt. Returns how many tokens it has brought."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def _lose(self) -> None:
         """The process is gone, and its memory with it."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def _stall(self, until: float) -> None:
         """Do nothing until then."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def _slow(self, factor: float) -> None:
         """Take so many times the time from now on."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def _load(self, status: worker_status.WorkerStatus, now: float) -> None:
         """Write into the status what there is to do."""
-        raise NotImplementedError
