@@ -4,6 +4,7 @@ import dataclasses
 import enum
 
 from google.protobuf import any_pb2
+from google.protobuf.message import DecodeError
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 
@@ -75,10 +76,13 @@ def _details(status: status_pb2.Status) -> tuple[error_details_pb2.ErrorInfo, fl
     info, retry = error_details_pb2.ErrorInfo(), error_details_pb2.RetryInfo()
     retry_after: float | None = None
     for detail in status.details:
-        if detail.Unpack(retry):
-            retry_after = retry.retry_delay.ToNanoseconds() / 1e9
-        else:
-            detail.Unpack(info)
+        try:
+            if detail.Unpack(retry):
+                retry_after = retry.retry_delay.ToNanoseconds() / 1e9
+            else:
+                detail.Unpack(info)
+        except DecodeError:  # one attempt's garbage must not end all that its gateway carries; the code says enough
+            continue
     return info, retry_after
 
 

@@ -92,3 +92,11 @@ def test_the_status_that_was_reported_is_not_changed() -> None:
 def test_a_gateway_that_stops_says_nothing_of_its_workers() -> None:
     assert judge(failed(reasons.ERROR_REASON_STREAM_INTERRUPTED)).kind is Kind.HARD
     assert judge(failed(reasons.ERROR_REASON_STREAM_INTERRUPTED, stage="gateway")).kind is Kind.CALLER
+
+
+@pytest.mark.parametrize("name", ["ErrorInfo", "RetryInfo"])
+def test_details_that_cannot_be_read_leave_the_code(name: str) -> None:
+    broken = bare(code_pb2.UNAVAILABLE)
+    broken.details.add(type_url=f"type.googleapis.com/google.rpc.{name}", value=b"\xff\xff")
+    assert judge(broken).kind is Kind.HARD
+    assert faults.with_retry_after(broken, 1.0).code == code_pb2.UNAVAILABLE
