@@ -88,6 +88,7 @@ async def open_server(
     registry: CollectorRegistry,
     *,
     endless: Collection[str] = (),
+    interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
 ) -> AsyncIterator[Server]:
     """Serve on `unix:PATH` or `HOST:PORT` until the context ends.
 
@@ -97,13 +98,14 @@ async def open_server(
         names: full names of the services, for health and reflection.
         registry: where the calls' metrics go.
         endless: methods (`/package.Service/Method`) that end only when their caller wants; a drain cuts them.
+        interceptors: what stands between ours, which counts and logs every call, and the handlers.
 
     Raises:
         OSError: another process serves on the unix socket.
         RuntimeError: the address is taken or cannot be bound.
     """
     calls: Any = CallInterceptor(RpcMetrics(registry), endless=endless)
-    server = grpc.aio.server(interceptors=[calls], options=_OPTIONS)
+    server = grpc.aio.server(interceptors=[calls, *interceptors], options=_OPTIONS)
     health = Health()
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
     add(server)

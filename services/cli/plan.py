@@ -44,7 +44,7 @@ def specs(
     workers = tuple(worker(config, place, sources, environment) for place in config.workers())
     places = config.gateways()
     loaders = tuple(_loader(place, sources, environment, embedded) for place in places)
-    gateways = tuple(_gateway(config, place, sources, environment) for place in places)
+    gateways = tuple(_gateway(config, place, sources, environment, embedded) for place in places)
     before = tuple(each.name for each in (*gateways, *loaders, *workers))
     return (
         *store,
@@ -98,24 +98,33 @@ def _router(config: MeshConfig, sources: Sources, environment: Mapping[str, str]
     )
 
 
+def _database(embedded: postgres.Embedded | None) -> tuple[str, ...]:
+    # A DSN of the configuration is not repeated here: everyone on the host can read arguments.
+    return ("--dsn", embedded.dsn) if embedded else ()
+
+
 def _loader(
     place: GatewayPlace, sources: Sources, environment: Mapping[str, str], embedded: postgres.Embedded | None
 ) -> Spec:
-    own = ("--gateway", place.name, *(("--dsn", embedded.dsn) if embedded else ()))
     return Spec(
         name=place.loader,
-        # A DSN of the configuration is not repeated here: everyone on the host can read arguments.
-        command=_python("services.gateway.loader", sources, *own),
+        command=_python("services.gateway.loader", sources, "--gateway", place.name, *_database(embedded)),
         environment=environment,
         tier=_LOADER,
         after=(migrations.NAME,),
     )
 
 
-def _gateway(config: MeshConfig, place: GatewayPlace, sources: Sources, environment: Mapping[str, str]) -> Spec:
+def _gateway(
+    config: MeshConfig,
+    place: GatewayPlace,
+    sources: Sources,
+    environment: Mapping[str, str],
+    embedded: postgres.Embedded | None,
+) -> Spec:
     return Spec(
         name=place.name,
-        command=_python("services.gateway", sources, "--gateway", place.name),
+        command=_python("services.gateway", sources, "--gateway", place.name, *_database(embedded)),
         environment=environment,
         tier=_GATEWAY,
         after=("router", migrations.NAME),

@@ -3,7 +3,17 @@
 from services.chassis.config import ConfigError
 from services.config.mesh import MeshConfig
 
-_KEYS = ("router.listen", "metrics.listen", "ledger.dsn", "gateway.spool", "gateway.tenant_key")
+_KEYS = (
+    "router.listen",
+    "metrics.listen",
+    "ledger.dsn",
+    "gateway.spool",
+    "gateway.tenant_key",
+    "gateway.spool_bytes",
+    "access.keyless",
+    "access.pepper",
+    "admin.listen",
+)
 
 
 def require_same(running: MeshConfig, wanted: MeshConfig, *, source: str) -> None:

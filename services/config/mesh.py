@@ -11,6 +11,7 @@ import pydantic
 
 from services.chassis import config
 from services.chassis.mistake import Misfit
+from services.config.access import Access, Admin
 from services.config.base import Section
 from services.config.flags import Flags
 from services.config.model import Model, Route
@@ -80,6 +81,9 @@ class Gateway(Section):
         default="unix:run/gateway.sock", description="unix:PATH or HOST:PORT; a list names one for each process."
     )
     spool: str = pydantic.Field(default="spool", description="Directory of the spool; of the second, with -2 added.")
+    spool_bytes: int = pydantic.Field(
+        default=1 << 30, ge=1 << 20, description="Bytes of a spool that is not loaded, at which keys are refused."
+    )
     tenant_key: str = pydantic.Field(
         default="tenant.key", description="File of the key under which callers are marked; made where it is missing."
     )
@@ -105,6 +109,12 @@ class Ledger(Section):
     """PostgreSQL."""
 
     dsn: pydantic.SecretStr | None = pydantic.Field(default=None, description="Default: an embedded server.")
+    retention_months: int | None = pydantic.Field(
+        default=None, ge=1, le=1200, description="Whole months that rows are kept after their own. Default: for ever."
+    )
+    replay_hours: float = pydantic.Field(
+        default=24.0, ge=0, le=24 * 31, description="How long a loaded segment is kept, to be loaded again if need be."
+    )
 
 
 class Metrics(Section):
@@ -144,6 +154,8 @@ class MeshConfig(Section):
     edge: Edge = Edge()
     gateway: Gateway = Gateway()
     router: Router = Router()
+    access: Access = Access()
+    admin: Admin = Admin()
     ledger: Ledger = Ledger()
     metrics: Metrics = Metrics()
     log: Log = Log()

@@ -21,11 +21,14 @@ from services.config import fixed, mesh
 from services.gateway import inference
 from services.gateway.adoption import Adoption
 from services.gateway.channels import open_channels
+from services.gateway.database import open_database
 from services.gateway.explainer import Explainer
 from services.gateway.fleet import FleetView
 from services.gateway.models import Models
 from services.gateway.openai import face as openai
 from services.gateway.placement import Placements
+from services.gateway.pricing.book import PriceBook
+from services.gateway.quota.quota import Quota
 from services.gateway.recorder import Recorder
 from services.gateway.relay import Relay
 from services.gateway.request_metrics import RequestMetrics
@@ -44,9 +47,12 @@ _NOTICE_SECONDS = 5.0
 _FAREWELL_SECONDS = 1.0
 
 
-async def serve(config: mesh.MeshConfig, path: pathlib.Path, place: mesh.GatewayPlace, tenants: Tenants) -> None:
+async def serve(
+    config: mesh.MeshConfig, path: pathlib.Path, place: mesh.GatewayPlace, tenants: Tenants, dsn: str
+) -> None:
     """Serve as that gateway until told to stop, by what the file at `path` says from time to time."""
     settings = config.gateway
+    run = ids.new_id()
     registry = metrics.new_registry()
     async with contextlib.AsyncExitStack() as stack:
         stack.enter_context(metrics.serving_metrics(registry, config.metrics_address(place.name)))
@@ -55,7 +61,7 @@ async def serve(config: mesh.MeshConfig, path: pathlib.Path, place: mesh.Gateway
             await stack.enter_async_context(channel.open_channel(config.router.listen))
         )
         fleet = FleetView(router)
-        placements = Placements(router, fleet, registry, gateway=ids.new_id(), waiting_bytes=settings.waiting_bytes)
+        placements = Placements(router, fleet, registry, gateway=run, waiting_bytes=settings.waiting_bytes)
         sessions = await stack.enter_async_context(
             open_sessions(idle_seconds=settings.idle_seconds, slow_reader_seconds=settings.slow_reader_seconds)
         )
@@ -63,9 +69,13 @@ async def serve(config: mesh.MeshConfig, path: pathlib.Path, place: mesh.Gateway
         recorder = Recorder(
             spool,
             RequestMetrics(registry),
+            run=run,
             config_version=config.version,
             models=config.names(),
+            book=PriceBook(config),
         )
+        await stack.enter_async_context(open_database(dsn, name=f"hybrid-{place.name}"))
+        quota = Quota()
         shadows = await stack.enter_async_context(
             open_shadows(placements, sessions, recorder, most=settings.max_shadows)
         )
@@ -75,6 +85,7 @@ async def serve(config: mesh.MeshConfig, path: pathlib.Path, place: mesh.Gateway
             channels,
             shadows,
             recorder,
+            quota,
             max_running=settings.max_running,
             show_worker=settings.show_worker,
         )
@@ -153,6 +164,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m services.gateway", description="The gateway process.")
     parser.add_argument("--config", type=pathlib.Path, required=True, help="the mesh's configuration")
     parser.add_argument("--gateway", default="gateway", help="which of the gateways to be")
+    parser.add_argument("--dsn", help="PostgreSQL; default: ledger.dsn of the configuration")
     arguments = parser.parse_args()
     config = mesh.load(arguments.config)
     place = config.gateway_place(arguments.gateway)
@@ -161,7 +173,10 @@ def main() -> None:
         tenants = Tenants.of_file(pathlib.Path(config.gateway.tenant_key))
     except (OSError, ValueError) as error:
         sys.exit(f"the key of the callers' marks cannot be used: {error}")
-    uvloop.run(serve(config, arguments.config, place, tenants))
+    dsn = arguments.dsn or (config.ledger.dsn.get_secret_value() if config.ledger.dsn else "")
+    if not dsn and not config.access.keyless:
+        sys.exit(f"{arguments.config}: no database for keys: give --dsn, or set ledger.dsn")
+    uvloop.run(serve(config, arguments.config, place, tenants, dsn))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from services.gateway.inference import InferenceServicer
 from services.gateway.models import Models
 from services.gateway.openai.face import OpenAIServicer
 from services.gateway.placement import Placements
+from services.gateway.pricing.book import PriceBook
 from services.gateway.recorder import Recorder
 from services.gateway.relay import Relay
 from services.gateway.session import Sessions
@@ -29,7 +30,7 @@ class Adoption:
         limits = config.gateway
         self.placements.reconfigure(waiting_bytes=limits.waiting_bytes)
         self.models.reconfigure(config)
-        self.recorder.reconfigure(config_version=config.version, models=config.names())
+        self.recorder.reconfigure(config_version=config.version, models=config.names(), book=PriceBook(config))
         self.relay.reconfigure(
             max_running=limits.max_running, max_shadows=limits.max_shadows, show_worker=limits.show_worker
         )

@@ -9,6 +9,7 @@ from hybridinference.inference.v1 import routing_pb2
 
 from services.chassis.deadline import Deadline
 from services.gateway import trace
+from services.gateway.identity.grant import ANYBODY, Grant
 
 Spec = TypeVar("Spec", generation.GenerationSpec, embedding.EmbeddingSpec)
 
@@ -22,6 +23,7 @@ class Call(Generic[Spec]):
         api: the face it came through, `openai` or `inference`.
         streamed: whether the caller gets pieces.
         deadline: when the caller wants to have been answered.
+        grant: the key that it is made with.
         tenant: stands for the caller, see services.gateway.tenant; never logged, never recorded.
         credential: stands for the caller's credential alone, whatever label came with it; neither.
         secret: the caller's own key, for what the router is told of prompts. Without one it is told nothing of them.
@@ -34,6 +36,7 @@ class Call(Generic[Spec]):
     api: str
     streamed: bool
     deadline: Deadline
+    grant: Grant = ANYBODY
     tenant: str = dataclasses.field(default="", repr=False)
     credential: str = dataclasses.field(default="", repr=False)
     secret: bytes = dataclasses.field(default=b"", repr=False)

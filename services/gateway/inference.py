@@ -55,7 +55,7 @@ class InferenceServicer(gateway_grpc.InferenceServiceServicer):
         self._allow_pinning = allow_pinning
 
     async def Generate(self, request: gateway.GenerateRequest, context: Context) -> gateway.GenerateResponse:
-        running = self._begin(request, context, streamed=False)
+        running = await self._begin(request, context, streamed=False)
         fold = Fold()
         async with contextlib.aclosing(running.events()) as batches:
             async for events in batches:
@@ -68,7 +68,7 @@ class InferenceServicer(gateway_grpc.InferenceServiceServicer):
     async def StreamGenerate(
         self, request: gateway.StreamGenerateRequest, context: Context
     ) -> AsyncIterator[gateway.StreamGenerateResponse]:
-        running = self._begin(request, context, streamed=True)
+        running = await self._begin(request, context, streamed=True)
         first = True
         async with contextlib.aclosing(running.events()) as batches:
             async for events in batches:
@@ -84,7 +84,7 @@ class InferenceServicer(gateway_grpc.InferenceServiceServicer):
     async def Embed(self, request: gateway.EmbedRequest, context: Context) -> gateway.EmbedResponse:
         arrival = self._arrival(context)
         routing = arrival.checked(request.routing)
-        running = self._relay.embed(arrival.call(request.spec, api="inference", streamed=False, routing=routing))
+        running = await self._relay.embed(arrival.call(request.spec, api="inference", streamed=False, routing=routing))
         async with running.vectors() as answer:
             if arrival.transcoded and answer.ByteSize() > _LARGEST_TRANSCODED_BYTES:
                 # No reason that clients try again on: the vectors would be made each time.
@@ -115,12 +115,12 @@ class InferenceServicer(gateway_grpc.InferenceServiceServicer):
         call = arrival.call(request.spec, api="inference", streamed=False, routing=routing)
         return await self._explainer.explain(call)
 
-    def _begin(
+    async def _begin(
         self, request: gateway.GenerateRequest | gateway.StreamGenerateRequest, context: Context, *, streamed: bool
     ) -> Generation:
         arrival = self._arrival(context)
         routing = arrival.checked(request.routing)
-        return self._relay.begin(arrival.call(request.spec, api="inference", streamed=streamed, routing=routing))
+        return await self._relay.begin(arrival.call(request.spec, api="inference", streamed=streamed, routing=routing))
 
     def _arrival(self, context: Context) -> Arrival:
         now = asyncio.get_running_loop().time()

@@ -16,6 +16,8 @@ from hybridinference.router.v1 import placement_pb2 as placement
 
 from services.chassis.failure import Failure
 from services.gateway.call import Call
+from services.gateway.pricing.book import PriceBook
+from services.gateway.quota.reservation import UNLIMITED, Reservation
 from services.gateway.request_metrics import RequestMetrics
 from services.gateway.spool.spool import Spool
 from services.inference.attempts import kind_word
@@ -36,6 +38,7 @@ class Entry:
     """The record of one request while it runs. Times are seconds since 1970.
 
     Attributes:
+        reservation: its part of its key's limits, settled at its end.
         served: the attempt whose answer the caller has; before there is one, the latest. Never a shadow.
         request: what was written of it; None until then.
         refused_by: how the router came to refuse it; None where it did not.
@@ -44,6 +47,7 @@ class Entry:
     generation_id: str
     call: Call[Any]
     received_at: float
+    reservation: Reservation = UNLIMITED
     first_content_at: float | None = None
     usage: generation.Usage | None = None
     finish_reasons: tuple[generation.FinishReason, ...] = ()
@@ -91,18 +95,28 @@ class Recorder:
     """Writes each request down, exactly once, when it ends."""
 
     def __init__(
-        self, spool: Spool, metrics: RequestMetrics, *, config_version: str, models: Mapping[str, str]
+        self,
+        spool: Spool,
+        metrics: RequestMetrics,
+        *,
+        run: str,
+        config_version: str,
+        models: Mapping[str, str],
+        book: PriceBook,
     ) -> None:
+        """`run` identifies this process's life, a UUIDv7."""
         self._spool = spool
         self._metrics = metrics
-        self.reconfigure(config_version=config_version, models=models)
+        self._run = run
+        self.reconfigure(config_version=config_version, models=models, book=book)
 
-    def reconfigure(self, *, config_version: str, models: Mapping[str, str]) -> None:
+    def reconfigure(self, *, config_version: str, models: Mapping[str, str], book: PriceBook) -> None:
         """Requests that begin from now on are served by that configuration; `models` has own names by all names."""
         self._config_version = config_version
         self._models = models
+        self._book = book
 
-    def begin(self, generation_id: str, call: Call[Any]) -> Entry:
+    def begin(self, generation_id: str, call: Call[Any], reservation: Reservation = UNLIMITED) -> Entry:
         """A request is accepted.
 
         Raises:
@@ -110,7 +124,9 @@ class Recorder:
         """
         self._spool.check()
         self._metrics.running.inc()
-        return Entry(generation_id, call, received_at=time.time(), config_version=self._config_version)
+        return Entry(
+            generation_id, call, received_at=time.time(), reservation=reservation, config_version=self._config_version
+        )
 
     def attempt_ended(
         self,
@@ -161,12 +177,17 @@ class Recorder:
             max_output_tokens=entry.max_output_tokens,
             refused_by=entry.refused_by,
             prefix_hashes=entry.prefix_hashes,
+            key_id=call.grant.key_id,
+            owner=call.grant.owner,
+            gateway_run=self._run,
         )
         if entry.first_content_at is not None:
             request.first_content_at.CopyFrom(_timestamp(entry.first_content_at))
         # A shadow that still runs is written down when it ends.
         attempts = [attempt for attempt in entry.attempts if attempt.HasField("ended_at")]
         self._spool.append(ledger.LedgerRecord(request=request, attempts=attempts))
+        tokens = request.usage.input_tokens + request.usage.output_tokens
+        entry.reservation.settle(tokens, request.cost_nano_usd)
         self._observe(entry, request, ended_at)
 
     def shadow_ended(self, entry: Entry, attempt: ledger.AttemptRecord) -> None:

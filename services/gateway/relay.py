@@ -11,6 +11,8 @@ from services.gateway.channels import Channels
 from services.gateway.embedding import Embedding
 from services.gateway.generation import Generation
 from services.gateway.placement import Placements
+from services.gateway.quota.quota import Quota
+from services.gateway.quota.reservation import Need
 from services.gateway.recorder import Entry, Recorder
 from services.gateway.session import Sessions
 from services.gateway.shadowing import Shadows
@@ -27,6 +29,7 @@ class Relay:
         channels: Channels,
         shadows: Shadows,
         recorder: Recorder,
+        quota: Quota,
         *,
         max_running: int,
         show_worker: bool,
@@ -36,6 +39,7 @@ class Relay:
         self._channels = channels
         self._shadows = shadows
         self._recorder = recorder
+        self._quota = quota
         self._room = self._max_running = max_running
         self._show_worker = show_worker
 
@@ -51,15 +55,16 @@ class Relay:
         self._max_running = max_running
         self._show_worker = show_worker
 
-    def begin(self, call: Call[generation.GenerationSpec]) -> Generation:
+    async def begin(self, call: Call[generation.GenerationSpec]) -> Generation:
         """Accept a request for a generation.
 
         Raises:
-            Failure: SPEC_INVALID; FLEET_SATURATED when too much is under way here; ACCOUNTING_UNAVAILABLE.
+            Failure: SPEC_INVALID; FLEET_SATURATED when too much is under way here; ACCOUNTING_UNAVAILABLE; and of the
+                caller's key PERMISSION_DENIED, RATE_LIMITED, QUOTA_EXHAUSTED.
         """
         validate(call.spec)
         return Generation(
-            self._accepted(call),
+            await self._accepted(call),
             self._placements,
             self._sessions,
             self._shadows,
@@ -68,7 +73,7 @@ class Relay:
             show_worker=self._show_worker,
         )
 
-    def embed(self, call: Call[embedding.EmbeddingSpec]) -> Embedding:
+    async def embed(self, call: Call[embedding.EmbeddingSpec]) -> Embedding:
         """Accept a request for an embedding.
 
         Raises:
@@ -76,7 +81,7 @@ class Relay:
         """
         validate_embedding(call.spec)
         return Embedding(
-            self._accepted(call),
+            await self._accepted(call),
             self._placements,
             self._channels,
             self._recorder,
@@ -84,16 +89,29 @@ class Relay:
             show_worker=self._show_worker,
         )
 
-    def _accepted(self, call: Call[Spec]) -> Entry:
+    async def _accepted(self, call: Call[Spec]) -> Entry:
+        need = self._need(call)
         if self._room <= 0:
             raise Failure(
                 reasons.ERROR_REASON_FLEET_SATURATED,
                 "Too many requests are under way at this gateway.",
                 retry_after=1.0,
             )
-        entry = self._recorder.begin(ids.new_id(), call)
         self._room -= 1
-        return entry
+        try:
+            reservation = await self._quota.reserve(call.grant, need)
+            try:
+                return self._recorder.begin(ids.new_id(), call, reservation)
+            except BaseException:
+                reservation.settle(0, 0)
+                raise
+        except BaseException:
+            self._room += 1
+            raise
+
+    def _need(self, call: Call[Spec]) -> Need:
+        """The most that it may take of its key's limits."""
+        return Need(tokens=0, cost_nano_usd=0)
 
     def _left(self) -> None:
         self._room += 1

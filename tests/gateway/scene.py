@@ -20,12 +20,15 @@ from services.chassis import ids
 from services.chassis.channel import open_channel
 from services.chassis.deadline import Deadline, to_duration
 from services.chassis.failure import Failure
+from services.config.mesh import MeshConfig
 from services.gateway.call import Call
 from services.gateway.channels import Channels, open_channels
 from services.gateway.embedding import Embedding
 from services.gateway.fleet import FleetView
 from services.gateway.generation import Generation
 from services.gateway.placement import Placements
+from services.gateway.pricing.book import PriceBook
+from services.gateway.quota.quota import Quota
 from services.gateway.recorder import Recorder
 from services.gateway.relay import Relay
 from services.gateway.request_metrics import RequestMetrics
@@ -35,6 +38,10 @@ from tests.fakes import Script, ScriptedProvider, running_worker, spec
 
 MODEL = "scripted"
 _FIRST = placement.ATTEMPT_KIND_UNSPECIFIED
+
+CONFIG = MeshConfig.model_validate(
+    {"providers": {"p": {"kind": "echo"}}, "models": [{"name": MODEL, "routes": [{"provider": "p"}]}]}
+)
 
 
 class ScriptedRouter(router_grpc.RouterServiceServicer):
@@ -189,26 +196,26 @@ class Scene:
         assert len(self.book.records) == 1
         return self.book.records[0].attempts
 
-    def begin(self, script: str, *, seconds: float | None = None) -> Generation:
+    async def begin(self, script: str, *, seconds: float | None = None) -> Generation:
         """Begin a generation that is to run `script` wherever it is placed."""
         deadline = Deadline.after(seconds, now=asyncio.get_running_loop().time())
         call = Call(spec=spec(script), api="inference", streamed=True, deadline=deadline, tenant="t")
-        return self.relay.begin(call)
+        return await self.relay.begin(call)
 
     async def run(self, script: str, *, seconds: float | None = None) -> str:
         """Run a generation to its end; its text."""
         text = ""
-        async with contextlib.aclosing(self.begin(script, seconds=seconds).events()) as batches:
+        async with contextlib.aclosing((await self.begin(script, seconds=seconds)).events()) as batches:
             async for events in batches:
                 text += text_of(events)
         return text
 
-    def embed(self, script: str = "", *inputs: str, seconds: float | None = None) -> Embedding:
+    async def embed(self, script: str = "", *inputs: str, seconds: float | None = None) -> Embedding:
         """Begin an embedding that is to run `script` wherever it is placed."""
         made = embedding.EmbeddingSpec(model=MODEL, user=script)
         made.inputs.extend(embedding.EmbeddingInput(text=text) for text in inputs or ("hello",))
         deadline = Deadline.after(seconds, now=asyncio.get_running_loop().time())
-        return self.relay.embed(Call(spec=made, api="inference", streamed=False, deadline=deadline, tenant="t"))
+        return await self.relay.embed(Call(spec=made, api="inference", streamed=False, deadline=deadline, tenant="t"))
 
     async def start_router(self) -> None:
         """Start a router, or start it again."""
@@ -271,8 +278,10 @@ async def scene(
         made.recorder = Recorder(
             made.book,  # type: ignore[arg-type]
             RequestMetrics(registry),
+            run=ids.new_id(),
             config_version="v",
             models={MODEL: MODEL},
+            book=PriceBook(CONFIG),
         )
         shadows = await stack.enter_async_context(
             open_shadows(made.placements, made.sessions, made.recorder, most=max_shadows)
@@ -283,6 +292,7 @@ async def scene(
             made.channels,
             shadows,
             made.recorder,
+            Quota(),
             max_running=max_running,
             show_worker=show_worker,
         )

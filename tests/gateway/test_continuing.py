@@ -62,7 +62,7 @@ async def three(directory: pathlib.Path) -> AsyncIterator[Scene]:
 
 async def read(running: Scene, script: str) -> list[generation.GenerationEvent]:
     events: list[generation.GenerationEvent] = []
-    async with contextlib.aclosing(running.begin(script).events()) as batches:
+    async with contextlib.aclosing((await running.begin(script)).events()) as batches:
         async for batch in batches:
             assert batch
             events += batch
@@ -76,7 +76,7 @@ async def rest_of(batches: AsyncIterator[list[generation.GenerationEvent]]) -> N
 
 async def test_a_killed_worker_s_answer_goes_on_with_nothing_repeated_or_lost(three: Scene) -> None:
     events: list[generation.GenerationEvent] = []
-    async with contextlib.aclosing(three.begin("lost").events()) as batches:
+    async with contextlib.aclosing((await three.begin("lost")).events()) as batches:
         events += await anext(batches)
         while sum(event.delta.tokens for event in events) < 2:
             events += await anext(batches)
@@ -144,7 +144,7 @@ async def test_what_cannot_be_gone_on_with_ends_as_it_broke(three: Scene, script
 
 async def test_a_router_that_knows_no_replica_interrupts_the_answer(three: Scene) -> None:
     three.router.refuses_continuations = True
-    batches = three.begin("lost").events()
+    batches = (await three.begin("lost")).events()
     await anext(batches)
     await three.stop_worker(0)
     with pytest.raises(Failure) as caught:
@@ -181,7 +181,7 @@ async def test_a_replica_that_cannot_go_on_exactly_interrupts_the_answer(three: 
 
 
 async def test_what_an_answer_has_waited_for_a_place_is_the_same_once_it_has_gone_on(three: Scene) -> None:
-    running = three.begin("draining")
+    running = await three.begin("draining")
     batches = running.events()
     await anext(batches)
     waited = running.route().queue_time
@@ -190,7 +190,7 @@ async def test_what_an_answer_has_waited_for_a_place_is_the_same_once_it_has_gon
 
 
 async def test_without_a_router_the_answer_is_interrupted(three: Scene) -> None:
-    batches = three.begin("lost").events()
+    batches = (await three.begin("lost")).events()
     await anext(batches)
     await three.stop_router()
     await eventually(lambda: not three.placements.connected.is_set(), seconds=2)
@@ -207,7 +207,7 @@ async def test_a_caller_that_leaves_what_goes_on_is_recorded_as_gone(three: Scen
         await asyncio.get_running_loop().create_future()
 
     three.providers[1].scripts = {"draining": goes_on}
-    batches = three.begin("draining").events()
+    batches = (await three.begin("draining")).events()
     text = text_of(await anext(batches))
     while text != "ab":
         text += text_of(await anext(batches))

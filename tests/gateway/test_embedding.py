@@ -89,12 +89,12 @@ async def vectors(running: Embedding) -> worker.EmbedResponse:
 
 async def refused(running: Scene, script: str, **options: float) -> Failure:
     with pytest.raises(Failure) as caught:
-        await vectors(running.embed(script, **options))
+        await vectors(await running.embed(script, **options))
     return caught.value
 
 
 async def test_vectors_are_relayed_and_recorded_once(two: Scene) -> None:
-    answer = await vectors(two.embed("served"))
+    answer = await vectors(await two.embed("served"))
     assert [list(vector.values) for vector in answer.embeddings] == [[0.5, 1.0]]
     request = two.request
     assert (request.operation, request.outcome) == ("embeddings", ledger.OUTCOME_SUCCESS)
@@ -107,14 +107,14 @@ async def test_vectors_are_relayed_and_recorded_once(two: Scene) -> None:
 
 
 async def test_the_router_is_asked_for_what_the_inputs_need(two: Scene) -> None:
-    await vectors(two.embed("", "x" * 400, "y" * 40))
+    await vectors(await two.embed("", "x" * 400, "y" * 40))
     (ask,) = two.router.said("ask")
     assert list(ask.capabilities) == [model.CAPABILITY_EMBEDDINGS]
     assert (ask.model, ask.input_tokens, ask.max_output_tokens) == ("scripted", 110, 0)
 
 
 async def test_a_failure_is_tried_elsewhere_unseen_and_its_tries_are_recorded(two: Scene) -> None:
-    assert (await vectors(two.embed("broken"))).provider_model == "at-the-provider"
+    assert (await vectors(await two.embed("broken"))).provider_model == "at-the-provider"
     assert [attempt.worker for attempt in two.attempts] == ["w0", "w1"]
     assert [attempt.error_reason for attempt in two.attempts] == ["PROVIDER_UNAVAILABLE", ""]
     assert [list(attempt.tries) for attempt in two.attempts] == [[TRY], [TRY]]
@@ -128,7 +128,7 @@ async def test_when_nobody_is_left_the_last_failure_is_told_with_when_to_come_ba
 
 
 async def test_a_worker_lost_meanwhile_is_replaced(two: Scene) -> None:
-    running = asyncio.create_task(vectors(two.embed("hangs")))
+    running = asyncio.create_task(vectors(await two.embed("hangs")))
     await eventually(lambda: two.providers[0].running == 1, seconds=2)
     await two.stop_worker(0)
     assert (await running).provider_model == "at-the-provider"
@@ -136,7 +136,7 @@ async def test_a_worker_lost_meanwhile_is_replaced(two: Scene) -> None:
 
 
 async def test_leaving_ends_the_work_at_the_worker(two: Scene) -> None:
-    running = asyncio.create_task(vectors(two.embed("hangs")))
+    running = asyncio.create_task(vectors(await two.embed("hangs")))
     await eventually(lambda: two.providers[0].running == 1, seconds=2)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -149,7 +149,7 @@ async def test_leaving_ends_the_work_at_the_worker(two: Scene) -> None:
 async def test_whenever_callers_leave_nothing_stays_behind(two: Scene) -> None:
     moments = random.Random(1)
     for _ in range(200):
-        running = asyncio.create_task(vectors(two.embed("hangs")))
+        running = asyncio.create_task(vectors(await two.embed("hangs")))
         await asyncio.sleep(moments.choice((0, 0, moments.uniform(0, 0.004))))
         running.cancel()
         await asyncio.wait([running])
@@ -183,12 +183,12 @@ async def test_what_was_asked_in_vain_until_the_deadline_is_recorded(two: Scene)
 
 
 async def test_an_input_without_a_vector_is_tried_elsewhere(two: Scene) -> None:
-    await vectors(two.embed("empty"))
+    await vectors(await two.embed("empty"))
     assert [attempt.error_reason for attempt in two.attempts] == ["PROVIDER_MALFORMED", ""]
 
 
 async def test_as_many_vectors_as_may_be_asked_for_fit_into_one_answer(two: Scene) -> None:
-    answer = await vectors(two.embed("large", *["x"] * 2048))
+    answer = await vectors(await two.embed("large", *["x"] * 2048))
     assert len(answer.embeddings) == 2048
     assert answer.ByteSize() > 25_000_000
 
@@ -201,23 +201,23 @@ async def test_vectors_too_large_for_one_answer_are_refused_by_name(two: Scene) 
 async def test_without_a_router_the_gateway_places_by_itself(two: Scene) -> None:
     await two.stop_router()
     await eventually(lambda: not two.placements.connected.is_set(), seconds=2)
-    await vectors(two.embed())
+    await vectors(await two.embed())
     assert two.attempts[0].strategy == STRATEGY
 
 
 async def test_a_worker_that_comes_back_is_asked_at_once(two: Scene) -> None:
-    await vectors(two.embed("served"))
+    await vectors(await two.embed("served"))
     await two.stop_worker(0)
-    await vectors(two.embed("broken"))
+    await vectors(await two.embed("broken"))
     assert two.book.records[-1].attempts[0].error_reason == "WORKER_LOST"
     await two.start_worker(0)
-    await vectors(two.embed("served"))
+    await vectors(await two.embed("served"))
     assert [attempt.worker for attempt in two.book.records[-1].attempts] == ["w0"]
 
 
 async def test_a_request_is_under_way_until_its_vectors_are_passed_on(two: Scene) -> None:
     room = two.relay._room
-    async with two.embed().vectors():
+    async with (await two.embed()).vectors():
         assert two.relay._room == room - 1
         assert not two.book.records
     assert (two.relay._room, two.request.outcome) == (room, ledger.OUTCOME_SUCCESS)
@@ -225,27 +225,27 @@ async def test_a_request_is_under_way_until_its_vectors_are_passed_on(two: Scene
 
 async def test_a_caller_that_leaves_with_the_vectors_at_hand_was_served(two: Scene) -> None:
     with pytest.raises(grpc.aio.InternalError):
-        async with two.embed().vectors():
+        async with (await two.embed()).vectors():
             raise grpc.aio.InternalError("a write that nobody takes")
     assert two.request.outcome == ledger.OUTCOME_SUCCESS
 
 
 async def test_vectors_that_cannot_be_passed_on_are_recorded_as_the_failure_they_are(two: Scene) -> None:
     with pytest.raises(Failure):
-        async with two.embed().vectors():
+        async with (await two.embed()).vectors():
             raise Failure(reasons.ERROR_REASON_PROVIDER_MALFORMED, "not all numbers")
     assert two.request.error_reason == "PROVIDER_MALFORMED"
 
 
 async def test_room_is_given_back(two: Scene) -> None:
     room = two.relay._room
-    await vectors(two.embed())
+    await vectors(await two.embed())
     await refused(two, "broken_both")
     assert two.relay._room == room
 
 
 async def test_a_gateway_that_stops_tells_its_callers_and_tries_nothing_else(two: Scene) -> None:
-    running = asyncio.create_task(vectors(two.embed("hangs")))
+    running = asyncio.create_task(vectors(await two.embed("hangs")))
     await eventually(lambda: two.providers[0].running == 1, seconds=2)
     two.channels.interrupt()
     with pytest.raises(Failure) as caught:

@@ -129,7 +129,7 @@ async def test_a_stream_that_has_begun_is_not_tried_again(two: Scene, script: st
 
 
 async def test_a_worker_lost_in_mid_stream_interrupts_the_stream(two: Scene) -> None:
-    batches = two.begin("hangs_after").events()
+    batches = (await two.begin("hangs_after")).events()
     assert text_of(await anext(batches)) == "a"
     await two.stop_worker(0)
     with pytest.raises(Failure) as caught:
@@ -183,7 +183,7 @@ async def test_what_was_asked_in_vain_until_the_deadline_is_recorded(two: Scene)
 
 async def test_what_was_left_out_is_known_with_the_first_content(two: Scene) -> None:
     two.router.drop_unsupported = True
-    running = two.begin("whole")
+    running = await two.begin("whole")
     running.call.spec.sampling.seed = 1  # the scripted provider has no seeds
     async with contextlib.aclosing(running.events()) as batches:
         await anext(batches)
@@ -191,7 +191,7 @@ async def test_what_was_left_out_is_known_with_the_first_content(two: Scene) -> 
 
 
 async def test_leaving_cancels_the_work_and_is_recorded(two: Scene) -> None:
-    batches = two.begin("hangs_after").events()
+    batches = (await two.begin("hangs_after")).events()
     await anext(batches)
     await batches.aclose()
     assert two.request.outcome == ledger.OUTCOME_CANCELLED
@@ -201,7 +201,7 @@ async def test_leaving_cancels_the_work_and_is_recorded(two: Scene) -> None:
 
 
 async def test_a_client_that_hangs_up_on_the_last_event_had_the_whole_answer(two: Scene) -> None:
-    batches = two.begin("whole").events()
+    batches = (await two.begin("whole")).events()
     async for events in batches:
         if events[-1].HasField("finished"):
             break
@@ -240,7 +240,7 @@ async def test_a_deadline_counts_while_the_router_thinks(two: Scene) -> None:
 async def test_a_worker_runs_no_further_ahead_than_its_credit(two: Scene) -> None:
     flood = two.providers[0].scripts["flood"]
     assert isinstance(flood, Flood)
-    batches = two.begin("flood").events()
+    batches = (await two.begin("flood")).events()
     await anext(batches)
     neighbour = await two.run("whole")
     assert neighbour == "ab"
@@ -276,7 +276,7 @@ async def test_a_router_that_hangs_is_as_good_as_none(two: Scene) -> None:
 
 
 async def test_a_router_that_comes_back_hears_of_running_leases(two: Scene) -> None:
-    batches = two.begin("hangs_after").events()
+    batches = (await two.begin("hangs_after")).events()
     await anext(batches)
     await two.stop_router()
     await eventually(lambda: not two.placements.connected.is_set(), seconds=2)
@@ -298,7 +298,7 @@ async def test_a_full_ledger_refuses_before_anything_is_placed(two: Scene) -> No
 
 async def test_too_many_at_once_are_refused_and_room_is_given_back(directory: pathlib.Path) -> None:
     async with scene(directory, {"whole": WHOLE, "hangs": hanging_after_content}, max_running=1) as one:
-        batches = one.begin("hangs").events()
+        batches = (await one.begin("hangs")).events()
         await anext(batches)
         assert (await refused(one, "whole")).reason == reasons.ERROR_REASON_FLEET_SATURATED
         await batches.aclose()
@@ -329,7 +329,7 @@ class Stuck:
 
     async def read(self) -> str:
         text = ""
-        async with contextlib.aclosing(self._scene.begin(self._script).events()) as batches:
+        async with contextlib.aclosing((await self._scene.begin(self._script)).events()) as batches:
             async for events in batches:
                 text += text_of(events)
                 self.taken.set()
@@ -441,7 +441,7 @@ async def test_an_end_without_a_reason_is_no_end(two: Scene, told: list[generati
 
 async def test_a_fault_of_the_gateway_is_no_cancellation(two: Scene) -> None:
     two.providers[0].scripts = {"whole": saying(started(), delta("a"), finished())}
-    running = two.begin("whole")
+    running = await two.begin("whole")
     running._commit = None  # type: ignore[assignment,method-assign]
     with pytest.raises(TypeError):
         async for _ in running.events():

@@ -12,6 +12,7 @@ from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from services.chassis.failure import Failure
 from services.config.mesh import Gateway
 from services.gateway.adoption import Adoption
+from services.gateway.pricing.book import PriceBook
 from tests.fakes import Events, delta, finished, saying, started
 from tests.gateway.faces import CONFIG
 from tests.gateway.scene import MODEL, scene
@@ -27,9 +28,9 @@ async def test_a_request_is_recorded_under_the_version_that_it_began_with(tmp_pa
         yield finished()
 
     async with scene(tmp_path, {"slow": slow, "fast": saying(started(), delta("b"), finished())}) as made:
-        async with contextlib.aclosing(made.begin("slow").events()) as events:
+        async with contextlib.aclosing((await made.begin("slow")).events()) as events:
             await anext(events)
-            made.recorder.reconfigure(config_version="w", models={MODEL: MODEL})
+            made.recorder.reconfigure(config_version="w", models={MODEL: MODEL}, book=PriceBook(CONFIG))
             await made.run("fast")
             go_on.set()
             async for _ in events:
@@ -40,25 +41,25 @@ async def test_a_request_is_recorded_under_the_version_that_it_began_with(tmp_pa
 
 async def test_how_much_may_be_under_way_changes_and_what_is_under_way_goes_on(tmp_path: pathlib.Path) -> None:
     async with scene(tmp_path, {"x": saying(started(), delta("a"), finished())}, max_running=2) as made:
-        first, second = made.begin("x"), made.begin("x")
+        first, second = await made.begin("x"), await made.begin("x")
         made.relay.reconfigure(max_running=1, max_shadows=2, show_worker=False)
         for _ in range(2):
             with pytest.raises(Failure) as refused:
-                made.begin("x")
+                await made.begin("x")
             assert refused.value.reason == reasons.ERROR_REASON_FLEET_SATURATED
             async for _events in first.events():
                 pass
             first = second
-        made.begin("x")
+        await made.begin("x")
         made.relay.reconfigure(max_running=2, max_shadows=2, show_worker=False)
-        made.begin("x")
+        await made.begin("x")
         with pytest.raises(Failure):
-            made.begin("x")
+            await made.begin("x")
 
 
 async def test_metrics_have_a_model_by_its_own_name(tmp_path: pathlib.Path) -> None:
     async with scene(tmp_path, {"x": saying(started(), delta("a"), finished())}) as made:
-        made.recorder.reconfigure(config_version="w", models={"own": "own", MODEL: "own"})
+        made.recorder.reconfigure(config_version="w", models={"own": "own", MODEL: "own"}, book=PriceBook(CONFIG))
         await made.run("x")
         labels = {"api": "inference", "model": "own", "outcome": "success", "reason": ""}
         assert made.registry.get_sample_value("hybrid_gateway_requests_total", labels) == 1
@@ -67,7 +68,7 @@ async def test_metrics_have_a_model_by_its_own_name(tmp_path: pathlib.Path) -> N
 
 def test_every_setting_of_a_gateway_that_may_change_while_it_runs_is_taken_up() -> None:
     parts = {field.name: mock.Mock() for field in dataclasses.fields(Adoption)}
-    at_start = {"instances", "listen", "spool", "tenant_key"}
+    at_start = {"instances", "listen", "spool", "spool_bytes", "tenant_key"}
     elsewhere = {"drain_seconds"}  # looked up at the stop
     config = CONFIG.model_copy(update={"gateway": Gateway(waiting_bytes=1, max_running=2, max_shadows=3)})
     Adoption(**parts).take(config)

@@ -93,7 +93,7 @@ async def test_a_shadow_ends_at_the_deadline_of_its_request(shaded: Scene) -> No
 async def test_a_caller_that_leaves_leaves_the_shadow(shaded: Scene) -> None:
     first, shadow = Gated(), Gated()
     shaded.providers[0].scripts, shaded.providers[1].scripts = {"s": first}, {"s": shadow}
-    batches = shaded.begin("s").events()
+    batches = (await shaded.begin("s")).events()
     await anext(batches)
     await batches.aclose()
     shadow.gate.set()
@@ -124,7 +124,7 @@ async def test_a_retry_is_the_second_attempt_beside_a_shadow(directory: pathlib.
 
     async with scene(directory, {"s": fails}, {"s": WHOLE}, {"s": WHOLE}) as made:
         made.router.shadow = 2
-        running = made.begin("s")
+        running = await made.begin("s")
         text = [events async for events in running.events()]
         assert text
         assert running.route().attempts == 2

@@ -12,6 +12,7 @@ from services.config import mesh
 FILE = """
 edge: {port: 9999}
 metrics: {listen: "127.0.0.1:9100"}
+access: {keyless: true}
 providers:
   vendor:
     kind: openai

@@ -52,16 +52,18 @@ class Choice(_message.Message):
     def __init__(self, index: _Optional[int] = ..., content: _Optional[_Union[_generation_pb2.Delta, _Mapping]] = ..., finish_reason: _Optional[_Union[_generation_pb2.FinishReason, str]] = ...) -> None: ...
 
 class Route(_message.Message):
-    __slots__ = ("provider", "attempts", "queue_time", "worker")
+    __slots__ = ("provider", "attempts", "queue_time", "worker", "cost_nano_usd")
     PROVIDER_FIELD_NUMBER: _ClassVar[int]
     ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
     QUEUE_TIME_FIELD_NUMBER: _ClassVar[int]
     WORKER_FIELD_NUMBER: _ClassVar[int]
+    COST_NANO_USD_FIELD_NUMBER: _ClassVar[int]
     provider: str
     attempts: int
     queue_time: _duration_pb2.Duration
     worker: str
-    def __init__(self, provider: _Optional[str] = ..., attempts: _Optional[int] = ..., queue_time: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., worker: _Optional[str] = ...) -> None: ...
+    cost_nano_usd: int
+    def __init__(self, provider: _Optional[str] = ..., attempts: _Optional[int] = ..., queue_time: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., worker: _Optional[str] = ..., cost_nano_usd: _Optional[int] = ...) -> None: ...
 
 class StreamGenerateRequest(_message.Message):
     __slots__ = ("spec", "routing")

@@ -19,7 +19,7 @@ async def answer(body: bytes, arrival: Arrival, relay: Relay, reply: Reply) -> N
         Failure: why there is no answer, or no whole one.
     """
     chat = parse_chat(body)
-    running = relay.begin(
+    running = await relay.begin(
         arrival.call(chat.spec, api="openai", streamed=chat.stream, routing=arrival.hints(session=chat.session))
     )
     reply.serve(running)

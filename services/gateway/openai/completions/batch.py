@@ -124,7 +124,7 @@ class Batch:
         await self._ready.put(_Ready(prompt, events))
 
     async def _generate(self, prompt: int, take: Take) -> None:
-        running = self._running[prompt] = self._relay.begin(self._calls[prompt])
+        running = self._running[prompt] = await self._relay.begin(self._calls[prompt])
         if self._shown is None:
             self._shown, self.id = running, running.id
         async with contextlib.aclosing(running.events()) as batches:

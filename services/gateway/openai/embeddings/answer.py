@@ -14,7 +14,7 @@ async def answer(body: bytes, arrival: Arrival, relay: Relay, reply: Reply) -> N
         Failure: why there is no answer.
     """
     asked = parse_embedding(body)
-    running = relay.embed(arrival.call(asked.spec, api="openai", streamed=False, routing=arrival.hints()))
+    running = await relay.embed(arrival.call(asked.spec, api="openai", streamed=False, routing=arrival.hints()))
     reply.serve(running)
     async with running.vectors() as served:
         for piece in pieces(served, model=asked.spec.model, in_base64=asked.in_base64):

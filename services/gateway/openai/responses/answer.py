@@ -23,7 +23,7 @@ async def answer(body: bytes, arrival: Arrival, relay: Relay, reply: Reply) -> N
     asked = parse_response(body)
     reply.param_of = asked.params.of
     routing = arrival.hints(session=asked.session)
-    running = relay.begin(arrival.call(asked.spec, api="openai", streamed=asked.stream, routing=routing))
+    running = await relay.begin(arrival.call(asked.spec, api="openai", streamed=asked.stream, routing=routing))
     response = Response(
         identity=running.id,
         created=int(time.time()),

@@ -1,0 +1,67 @@
+"""Who may call: keys, or whoever reaches the edge; and who may make keys."""
+
+from typing import Annotated, Literal, Self
+
+import pydantic
+
+from services.config.base import Section
+
+_Name = Annotated[str, pydantic.Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._-]+$")]
+
+Right = Literal["keys", "usage"]
+Scope = Literal["generate", "embed", "models", "explain"]
+
+
+class Access(Section):
+    """Who may call the gateways."""
+
+    keyless: bool = pydantic.Field(
+        default=False, description="Whoever reaches the edge may use everything, without a key. Only on loopback."
+    )
+    pepper: str = pydantic.Field(
+        default="pepper.key",
+        description="File of the secrets under which keys are stored, the one for new keys first; made where missing.",
+    )
+    cached_keys: int = pydantic.Field(
+        default=10_000, ge=1, le=1_000_000, description="Most keys that a gateway remembers while it runs."
+    )
+    assumed_output_tokens: int = pydantic.Field(
+        default=4096,
+        ge=1,
+        description="Tokens reserved for the answer of a request that names no limit, where there is a budget.",
+    )
+
+
+class Ceiling(Section):
+    """The most that keys may do which an operator makes. What is not named has no ceiling."""
+
+    owners: tuple[str, ...] | None = pydantic.Field(default=None, description="Owners that its keys may have.")
+    models: tuple[str, ...] | None = pydantic.Field(default=None, description="Models that its keys may use.")
+    scopes: tuple[Scope, ...] | None = pydantic.Field(default=None, description="What its keys may do.")
+    budget_usd_per_month: float | None = pydantic.Field(default=None, ge=0, description="Of each of its keys.")
+
+
+class Operator(Section):
+    """Somebody who may call the admin service."""
+
+    name: _Name
+    credential: str = pydantic.Field(min_length=1, description="File of its credential; made where it is missing.")
+    may: tuple[Right, ...] = pydantic.Field(default=("keys", "usage"), min_length=1)
+    ceiling: Ceiling = Ceiling()
+
+
+class Admin(Section):
+    """The admin service: a process, an address and credentials of its own."""
+
+    listen: str = pydantic.Field(default="unix:run/admin.sock", description="unix:PATH or HOST:PORT.")
+    operators: tuple[Operator, ...] = pydantic.Field(
+        default=(Operator(name="root", credential="admin.key"),), min_length=1
+    )
+
+    @pydantic.model_validator(mode="after")
+    def _told_apart(self) -> Self:
+        names = [operator.name for operator in self.operators]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"two operators are named `{name}`: the audit could not tell them apart")
+        return self

@@ -1,0 +1,104 @@
+"""The gateway's connections to PostgreSQL. Never in the way of a request that does not need them."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import asyncpg
+import structlog
+
+LOG = structlog.get_logger()
+
+# What the database, not a question, is the cause of. TimeoutError is an OSError.
+UNAVAILABLE = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+
+_CONNECT_SECONDS = 2.0
+_COMMAND_SECONDS = 5.0
+_CLOSE_SECONDS = 2.0
+# After a connection that failed nobody tries another one for so long: callers are told at once.
+_PAUSE_SECONDS = 0.5
+
+
+class DatabaseAway(Exception):
+    """PostgreSQL does not answer now."""
+
+
+class Database:
+    """A few connections, made when they are needed."""
+
+    def __init__(self, dsn: str, *, name: str, most: int) -> None:
+        self._dsn = dsn
+        self._name = name
+        self._room = asyncio.Semaphore(most)
+        self._idle: list[asyncpg.Connection] = []
+        self._away_until = 0.0
+        self._closed = False
+
+    @contextlib.asynccontextmanager
+    async def connection(self) -> AsyncIterator[asyncpg.Connection]:
+        """A connection for a moment; what fails on it closes it.
+
+        Raises:
+            DatabaseAway: there is none now, or it was lost while it was used. What was under way may have been done.
+        """
+        async with self._room:
+            connection = await self._taken()
+            try:
+                yield connection
+            except UNAVAILABLE as error:
+                if not isinstance(error, asyncpg.PostgresError) or connection.is_closed():
+                    connection.terminate()
+                    raise DatabaseAway(type(error).__name__) from error
+                raise
+            except BaseException:
+                connection.terminate()  # in the middle of a question, perhaps
+                raise
+            finally:
+                if not connection.is_closed() and not self._closed:
+                    self._idle.append(connection)
+
+    async def _taken(self) -> asyncpg.Connection:
+        while self._idle:
+            connection = self._idle.pop()
+            if not connection.is_closed():
+                return connection
+        now = asyncio.get_running_loop().time()
+        if now < self._away_until:
+            raise DatabaseAway("not tried again yet")
+        try:
+            return await asyncpg.connect(
+                self._dsn,
+                timeout=_CONNECT_SECONDS,
+                command_timeout=_COMMAND_SECONDS,
+                server_settings={"application_name": self._name, "lock_timeout": "3s", "statement_timeout": "5s"},
+            )
+        except UNAVAILABLE as error:
+            self._away_until = now + _PAUSE_SECONDS
+            # The type alone: a message may quote the DSN.
+            raise DatabaseAway(type(error).__name__) from error
+
+    async def close(self) -> None:
+        """Close what is idle; what is in use is closed when it is done."""
+        self._closed = True
+        for connection in self._idle:
+            try:
+                await connection.close(timeout=_CLOSE_SECONDS)
+            except UNAVAILABLE:
+                connection.terminate()
+        self._idle.clear()
+
+
+@contextlib.asynccontextmanager
+async def open_database(dsn: str, *, name: str, most: int = 4) -> AsyncIterator[Database]:
+    """Connections to the database with that DSN, `most` at once. Whether it answers is not asked here.
+
+    Args:
+        dsn: where it is.
+        name: what PostgreSQL shows for us.
+        most: connections at once.
+    """
+    database = Database(dsn, name=name, most=most)
+    try:
+        yield database
+    finally:
+        await database.close()

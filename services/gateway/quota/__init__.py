@@ -1,0 +1,1 @@
+"""What a key may use: requests, tokens, slots and money."""
