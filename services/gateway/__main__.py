@@ -28,7 +28,8 @@ from services.gateway.models import Models
 from services.gateway.openai import face as openai
 from services.gateway.placement import Placements
 from services.gateway.pricing.book import PriceBook
-from services.gateway.quota.quota import Quota
+from services.gateway.quota.estimates import Estimates
+from services.gateway.quota.upkeep import open_quota
 from services.gateway.recorder import Recorder
 from services.gateway.relay import Relay
 from services.gateway.request_metrics import RequestMetrics
@@ -66,16 +67,28 @@ async def serve(
             open_sessions(idle_seconds=settings.idle_seconds, slow_reader_seconds=settings.slow_reader_seconds)
         )
         channels = await stack.enter_async_context(open_channels())
+        book = PriceBook(config)
         recorder = Recorder(
             spool,
             RequestMetrics(registry),
             run=run,
             config_version=config.version,
             models=config.names(),
-            book=PriceBook(config),
+            book=book,
         )
-        await stack.enter_async_context(open_database(dsn, name=f"hybrid-{place.name}"))
-        quota = Quota()
+        database = await stack.enter_async_context(open_database(dsn, name=f"hybrid-{place.name}"))
+        quota = await stack.enter_async_context(
+            open_quota(
+                database,
+                registry,
+                run=run,
+                gateway=place.name,
+                gateways=len(config.gateways()),
+                spool_id=spool.spool_id,
+                directory=pathlib.Path(place.spool),
+                keyless=config.access.keyless,
+            )
+        )
         shadows = await stack.enter_async_context(
             open_shadows(placements, sessions, recorder, most=settings.max_shadows)
         )
@@ -88,6 +101,7 @@ async def serve(
             quota,
             max_running=settings.max_running,
             show_worker=settings.show_worker,
+            estimates=Estimates(config, book),
         )
         explainer = Explainer(router, relay)
         models = Models(config, fleet, created_seconds=int(time.time()))

@@ -17,6 +17,7 @@ from hybridinference.router.v1 import placement_pb2 as placement
 from services.chassis.failure import Failure
 from services.gateway.call import Call
 from services.gateway.pricing.book import PriceBook
+from services.gateway.quota.estimates import Estimates
 from services.gateway.quota.reservation import UNLIMITED, Reservation
 from services.gateway.request_metrics import RequestMetrics
 from services.gateway.spool.spool import Spool
@@ -39,6 +40,7 @@ class Entry:
 
     Attributes:
         reservation: its part of its key's limits, settled at its end.
+        estimates: by which that was made.
         served: the attempt whose answer the caller has; before there is one, the latest. Never a shadow.
         request: what was written of it; None until then.
         refused_by: how the router came to refuse it; None where it did not.
@@ -48,6 +50,7 @@ class Entry:
     call: Call[Any]
     received_at: float
     reservation: Reservation = UNLIMITED
+    estimates: Estimates | None = None
     first_content_at: float | None = None
     usage: generation.Usage | None = None
     finish_reasons: tuple[generation.FinishReason, ...] = ()
@@ -116,8 +119,15 @@ class Recorder:
         self._models = models
         self._book = book
 
-    def begin(self, generation_id: str, call: Call[Any], reservation: Reservation = UNLIMITED) -> Entry:
-        """A request is accepted.
+    def begin(
+        self,
+        generation_id: str,
+        call: Call[Any],
+        reservation: Reservation = UNLIMITED,
+        received_at: float | None = None,
+        estimates: Estimates | None = None,
+    ) -> Entry:
+        """A request is accepted that was received at that time, seconds since 1970; default: now.
 
         Raises:
             Failure: ACCOUNTING_UNAVAILABLE where it could not be written down.
@@ -125,7 +135,12 @@ class Recorder:
         self._spool.check()
         self._metrics.running.inc()
         return Entry(
-            generation_id, call, received_at=time.time(), reservation=reservation, config_version=self._config_version
+            generation_id,
+            call,
+            received_at=time.time() if received_at is None else received_at,
+            reservation=reservation,
+            estimates=estimates,
+            config_version=self._config_version,
         )
 
     def attempt_ended(

@@ -26,14 +26,18 @@ from services.gateway.channels import Channels, open_channels
 from services.gateway.embedding import Embedding
 from services.gateway.fleet import FleetView
 from services.gateway.generation import Generation
+from services.gateway.identity.grant import ANYBODY, Grant
 from services.gateway.placement import Placements
 from services.gateway.pricing.book import PriceBook
+from services.gateway.quota.estimates import Estimates
 from services.gateway.quota.quota import Quota
+from services.gateway.quota.quota_metrics import QuotaMetrics
 from services.gateway.recorder import Recorder
 from services.gateway.relay import Relay
 from services.gateway.request_metrics import RequestMetrics
 from services.gateway.session import Sessions, open_sessions
 from services.gateway.shadowing import open_shadows
+from tests.gateway.quota.table import Table
 from tests.fakes import Script, ScriptedProvider, running_worker, spec
 
 MODEL = "scripted"
@@ -196,16 +200,16 @@ class Scene:
         assert len(self.book.records) == 1
         return self.book.records[0].attempts
 
-    async def begin(self, script: str, *, seconds: float | None = None) -> Generation:
+    async def begin(self, script: str, *, seconds: float | None = None, grant: Grant = ANYBODY) -> Generation:
         """Begin a generation that is to run `script` wherever it is placed."""
         deadline = Deadline.after(seconds, now=asyncio.get_running_loop().time())
-        call = Call(spec=spec(script), api="inference", streamed=True, deadline=deadline, tenant="t")
+        call = Call(spec=spec(script), api="inference", streamed=True, deadline=deadline, tenant="t", grant=grant)
         return await self.relay.begin(call)
 
-    async def run(self, script: str, *, seconds: float | None = None) -> str:
+    async def run(self, script: str, *, seconds: float | None = None, grant: Grant = ANYBODY) -> str:
         """Run a generation to its end; its text."""
         text = ""
-        async with contextlib.aclosing((await self.begin(script, seconds=seconds)).events()) as batches:
+        async with contextlib.aclosing((await self.begin(script, seconds=seconds, grant=grant)).events()) as batches:
             async for events in batches:
                 text += text_of(events)
         return text
@@ -251,8 +255,11 @@ async def scene(
     max_running: int = 100,
     max_shadows: int = 2,
     show_worker: bool = False,
+    leases: Table | None = None,
+    book: PriceBook | None = None,
 ) -> AsyncIterator[Scene]:
-    """A scene with one worker for each mapping of scripts."""
+    """A scene with one worker for each mapping of scripts; `leases` are where limits of keys are asked."""
+    book = book or PriceBook(CONFIG)
     made = Scene(directory)
     async with contextlib.AsyncExitStack() as stack:
         addresses = []
@@ -281,20 +288,22 @@ async def scene(
             run=ids.new_id(),
             config_version="v",
             models={MODEL: MODEL},
-            book=PriceBook(CONFIG),
+            book=book,
         )
         shadows = await stack.enter_async_context(
             open_shadows(made.placements, made.sessions, made.recorder, most=max_shadows)
         )
+        reserving = await stack.enter_async_context(asyncio.TaskGroup())
         made.relay = Relay(
             made.placements,
             made.sessions,
             made.channels,
             shadows,
             made.recorder,
-            Quota(),
+            Quota((leases or Table()).gateway(), QuotaMetrics(registry), reserving, gateways=1),
             max_running=max_running,
             show_worker=show_worker,
+            estimates=Estimates(CONFIG, book),
         )
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         following = [tasks.create_task(made.fleet.follow()), tasks.create_task(made.placements.follow())]
