@@ -190,6 +190,7 @@ class MeshConfig(Section):
                     known = ", ".join(model.name for model in self.models)
                     message = f"flags: there is no model `{name}`; there are: {known}"
                     raise Misfit(message, "flags", switch, "models")
+        self._check_ceilings()
         return self
 
     def _check_prices(self) -> None:
@@ -203,6 +204,14 @@ class MeshConfig(Section):
                 if priced.setdefault((route.provider, asked), price) != price:
                     message = f"model `{model.name}`: `{asked}` of `{route.provider}` has another price before"
                     raise Misfit(message, "models", number, "routes", index, "price")
+
+    def _check_ceilings(self) -> None:
+        own = [model.name for model in self.models]
+        for number, operator in enumerate(self.admin.operators):
+            for name in operator.ceiling.models or ():
+                if name not in own:
+                    message = f"operator `{operator.name}`: there is no model `{name}`; there are: {', '.join(own)}"
+                    raise Misfit(message, "admin", "operators", number, "ceiling", "models")
 
     def _check_gateways(self) -> None:
         listen, instances = self.gateway.listen, self.gateway.instances
