@@ -57,7 +57,9 @@ async def serve(
     registry = metrics.new_registry()
     async with contextlib.AsyncExitStack() as stack:
         stack.enter_context(metrics.serving_metrics(registry, config.metrics_address(place.name)))
-        spool = await stack.enter_async_context(open_spool(pathlib.Path(place.spool), registry=registry))
+        spool = await stack.enter_async_context(
+            open_spool(pathlib.Path(place.spool), registry=registry, max_bytes=settings.spool_bytes)
+        )
         router = router_grpc.RouterServiceStub(
             await stack.enter_async_context(channel.open_channel(config.router.listen))
         )
@@ -76,6 +78,7 @@ async def serve(
             models=config.names(),
             book=book,
         )
+        recorder.take_over()
         database = await stack.enter_async_context(open_database(dsn, name=f"hybrid-{place.name}"))
         quota = await stack.enter_async_context(
             open_quota(
@@ -84,7 +87,7 @@ async def serve(
                 run=run,
                 gateway=place.name,
                 gateways=len(config.gateways()),
-                spool_id=spool.spool_id,
+                spool=spool,
                 directory=pathlib.Path(place.spool),
                 keyless=config.access.keyless,
             )

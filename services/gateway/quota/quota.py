@@ -113,6 +113,8 @@ class Quota:
         Raises:
             DatabaseAway: nobody heard.
         """
+        if everything and account.renewing is not None:
+            await asyncio.wait((account.renewing,))
         async with account.lock:
             wishes = account.returned(self._now(), everything=everything)
             if wishes:
@@ -223,7 +225,8 @@ class Quota:
         now = self._now()
         full = [(allowance, amount) for allowance, amount in parts if not allowance.fits(amount)]
         allowance, amount = next((part for part in full if part[1] > part[0].left), full[0])
-        if self._away and allowance.money and amount <= allowance.left:
+        # What others had when they were last heard of may have been given back: alone only one's own spending is sure.
+        if self._away and allowance.money and amount <= allowance.limit - allowance.spent:
             self._metrics.refusals.labels("database").inc()
             why = refusal.away()
         else:

@@ -8,11 +8,13 @@ from collections.abc import AsyncIterator
 import structlog
 from prometheus_client import CollectorRegistry
 
+from services.chassis.failure import Failure
 from services.gateway.database import Database, DatabaseAway
 from services.gateway.quota.leases import Leases
 from services.gateway.quota.quota import Quota
 from services.gateway.quota.quota_metrics import QuotaMetrics
 from services.gateway.spool.segments import Segment, segments
+from services.gateway.spool.spool import Spool
 
 LOG = structlog.get_logger()
 
@@ -27,12 +29,13 @@ _FAREWELL_SECONDS = 5.0
 class Upkeep:
     """What is done once a second beside the requests."""
 
-    def __init__(self, quota: Quota, leases: Leases, directory: pathlib.Path, left: list[Segment]) -> None:
-        """`left` are the segments that the spool's earlier writers may have written, as they are at the start."""
+    def __init__(self, quota: Quota, leases: Leases, spool: Spool, directory: pathlib.Path) -> None:
+        """`spool` has taken over what its earlier writers left under way; `directory` is where it is."""
         self._quota = quota
         self._leases = leases
+        self._spool = spool
         self._directory = directory
-        self._left = left
+        self._left: list[Segment] | None = None  # as they are once all that was taken over is on disk
         self._lost: list[str] | None = None  # not asked yet
         self._loop = asyncio.get_running_loop()
         self._seen_at = self._loop.time()
@@ -72,7 +75,11 @@ class Upkeep:
         """
         if self._lost is None:
             self._lost = await self._leases.lost()
-        if self._lost and self._loaded(await self._leases.loaded()):
+        if self._left is None:
+            with contextlib.suppress(Failure):  # it cannot be written now
+                await self._spool.flushed()
+                self._left = segments(self._directory)
+        if self._lost and self._left is not None and self._loaded(self._left, await self._leases.loaded()):
             await self._leases.settle_lost(self._lost)
             LOG.info("quota.lost_gateways_settled", gateways=len(self._lost))
             self._lost = []
@@ -94,10 +101,10 @@ class Upkeep:
         self._quota.is_back()
         await self.settle_lost()
 
-    def _loaded(self, loaded: dict[str, int]) -> bool:
+    def _loaded(self, left: list[Segment], loaded: dict[str, int]) -> bool:
         there = {segment.name for segment in segments(self._directory)}
         # One that is gone was loaded: the loader deletes no other.
-        return all(loaded.get(one.name, 0) >= one.size or one.name not in there for one in self._left)
+        return all(loaded.get(one.name, 0) >= one.size or one.name not in there for one in left)
 
 
 @contextlib.asynccontextmanager
@@ -108,7 +115,7 @@ async def open_quota(
     run: str,
     gateway: str,
     gateways: int,
-    spool_id: str,
+    spool: Spool,
     directory: pathlib.Path,
     keyless: bool = False,
 ) -> AsyncIterator[Quota]:
@@ -120,18 +127,18 @@ async def open_quota(
         run: this process's life, a UUIDv7.
         gateway: its name.
         gateways: how many are configured.
-        spool_id: of its spool, which must be open: nobody else writes it.
+        spool: its own, which nobody else writes; what earlier ones left in it is taken over.
         directory: where that is.
         keyless: whether there are no keys, and so no limits: the database is left alone.
     """
     metrics = QuotaMetrics(registry)
-    leases = Leases(database, metrics, run=run, gateway=gateway, spool_id=spool_id)
+    leases = Leases(database, metrics, run=run, gateway=gateway, spool_id=spool.spool_id)
     async with asyncio.TaskGroup() as tasks:
         quota = Quota(leases, metrics, tasks, gateways=gateways)
         if keyless:
             yield quota
             return
-        upkeep = Upkeep(quota, leases, directory, segments(directory))
+        upkeep = Upkeep(quota, leases, spool, directory)
         following = tasks.create_task(upkeep.follow())
         try:
             yield quota
