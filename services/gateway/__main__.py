@@ -21,6 +21,8 @@ from services.config import fixed, mesh
 from services.gateway import inference
 from services.gateway.adoption import Adoption
 from services.gateway.channels import open_channels
+from services.gateway.content.hashing import Hasher
+from services.gateway.content.keeping import open_contents
 from services.gateway.database import open_database
 from services.gateway.explainer import Explainer
 from services.gateway.fleet import FleetView
@@ -66,9 +68,11 @@ async def serve(
             open_sessions(idle_seconds=settings.idle_seconds, slow_reader_seconds=settings.slow_reader_seconds)
         )
         channels = await stack.enter_async_context(open_channels())
+        contents = await stack.enter_async_context(open_contents(spool, Hasher(tenants.key), registry))
         recorder = Recorder(
             spool,
             RequestMetrics(registry),
+            contents,
             run=run,
             config_version=config.version,
             models=config.names(),
