@@ -121,7 +121,9 @@ def test_to_redact_again_changes_nothing(text: str) -> None:
     assert redact(once) == once
 
 
-@given(texts, some.sampled_from(["zoe@else.example", "sk-zzzzzzzzz", "5555555555554444", "FR1420041010050500013M02606"]))
+@given(
+    texts, some.sampled_from(["zoe@else.example", "sk-zzzzzzzzz", "5555555555554444", "FR1420041010050500013M02606"])
+)
 def test_what_stands_alone_is_taken_out_wherever_it_stands(text: str, known: str) -> None:
     assert known not in redact(f"{text} {known} {text}")
 
