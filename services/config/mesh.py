@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import ipaddress
 import pathlib
 import re
 from collections.abc import Mapping
@@ -174,6 +175,7 @@ class MeshConfig(Section):
                 raise Misfit(f"two workers have the address {place.address}", "providers", place.provider, "workers")
             addresses.add(place.address)
         self._check_gateways()
+        self._check_access()
         seen: set[str] = set()
         for number, model in enumerate(self.models):
             for field, name in (("name", model.name), *(("aliases", alias) for alias in model.aliases)):
@@ -204,6 +206,19 @@ class MeshConfig(Section):
         addresses = [place.address for place in self.gateways()]
         if len(set(addresses)) < len(addresses):
             raise Misfit("two gateways have the same address", "gateway", "listen")
+
+    def _check_access(self) -> None:
+        """Without keys nobody else may reach what spends money: any page, any neighbour could."""
+        if not self.access.keyless:
+            return
+        advice = "without keys only this machine may call; listen on 127.0.0.1, or remove `access.keyless`"
+        if not is_loopback(self.edge.host):
+            raise Misfit(f"`{self.edge.host}`: {advice} and give callers keys", "edge", "host")
+        for place in self.gateways():
+            if not place.address.startswith("unix:") and not is_loopback(place.address.rpartition(":")[0]):
+                raise Misfit(
+                    f"`gateway.listen` has {place.address}: {advice} and give callers keys", "gateway", "listen"
+                )
 
     def _check(self, model: Model, route: Route, *where: str | int) -> None:
         provider = self.providers.get(route.provider)
@@ -272,6 +287,14 @@ class MeshConfig(Section):
     def metrics_address(self, process: str) -> str:
         """Where a process serves its metrics."""
         return self.metrics.listen.replace("{process}", process)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether what listens on that host is reached from this machine alone."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def load(path: pathlib.Path, environment: Mapping[str, str] | None = None) -> MeshConfig:
