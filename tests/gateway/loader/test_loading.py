@@ -20,9 +20,9 @@ from services.gateway.loader.store import Overtaken, Refused, Store, open_store
 from services.gateway.spool.framing import frame
 from services.gateway.spool.segments import CLOSED, DEAD_DIRECTORY, OPEN, segments
 from services.gateway.spool.spool import open_spool
-from tests.gateway.loader.postgres import Postgres
 from tests.gateway.loader.records import record, spooled, write_segment
 from tests.gateway.loader.waiting import eventually
+from tests.postgres import Postgres
 
 
 @pytest.fixture

@@ -3,8 +3,8 @@
 import asyncpg
 
 from services.gateway.loader.rows import ATTEMPT_COLUMNS, REQUEST_COLUMNS, parse
-from tests.gateway.loader.postgres import MIGRATIONS, Postgres
 from tests.gateway.loader.records import record
+from tests.postgres import MIGRATIONS, Postgres
 
 
 async def test_migrations_applied_twice_change_nothing(postgres: Postgres) -> None:
