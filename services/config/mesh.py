@@ -2,7 +2,6 @@
 
 import dataclasses
 import hashlib
-import ipaddress
 import pathlib
 import re
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from services.chassis.mistake import Misfit
 from services.config.access import Access, Admin
 from services.config.base import Section
 from services.config.flags import Flags
+from services.config.loopback import is_loopback
 from services.config.model import Model, Route
 from services.config.provider import Provider
 from services.config.router import Router
@@ -217,17 +217,15 @@ class MeshConfig(Section):
             raise Misfit("two gateways have the same address", "gateway", "listen")
 
     def _check_access(self) -> None:
-        """Without keys nobody else may reach what spends money: any page, any neighbour could."""
+        """Without keys nobody else may reach what spends money: any neighbour could."""
         if not self.access.keyless:
             return
-        advice = "without keys only this machine may call; listen on 127.0.0.1, or remove `access.keyless`"
+        advice = "without keys only this host may call: listen on 127.0.0.1, or remove `access.keyless` and make keys"
         if not is_loopback(self.edge.host):
-            raise Misfit(f"`{self.edge.host}`: {advice} and give callers keys", "edge", "host")
+            raise Misfit(f"`edge.host` is {self.edge.host}; {advice}", "edge", "host")
         for place in self.gateways():
             if not place.address.startswith("unix:") and not is_loopback(place.address.rpartition(":")[0]):
-                raise Misfit(
-                    f"`gateway.listen` has {place.address}: {advice} and give callers keys", "gateway", "listen"
-                )
+                raise Misfit(f"`gateway.listen` has {place.address}; {advice}", "gateway", "listen")
 
     def _check(self, model: Model, route: Route, *where: str | int) -> None:
         provider = self.providers.get(route.provider)
@@ -296,14 +294,6 @@ class MeshConfig(Section):
     def metrics_address(self, process: str) -> str:
         """Where a process serves its metrics."""
         return self.metrics.listen.replace("{process}", process)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether what listens on that host is reached from this machine alone."""
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def load(path: pathlib.Path, environment: Mapping[str, str] | None = None) -> MeshConfig:

@@ -87,7 +87,14 @@ async def serve(
         )
         await stack.enter_async_context(open_database(dsn, name=f"hybrid-{place.name}"))
         keyring = await stack.enter_async_context(
-            open_keyring(dsn, peppers, registry, name=f"hybrid-{place.name}-keys", most=config.access.cached_keys)
+            open_keyring(
+                dsn,
+                peppers,
+                registry,
+                name=f"hybrid-{place.name}-keys",
+                most=config.access.cached_keys,
+                ceilings=config.admin.ceilings(),
+            )
         )
         quota = Quota()
         shadows = await stack.enter_async_context(

@@ -31,7 +31,7 @@ class Adoption:
         """Go by another configuration from now on, all in one step. What is under way goes on as it began."""
         limits = config.gateway
         if self.keyring is not None:
-            self.keyring.reconfigure(most=config.access.cached_keys)
+            self.keyring.reconfigure(most=config.access.cached_keys, ceilings=config.admin.ceilings())
         self.placements.reconfigure(waiting_bytes=limits.waiting_bytes)
         self.models.reconfigure(config)
         self.recorder.reconfigure(config_version=config.version, models=config.names(), book=PriceBook(config))

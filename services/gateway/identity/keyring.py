@@ -12,7 +12,9 @@ import asyncpg
 import structlog
 from prometheus_client import CollectorRegistry, Gauge
 
+from services.config.access import Ceiling
 from services.gateway.database import Database, DatabaseAway, open_database
+from services.gateway.identity.ceiling import within
 from services.gateway.identity.credential import Credential
 from services.gateway.identity.grant import Grant
 from services.gateway.identity.lookups import Lookups
@@ -46,6 +48,7 @@ class Keyring:
         registry: CollectorRegistry,
         *,
         most: int,
+        ceilings: Mapping[str, Ceiling],
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -56,12 +59,14 @@ class Keyring:
             peppers: what they are stored under.
             registry: where the metrics go.
             most: keys to remember; of more, those are forgotten that were not used for longest.
+            ceilings: the most that keys may do, by the operator who made them. Whose name is not there has none.
             clock: seconds since 1970.
             monotonic: seconds since whenever.
         """
         self._database = database
         self._peppers = peppers
         self._most = most
+        self._ceilings = ceilings
         self._clock = clock
         self._monotonic = monotonic
         self._keys: collections.OrderedDict[str, StoredKey] = collections.OrderedDict()
@@ -79,9 +84,10 @@ class Keyring:
         )
         age.set_function(lambda: monotonic() - self._known_at)
 
-    def reconfigure(self, *, most: int) -> None:
-        """Remember so many from now on."""
+    def reconfigure(self, *, most: int, ceilings: Mapping[str, Ceiling]) -> None:
+        """Remember so many, and bound keys so, from now on."""
         self._most = most
+        self._ceilings = ceilings
         self._shrink()
 
     async def judge(self, credential: Credential) -> tuple[Verdict, Grant | None]:
@@ -96,7 +102,11 @@ class Keyring:
         elif not self._is_absent(credential.key_id):
             stored = await self._lookups.find(credential.key_id)
         verdict = judged(stored, self._peppers.macs(credential), self._clock())
-        return verdict, stored.grant if stored is not None and verdict == "accepted" else None
+        if stored is None or verdict != "accepted":
+            return verdict, None
+        ceiling = self._ceilings.get(stored.created_by)
+        grant = stored.grant if ceiling is None else within(stored.grant, ceiling)
+        return ("bounded" if grant is None else verdict), grant
 
     async def follow(self) -> NoReturn:
         """Answer look-ups, and follow what changes, as long as this runs."""
@@ -190,7 +200,13 @@ class Keyring:
 
 @contextlib.asynccontextmanager
 async def open_keyring(
-    dsn: str, peppers: Peppers | None, registry: CollectorRegistry, *, name: str, most: int
+    dsn: str,
+    peppers: Peppers | None,
+    registry: CollectorRegistry,
+    *,
+    name: str,
+    most: int,
+    ceilings: Mapping[str, Ceiling],
 ) -> AsyncIterator[Keyring | None]:
     """A keyring that follows the database with that DSN, whether it answers or not; without peppers there is none.
 
@@ -202,12 +218,13 @@ async def open_keyring(
         registry: where the metrics go.
         name: what PostgreSQL shows for us.
         most: keys to remember.
+        ceilings: the most that keys may do, by the operator who made them.
     """
     if peppers is None:
         yield None
         return
     async with open_database(dsn, name=name, most=2) as database, asyncio.TaskGroup() as tasks:
-        keyring = Keyring(database, peppers, registry, most=most)
+        keyring = Keyring(database, peppers, registry, most=most, ceilings=ceilings)
         following = tasks.create_task(keyring.follow())
         try:
             yield keyring

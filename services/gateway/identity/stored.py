@@ -8,13 +8,15 @@ from typing import Any, Literal
 
 from services.gateway.identity.grant import Grant, Limits
 
-# `unverifiable` is no fault of the caller's: the pepper is missing that its key was stored under.
-Verdict = Literal["accepted", "unknown", "wrong", "revoked", "expired", "unverifiable"]
+# `bounded`: nothing is left of it below the ceiling of whoever made it. `unverifiable` is no fault of the caller's: the
+# pepper is missing that it was stored under.
+Verdict = Literal["accepted", "unknown", "wrong", "revoked", "expired", "bounded", "unverifiable"]
 
 COLUMNS = (
     "key_id, mac, pepper_id, previous_mac, previous_pepper_id, previous_until, owner, models, providers, scopes,"
     " expires_at, requests_per_minute, tokens_per_minute, concurrency, budget_nano_usd_per_day,"
-    " budget_nano_usd_per_month, criticality, weight, content, content_retention_days, billing, revoked_at, changed_at"
+    " budget_nano_usd_per_month, criticality, weight, content, content_retention_days, billing, created_by, revoked_at,"
+    " changed_at"
 )
 
 
@@ -38,12 +40,15 @@ class StoredKey:
     """One row of `keys`.
 
     Attributes:
+        grant: what it may do, whoever made it.
+        created_by: the operator who made it.
         current: of its secret.
         previous: of the secret before its last rotation; one that nothing proves where there is none.
         changed_at: when anything of it changed last, by the database's clock.
     """
 
     grant: Grant
+    created_by: str
     current: Proof
     previous: Proof
     revoked: bool
@@ -54,11 +59,12 @@ _FOREVER = float("inf")
 _NOTHING = Proof(pepper_id="", mac=bytes(32), until=-_FOREVER)
 # Stands in for a key that there is not, so that looking at it takes as long.
 _NOBODY = StoredKey(
-    Grant(key_id="", owner=""),
-    _NOTHING,
-    _NOTHING,
+    grant=Grant(key_id="", owner=""),
+    created_by="",
+    current=_NOTHING,
+    previous=_NOTHING,
     revoked=True,
-    changed_at=datetime.datetime.min,  # noqa: DTZ901
+    changed_at=datetime.datetime(1, 1, 1, tzinfo=datetime.UTC),
 )
 _NO_MAC = b"\xff" * 32
 
@@ -90,7 +96,7 @@ def of_row(row: Mapping[str, Any]) -> StoredKey:
         until = row["previous_until"].timestamp()
         previous = Proof(row["previous_pepper_id"] or "", row["previous_mac"], until)
     current = Proof(row["pepper_id"], row["mac"], _FOREVER)
-    return StoredKey(grant, current, previous, row["revoked_at"] is not None, row["changed_at"])
+    return StoredKey(grant, row["created_by"], current, previous, row["revoked_at"] is not None, row["changed_at"])
 
 
 def judged(stored: StoredKey | None, macs: Mapping[str, bytes], now: float) -> Verdict:
