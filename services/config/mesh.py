@@ -18,6 +18,7 @@ from services.config.loopback import is_loopback
 from services.config.model import Model, Route
 from services.config.provider import Provider
 from services.config.router import Router
+from services.config.tariff import Tariff
 
 # What a browser sends: a scheme, a host, and a port unless it is the scheme's own.
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::(?:[0-9]{1,5}|\*))?")
@@ -184,6 +185,7 @@ class MeshConfig(Section):
                 seen.add(name)
             for index, route in enumerate(model.routes):
                 self._check(model, route, "models", number, "routes", index)
+        self._check_prices()
         for switch, flag in (("hedging", self.flags.hedging), ("continuation", self.flags.continuation)):
             for name in flag.models:
                 if name not in {model.name for model in self.models}:
@@ -192,6 +194,18 @@ class MeshConfig(Section):
                     raise Misfit(message, "flags", switch, "models")
         self._check_ceilings()
         return self
+
+    def _check_prices(self) -> None:
+        """What a provider's model costs does not depend on the name under which it was asked for."""
+        priced: dict[tuple[str, str], Tariff] = {}
+        for number, model in enumerate(self.models):
+            for index, route in enumerate(model.routes):
+                if route.price is None:
+                    continue
+                asked, price = self.provider_model(route), route.price.tariff
+                if priced.setdefault((route.provider, asked), price) != price:
+                    message = f"model `{model.name}`: `{asked}` of `{route.provider}` has another price before"
+                    raise Misfit(message, "models", number, "routes", index, "price")
 
     def _check_ceilings(self) -> None:
         own = [model.name for model in self.models]

@@ -67,7 +67,9 @@ async def serve(
     registry = metrics.new_registry()
     async with contextlib.AsyncExitStack() as stack:
         stack.enter_context(metrics.serving_metrics(registry, config.metrics_address(place.name)))
-        spool = await stack.enter_async_context(open_spool(pathlib.Path(place.spool), registry=registry))
+        spool = await stack.enter_async_context(
+            open_spool(pathlib.Path(place.spool), registry=registry, max_bytes=settings.spool_bytes)
+        )
         router = router_grpc.RouterServiceStub(
             await stack.enter_async_context(channel.open_channel(config.router.listen))
         )
@@ -85,6 +87,7 @@ async def serve(
             models=config.names(),
             book=PriceBook(config),
         )
+        recorder.take_over()
         await stack.enter_async_context(open_database(dsn, name=f"hybrid-{place.name}"))
         keyring = await stack.enter_async_context(
             open_keyring(

@@ -46,11 +46,23 @@ class Embedding(Undertaking):
     async def vectors(self) -> AsyncIterator[worker.EmbedResponse]:
         """The vectors, one for each input. Until the context ends, with their passing on, the request is under way.
 
+        That of a strict key ends before, when its vectors are there: what becomes of them then is not recorded.
+
         Raises:
-            Failure: why there are none.
+            Failure: why there are none; of a strict key also ACCOUNTING_UNAVAILABLE where that cannot be written.
         """
-        with self._recorded():
-            yield await self._served()
+        if not self._strict:
+            with self._recorded():
+                yield await self._served()
+            return
+        try:
+            with self._recorded():
+                answer = await self._served()
+        except Failure:
+            await self._recorder.durable()
+            raise
+        await self._recorder.durable()
+        yield answer
 
     async def _served(self) -> worker.EmbedResponse:
         placed = await self._place()

@@ -149,19 +149,53 @@ class ScriptedRouter(router_grpc.RouterServiceServicer):
         )
 
 
+class Kept:
+    """An open request that keeps what it is told where a test can read it."""
+
+    def __init__(self, request: ledger.RequestRecord) -> None:
+        self.requests = [_copy(request)]
+        self.attempts: list[ledger.AttemptRecord] = []
+
+    def tell(self, request: ledger.RequestRecord) -> None:
+        self.requests.append(_copy(request))
+
+    def tell_attempt(self, attempt: ledger.AttemptRecord) -> None:
+        copy = ledger.AttemptRecord()
+        copy.CopyFrom(attempt)
+        self.attempts.append(copy)
+
+
+def _copy(request: ledger.RequestRecord) -> ledger.RequestRecord:
+    copy = ledger.RequestRecord()
+    copy.CopyFrom(request)
+    return copy
+
+
 class Book:
     """A spool that keeps its records where a test can read them."""
 
     def __init__(self) -> None:
         self.records: list[ledger.LedgerRecord] = []
         self.full: Failure | None = None
+        self.unwritable: Failure | None = None
+        self.opened_requests: list[Kept] = []
+        self.flushes = 0
 
-    def check(self) -> None:
+    def check(self, *, strict: bool) -> None:
         if self.full is not None:
             raise self.full
 
-    def append(self, record: ledger.LedgerRecord) -> None:
+    def opened(self, request: ledger.RequestRecord) -> Kept:
+        self.opened_requests.append(Kept(request))
+        return self.opened_requests[-1]
+
+    def append(self, record: ledger.LedgerRecord, *, ends: Kept | None = None) -> None:
         self.records.append(record)
+
+    async def flushed(self) -> None:
+        self.flushes += 1
+        if self.unwritable is not None:
+            raise self.unwritable
 
 
 class Scene:

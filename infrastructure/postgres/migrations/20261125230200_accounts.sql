@@ -176,16 +176,18 @@ CREATE TABLE prices (
     version               text NOT NULL,
     provider              text NOT NULL,
     provider_model        text NOT NULL,
+    above_input_tokens    bigint NOT NULL DEFAULT 0,
     input_pico_usd        bigint NOT NULL,
     cached_input_pico_usd bigint NOT NULL,
     output_pico_usd       bigint NOT NULL,
     second_pico_usd       bigint NOT NULL,
     source                text NOT NULL,
     first_seen_at         timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (version, provider, provider_model)
+    PRIMARY KEY (version, provider, provider_model, above_input_tokens)
 );
 
 COMMENT ON TABLE prices IS 'Every version of the price table that a request names: pico-USD for a token, or a second of an attempt.';
+COMMENT ON COLUMN prices.above_input_tokens IS 'For prompts with more tokens than that, up to the next row''s.';
 
 -- migrate:down
 
