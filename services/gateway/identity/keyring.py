@@ -31,7 +31,8 @@ _OVERLAP = datetime.timedelta(seconds=30)
 _ALL_AGAIN_SECONDS = 60.0
 _READ_AT_ONCE = 1000
 
-_ABSENT_SECONDS = 5.0
+# For so long nobody asks again for what there was not. A key that is made meanwhile is heard of before.
+ABSENT_SECONDS = 5.0
 _MOST_ABSENT = 20_000
 
 _SOME = f"SELECT {COLUMNS} FROM keys WHERE key_id = ANY($1::text[])"  # noqa: S608 (a constant)
@@ -164,7 +165,7 @@ class Keyring:
     async def _read(self, key_ids: Sequence[str]) -> Mapping[str, StoredKey]:
         """Read keys for calls that wait for them, and remember them, and which there are not."""
         found = await self._fetch(key_ids)
-        until = self._monotonic() + _ABSENT_SECONDS
+        until = self._monotonic() + ABSENT_SECONDS
         for key_id in key_ids:
             if key_id in found:
                 self._keys[key_id] = found[key_id]
