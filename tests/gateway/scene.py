@@ -156,10 +156,11 @@ class Kept:
         self.requests = [_copy(request)]
         self.attempts: list[ledger.AttemptRecord] = []
 
-    def tell(self, request: ledger.RequestRecord) -> None:
+    def placed(self, request: ledger.RequestRecord, attempt: ledger.AttemptRecord) -> None:
         self.requests.append(_copy(request))
+        self.tell(attempt)
 
-    def tell_attempt(self, attempt: ledger.AttemptRecord) -> None:
+    def tell(self, attempt: ledger.AttemptRecord) -> None:
         copy = ledger.AttemptRecord()
         copy.CopyFrom(attempt)
         self.attempts.append(copy)
