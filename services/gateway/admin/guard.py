@@ -65,10 +65,10 @@ class Guard(grpc.aio.ServerInterceptor):
         method = handler_call_details.method
         if handler is None or method in rights.OPEN:
             return handler
-        # Before anything of the request is read.
         operator = self._identified(handler_call_details)
         if operator is None:
-            return grpc.unary_unary_rpc_method_handler(_stranger)
+            # One that reads nothing. On the wire a method of one message looks like one of many.
+            return grpc.stream_stream_rpc_method_handler(_stranger)
         return grpc.unary_unary_rpc_method_handler(
             self._guarded(method, handler, operator), response_serializer=handler.response_serializer
         )
