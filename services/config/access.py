@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 import pydantic
 
 from services.config.base import Section
+from services.config.loopback import is_loopback
 
 _Name = Annotated[str, pydantic.Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._-]+$")]
 
@@ -33,12 +34,16 @@ class Access(Section):
 
 
 class Ceiling(Section):
-    """The most that keys may do which an operator makes. What is not named has no ceiling."""
+    """The most that keys may do which an operator makes, now and later. What is not named has no ceiling."""
 
-    owners: tuple[str, ...] | None = pydantic.Field(default=None, description="Owners that its keys may have.")
+    owners: tuple[str, ...] | None = pydantic.Field(
+        default=None, description="Owners that its keys may have, and whose keys and usage it may see at all."
+    )
     models: tuple[str, ...] | None = pydantic.Field(default=None, description="Models that its keys may use.")
     scopes: tuple[Scope, ...] | None = pydantic.Field(default=None, description="What its keys may do.")
-    budget_usd_per_month: float | None = pydantic.Field(default=None, ge=0, description="Of each of its keys.")
+    budget_usd_per_month: float | None = pydantic.Field(
+        default=None, ge=0, le=1e9, allow_inf_nan=False, description="Of each of its keys."
+    )
 
 
 class Operator(Section):
@@ -57,6 +62,21 @@ class Admin(Section):
     operators: tuple[Operator, ...] = pydantic.Field(
         default=(Operator(name="root", credential="admin.key"),), min_length=1
     )
+
+    @pydantic.field_validator("listen")
+    @classmethod
+    def _reached_from_here_alone(cls, listen: str) -> str:
+        if listen.startswith("unix:"):
+            return listen
+        host, colon, port = listen.rpartition(":")
+        if not colon or not host or not port.isdigit() or not 0 < int(port) < 65_536:
+            raise ValueError(f"`{listen}` is no address: unix:PATH or HOST:PORT")
+        if not is_loopback(host):
+            raise ValueError(
+                f"credentials would cross the network in the clear: `{host}` is not of this host alone; "
+                "use unix:PATH or 127.0.0.1:PORT, and reach it from elsewhere through a tunnel such as ssh's"
+            )
+        return listen
 
     @pydantic.model_validator(mode="after")
     def _told_apart(self) -> Self:

@@ -188,7 +188,16 @@ class MeshConfig(Section):
                     known = ", ".join(model.name for model in self.models)
                     message = f"flags: there is no model `{name}`; there are: {known}"
                     raise Misfit(message, "flags", switch, "models")
+        self._check_ceilings()
         return self
+
+    def _check_ceilings(self) -> None:
+        own = [model.name for model in self.models]
+        for number, operator in enumerate(self.admin.operators):
+            for name in operator.ceiling.models or ():
+                if name not in own:
+                    message = f"operator `{operator.name}`: there is no model `{name}`; there are: {', '.join(own)}"
+                    raise Misfit(message, "admin", "operators", number, "ceiling", "models")
 
     def _check_gateways(self) -> None:
         listen, instances = self.gateway.listen, self.gateway.instances

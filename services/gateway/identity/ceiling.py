@@ -1,0 +1,59 @@
+"""The most that an operator's keys may do: whether a key stays below it, and what is left of one that does not."""
+
+import dataclasses
+import decimal
+
+from services.config.access import Ceiling
+from services.gateway.identity.grant import Grant
+
+_NANO = 10**9
+
+
+def beyond(grant: Grant, ceiling: Ceiling) -> str:
+    """What of a grant is above the ceiling, as the name of a field of KeySpec; empty where nothing is.
+
+    A grant that leaves open what the ceiling bounds is above it: "all models" is more than two of them.
+    """
+    if ceiling.owners is not None and grant.owner not in ceiling.owners:
+        return "owner"
+    if ceiling.models is not None and not (grant.models and grant.models <= set(ceiling.models)):
+        return "models"
+    if ceiling.scopes is not None and not (grant.scopes and grant.scopes <= set(ceiling.scopes)):
+        return "scopes"
+    most = monthly(ceiling)
+    budget = grant.limits.usd_per_month
+    if most is not None and (budget is None or budget > most):
+        return "budget_nano_usd_per_month"
+    return ""
+
+
+def within(grant: Grant, ceiling: Ceiling) -> Grant | None:
+    """What is left of a grant below a ceiling, which may have been lowered since the key was made; None is nothing.
+
+    What it returns is not `beyond` the ceiling, and allows nothing that the grant did not.
+    """
+    if ceiling.owners is not None and grant.owner not in ceiling.owners:
+        return None
+    models, scopes = grant.models, grant.scopes
+    if ceiling.models is not None:
+        models = models & set(ceiling.models) if models else frozenset(ceiling.models)
+        if not models:  # empty would be all
+            return None
+    if ceiling.scopes is not None:
+        allowed: frozenset[str] = frozenset(ceiling.scopes)
+        scopes = scopes & allowed if scopes else allowed
+        if not scopes:
+            return None
+    limits = grant.limits
+    most = monthly(ceiling)
+    if most is not None:
+        own = limits.usd_per_month
+        limits = dataclasses.replace(limits, usd_per_month=most if own is None else min(own, most))
+    return dataclasses.replace(grant, models=models, scopes=scopes, limits=limits)
+
+
+def monthly(ceiling: Ceiling) -> int | None:
+    """The ceiling of a month's budget, in whole nano-USD; None is none."""
+    usd = ceiling.budget_usd_per_month
+    # By the digits that stand in the file: the float nearest to 0.1 is not a tenth.
+    return None if usd is None else int(decimal.Decimal(repr(usd)) * _NANO)
