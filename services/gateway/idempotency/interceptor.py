@@ -6,13 +6,12 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import grpc
-from hybridinference.gateway.v1 import inference_service_pb2 as inference
-from hybridinference.gateway.v1 import openai_service_pb2 as openai
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
 
 from services.chassis.failure import Failure
 from services.gateway.idempotency.detached import DetachedContext
 from services.gateway.idempotency.forwarding import AwayError, Forwarding
+from services.gateway.idempotency.methods import METHODS
 from services.gateway.idempotency.naming import HEADER, fingerprint, identity, name_of
 from services.gateway.idempotency.runs import Runs
 from services.gateway.idempotency.transcript import Transcript
@@ -22,16 +21,6 @@ REPLAYED = ("idempotent-replayed", "true")
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Serialize = Callable[[Any], bytes]
-
-_TYPED = inference.DESCRIPTOR.services_by_name["InferenceService"].full_name
-_OPENAI = openai.DESCRIPTOR.services_by_name["OpenAIService"].full_name
-# What takes work and costs money. All else may be asked twice.
-METHODS = frozenset(
-    (
-        *(f"/{_TYPED}/{name}" for name in ("Generate", "StreamGenerate", "Embed")),
-        *(f"/{_OPENAI}/Create{what}" for what in ("ChatCompletion", "Completion", "Response", "Embedding")),
-    )
-)
 
 
 class IdempotencyInterceptor(grpc.aio.ServerInterceptor):
