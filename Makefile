@@ -8,7 +8,7 @@ BIN = $$(dirname $(DEV))
 export PYTHONPATH := .:gen
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up demo down dev-environment test test-fast test-clients providers protos check-protos openapi googleapis contracts buf protos-release lint types imports lock clean
+.PHONY: help setup up demo down dev-environment debian-postgres test test-fast test-clients providers protos check-protos openapi googleapis contracts buf protos-release lint types imports lock clean
 
 help:  ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -31,12 +31,16 @@ dev-environment:
 
 NOT_SLOW = not slow and not engine and not edge and not clients
 
-test: dev-environment  ## Run all tests: the fast ones, then those with processes, Envoy and the engine.
+# Where it cannot be installed all tests run that do not need it, and those that do fail.
+debian-postgres:
+	-tests/debian-postgres
+
+test: dev-environment debian-postgres  ## Run all tests: the fast ones, then those with processes, Envoy and the engine.
 	$(SETUP) mesh engine model embedding-model
 	$(DEV) -m pytest -m "$(NOT_SLOW)" $(ARGS)
 	$(DEV) -m pytest -m "not ($(NOT_SLOW)) and not clients" $(ARGS)
 
-test-fast: dev-environment  ## Run the tests that need no engine, no Envoy and little time.
+test-fast: dev-environment debian-postgres  ## Run the tests that need no engine, no Envoy and little time.
 	$(DEV) -m pytest -m "$(NOT_SLOW)" $(ARGS)
 
 # What npm installs, again once its lock is newer.

@@ -31,7 +31,7 @@ class StaticRule(Strategy, abc.ABC):
         own = [target for target in targets if not target.worker.elastic]
         vendors = [target for target in targets if target.worker.elastic]
         if vendors and (not own or self._spills(request, own, rng)):
-            return least(vendors, [target.cost(request, request.output_tokens) for target in vendors], rng)
+            return least(vendors, [_cost(request, target) for target in vendors], rng)
         return least(own, [self._burden(request, target) for target in own], rng)
 
     def _burden(self, request: Request, target: Target) -> float:
@@ -42,6 +42,11 @@ class StaticRule(Strategy, abc.ABC):
     @abc.abstractmethod
     def _spills(self, request: Request, own: Sequence[Target], rng: random.Random) -> bool:
         """Whether it goes to the vendor."""
+
+
+def _cost(request: Request, target: Target) -> float:
+    """Vendors take nothing for time."""
+    return target.cost(request, request.output_tokens, 0.0)
 
 
 class FixedShare(StaticRule):

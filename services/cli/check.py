@@ -39,14 +39,7 @@ def summary(config: MeshConfig) -> str:
     for model in config.models:
         routes = ", ".join(f"{route.provider}/{config.provider_model(route)}{_role(route)}" for route in model.routes)
         lines.append(f"model      {model.name}: {model.strategy.name} over {routes}")
-    unknown = sorted(
-        {
-            f"{route.provider}/{config.provider_model(route)}"
-            for model in config.models
-            for route in model.routes
-            if unpriced(config, route)
-        }
-    )
+    unknown = sorted("/".join(one) for one in unpriced(config))
     if unknown:
         lines.append(f"no price   {', '.join(unknown)}: counts as free; a `price` on the route says what it costs")
     lines.append(f"ledger     {'your PostgreSQL' if config.ledger.dsn else 'embedded PostgreSQL'}")

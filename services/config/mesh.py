@@ -14,9 +14,11 @@ from services.chassis.mistake import Misfit
 from services.config.access import Access, Admin
 from services.config.base import Section
 from services.config.flags import Flags
+from services.config.loopback import is_loopback
 from services.config.model import Model, Route
 from services.config.provider import Provider
 from services.config.router import Router
+from services.config.tariff import Tariff
 
 # What a browser sends: a scheme, a host, and a port unless it is the scheme's own.
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::(?:[0-9]{1,5}|\*))?")
@@ -174,6 +176,7 @@ class MeshConfig(Section):
                 raise Misfit(f"two workers have the address {place.address}", "providers", place.provider, "workers")
             addresses.add(place.address)
         self._check_gateways()
+        self._check_access()
         seen: set[str] = set()
         for number, model in enumerate(self.models):
             for field, name in (("name", model.name), *(("aliases", alias) for alias in model.aliases)):
@@ -182,6 +185,7 @@ class MeshConfig(Section):
                 seen.add(name)
             for index, route in enumerate(model.routes):
                 self._check(model, route, "models", number, "routes", index)
+        self._check_prices()
         for switch, flag in (("hedging", self.flags.hedging), ("continuation", self.flags.continuation)):
             for name in flag.models:
                 if name not in {model.name for model in self.models}:
@@ -190,6 +194,18 @@ class MeshConfig(Section):
                     raise Misfit(message, "flags", switch, "models")
         self._check_ceilings()
         return self
+
+    def _check_prices(self) -> None:
+        """What a provider's model costs does not depend on the name under which it was asked for."""
+        priced: dict[tuple[str, str], Tariff] = {}
+        for number, model in enumerate(self.models):
+            for index, route in enumerate(model.routes):
+                if route.price is None:
+                    continue
+                asked, price = self.provider_model(route), route.price.tariff
+                if priced.setdefault((route.provider, asked), price) != price:
+                    message = f"model `{model.name}`: `{asked}` of `{route.provider}` has another price before"
+                    raise Misfit(message, "models", number, "routes", index, "price")
 
     def _check_ceilings(self) -> None:
         own = [model.name for model in self.models]
@@ -213,6 +229,17 @@ class MeshConfig(Section):
         addresses = [place.address for place in self.gateways()]
         if len(set(addresses)) < len(addresses):
             raise Misfit("two gateways have the same address", "gateway", "listen")
+
+    def _check_access(self) -> None:
+        """Without keys nobody else may reach what spends money: any neighbour could."""
+        if not self.access.keyless:
+            return
+        advice = "without keys only this host may call: listen on 127.0.0.1, or remove `access.keyless` and make keys"
+        if not is_loopback(self.edge.host):
+            raise Misfit(f"`edge.host` is {self.edge.host}; {advice}", "edge", "host")
+        for place in self.gateways():
+            if not place.address.startswith("unix:") and not is_loopback(place.address.rpartition(":")[0]):
+                raise Misfit(f"`gateway.listen` has {place.address}; {advice}", "gateway", "listen")
 
     def _check(self, model: Model, route: Route, *where: str | int) -> None:
         provider = self.providers.get(route.provider)

@@ -1,27 +1,56 @@
 """Models: the names that callers may ask for, and the routes that lead from them to providers."""
 
+import decimal
 from typing import Annotated, Literal, Self
 
 import pydantic
 
 from services.config.base import Section
 from services.config.strategy import AnyStrategy, LeastLoaded
+from services.config.tariff import Tariff, Tier
 
 _Tag = Annotated[str, pydantic.Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._:/-]+$")]
 _Name = Annotated[str, pydantic.Field(min_length=1, max_length=256)]
 
 
-class Price(Section):
-    """What tokens cost, in USD for a million of them."""
+# Whole pico-USD: for a token that is six decimals of USD for a million, for a second it is twelve of USD.
+_Millionth = Annotated[decimal.Decimal, pydantic.Field(ge=0, le=1_000_000, decimal_places=6)]
+_PICO_IN_MILLION = 10**6
+_PICO = 10**12
 
-    input: float = pydantic.Field(ge=0, le=1e6, description="Of the prompt.")
-    output: float = pydantic.Field(ge=0, le=1e6, description="Of the answer, thinking included.")
-    cached_input: float | None = pydantic.Field(
-        default=None,
-        ge=0,
-        le=1e6,
-        description="Of the prompt, where it was in the provider's cache. Default: `input`.",
+
+class Price(Section):
+    """What a request costs, in USD: tokens by the million, and time by the second of an attempt."""
+
+    input: _Millionth | None = pydantic.Field(default=None, description="Of the prompt. Default: nothing.")
+    output: _Millionth | None = pydantic.Field(
+        default=None, description="Of the answer, thinking included. Default: nothing."
     )
+    cached_input: _Millionth | None = pydantic.Field(
+        default=None, description="Of the prompt, where it was in the provider's cache. Default: `input`."
+    )
+    second: Annotated[decimal.Decimal, pydantic.Field(ge=0, le=1_000, decimal_places=12)] | None = pydantic.Field(
+        default=None, description="Of a second from an attempt's placement to its end. Default: nothing."
+    )
+
+    @pydantic.model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if not self.model_fields_set:
+            raise ValueError("a price says at least one of `input`, `output`, `cached_input` and `second`")
+        return self
+
+    @property
+    def tariff(self) -> Tariff:
+        """The same in whole pico-USD."""
+        asked, answered = self.input or 0, self.output or 0
+        cached = asked if self.cached_input is None else self.cached_input
+        tier = Tier(
+            0,
+            input=int(asked * _PICO_IN_MILLION),
+            cached_input=int(cached * _PICO_IN_MILLION),
+            output=int(answered * _PICO_IN_MILLION),
+        )
+        return Tariff((tier,), second=int((self.second or 0) * _PICO), source="configuration")
 
 
 class Route(Section):
@@ -39,7 +68,8 @@ class Route(Section):
     weight: float = pydantic.Field(default=1.0, gt=0, le=1e6, description="For the strategy `weighted`.")
     tags: tuple[_Tag, ...] = pydantic.Field(default=(), description="What callers may ask for, such as a region.")
     price: Price | None = pydantic.Field(
-        default=None, description="Default: the public price of the provider's model; none for engines of your own."
+        default=None,
+        description="Of the provider's model, on every route. Default: its public price; none for engines of your own.",
     )
     on_unsupported: Literal["refuse", "drop"] = pydantic.Field(
         default="refuse", description="What becomes of parameters that the provider does not have."

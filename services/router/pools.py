@@ -10,7 +10,7 @@ from services.config import strategy as settings
 from services.config.flags import point
 from services.config.mesh import MeshConfig
 from services.config.model import Model, Route
-from services.config.prices import price_of
+from services.config.prices import tariffs
 from services.router import rendezvous
 from services.router.admission.admission import Admission
 from services.router.budget import HedgeBudget, RetryBudget
@@ -61,6 +61,7 @@ class Pool:
             target.position = position
             target.identity = rendezvous.identity(target.worker.name, target.provider_model, target.role)
         self.slo_seconds = model.slo.first_content_seconds
+        self.longest_seconds = config.gateway.timeout_seconds
         self.workers = {target.worker.name: target.worker for target in self.targets}
         self.budget = RetryBudget(self._retry)
         self.hedge, self.continuation, self.flags = config.router.hedge, config.router.continuation, config.flags
@@ -252,11 +253,11 @@ def build(
         place.name: earlier.get(place) or Worker(place, settings, slow_start_seconds=slow_start) for place in places
     }
     made, named = {}, {}
+    prices = tariffs(config)
     for model in config.models:
-        prices = {route: price_of(config, route) for route in model.routes}
         targets = {
             (worker.name, config.provider_model(route), route.role, route.on_unsupported): Target(
-                worker, config.provider_model(route), route, price=prices[route]
+                worker, config.provider_model(route), route, price=prices[route.provider, config.provider_model(route)]
             )
             for route in model.routes
             for worker in there.values()

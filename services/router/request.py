@@ -29,7 +29,8 @@ class Request:
         output_tokens: tokens that the answer is expected to have.
         blocks: keyed hashes of the prompt's leading blocks, each chained to those before it.
         block_tokens: tokens that a block stands for.
-        max_cost: most that it may cost, in nano-USD; infinity where it may cost anything.
+        seconds: the longest that it may take.
+        max_cost: most that it may cost from now on, in nano-USD; infinity where it may cost anything.
         first_content_slo: longest time to the first content that is any good, in seconds; None is any.
         criticality: who gives way first.
         canary: targets of the canary route that the request falls to, which come before all others; mostly none.
@@ -41,6 +42,7 @@ class Request:
     needs: frozenset[int]
     input_tokens: int
     output_tokens: float
+    seconds: float
     blocks: tuple[int, ...] = ()
     block_tokens: int = _BLOCK_TOKENS
     tags: frozenset[str] = frozenset()
@@ -62,6 +64,7 @@ class Request:
             needs=frozenset(ask.capabilities),
             input_tokens=max(1, ask.input_tokens),
             output_tokens=min(expected, ask.max_output_tokens) if ask.max_output_tokens else expected,
+            seconds=to_seconds(ask.time_left) if ask.HasField("time_left") else pool.longest_seconds,
             blocks=tuple(ask.prefix_hashes),
             block_tokens=ask.block_tokens or _BLOCK_TOKENS,
             tags=frozenset(ask.tags),
@@ -71,6 +74,11 @@ class Request:
             criticality=ask.criticality or routing.CRITICALITY_CRITICAL,
             canary=pool.canary(ask.generation_id, pinned=bool(ask.worker)),
         )
+
+    def has_cost(self, nano_usd: int) -> None:
+        """Its attempts that have ended have cost so much: only the rest of what it may cost is left."""
+        if self.ask.HasField("max_cost_nano_usd"):
+            self.max_cost = max(0, self.ask.max_cost_nano_usd - nano_usd)
 
     def uncached_tokens(self, position: int) -> int:
         """Prompt tokens that the target at this position has to read, at least 1."""

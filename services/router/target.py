@@ -6,7 +6,8 @@ from collections.abc import Collection
 
 from hybridinference.inference.v1 import routing_pb2 as routing
 
-from services.config.model import Price, Route
+from services.config.model import Route
+from services.config.tariff import Tariff, micros
 from services.inference.capabilities import DROPPABLE
 from services.router.knowledge.speeds import TargetSpeeds
 from services.router.request import Request
@@ -34,7 +35,7 @@ class Target:
         worker: who serves.
         provider_model: the model to ask for.
         route: as configured.
-        price: what tokens cost; None costs nothing that is counted.
+        price: what tokens and time cost; None costs nothing that is counted.
         position: its place among the targets of the model; never changes.
         identity: stands for it in hashes; the same in every router with the same configuration.
         turn: when the model was last placed here, as a count of placements; 0 is never.
@@ -44,7 +45,7 @@ class Target:
     worker: Worker
     provider_model: str
     route: Route
-    price: Price | None = None
+    price: Tariff | None = None
     position: int = 0
     identity: int = 0
     turn: int = 0
@@ -87,9 +88,8 @@ class Target:
 
     @property
     def free(self) -> bool:
-        """Whether its tokens cost nothing."""
-        price = self.price
-        return price is None or not (price.input or price.output or price.cached_input)
+        """Whether neither its tokens nor its time cost anything."""
+        return self.price is None or self.price.free
 
     def capable(self, needs: Collection[int]) -> bool | None:
         """Whether the worker can do it, less what the route leaves out; None where it has not said."""
@@ -107,24 +107,22 @@ class Target:
         """Whether nothing would be left out."""
         return self.worker.served[self.provider_model].issuperset(needs)
 
-    def cost(self, request: Request, output_tokens: float) -> float:
-        """What the request would cost here with an answer of that length, in nano-USD; cached tokens count as such."""
+    def cost(self, request: Request, output_tokens: float, seconds: float) -> float:
+        """What an answer of that length in that time is expected to cost here, in nano-USD; cached tokens as such."""
         price = self.price
         if price is None:
             return 0.0
         hit = min(request.hits.get(self.position, 0), request.input_tokens)
-        cached = price.input if price.cached_input is None else price.cached_input
-        # A USD for a million tokens is 1000 nano-USD for one.
-        return 1e3 * ((request.input_tokens - hit) * price.input + hit * cached + output_tokens * price.output)
+        return price.expected_nano_usd(request.input_tokens, hit, output_tokens, seconds)
 
-    def most_cost(self, request: Request) -> float:
-        """The dearest it can come to, in nano-USD: nothing cached, and the longest answer."""
+    def most_cost(self, request: Request) -> int:
+        """The dearest it can come to, in nano-USD: nothing cached, the longest answer, and all the time there is."""
         price = self.price
         if price is None:
-            return 0.0
+            return 0
         context = self.worker.context_tokens.get(self.provider_model, 0)
         longest = request.ask.max_output_tokens or max(0, context - request.input_tokens)
-        return 1e3 * (request.input_tokens * max(price.input, price.cached_input or 0.0) + longest * price.output)
+        return price.most_nano_usd(request.input_tokens, longest, micros(request.seconds))
 
     def ruled_out(self, request: Request, at: float) -> str:
         """The filter that keeps an attempt away that begins at that time; empty where there is none.

@@ -3,7 +3,6 @@
 import io
 import json
 import pathlib
-from collections.abc import Iterator
 from typing import Any
 
 import asyncpg
@@ -15,19 +14,8 @@ from rich.console import Console
 from services.cli import ledger
 from services.gateway.loader.rows import parse
 from services.gateway.loader.store import open_store
-from tests.gateway.loader.postgres import Postgres, running
 from tests.gateway.loader.records import record
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[Postgres]:
-    with running() as server:
-        yield server
-
-
-@pytest.fixture
-async def dsn(postgres: Postgres) -> str:
-    return await postgres.copy_of("ledger")
+from tests.postgres import Postgres
 
 
 async def stored(dsn: str, *records: ledger_pb2.LedgerRecord) -> None:

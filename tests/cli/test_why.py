@@ -2,7 +2,6 @@
 
 import io
 import json
-from collections.abc import Iterator
 
 import pytest
 from hybridinference.gateway.v1 import ledger_pb2
@@ -13,19 +12,7 @@ from services.cli import ledger, why
 from services.cli.problem import Problem
 from services.gateway.loader.rows import parse
 from services.gateway.loader.store import open_store
-from tests.gateway.loader.postgres import Postgres, running
 from tests.gateway.loader.records import record
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[Postgres]:
-    with running() as server:
-        yield server
-
-
-@pytest.fixture
-async def dsn(postgres: Postgres) -> str:
-    return await postgres.copy_of("ledger")
 
 
 async def stored(dsn: str, *records: ledger_pb2.LedgerRecord) -> None:

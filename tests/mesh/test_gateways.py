@@ -327,5 +327,5 @@ def test_a_named_stream_that_was_cut_off_is_whole_at_the_next_try_and_has_run_on
     pieces = list(two.client.chat.completions.create(**asked))  # type: ignore[call-overload]
     assert {piece.id for piece in pieces} == {first.id}
     text = "".join(piece.choices[0].delta.content or "" for piece in pieces if piece.choices)
-    assert text.split() == "one two three four five six seven eight".split()
+    assert text.split() == ["one", "two", "three", "four", "five", "six", "seven", "eight"]
     assert two.row_of(first.id.removeprefix("chatcmpl-"))["outcome"] == "success"

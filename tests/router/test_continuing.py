@@ -155,7 +155,7 @@ def test_a_retry_before_content_is_none() -> None:
 def test_with_what_was_begun_it_costs_no_more_than_the_request_may(most: int, goes_on: bool) -> None:
     made = Scene(mesh_config(workers=3))
     for target in made.roster.models["m"].targets:
-        target.price = Price(input=0.0, output=1.0)
+        target.price = Price(input=0.0, output=1.0).tariff
     ask = placement.PlacementAsk(
         generation_id="g",
         model="m",

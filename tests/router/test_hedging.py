@@ -82,7 +82,7 @@ def test_both_attempts_together_cost_no_more_than_the_request_may() -> None:
     def hedge(most_cost: int) -> bool:
         made = scene(router={"hedge": {**_ALWAYS["hedge"], "paid": True}})
         for target in made.roster.models["m"].targets:
-            target.price = Price(input=0.0, output=1.0)
+            target.price = Price(input=0.0, output=1.0).tariff
         ask = placement.PlacementAsk(
             generation_id="g", model="m", capabilities=CHAT, max_output_tokens=1000, max_cost_nano_usd=most_cost
         )
@@ -154,7 +154,7 @@ def test_what_costs_money_is_no_hedge_unless_it_may_be(paid: bool) -> None:
     router = {"hedge": {"budget_ratio": 1.0, "paid": paid}}
     made = scene(workers=2, router=router)
     for target in made.roster.pools["m"].targets:
-        target.price = Price(input=1.0, output=2.0)
+        target.price = Price(input=1.0, output=2.0).tariff
     placed = made.place()
     assert placed.HasField("hedge_after") is paid
     assert left_alone(made, placed) is not paid

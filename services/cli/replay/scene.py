@@ -8,9 +8,10 @@ from services.cli.replay import fit
 from services.cli.replay.past import Served
 from services.config.mesh import MeshConfig
 from services.config.model import Model
-from services.config.prices import price_of
+from services.config.prices import tariff_of
 from services.config.provider import VendorProvider
 from services.config.strategy import Strategy
+from services.config.tariff import Tariff
 
 _FIRST_SECONDS = 2.0
 # What is good where nobody has said it: every further token in twice the usual time.
@@ -54,9 +55,9 @@ def scene(
             assumed.append(f"a further route over {route.provider} is left out")
             continue
         at = [one for one in attempts if one.provider == route.provider]
-        price = price_of(config, route)
+        tariff = tariff_of(config, route)
         group: dict[str, Any] = {"name": name, "role": route.role}
-        group |= {"price": price.model_dump(exclude_none=True)} if price else {}
+        group |= {"price": _usd(tariff)} if tariff else {}
         if isinstance(config.providers[route.provider], VendorProvider):
             speed = fit.vendor([one for one in at if one.model == config.provider_model(route)])
             vendors.append(group | _vendor(speed))
@@ -97,6 +98,13 @@ def policy(strategy: Strategy) -> str:
     settings = strategy.model_dump(exclude={"name"}, exclude_defaults=True)
     told = ",".join(f"{key}={value}" for key, value in settings.items())
     return f"{strategy.name}:{told}" if told else strategy.name
+
+
+def _usd(tariff: Tariff) -> dict[str, float]:
+    """A price as a scenario has it: of prompts of ordinary length."""
+    tier = tariff.tiers[0]
+    told = {"input": tier.input, "output": tier.output, "cached_input": tier.cached_input}
+    return {key: pico / 1e6 for key, pico in told.items()} | {"second": tariff.second / 1e12}
 
 
 def _engine(speed: fit.EngineSpeed | None, capacity: int) -> dict[str, Any]:

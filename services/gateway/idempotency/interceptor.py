@@ -1,19 +1,23 @@
 """Where calls are told apart: those that name their request, and all others, which pass untouched."""
 
 import asyncio
+import contextlib
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import grpc
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
+from prometheus_client import CollectorRegistry
 
 from services.chassis.failure import Failure
+from services.config.mesh import MeshConfig
+from services.gateway.channels import Channels
 from services.gateway.idempotency.detached import DetachedContext
 from services.gateway.idempotency.forwarding import AwayError, Forwarding
 from services.gateway.idempotency.methods import METHODS
 from services.gateway.idempotency.naming import HEADER, fingerprint, identity, name_of
-from services.gateway.idempotency.runs import Runs
+from services.gateway.idempotency.runs import Runs, open_runs
 from services.gateway.idempotency.transcript import Transcript
 from services.gateway.identity import caller
 
@@ -31,6 +35,11 @@ class IdempotencyInterceptor(grpc.aio.ServerInterceptor):
         self._runs = runs
         self._forwarding = forwarding
         self._slow_reader_seconds = slow_reader_seconds
+
+    def reconfigure(self, config: MeshConfig) -> None:
+        """These are the gateways from now on, and so long may a caller not read."""
+        self._forwarding.reconfigure(config.gateways())
+        self._slow_reader_seconds = config.gateway.slow_reader_seconds
 
     async def intercept_service(
         self,
@@ -107,6 +116,16 @@ class IdempotencyInterceptor(grpc.aio.ServerInterceptor):
                 raise Failure(reasons.ERROR_REASON_SLOW_CONSUMER, "The answer was not read for too long.") from error
         if transcript.trailers:
             context.set_trailing_metadata(transcript.trailers)
+
+
+@contextlib.asynccontextmanager
+async def open_idempotency(
+    channels: Channels, own: str, config: MeshConfig, registry: CollectorRegistry
+) -> AsyncIterator[IdempotencyInterceptor]:
+    """Of the gateway that is called `own`. Leaving the context ends what runs."""
+    async with open_runs(registry) as runs:
+        forwarding = Forwarding(channels, own, config.gateways())
+        yield IdempotencyInterceptor(runs, forwarding, slow_reader_seconds=config.gateway.slow_reader_seconds)
 
 
 async def _passed(responses: Any, context: Any) -> None:

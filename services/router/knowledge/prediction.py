@@ -32,6 +32,10 @@ class Prediction(NamedTuple):
         """Until the first content."""
         return self.wait_seconds + self.reading_seconds + self.step_seconds
 
+    def whole_seconds(self, output_tokens: float) -> float:
+        """Until the end of an answer of so many tokens."""
+        return self.wait_seconds + self.reading_seconds + output_tokens * self.step_seconds
+
 
 def predict(request: Request, target: Target, now: float) -> Prediction:
     """What the request is expected to take at the target, if it is placed there now."""

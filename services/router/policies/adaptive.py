@@ -4,7 +4,7 @@ import random
 from collections.abc import Sequence
 
 from services.config import strategy as settings
-from services.router.knowledge.prediction import expected, own_busyness
+from services.router.knowledge.prediction import expected, own_busyness, predict
 from services.router.policies.sampling import of_session, worth_a_look
 from services.router.policies.strategy import Score, Strategy, best_other, longest_unused
 from services.router.rendezvous import distance
@@ -97,7 +97,8 @@ class Adaptive(Strategy):
         told["preference_factor"] = preference
         told["generations"] = target.load
         told["uncached_tokens"] = self._uncached(request, target)
-        told["price_nano_usd"] = target.cost(request, request.output_tokens)
+        taken = predict(request, target, now).whole_seconds(request.output_tokens)
+        told["price_nano_usd"] = target.cost(request, request.output_tokens, taken)
         return Score(sum(terms) * preference, told)
 
     def _preference(self, first: int | None, target: Target) -> float:
@@ -121,7 +122,8 @@ class Adaptive(Strategy):
             stall = running * uncached * pool.reading.slope * prefill
             slowing = (running + 1) * answer * own_busyness(request, worker) * pool.writing.slope * decode
         if target.price is not None:
-            price = 1e-9 * target.cost(request, answer) * chosen.seconds_per_usd
+            taken = wait + reading + answer * step
+            price = 1e-9 * target.cost(request, answer, taken) * chosen.seconds_per_usd
         weight = chosen.first_content_weight
         return (
             weight * wait,

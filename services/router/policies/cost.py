@@ -23,7 +23,7 @@ class Cost(Strategy):
 
     def choose(self, request: Request, targets: Sequence[Target], now: float, rng: random.Random) -> Target:
         """The cheapest target that would begin in time."""
-        values = _prices(request, targets)
+        values = _prices(request, targets, now)
         if request.first_content_slo is not None:
             # Whether it would be in time is asked of the cheapest first: mostly that is enough.
             for value in sorted(set(values)):
@@ -40,25 +40,30 @@ class Cost(Strategy):
 
     def score(self, request: Request, target: Target, now: float) -> Score:
         """Its price in nano-USD, and below that its load as a fraction of one."""
+        taken = predict(request, target, now)
         terms = {
-            "cost_nano_usd": target.cost(request, request.output_tokens),
-            "first_content_seconds": predict(request, target, now).first_content_seconds,
+            "cost_nano_usd": target.cost(request, request.output_tokens, taken.whole_seconds(request.output_tokens)),
+            "first_content_seconds": taken.first_content_seconds,
             "generations": float(target.load),
             "capacity": float(target.capacity),
         }
-        return Score(_late(request, target, now) or _prices(request, [target])[0], terms)
+        return Score(_late(request, target, now) or _prices(request, [target], now)[0], terms)
 
 
-def _prices(request: Request, targets: Sequence[Target]) -> list[float]:
+def _prices(request: Request, targets: Sequence[Target], now: float) -> list[float]:
     """What the request costs at each in nano-USD, and below that its load as a fraction of one."""
-    hits, known, largest = request.hits, dict[tuple[int, int], int](), 0
+    hits, known, largest, answer = request.hits, dict[tuple[int, int], int](), 0, request.output_tokens
     values = []
     for target in targets:
-        # Targets of one price and with as much in their caches cost the same.
+        # Targets of one price and with as much in their caches cost the same, unless time does.
         kind = (id(target.price), hits.get(target.position, 0))
         price = known.get(kind)
         if price is None:
-            price = known[kind] = round(target.cost(request, request.output_tokens))
+            timed = target.price is not None and target.price.second
+            taken = predict(request, target, now).whole_seconds(answer) if timed else 0.0
+            price = round(target.cost(request, answer, taken))
+            if not timed:
+                known[kind] = price
         worker = target.worker
         capacity = worker.capacity or largest
         if not capacity:  # a worker without a known limit counts as large as the largest that has one

@@ -5,6 +5,7 @@ from typing import Protocol
 from google.rpc import status_pb2
 from hybridinference.router.v1 import placement_pb2 as placement
 
+from services.config.tariff import Tariff, micros
 from services.router.simulator.traffic.request import Request
 
 COMPLETED = "completed"
@@ -86,8 +87,8 @@ class Attempt:
         first_at: when its first token reached the gateway; negative before.
         hit_tokens: of its prompt, found cached.
         brought: tokens that it has brought, once it has ended.
-        billed: whether its tokens cost what they cost.
-        ended: whether the gateway takes nothing of it any more.
+        billed: whether its tokens and its time cost what they cost.
+        ended_at: when the gateway took nothing of it any more; negative before.
     """
 
     __slots__ = (
@@ -95,7 +96,7 @@ class Attempt:
         "billed",
         "brought",
         "call",
-        "ended",
+        "ended_at",
         "first_at",
         "hit_tokens",
         "input_tokens",
@@ -117,4 +118,16 @@ class Attempt:
         self.hit_tokens = 0
         self.brought = 0
         self.billed = False
-        self.ended = False
+        self.ended_at = -1.0
+
+    @property
+    def ended(self) -> bool:
+        """Whether the gateway takes nothing of it any more."""
+        return self.ended_at >= 0
+
+    def cost(self, tariff: Tariff) -> int:
+        """What it has cost, in nano-USD."""
+        if not self.billed:
+            return 0
+        time = micros(self.ended_at - self.started_at) if self.ended else 0
+        return tariff.nano_usd(self.input_tokens, self.hit_tokens, self.brought, time)

@@ -15,7 +15,7 @@ def configuration(scenario: Scenario, policy: Policy) -> MeshConfig:
     for group in scenario.providers:
         addresses = [f"unix:{group.name}-{index}" for index in range(sizes[group.name])]
         providers[group.name] = {"kind": "echo", "models": [MODEL], "workers": addresses}
-        price = group.price.model_dump()
+        price = group.price.model_dump(exclude_none=True)
         routes.append({"provider": group.name, "role": group.role, "price": price, "weight": group.weight})
     model = {
         "name": MODEL,

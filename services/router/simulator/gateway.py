@@ -73,7 +73,7 @@ class Gateways:
         if attempt.ended:
             return
         call = attempt.call
-        attempt.ended = True
+        attempt.ended_at = self._timeline.now
         attempt.billed = status.code == 0 or attempt.first_at >= 0
         if attempt.kind == placement.ATTEMPT_KIND_SHADOW:
             self._report(attempt, status, wanted=False)
@@ -132,7 +132,8 @@ class Gateways:
 
     def _stop(self, attempt: Attempt, status: status_pb2.Status) -> None:
         """End an attempt that nobody wants any more."""
-        attempt.ended = attempt.billed = True
+        attempt.ended_at = self._timeline.now
+        attempt.billed = True
         del attempt.call.running[attempt.attempt_id]
         self._report(attempt, status, wanted=False)
         at = self._timeline.now + self._scenario.wiring.network_seconds

@@ -89,7 +89,7 @@ class Mesh:
         end = timeline.now + self._scenario.wiring.network_seconds
         while timeline.next_at <= end:
             timeline.step()
-        prices = {group.name: group.price for group in self._scenario.providers}
+        prices = {group.name: group.price.tariff for group in self._scenario.providers}
         rows = [row(call, self._scenario.slo, prices) for call in gateways.calls]
         return Result(
             scenario=self._scenario.name,

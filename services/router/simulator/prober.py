@@ -87,7 +87,7 @@ class Prober:
     def _ended(self, attempt: Attempt, verdict: Verdict) -> None:
         if attempt.ended:
             return
-        attempt.ended = True
+        attempt.ended_at = self._timeline.now
         name, epoch, probe = self._under_way.pop(attempt.attempt_id)
         if verdict.kind is Kind.HARD:
             self._failed.add(name)

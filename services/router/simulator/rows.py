@@ -5,8 +5,9 @@ from typing import NamedTuple
 
 from hybridinference.router.v1 import placement_pb2 as placement
 
+from services.config.tariff import Tariff
 from services.router.simulator.call import COMPLETED, Call
-from services.router.simulator.sections import Price, Slo
+from services.router.simulator.sections import Slo
 
 
 class Row(NamedTuple):
@@ -47,7 +48,7 @@ class Row(NamedTuple):
     good: bool
 
 
-def row(call: Call, slo: Slo, prices: Mapping[str, Price]) -> Row:
+def row(call: Call, slo: Slo, prices: Mapping[str, Tariff]) -> Row:
     """What became of a request that has ended."""
     request, arrived, output = call.request, call.arrived_at, call.tokens
     attempts = [attempt for attempt in call.attempts if attempt.kind != placement.ATTEMPT_KIND_SHADOW]
@@ -60,11 +61,7 @@ def row(call: Call, slo: Slo, prices: Mapping[str, Price]) -> Row:
         and ttft <= slo.first_content(request)
         and (tpot is None or tpot <= slo.token(request))
     )
-    cost = sum(
-        prices[attempt.worker.rpartition("-")[0]].nano_usd(attempt.input_tokens, attempt.hit_tokens, attempt.brought)
-        for attempt in call.attempts
-        if attempt.billed
-    )
+    cost = sum(attempt.cost(prices[attempt.worker.rpartition("-")[0]]) for attempt in call.attempts)
     return Row(
         identity=request.identity,
         key=request.key,

@@ -1,11 +1,13 @@
 """The sections of a scenario. Read once, never changed."""
 
+import decimal
 import pathlib
 from typing import Annotated, Literal
 
 import pydantic
 
 from services.config.base import Section
+from services.config.model import Price
 from services.router.simulator.job import EngineModel
 from services.router.simulator.traffic.request import Request
 from services.router.simulator.vendor import VendorModel
@@ -16,26 +18,12 @@ _Share = Annotated[float, pydantic.Field(ge=0, le=1)]
 Name = Annotated[str, pydantic.Field(pattern=r"^[a-z][a-z0-9_]*$")]
 
 
-class Price(Section):
-    """What a provider takes, in USD for a million tokens."""
-
-    input: _NotNegative = 0.0
-    output: _NotNegative = 0.0
-    cached_input: _NotNegative | None = pydantic.Field(default=None, description="Default: as `input`.")
-
-    def nano_usd(self, input_tokens: int, hit_tokens: int, output_tokens: int) -> int:
-        """What so many tokens cost, `hit_tokens` of the prompt cached. A USD for a million is 1000 nano-USD for one."""
-        cached = self.input if self.cached_input is None else self.cached_input
-        usd = (input_tokens - hit_tokens) * self.input + hit_tokens * cached + output_tokens * self.output
-        return round(1e3 * usd)
-
-
 class Provider(Section):
     """What groups of workers have in common."""
 
     name: Name
     role: Literal["primary", "fallback"] = "primary"
-    price: Price = Price()
+    price: Price = Price(input=decimal.Decimal(0))
     weight: Positive = pydantic.Field(default=1.0, description="Of its route, for the strategy `weighted`.")
 
 

@@ -1,26 +1,12 @@
 """What is read of the ledger, to be replayed."""
 
-from collections.abc import Iterator
-
 import pytest
 from hybridinference.gateway.v1 import ledger_pb2
 
 from services.cli.replay import past
 from services.gateway.loader.rows import parse
 from services.gateway.loader.store import open_store
-from tests.gateway.loader.postgres import Postgres, running
 from tests.gateway.loader.records import record
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[Postgres]:
-    with running() as server:
-        yield server
-
-
-@pytest.fixture
-async def dsn(postgres: Postgres) -> str:
-    return await postgres.copy_of("ledger")
 
 
 def recent(*, ago: int = 0, model: str = "smollm2", attempts: int = 1) -> ledger_pb2.LedgerRecord:

@@ -63,7 +63,7 @@ def loaded(
     worker = target.worker
     worker.on_status(report(sequence=2, capacity=capacity, kind=kind), 1000.0)
     worker.leases, worker.others, target.turn = leases, others, turn
-    target.price = price or target.price
+    target.price = price.tariff if price else target.price
     for index, one in enumerate(pending):
         worker.on_pending(f"{worker.name}-{index}", one.tokens, one.placed_at, one.expected_seconds)
     return target

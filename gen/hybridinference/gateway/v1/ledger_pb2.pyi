@@ -67,7 +67,7 @@ class PriceTable(_message.Message):
     def __init__(self, version: _Optional[str] = ..., entries: _Optional[_Iterable[_Union[PriceEntry, _Mapping]]] = ...) -> None: ...
 
 class PriceEntry(_message.Message):
-    __slots__ = ("provider", "provider_model", "input_pico_usd", "cached_input_pico_usd", "output_pico_usd", "second_pico_usd", "source")
+    __slots__ = ("provider", "provider_model", "input_pico_usd", "cached_input_pico_usd", "output_pico_usd", "second_pico_usd", "source", "above_input_tokens")
     PROVIDER_FIELD_NUMBER: _ClassVar[int]
     PROVIDER_MODEL_FIELD_NUMBER: _ClassVar[int]
     INPUT_PICO_USD_FIELD_NUMBER: _ClassVar[int]
@@ -75,6 +75,7 @@ class PriceEntry(_message.Message):
     OUTPUT_PICO_USD_FIELD_NUMBER: _ClassVar[int]
     SECOND_PICO_USD_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
+    ABOVE_INPUT_TOKENS_FIELD_NUMBER: _ClassVar[int]
     provider: str
     provider_model: str
     input_pico_usd: int
@@ -82,7 +83,8 @@ class PriceEntry(_message.Message):
     output_pico_usd: int
     second_pico_usd: int
     source: str
-    def __init__(self, provider: _Optional[str] = ..., provider_model: _Optional[str] = ..., input_pico_usd: _Optional[int] = ..., cached_input_pico_usd: _Optional[int] = ..., output_pico_usd: _Optional[int] = ..., second_pico_usd: _Optional[int] = ..., source: _Optional[str] = ...) -> None: ...
+    above_input_tokens: int
+    def __init__(self, provider: _Optional[str] = ..., provider_model: _Optional[str] = ..., input_pico_usd: _Optional[int] = ..., cached_input_pico_usd: _Optional[int] = ..., output_pico_usd: _Optional[int] = ..., second_pico_usd: _Optional[int] = ..., source: _Optional[str] = ..., above_input_tokens: _Optional[int] = ...) -> None: ...
 
 class RequestRecord(_message.Message):
     __slots__ = ("generation_id", "api", "operation", "model", "streamed", "received_at", "first_content_at", "ended_at", "outcome", "error_reason", "finish_reasons", "usage", "config_version", "provider", "worker", "provider_model", "user", "edge_request_id", "trace_id", "estimated_input_tokens", "max_output_tokens", "refused_by", "prefix_hashes", "key_id", "owner", "cost_nano_usd", "price_version", "session", "gateway_run", "placed_at", "criticality")
