@@ -46,11 +46,23 @@ class Embedding(Undertaking):
     async def vectors(self) -> AsyncIterator[worker.EmbedResponse]:
         """The vectors, one for each input. Until the context ends, with their passing on, the request is under way.
 
+        That of a strict key ends before, when its vectors are there: what becomes of them then is not recorded.
+
         Raises:
-            Failure: why there are none.
+            Failure: why there are none; of a strict key also ACCOUNTING_UNAVAILABLE where that cannot be written.
         """
-        with self._recorded():
-            yield await self._served()
+        if not self._strict:
+            with self._recorded():
+                yield await self._served()
+            return
+        try:
+            with self._recorded():
+                answer = await self._served()
+        except Failure:
+            await self._recorder.durable()
+            raise
+        await self._recorder.durable()
+        yield answer
 
     async def _served(self) -> worker.EmbedResponse:
         placed = await self._place()
@@ -61,6 +73,8 @@ class Embedding(Undertaking):
                 answer = await self._ask(run)
                 self._commit(run)
                 self._finish(run, answer.usage)
+                if self._entry.heard is not None:
+                    self._entry.heard.vectors = len(answer.embeddings), len(answer.embeddings[0].values)
                 self._entry.provider_model = answer.provider_model
                 self.dropped = tuple(answer.dropped_fields)
                 return answer

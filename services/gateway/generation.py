@@ -50,26 +50,39 @@ class Generation(Undertaking):
         self._sessions = sessions
         self._shadows = shadows
         self._spoken = Spoken(self.call.spec)
+        self._heard = entry.heard
 
     async def events(self) -> AsyncGenerator[Events, None]:
         """The events, in lists of what is ready at one moment. The first list holds content or the end.
 
         Raises:
-            Failure: why there is no answer, or no whole one.
+            Failure: why there is no answer, or no whole one; of a strict key also ACCOUNTING_UNAVAILABLE, in place of
+                the end, where its record cannot be written.
         """
         # One generator and no more: each list would pass every generator that this one stood in.
-        with self._recorded():
-            placed = await self._place()
-            while True:
-                try:
-                    run, attempt, ready = await self._first(placed)
-                    yield self._passed(run, ready)
-                    while not run.finished:
-                        yield self._passed(run, await attempt.events(now=self._loop.time))
-                    return
-                except Failure as failure:
-                    (run,) = self._open
-                    placed = await self._elsewhere(run, failure)
+        try:
+            with self._recorded():
+                placed = await self._place()
+                while True:
+                    try:
+                        run, attempt, ready = await self._first(placed)
+                        ready = self._passed(run, ready)
+                        while not run.finished:
+                            yield ready
+                            ready = self._passed(run, await attempt.events(now=self._loop.time))
+                        if not self._strict:
+                            yield ready
+                        break
+                    except Failure as failure:
+                        (run,) = self._open
+                        placed = await self._elsewhere(run, failure)
+        except Failure:
+            if self._strict:
+                await self._recorder.durable()
+            raise
+        if self._strict:
+            await self._recorder.durable()
+            yield ready
 
     async def _first(self, placed: placement.Placement) -> tuple[Run, Attempt, Events]:
         """An attempt with its first content: the placed one, or one beside it. No other is left."""
@@ -132,7 +145,11 @@ class Generation(Undertaking):
                     self.dropped = tuple(ready[0].started.dropped_fields)
             self._commit(run)
         run.count(ready)
+        if not whole and run.counted(now=self._loop.time()):
+            self._recorder.attempt_goes_on(self._entry, run.record, run.usage, run.first_content_at)
         self._spoken.hear(ready)
+        if self._heard is not None:
+            self._heard.hear(ready)
         if whole:
             finished = ready[-1].finished
             self._entry.finish_reasons = tuple(finished.reasons)

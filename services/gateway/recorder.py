@@ -15,10 +15,14 @@ from hybridinference.inference.v1 import routing_pb2 as routing
 from hybridinference.router.v1 import placement_pb2 as placement
 
 from services.chassis.failure import Failure
+from services.gateway.abandoned import SHADOW, abandoned
 from services.gateway.call import Call
+from services.gateway.content.hearing import Heard
+from services.gateway.content.keeping import Contents
 from services.gateway.pricing.book import PriceBook
 from services.gateway.quota.reservation import UNLIMITED, Reservation
 from services.gateway.request_metrics import RequestMetrics
+from services.gateway.spool.open_requests import OpenRequest
 from services.gateway.spool.spool import Spool
 from services.inference.attempts import kind_word
 
@@ -30,7 +34,6 @@ _SHED = (
     reasons.ERROR_REASON_RATE_LIMITED,
     reasons.ERROR_REASON_QUOTA_EXHAUSTED,
 )
-SHADOW = "shadow"
 
 
 @dataclasses.dataclass(slots=True)
@@ -38,15 +41,20 @@ class Entry:
     """The record of one request while it runs. Times are seconds since 1970.
 
     Attributes:
+        so_far: what is known of it from its beginning.
+        kept: where what is known of it outlives this process, until its record is on disk.
         reservation: its part of its key's limits, settled at its end.
         served: the attempt whose answer the caller has; before there is one, the latest. Never a shadow.
         request: what was written of it; None until then.
         refused_by: how the router came to refuse it; None where it did not.
+        heard: hears what the caller is given; None where nothing of it is to be kept.
     """
 
     generation_id: str
     call: Call[Any]
     received_at: float
+    so_far: ledger.RequestRecord
+    kept: OpenRequest
     reservation: Reservation = UNLIMITED
     first_content_at: float | None = None
     usage: generation.Usage | None = None
@@ -55,17 +63,15 @@ class Entry:
     attempts: list[ledger.AttemptRecord] = dataclasses.field(default_factory=list)
     served: ledger.AttemptRecord | None = None
     request: ledger.RequestRecord | None = None
-    config_version: str = ""
-    estimated_input_tokens: int = 0
-    max_output_tokens: int = 0
-    prefix_hashes: tuple[int, ...] = ()
     refused_by: routing.Decision | None = None
+    heard: Heard | None = None
 
     def asked(self, ask: placement.PlacementAsk) -> None:
         """The router is asked for a place."""
-        self.estimated_input_tokens = ask.input_tokens
-        self.max_output_tokens = ask.max_output_tokens
-        self.prefix_hashes = tuple(ask.prefix_hashes)
+        request = self.so_far
+        request.estimated_input_tokens = ask.input_tokens
+        request.max_output_tokens = ask.max_output_tokens
+        request.prefix_hashes[:] = ask.prefix_hashes
 
     @property
     def tried(self) -> int:
@@ -98,6 +104,7 @@ class Recorder:
         self,
         spool: Spool,
         metrics: RequestMetrics,
+        contents: Contents,
         *,
         run: str,
         config_version: str,
@@ -107,6 +114,7 @@ class Recorder:
         """`run` identifies this process's life, a UUIDv7."""
         self._spool = spool
         self._metrics = metrics
+        self._contents = contents
         self._run = run
         self.reconfigure(config_version=config_version, models=models, book=book)
 
@@ -122,11 +130,49 @@ class Recorder:
         Raises:
             Failure: ACCOUNTING_UNAVAILABLE where it could not be written down.
         """
-        self._spool.check()
-        self._metrics.running.inc()
-        return Entry(
-            generation_id, call, received_at=time.time(), reservation=reservation, config_version=self._config_version
+        self._spool.check(strict=call.grant.strict)
+        received_at = time.time()
+        so_far = ledger.RequestRecord(
+            generation_id=generation_id,
+            api=call.api,
+            operation=call.operation,
+            model=call.spec.model,
+            streamed=call.streamed,
+            received_at=_timestamp(received_at),
+            config_version=self._config_version,
+            user=call.spec.user,
+            edge_request_id=call.edge_request_id,
+            trace_id=call.trace_id,
+            key_id=call.grant.key_id,
+            owner=call.grant.owner,
+            gateway_run=self._run,
         )
+        kept = self._spool.opened(so_far)
+        self._metrics.running.inc()
+        heard = self._contents.listen(call.grant)
+        return Entry(generation_id, call, received_at, so_far, kept, reservation, heard=heard)
+
+    def attempt_begins(self, entry: Entry, placed: placement.Placement) -> ledger.AttemptRecord:
+        """Another attempt at a request has been placed."""
+        attempt = entry.attempt_begins(placed)
+        if attempt.number == 1:
+            entry.kept.placed(entry.so_far, attempt)
+        else:
+            entry.kept.tell(attempt)
+        return attempt
+
+    def attempt_goes_on(
+        self,
+        entry: Entry,
+        attempt: ledger.AttemptRecord,
+        usage: generation.Usage | None,
+        first_content_at: float | None,
+    ) -> None:
+        """An attempt has used so much by now. Told once in a while, for the case that this process is lost."""
+        more = ledger.AttemptRecord(attempt_id=attempt.attempt_id, usage=usage)
+        if first_content_at is not None:
+            more.first_content_at.CopyFrom(_timestamp(first_content_at))
+        entry.kept.tell(more)
 
     def attempt_ended(
         self,
@@ -149,51 +195,72 @@ class Recorder:
             attempt.provider, attempt.worker, _name(attempt.outcome), attempt.error_reason
         ).inc()
 
+    def attempt_left(self, entry: Entry, attempt: ledger.AttemptRecord) -> None:
+        """An attempt that has ended is left behind by its request, which goes on."""
+        more = ledger.AttemptRecord()
+        more.CopyFrom(attempt)
+        more.ClearField("decision")  # told when it began
+        entry.kept.tell(more)
+
     def end(self, entry: Entry, failure: Failure | None) -> None:
         """A request has ended."""
         ended_at = time.time()
-        call = entry.call
-        served = entry.served or ledger.AttemptRecord()
-        request = entry.request = ledger.RequestRecord(
-            generation_id=entry.generation_id,
-            api=call.api,
-            operation=call.operation,
-            model=call.spec.model,
-            streamed=call.streamed,
-            received_at=_timestamp(entry.received_at),
-            ended_at=_timestamp(ended_at),
-            outcome=outcome_of(failure),
-            error_reason=failure.reason_name if failure else "",
-            finish_reasons=entry.finish_reasons,
-            usage=entry.usage,
-            config_version=entry.config_version,
-            provider=served.provider,
-            worker=served.worker,
-            provider_model=entry.provider_model or served.provider_model,
-            user=call.spec.user,
-            edge_request_id=call.edge_request_id,
-            trace_id=call.trace_id,
-            estimated_input_tokens=entry.estimated_input_tokens,
-            max_output_tokens=entry.max_output_tokens,
-            refused_by=entry.refused_by,
-            prefix_hashes=entry.prefix_hashes,
-            key_id=call.grant.key_id,
-            owner=call.grant.owner,
-            gateway_run=self._run,
-        )
+        request = entry.request = entry.so_far
+        request.ended_at.CopyFrom(_timestamp(ended_at))
+        request.outcome = outcome_of(failure)
+        if failure is not None:
+            request.error_reason = failure.reason_name
+        request.finish_reasons.extend(entry.finish_reasons)
+        if entry.usage is not None:
+            request.usage.CopyFrom(entry.usage)
+        if entry.served is not None:
+            request.provider = entry.served.provider
+            request.worker = entry.served.worker
+            request.provider_model = entry.served.provider_model
+        if entry.provider_model:
+            request.provider_model = entry.provider_model
+        if entry.refused_by is not None:
+            request.refused_by.CopyFrom(entry.refused_by)
         if entry.first_content_at is not None:
             request.first_content_at.CopyFrom(_timestamp(entry.first_content_at))
         # A shadow that still runs is written down when it ends.
         attempts = [attempt for attempt in entry.attempts if attempt.HasField("ended_at")]
-        self._spool.append(ledger.LedgerRecord(request=request, attempts=attempts))
+        self._spool.append(ledger.LedgerRecord(request=request, attempts=attempts), ends=entry.kept)
         tokens = request.usage.input_tokens + request.usage.output_tokens
         entry.reservation.settle(tokens, request.cost_nano_usd)
         self._observe(entry, request, ended_at)
+        if entry.heard is not None:
+            self._contents.keep(entry.generation_id, entry.call, entry.heard)
 
     def shadow_ended(self, entry: Entry, attempt: ledger.AttemptRecord) -> None:
         """A shadow has ended: it is written down with its request, or after it where that was sooner."""
         if entry.request is not None:
             self._spool.append(ledger.LedgerRecord(request=entry.request, attempts=[attempt]))
+        else:
+            self.attempt_left(entry, attempt)
+
+    async def durable(self) -> None:
+        """Wait until what was written down so far is on disk.
+
+        Raises:
+            Failure: ACCOUNTING_UNAVAILABLE when it cannot be written now. It is still kept, and tried again.
+        """
+        await self._spool.flushed()
+
+    def take_over(self) -> None:
+        """Write down what an earlier process of this gateway left under way. Before requests are taken."""
+        found = self._spool.left
+        ended = sum(one.ended for one in found)
+        # What any of them was last known to do was done while that process lived.
+        at = max((one.written_at for one in found), default=0.0)
+        for one in found:
+            if one.ended:
+                self._spool.append(one.record, ends=one.request)
+            else:
+                record = abandoned(one.record, at=at, cost=self._book.cost, price_version=self._book.version)
+                self._spool.append_abandoned(record, ends=one.request)
+        if found:
+            LOG.warning("spool.taken_over", abandoned=len(found) - ended, ended=ended)
 
     def _observe(self, entry: Entry, request: ledger.RequestRecord, ended_at: float) -> None:
         metrics = self._metrics

@@ -12,6 +12,9 @@ from hybridinference.router.v1 import placement_pb2 as placement
 from services.chassis.failure import Failure
 from services.gateway.attempt import Attempt
 
+# How much of a stream may pass uncounted when this process is lost.
+_TOKENS, _SECONDS = 64, 2.0
+
 
 class Run:
     """One attempt's placement, record and use, and what its worker asked of the provider in vain.
@@ -32,6 +35,7 @@ class Run:
         self.tries: Sequence[provider_try.ProviderTry] = ()
         self.attempt: Attempt | None = None
         self.held = contextlib.ExitStack()
+        self._counted, self._counted_at = 0, begun_at
 
     def close(self) -> Failure | None:
         """End it on its session if it has not ended. Why it had, where it failed."""
@@ -62,3 +66,11 @@ class Run:
             if self.usage is None:
                 self.usage = generation.Usage(estimated=True)
             self.usage.output_tokens += tokens
+
+    def counted(self, *, now: float) -> bool:
+        """Whether what was counted is to be written down: so many tokens have passed since, or any for so long."""
+        tokens = self.usage.output_tokens if self.usage is not None else 0
+        if tokens - self._counted < _TOKENS and (now - self._counted_at < _SECONDS or tokens == self._counted):
+            return False
+        self._counted, self._counted_at = tokens, now
+        return True

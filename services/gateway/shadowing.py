@@ -43,7 +43,7 @@ class Shadows:
 
     def begin(self, entry: Entry, placed: placement.Placement) -> None:
         """Begin the shadow of a request."""
-        run = Run(placed, self._loop.time(), entry.attempt_begins(placed))
+        run = Run(placed, self._loop.time(), self._recorder.attempt_begins(entry, placed))
         if len(self._running) >= self._most:
             self._ended(entry, run, _ENOUGH)
             return

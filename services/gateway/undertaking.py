@@ -92,6 +92,11 @@ class Undertaking:
             self._left()
             self._recorder.end(self._entry, failure)
 
+    @property
+    def _strict(self) -> bool:
+        """Whether its end, good or bad, is handed out only once its record is on disk."""
+        return self.call.grant.strict
+
     def _why_left(self, *, finished: bool) -> Failure | None:
         """Why a reader left. One that hangs up on the last event, before its write is known to be done, had it all."""
         return None if finished and self._gone.reason == reasons.ERROR_REASON_CANCELLED else self._gone
@@ -130,7 +135,7 @@ class Undertaking:
         return False
 
     def _begin(self, placed: placement.Placement) -> Run:
-        run = Run(placed, self._loop.time(), self._entry.attempt_begins(placed))
+        run = Run(placed, self._loop.time(), self._recorder.attempt_begins(self._entry, placed))
         if not self._committed:
             self._queue_seconds = run.begun_at - self._begun_at
         self._open.append(run)
@@ -142,6 +147,7 @@ class Undertaking:
         run.close()
         self._count(run)
         self._recorder.attempt_ended(run.record, failure, run.usage, run.first_content_at, run.tries)
+        self._recorder.attempt_left(self._entry, run.record)
         return failure
 
     @contextlib.contextmanager

@@ -1,6 +1,5 @@
 """Why requests went where they went, as JSON that PostgreSQL takes."""
 
-import math
 from typing import Any
 
 import orjson
@@ -11,35 +10,44 @@ _ROLES = {
     for number, value in routing_pb2.RouteRole.DESCRIPTOR.values_by_number.items()
     if number
 }
+# How JSON writes it, which jsonb refuses all the same.
+_NUL = b"\\u0000"
 
 
 def as_json(decision: routing_pb2.Decision) -> str:
     """A decision as JSON. What is no number is null, and NUL, which jsonb does not hold, is replaced."""
-    shaped = {
-        "strategy": _text(decision.strategy),
-        "targets": decision.targets,
-        "eligible": decision.eligible,
-        "candidates": [_candidate(candidate) for candidate in decision.candidates],
-        "ruled_out": {_text(name): count for name, count in decision.ruled_out.items()},
-    }
-    return orjson.dumps(shaped).decode()
+    written = orjson.dumps(  # which writes null for what is no number
+        {
+            "strategy": decision.strategy,
+            "targets": decision.targets,
+            "eligible": decision.eligible,
+            "candidates": [_candidate(candidate) for candidate in decision.candidates],
+            "ruled_out": dict(decision.ruled_out.items()),
+        }
+    )
+    if _NUL in written:  # or a text that looks like it
+        written = orjson.dumps(_without_nul(orjson.loads(written)))
+    return written.decode()
 
 
 def _candidate(candidate: routing_pb2.CandidateScore) -> dict[str, Any]:
     return {
-        "worker": _text(candidate.worker),
-        "provider": _text(candidate.provider),
-        "provider_model": _text(candidate.provider_model),
+        "worker": candidate.worker,
+        "provider": candidate.provider,
+        "provider_model": candidate.provider_model,
         "role": _ROLES.get(candidate.role, ""),
-        "score": _number(candidate.score) if candidate.HasField("score") else None,
-        "terms": {_text(name): _number(value) for name, value in candidate.terms.items()},
-        "ruled_out_by": _text(candidate.ruled_out_by),
+        "score": candidate.score if candidate.HasField("score") else None,
+        "terms": dict(candidate.terms.items()),
+        "ruled_out_by": candidate.ruled_out_by,
     }
 
 
-def _number(value: float) -> float | None:
-    return value if math.isfinite(value) else None
-
-
-def _text(text: str) -> str:
-    return text.replace("\0", "\ufffd")
+def _without_nul(value: Any) -> Any:
+    match value:
+        case str():
+            return value.replace("\0", "\ufffd")
+        case list():
+            return [_without_nul(one) for one in value]
+        case dict():
+            return {_without_nul(name): _without_nul(one) for name, one in value.items()}
+    return value

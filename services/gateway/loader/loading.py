@@ -15,8 +15,9 @@ from prometheus_client.registry import Collector
 
 from services.gateway.loader.dead import bury
 from services.gateway.loader.reader import read_chunk, read_spool_id
-from services.gateway.loader.rows import RecordInvalid, Rows, parse
+from services.gateway.loader.rows import Rows, parse
 from services.gateway.loader.store import UNAVAILABLE, Overtaken, Refused, Store
+from services.gateway.loader.values import RecordInvalid
 from services.gateway.spool.framing import Damage, Frame
 from services.gateway.spool.segments import Segment, segments
 
@@ -26,6 +27,7 @@ LOG = structlog.get_logger()
 # system, and a row is in the table before somebody can ask for it. inotify would save that and need a dependency.
 _LOOK_SECONDS = 0.15
 _RETRY_SECONDS = (0.1, 2.0)
+_DAY_SECONDS = 86_400
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -147,7 +149,7 @@ class Loader:
     def _entry(self, segment: Segment, piece: Frame | Damage) -> Entry:
         try:
             if isinstance(piece, Frame):
-                return Entry(piece, parse(piece.payload))
+                return Entry(piece, parse(piece.payload, int(time.time()) // _DAY_SECONDS))
             self._bury(segment, piece, "no whole record: cut, or changed on disk")
         except RecordInvalid as error:
             self._bury(segment, piece, str(error))

@@ -1,19 +1,25 @@
 """Ledger records as rows of PostgreSQL."""
 
-import dataclasses
-import datetime
-import json
-import uuid
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Any, NamedTuple
 
-from google.protobuf import timestamp_pb2
-from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
+import orjson
 from google.protobuf.message import DecodeError
 from hybridinference.gateway.v1 import ledger_pb2
-from hybridinference.inference.v1 import error_reason_pb2, generation_pb2, provider_try_pb2
+from hybridinference.inference.v1 import error_reason_pb2, generation_pb2, provider_try_pb2, routing_pb2
 
 from services.gateway.loader import decisions
+from services.gateway.loader.values import (
+    RecordInvalid,
+    Words,
+    cost_of,
+    day_of,
+    signed,
+    text_of,
+    time_of,
+    uuid_of,
+    uuid_or_none,
+)
 
 REQUEST_COLUMNS = (
     *("generation_id", "received_at", "first_content_at", "ended_at", "api", "operation", "model", "streamed"),
@@ -21,116 +27,169 @@ REQUEST_COLUMNS = (
     *("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens", "usage_estimated"),
     *("config_version", "user_label", "edge_request_id", "trace_id"),
     *("estimated_input_tokens", "max_output_tokens", "refused_by", "prefix_hashes"),
+    *("key_id", "owner", "cost_nano_usd", "price_version", "session_label", "gateway_run", "placed_at", "criticality"),
 )
 ATTEMPT_COLUMNS = (
     *("attempt_id", "generation_id", "number", "placed_at", "first_content_at", "ended_at"),
     *("provider", "worker", "provider_model", "strategy", "outcome", "error_reason"),
     *("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens", "usage_estimated"),
     *("tries", "kind", "decision"),
+    *("key_id", "owner", "model", "cost_nano_usd", "price_version", "follows"),
+)
+CONTENT_COLUMNS = ("generation_id", "key_id", "policy", "input", "output", "retention_days")
+PRICE_COLUMNS = (
+    *("version", "provider", "provider_model"),
+    *("input_pico_usd", "cached_input_pico_usd", "output_pico_usd", "second_pico_usd", "source"),
 )
 
 Row = tuple[Any, ...]
 
-# Names and labels; what is longer was made to be in the way.
-_MAX_TEXT = 1024
-_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+_OUTCOMES = Words(ledger_pb2.Outcome, "OUTCOME_")
+_FINISH_REASONS = Words(generation_pb2.FinishReason, "FINISH_REASON_")
+_CRITICALITIES = Words(routing_pb2.Criticality, "CRITICALITY_", UNSPECIFIED="")
+_REASONS = Words(error_reason_pb2.ErrorReason, "ERROR_REASON_")
+_POLICIES = ("hashed", "redacted", "stored")
+_MAX_RETENTION_DAYS = 3650
 
 
-class RecordInvalid(Exception):
-    """A record that can never become rows."""
+class Rows(NamedTuple):
+    """The rows of one record.
+
+    Attributes:
+        request: None where the record is of none.
+        attempts: of that request.
+        content: what was said in it, in a record of its own.
+        prices: of one version.
+        days: those in which the ids of request and attempts were made, since 1970: there must be partitions for them.
+    """
+
+    request: Row | None = None
+    attempts: tuple[Row, ...] = ()
+    content: Row | None = None
+    prices: tuple[Row, ...] = ()
+    days: frozenset[int] = frozenset()
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Rows:
-    """The rows of one record."""
-
-    request: Row
-    attempts: tuple[Row, ...]
-
-
-def parse(payload: bytes) -> Rows:
-    """The rows of a serialized LedgerRecord.
+def parse(payload: bytes, today: int) -> Rows:
+    """The rows of a serialized LedgerRecord. `today` is in days since 1970.
 
     Raises:
-        RecordInvalid: the bytes are no record, or it lacks an id or a time.
+        RecordInvalid: the bytes are no record, or it lacks an id or a time, or has one that cannot be.
     """
     try:
         record = ledger_pb2.LedgerRecord.FromString(payload)
     except DecodeError as error:
         raise RecordInvalid("not a LedgerRecord") from error
-    generation_id = _id(record.request.generation_id, "generation_id")
-    return Rows(
-        _request_row(generation_id, record.request),
-        tuple(_attempt_row(generation_id, attempt) for attempt in record.attempts),
-    )
+    has = record.HasField
+    content = _content_row(record.content, today) if has("content") else None
+    prices = _price_rows(record.prices) if has("prices") else ()
+    if not has("request") and (has("content") or has("prices")):
+        return Rows(content=content, prices=prices)
+    request = record.request
+    days = {day_of(request.generation_id, "generation_id", today)}
+    days.update(day_of(attempt.attempt_id, "attempt_id", today) for attempt in record.attempts)
+    row = _request_row(request)
+    attempts = tuple(_attempt_row(row, request, attempt) for attempt in record.attempts)
+    return Rows(row, attempts, content, prices, frozenset(days))
 
 
-def _request_row(generation_id: uuid.UUID, request: ledger_pb2.RequestRecord) -> Row:
+def _request_row(request: ledger_pb2.RequestRecord) -> Row:
+    text, has, usage = text_of, request.HasField, request.usage
     return (
-        generation_id,
-        _time(request.received_at, "received_at"),
-        _time_or_none(request, "first_content_at"),
-        _time(request.ended_at, "ended_at"),
-        _text(request.api),
-        _text(request.operation),
-        _text(request.model),
+        uuid_of(request.generation_id, "generation_id"),
+        time_of(request.received_at, "received_at"),
+        time_of(request.first_content_at, "first_content_at") if has("first_content_at") else None,
+        time_of(request.ended_at, "ended_at"),
+        text(request.api),
+        text(request.operation),
+        text(request.model),
         request.streamed,
-        _word(ledger_pb2.Outcome, request.outcome, "OUTCOME_"),
-        _text(request.error_reason) or None,
-        [_word(generation_pb2.FinishReason, reason, "FINISH_REASON_") for reason in request.finish_reasons],
-        _text(request.provider) or None,
-        _text(request.worker) or None,
-        _text(request.provider_model) or None,
-        *_usage(request.usage),
-        _text(request.config_version),
-        _text(request.user) or None,
-        _text(request.edge_request_id) or None,
-        _text(request.trace_id) or None,
+        _OUTCOMES[request.outcome],
+        text(request.error_reason) or None,
+        [_FINISH_REASONS[reason] for reason in request.finish_reasons],
+        text(request.provider) or None,
+        text(request.worker) or None,
+        text(request.provider_model) or None,
+        *_usage(usage),
+        text(request.config_version),
+        text(request.user) or None,
+        text(request.edge_request_id) or None,
+        text(request.trace_id) or None,
         request.estimated_input_tokens,
         request.max_output_tokens,
-        decisions.as_json(request.refused_by) if request.HasField("refused_by") else None,
-        [_signed(value) for value in request.prefix_hashes],
+        decisions.as_json(request.refused_by) if has("refused_by") else None,
+        [signed(value) for value in request.prefix_hashes],
+        text(request.key_id),
+        text(request.owner),
+        cost_of(request.cost_nano_usd, "cost_nano_usd"),
+        text(request.price_version),
+        text(request.session) or None,
+        uuid_or_none(request.gateway_run, "gateway_run"),
+        time_of(request.placed_at, "placed_at") if has("placed_at") else None,
+        _CRITICALITIES[request.criticality],
     )
 
 
-def _attempt_row(generation_id: uuid.UUID, attempt: ledger_pb2.AttemptRecord) -> Row:
+def _attempt_row(of: Row, request: ledger_pb2.RequestRecord, attempt: ledger_pb2.AttemptRecord) -> Row:
+    text, has = text_of, attempt.HasField
     return (
-        _id(attempt.attempt_id, "attempt_id"),
-        generation_id,
+        uuid_of(attempt.attempt_id, "attempt_id"),
+        of[0],
         attempt.number,
-        _time(attempt.placed_at, "placed_at"),
-        _time_or_none(attempt, "first_content_at"),
-        _time_or_none(attempt, "ended_at"),
-        _text(attempt.provider),
-        _text(attempt.worker),
-        _text(attempt.provider_model),
-        _text(attempt.strategy),
-        _word(ledger_pb2.Outcome, attempt.outcome, "OUTCOME_"),
-        _text(attempt.error_reason) or None,
+        time_of(attempt.placed_at, "placed_at"),
+        time_of(attempt.first_content_at, "first_content_at") if has("first_content_at") else None,
+        time_of(attempt.ended_at, "ended_at") if has("ended_at") else None,
+        text(attempt.provider),
+        text(attempt.worker),
+        text(attempt.provider_model),
+        text(attempt.strategy),
+        _OUTCOMES[attempt.outcome],
+        text(attempt.error_reason) or None,
         *_usage(attempt.usage),
-        _tries(attempt.tries),
-        _text(attempt.kind),
-        decisions.as_json(attempt.decision) if attempt.HasField("decision") else None,
+        _tries(attempt.tries) if attempt.tries else "[]",
+        text(attempt.kind),
+        decisions.as_json(attempt.decision) if has("decision") else None,
+        text(request.key_id),
+        text(request.owner),
+        text(request.model),
+        cost_of(attempt.cost_nano_usd, "cost_nano_usd"),
+        text(request.price_version),
+        uuid_or_none(attempt.follows, "follows"),
     )
 
 
-def _signed(value: int) -> int:
-    """64 bits as PostgreSQL has them."""
-    return value - (1 << 64) if value >> 63 else value
+def _content_row(content: ledger_pb2.ContentRecord, today: int) -> Row:
+    day_of(content.generation_id, "generation_id", today)
+    if content.policy not in _POLICIES:
+        raise RecordInvalid("policy is none of " + ", ".join(_POLICIES))
+    if not 1 <= content.retention_days <= _MAX_RETENTION_DAYS:
+        raise RecordInvalid("retention_days is out of range")
+    return (
+        uuid_of(content.generation_id, "generation_id"),
+        text_of(content.key_id),
+        content.policy,
+        content.input.replace("\0", "\ufffd"),
+        content.output.replace("\0", "\ufffd"),
+        content.retention_days,
+    )
 
 
-def _tries(tries: Iterable[provider_try_pb2.ProviderTry]) -> str:
-    """What was asked in vain, as JSON."""
-    return json.dumps(
-        [
-            {
-                "key": one.key,
-                "reason": _name(error_reason_pb2.ErrorReason, one.reason, "ERROR_REASON_"),
-                "http_status": one.http_status,
-                "ms": round(one.duration.seconds * 1e3 + one.duration.nanos / 1e6, 3),
-            }
-            for one in tries
-        ]
+def _price_rows(table: ledger_pb2.PriceTable) -> tuple[Row, ...]:
+    if not table.version:
+        raise RecordInvalid("the price table's version is missing")
+    version = text_of(table.version)
+    return tuple(
+        (
+            version,
+            text_of(entry.provider),
+            text_of(entry.provider_model),
+            entry.input_pico_usd,
+            entry.cached_input_pico_usd,
+            entry.output_pico_usd,
+            entry.second_pico_usd,
+            text_of(entry.source),
+        )
+        for entry in table.entries
     )
 
 
@@ -144,38 +203,16 @@ def _usage(usage: generation_pb2.Usage) -> Row:
     )
 
 
-def _id(text: str, name: str) -> uuid.UUID:
-    try:
-        return uuid.UUID(text)
-    except ValueError as error:
-        raise RecordInvalid(f"{name} is no UUID") from error
-
-
-def _time(stamp: timestamp_pb2.Timestamp, name: str) -> datetime.datetime:
-    if not stamp.seconds and not stamp.nanos:
-        raise RecordInvalid(f"{name} is missing")
-    try:
-        return _EPOCH + datetime.timedelta(seconds=stamp.seconds, microseconds=stamp.nanos // 1000)
-    except OverflowError as error:
-        raise RecordInvalid(f"{name} is out of range") from error
-
-
-def _time_or_none(
-    record: ledger_pb2.RequestRecord | ledger_pb2.AttemptRecord, name: Literal["first_content_at", "ended_at"]
-) -> datetime.datetime | None:
-    return _time(getattr(record, name), name) if record.HasField(name) else None
-
-
-def _text(text: str) -> str:
-    # PostgreSQL's text holds no NUL.
-    return text[:_MAX_TEXT].replace("\0", "\ufffd")
-
-
-def _word(enum: EnumTypeWrapper, value: int, prefix: str) -> str:
-    """An enum's value as a word; a newer writer's value by its number."""
-    return _name(enum, value, prefix).lower()
-
-
-def _name(enum: EnumTypeWrapper, value: int, prefix: str) -> str:
-    known = enum.DESCRIPTOR.values_by_number.get(value)
-    return known.name.removeprefix(prefix) if known else f"UNKNOWN_{value}"
+def _tries(tries: Iterable[provider_try_pb2.ProviderTry]) -> str:
+    """What was asked in vain, as JSON."""
+    return orjson.dumps(
+        [
+            {
+                "key": one.key,
+                "reason": _REASONS[one.reason].upper(),
+                "http_status": one.http_status,
+                "ms": round(one.duration.seconds * 1e3 + one.duration.nanos / 1e6, 3),
+            }
+            for one in tries
+        ]
+    ).decode()

@@ -1,11 +1,12 @@
-"""The ledger's tables, as the loader writes them."""
+"""The ledger, as the loader writes it."""
 
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 
 import asyncpg
 
-from services.gateway.loader.rows import ATTEMPT_COLUMNS, REQUEST_COLUMNS, Row, Rows
+from services.gateway.loader.rows import Row, Rows
+from services.gateway.loader.tables import SUMS, TABLES
 
 # What the database, not a row, is the cause of: the same rows may be tried again. TimeoutError is an OSError.
 UNAVAILABLE = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
@@ -13,11 +14,13 @@ UNAVAILABLE = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.I
 _CONNECT_SECONDS = 5.0
 _COMMAND_SECONDS = 60.0
 _CLOSE_SECONDS = 2.0
+_DAY_SECONDS = 86_400
 
 # SQLSTATE classes and codes that a row's content can cause: data exception, unique and check violation, program limit.
 # A missing value or table is not among them: that is a schema of another version, and would bury every row.
 _REFUSALS = ("22", "23505", "23514", "54")
 
+# First of all, since it keeps a second loader of the same spool waiting until it is known who was overtaken.
 _ADVANCE = """
 INSERT INTO spool_progress AS known (spool_id, segment, loaded_bytes)
 SELECT $1::uuid, $2::text, $4::bigint
@@ -26,6 +29,7 @@ ON CONFLICT (spool_id, segment) DO UPDATE SET loaded_bytes = excluded.loaded_byt
 WHERE known.loaded_bytes = $3
 RETURNING 1
 """
+_NEW = "SELECT coalesce(sum(requests), 0)::bigint FROM staged_requests_hourly"
 
 
 class Refused(Exception):
@@ -41,6 +45,8 @@ class Store:
 
     def __init__(self, connection: asyncpg.Connection) -> None:
         self._connection = connection
+        # Days whose months have partitions, as far as this connection has asked.
+        self._days: set[int] = set()
 
     @property
     def lost(self) -> bool:
@@ -55,7 +61,7 @@ class Store:
         return {row["segment"]: row["loaded_bytes"] for row in rows}
 
     async def load(self, spool_id: str, segment: str, start: int, end: int, records: Sequence[Rows]) -> int:
-        """Insert what is new and advance the segment's progress from `start` to `end`, both or neither.
+        """Insert what is new, add it to its hours' sums, and advance the segment's progress: all of it or nothing.
 
         Returns:
             How many requests were new.
@@ -65,17 +71,15 @@ class Store:
             Overtaken: the progress is not at `start`. Nothing was inserted.
         """
         try:
+            await self._make_room({day for rows in records for day in rows.days})
             async with self._connection.transaction():
-                new = await self._insert("requests", REQUEST_COLUMNS, [rows.request for rows in records])
-                await self._insert("attempts", ATTEMPT_COLUMNS, [row for rows in records for row in rows.attempts])
-                advanced = await self._connection.fetchval(_ADVANCE, spool_id, segment, start, end)
-                if not advanced:
+                if not await self._connection.fetchval(_ADVANCE, spool_id, segment, start, end):
                     raise Overtaken(f"{segment} is not loaded up to {start}")
-                return new
+                return await self._insert(records) if records else 0
         except (OverflowError, TypeError, ValueError) as error:  # asyncpg could not encode a value as its column's type
             raise Refused(type(error).__name__) from error
         except asyncpg.PostgresError as error:
-            if str(error.sqlstate).startswith(_REFUSALS):
+            if str(error.sqlstate).startswith(_REFUSALS) and not _without_partition(error):
                 # The detail of such an error quotes the row.
                 raise Refused(f"{error.sqlstate} {type(error).__name__}") from error
             raise
@@ -86,17 +90,33 @@ class Store:
             "DELETE FROM spool_progress WHERE spool_id = $1 AND segment <> ALL($2::text[])", spool_id, kept
         )
 
-    async def _insert(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> int:
-        if not rows:
-            return 0
-        names = ", ".join(columns)
-        staging = f"staged_{table}"
-        await self._connection.copy_records_to_table(staging, columns=columns, records=rows)
-        done = await self._connection.execute(
-            # All names are this package's own, not data.
-            f"INSERT INTO {table} ({names}) SELECT {names} FROM {staging} ON CONFLICT DO NOTHING"  # noqa: S608
-        )
-        return int(done.rpartition(" ")[2])
+    async def _make_room(self, days: set[int]) -> None:
+        """Partitions for the months of those days. They are made ahead of time, so there is next to nothing to do."""
+        for day in sorted(days - self._days):
+            await self._connection.execute("SELECT add_ledger_month(to_timestamp($1::bigint))", day * _DAY_SECONDS)
+            self._days.add(day)
+
+    async def _insert(self, records: Sequence[Rows]) -> int:
+        staged: dict[str, Sequence[Row]] = {
+            "prices": [row for rows in records for row in rows.prices],
+            "contents": [rows.content for rows in records if rows.content],
+            "requests": [rows.request for rows in records if rows.request],
+            "attempts": [row for rows in records for row in rows.attempts],
+        }
+        for table in TABLES:
+            if rows := staged[table.name]:
+                await self._connection.copy_records_to_table(table.staging, columns=table.columns, records=rows)
+                await self._connection.fetch(table.insert)
+        new = int(await self._connection.fetchval(_NEW))
+        for sums in SUMS:
+            if staged[sums.of]:
+                await self._connection.fetch(sums.add)
+        return new
+
+
+def _without_partition(error: asyncpg.PostgresError) -> bool:
+    # Its month was dropped since we asked for it: no fault of the row, and with the next connection we ask again.
+    return error.sqlstate == "23514" and not error.as_dict().get("constraint_name")
 
 
 @contextlib.asynccontextmanager
@@ -110,18 +130,21 @@ async def open_store(dsn: str) -> AsyncIterator[Store]:
         dsn,
         timeout=_CONNECT_SECONDS,
         command_timeout=_COMMAND_SECONDS,
-        server_settings={"application_name": "hybrid-loader", "lock_timeout": "30s"},
+        server_settings={"application_name": "hybrid-loader", "lock_timeout": "30s", "jit": "off"},
     )
     try:
-        for table, columns in (("requests", REQUEST_COLUMNS), ("attempts", ATTEMPT_COLUMNS)):
-            # Temporary: never in the write-ahead log, and gone with the connection. No constraints: COPY takes any row.
-            await connection.execute(
-                f"CREATE TEMPORARY TABLE staged_{table} ON COMMIT DELETE ROWS AS "  # noqa: S608
-                f"SELECT {', '.join(columns)} FROM {table} WITH NO DATA"
-            )
+        # Temporary: never in the write-ahead log, and gone with the connection.
+        for table in TABLES:
+            await _stage(connection, table.staging, table.staged_as)
+        for sums in SUMS:
+            await _stage(connection, sums.staging, f"SELECT * FROM {sums.name}")  # noqa: S608
         yield Store(connection)
     finally:
         try:
             await connection.close(timeout=_CLOSE_SECONDS)
         except UNAVAILABLE:
             connection.terminate()
+
+
+async def _stage(connection: asyncpg.Connection, name: str, query: str) -> None:
+    await connection.execute(f"CREATE TEMPORARY TABLE {name} ON COMMIT DELETE ROWS AS {query} WITH NO DATA")

@@ -16,6 +16,8 @@ from prometheus_client.registry import Collector
 
 from services.chassis.failure import Failure
 from services.gateway.spool.framing import MAX_PAYLOAD_BYTES
+from services.gateway.spool.limits import Limits
+from services.gateway.spool.open_requests import Left, OpenRequest, OpenRequests
 from services.gateway.spool.segments import ID_FILE, close_left_open, identified, lock
 from services.gateway.spool.writer import SpoolWriter, WritePolicy
 
@@ -23,31 +25,88 @@ from services.gateway.spool.writer import SpoolWriter, WritePolicy
 _MAX_BUFFERED_BYTES = 32 << 20
 # The loader frees a segment at a time, and a failed write is tried again each second.
 _RETRY_AFTER_SECONDS = 5.0
+# A disk that has not taken a record by then neither works nor fails.
+_SYNC_SECONDS = 10.0
 
 
 class Spool:
     """Takes records from the event loop, which it never blocks; a thread makes them durable."""
 
-    def __init__(self, directory: pathlib.Path, *, spool_id: str, max_bytes: int, policy: WritePolicy) -> None:
+    def __init__(
+        self,
+        directory: pathlib.Path,
+        open_requests: OpenRequests,
+        left: list[Left],
+        *,
+        spool_id: str,
+        max_bytes: int,
+        policy: WritePolicy,
+    ) -> None:
         self.spool_id = spool_id
-        self._max_bytes = max_bytes
+        self.left = left  # what an earlier process left under way; closed by `append`
+        self._limits = Limits(max_bytes)
+        self._open = open_requests
+        self._shed = self._abandoned = 0
+        # Requests whose records wait for the disk, in that order.
+        self._ended: collections.deque[tuple[int, OpenRequest]] = collections.deque()
         self._loop = asyncio.get_running_loop()
         # In the order of the records they wait for.
         self._waiters: collections.deque[tuple[int, asyncio.Future[None]]] = collections.deque()
         self._writer = SpoolWriter(directory, policy, self._changed)
 
-    def append(self, record: ledger_pb2.LedgerRecord) -> None:
+    def opened(self, request: ledger_pb2.RequestRecord) -> OpenRequest:
+        """A request is accepted: whatever becomes of this process from here on, it will have a record.
+
+        Raises:
+            Failure: ACCOUNTING_UNAVAILABLE where that cannot be promised.
+        """
+        self._close_durable()
+        try:
+            return self._open.begin(request)
+        except OSError as error:
+            raise _unavailable("the spool cannot be written") from error
+
+    def append(self, record: ledger_pb2.LedgerRecord, *, ends: OpenRequest | None = None) -> None:
         """Take a record. It is durable a moment later: see `flushed`.
+
+        Args:
+            record: a whole request.
+            ends: the open request that it is the end of; closed once the record is on disk, and not before.
 
         Raises:
             ValueError: the record is larger than any request could make it.
         """
         payload = record.SerializeToString()
-        if len(payload) > MAX_PAYLOAD_BYTES:
-            raise ValueError(f"a ledger record of {len(payload)} bytes; at most {MAX_PAYLOAD_BYTES} can be read back")
-        self._writer.put(payload)
+        self._put(payload)
+        if ends is not None:
+            self._close_durable()
+            ends.ended(payload)
+            self._ended.append((self._writer.put_records, ends))
 
-    async def flushed(self) -> None:
+    def append_content(self, content: ledger_pb2.ContentRecord, *, strict: bool) -> bool:
+        """Take what was said in a generation, unless the spool has no room for that. Whether it was taken.
+
+        Raises:
+            ValueError: it is larger than any request could make it.
+        """
+        writer = self._writer
+        waiting = writer.put_bytes - writer.durable_bytes
+        if writer.failing or waiting > _MAX_BUFFERED_BYTES // 2 or self._limits.sheds(writer.disk_bytes, strict=strict):
+            self._shed += 1
+            return False
+        self._put(ledger_pb2.LedgerRecord(content=content).SerializeToString())
+        return True
+
+    def append_prices(self, table: ledger_pb2.PriceTable) -> None:
+        """Take the price table that requests name from here on."""
+        self._put(ledger_pb2.LedgerRecord(prices=table).SerializeToString())
+
+    def append_abandoned(self, record: ledger_pb2.LedgerRecord, *, ends: OpenRequest) -> None:
+        """Take the record of a request that an earlier process left under way."""
+        self._abandoned += 1
+        self.append(record, ends=ends)
+
+    async def flushed(self, *, seconds: float = _SYNC_SECONDS) -> None:
         """Wait until every record taken so far is on disk.
 
         Raises:
@@ -59,10 +118,17 @@ class Spool:
         waiter: asyncio.Future[None] = self._loop.create_future()
         self._waiters.append((target, waiter))
         self._settle()  # it may have become durable before the writer could see the waiter
-        await waiter
+        try:
+            async with asyncio.timeout(seconds):
+                await waiter
+        except TimeoutError as error:
+            raise _unavailable("the spool's disk does not answer") from error
 
-    def check(self) -> None:
+    def check(self, *, strict: bool) -> None:
         """Refuse when a further request could not be accounted for. Costs less than a microsecond.
+
+        Args:
+            strict: whether the request's key is; others go on where the spool is full, up to a reserve.
 
         Raises:
             Failure: ACCOUNTING_UNAVAILABLE, with when to come back.
@@ -72,13 +138,15 @@ class Spool:
             raise _unavailable("the spool cannot be written")
         if writer.put_bytes - writer.durable_bytes > _MAX_BUFFERED_BYTES:
             raise _unavailable("the spool's disk does not keep up")
-        if writer.disk_bytes >= self._max_bytes:
+        if self._limits.refuses(writer.disk_bytes, strict=strict):
             raise _unavailable("the spool is full; the ledger's database has not been answering")
 
     async def close(self, *, seconds: float) -> None:
         """Write what is left, for up to `seconds`."""
         await asyncio.to_thread(self._writer.close, seconds=seconds)
         self._settle()
+        self._close_durable()
+        self._open.close()
 
     def metrics(self) -> Iterator[Metric]:
         """What there is to tell, read when it is asked for: an append pays nothing."""
@@ -88,10 +156,28 @@ class Spool:
         yield CounterMetricFamily("hybrid_spool_syncs", "Groups of records put on disk.", value=writer.syncs)
         yield CounterMetricFamily("hybrid_spool_write_errors", "Writes that failed.", value=writer.errors)
         yield GaugeMetricFamily("hybrid_spool_bytes", "Bytes on disk that are not loaded.", value=writer.disk_bytes)
-        yield GaugeMetricFamily("hybrid_spool_max_bytes", "Bytes at which requests are refused.", value=self._max_bytes)
+        yield GaugeMetricFamily(
+            "hybrid_spool_max_bytes", "Bytes at which strict keys are refused.", value=self._limits.max_bytes
+        )
         yield GaugeMetricFamily("hybrid_spool_oldest_seconds", "Age of the oldest segment not loaded.", value=age)
         waiting = writer.put_records - writer.durable_records
         yield GaugeMetricFamily("hybrid_spool_unwritten_records", "Records taken and not on disk.", value=waiting)
+        yield CounterMetricFamily("hybrid_spool_content_shed", "Contents left out for want of room.", value=self._shed)
+        # Those that are on disk are closed with the next request.
+        under_way = self._open.count - max(0, len(self._ended) - waiting)
+        yield GaugeMetricFamily("hybrid_spool_open_requests", "Requests whose end is not on disk.", value=under_way)
+        what = "Requests that an earlier process left under way, recorded at this one's start."
+        yield CounterMetricFamily("hybrid_spool_abandoned", what, value=self._abandoned)
+
+    def _put(self, payload: bytes) -> None:
+        if len(payload) > MAX_PAYLOAD_BYTES:
+            raise ValueError(f"a ledger record of {len(payload)} bytes; at most {MAX_PAYLOAD_BYTES} can be read back")
+        self._writer.put(payload)
+
+    def _close_durable(self) -> None:
+        durable = self._writer.durable_records
+        while self._ended and self._ended[0][0] <= durable:
+            self._ended.popleft()[1].close()
 
     def _changed(self) -> None:
         if self._waiters:
@@ -133,7 +219,7 @@ async def open_spool(
     Args:
         directory: where it is; made if it is not there.
         registry: where its metrics go.
-        max_bytes: size on disk from which `check` refuses.
+        max_bytes: size on disk from which `check` refuses strict keys.
         close_seconds: how long leaving may take.
         policy: when to sync and begin segments; for tests.
 
@@ -146,7 +232,11 @@ async def open_spool(
     try:
         spool_id = identified(descriptor)
         close_left_open(directory)
-        spool = Spool(directory, spool_id=spool_id, max_bytes=max_bytes, policy=policy or WritePolicy())
+        open_requests = OpenRequests(directory)
+        left = open_requests.left()
+        spool = Spool(
+            directory, open_requests, left, spool_id=spool_id, max_bytes=max_bytes, policy=policy or WritePolicy()
+        )
         collector = _SpoolCollector(spool)
         registry.register(collector)
         try:

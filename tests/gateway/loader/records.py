@@ -1,5 +1,6 @@
 """Ledger records for tests."""
 
+import datetime
 import itertools
 import pathlib
 import time
@@ -14,12 +15,21 @@ from services.gateway.spool.segments import CLOSED, ID_FILE, new_name, segments
 
 _COUNT = itertools.count(1)
 RECEIVED_AT = 1_790_000_000
+TODAY = int(time.time()) // 86_400
+
+
+def uuid7_of(moment: datetime.datetime) -> str:
+    """A UUIDv7 of a moment."""
+    milliseconds = int(moment.timestamp() * 1000)
+    return str(uuid.UUID(int=(milliseconds << 80) | (0x7 << 76) | (0b10 << 62) | next(_COUNT)))
 
 
 def uuid7() -> str:
     """A UUIDv7 that is later than those before it."""
-    milliseconds, count = time.time_ns() // 1_000_000, next(_COUNT)
-    return str(uuid.UUID(int=(milliseconds << 80) | (0x7 << 76) | (0b10 << 62) | count))
+    return uuid7_of(datetime.datetime.now(datetime.UTC))
+
+
+RUN = uuid7()
 
 
 def record(*, model: str = "smollm2", attempts: int = 1, seconds: int = 0) -> ledger_pb2.LedgerRecord:
@@ -38,6 +48,10 @@ def record(*, model: str = "smollm2", attempts: int = 1, seconds: int = 0) -> le
     request.config_version, request.provider, request.worker = "0123456789ab", "local", "local-0"
     request.provider_model, request.user = "smollm2-135m-instruct", "someone"
     request.edge_request_id, request.trace_id = str(uuid.uuid4()), "ab" * 16
+    request.key_id, request.owner, request.session = "0123456789abcdef", "search", "conversation"
+    request.price_version, request.gateway_run = "fedcba9876543210", RUN
+    request.placed_at.CopyFrom(request.received_at)
+    request.criticality = routing_pb2.CRITICALITY_SHEDDABLE_PLUS
     for number in range(1, attempts + 1):
         attempt = made.attempts.add()
         attempt.attempt_id, attempt.number, attempt.strategy = uuid7(), number, "least_loaded"
@@ -49,6 +63,10 @@ def record(*, model: str = "smollm2", attempts: int = 1, seconds: int = 0) -> le
         attempt.placed_at.CopyFrom(request.received_at)
         attempt.ended_at.CopyFrom(request.ended_at)
         attempt.outcome, attempt.error_reason = ledger_pb2.OUTCOME_ERROR, "WORKER_LOST"
+        attempt.cost_nano_usd = 1000 + number
+        request.cost_nano_usd += attempt.cost_nano_usd
+        if number > 1:
+            attempt.kind, attempt.follows = "retry", made.attempts[-2].attempt_id
         decision = attempt.decision
         decision.strategy, decision.targets, decision.eligible = "least_loaded", 4, 2
         decision.ruled_out["health"] = 2
@@ -59,6 +77,30 @@ def record(*, model: str = "smollm2", attempts: int = 1, seconds: int = 0) -> le
         attempt.outcome, attempt.error_reason = ledger_pb2.OUTCOME_SUCCESS, ""
         attempt.first_content_at.CopyFrom(request.first_content_at)
         attempt.usage.CopyFrom(request.usage)
+    return made
+
+
+def content(*, input: str = "asked", output: str = "answered") -> ledger_pb2.LedgerRecord:
+    """What was said in a generation, of a key that has it stored for thirty days."""
+    made = ledger_pb2.LedgerRecord()
+    made.content.generation_id, made.content.key_id, made.content.policy = uuid7(), "0123456789abcdef", "stored"
+    made.content.input, made.content.output, made.content.retention_days = input, output, 30
+    return made
+
+
+def prices(version: str, count: int) -> ledger_pb2.LedgerRecord:
+    """A price table of so many models."""
+    made = ledger_pb2.LedgerRecord()
+    made.prices.version = version
+    for number in range(count):
+        made.prices.entries.add(
+            provider="vendor",
+            provider_model=f"m{number}",
+            input_pico_usd=number,
+            cached_input_pico_usd=number // 2,
+            output_pico_usd=2 * number,
+            source="configuration",
+        )
     return made
 
 

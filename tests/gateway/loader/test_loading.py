@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import datetime
 import json
 import pathlib
 import shutil
@@ -20,7 +21,8 @@ from services.gateway.loader.store import Overtaken, Refused, Store, open_store
 from services.gateway.spool.framing import frame
 from services.gateway.spool.segments import CLOSED, DEAD_DIRECTORY, OPEN, segments
 from services.gateway.spool.spool import open_spool
-from tests.gateway.loader.records import record, spooled, write_segment
+from tests.gateway.loader.records import TODAY, content, prices, record, spooled, uuid7_of, write_segment
+from tests.gateway.loader.sums import assert_sums
 from tests.gateway.loader.waiting import eventually
 from tests.postgres import Postgres
 
@@ -112,6 +114,134 @@ async def test_a_shadow_that_ends_after_its_request_adds_an_attempt_that_does_no
     [row] = await query(dsn, "SELECT * FROM request_summary")
     assert row["attempts"] == 1
     assert [row["kind"] for row in await query(dsn, "SELECT kind FROM attempts ORDER BY kind")] == ["", "shadow"]
+
+
+async def test_sums_of_each_hour_are_moved_by_what_is_new_alone(spool: pathlib.Path, dsn: str) -> None:
+    taken = [record(attempts=number % 3, seconds=600 * number) for number in range(40)]
+    for number, one in enumerate(taken):
+        one.request.key_id = f"{number % 3:016d}"
+        if number % 10 == 3:
+            one.request.outcome, one.request.error_reason = ledger_pb2.OUTCOME_ERROR, "MODEL_NOT_FOUND"
+            one.request.model = f"invented-{number}"
+            one.request.ClearField("provider")
+    late = record()
+    late.request.CopyFrom(taken[5].request)
+    late.attempts[0].kind = "shadow"
+    write_segment(spool, payloads([*taken[:25], taken[3], late]))
+    write_segment(spool, payloads([*taken[20:], late]))
+    await load_once(spool, dsn)
+    await assert_sums(dsn)
+    [row] = await query(dsn, "SELECT sum(requests) AS n, sum(cost_nano_usd) AS cost FROM requests_hourly")
+    assert (row["n"], row["cost"]) == (40, sum(one.request.cost_nano_usd for one in taken))
+    assert len(await query(dsn, "SELECT DISTINCT hour FROM requests_hourly")) == 7
+    [row] = await query(
+        dsn, "SELECT sum(attempts) AS n, sum(attempts) FILTER (WHERE kind = 'shadow') AS s FROM attempts_hourly"
+    )
+    assert (row["n"], row["s"]) == (sum(len(one.attempts) for one in taken) + 1, 1)
+    assert [row["model"] for row in await query(dsn, "SELECT DISTINCT model FROM requests_hourly ORDER BY 1")] == [
+        "",
+        "smollm2",
+    ]
+
+
+async def test_what_was_said_is_kept_for_as_long_as_its_key_has_it(spool: pathlib.Path, dsn: str) -> None:
+    said = content(input='{"messages": []}')
+    write_segment(spool, payloads([said, record(), said]))
+    await load_once(spool, dsn)
+    [row] = await query(dsn, "SELECT *, keep_until - now() AS left FROM contents")
+    assert (str(row["generation_id"]), row["key_id"]) == (said.content.generation_id, said.content.key_id)
+    assert (row["policy"], row["input"], row["output"]) == ("stored", '{"messages": []}', "answered")
+    assert datetime.timedelta(days=29, hours=23) < row["left"] <= datetime.timedelta(days=30)
+    assert len(await ids(dsn)) == 1
+
+
+async def test_each_version_of_the_prices_is_kept_once(spool: pathlib.Path, dsn: str) -> None:
+    write_segment(spool, payloads([prices("v1", 3), record(), prices("v1", 3), prices("v2", 1), prices("v3", 0)]))
+    write_segment(spool, payloads([prices("v1", 3)]))
+    await load_once(spool, dsn)
+    found = await query(dsn, "SELECT version, count(*) AS n FROM prices GROUP BY 1 ORDER BY 1")
+    assert [(row["version"], row["n"]) for row in found] == [("v1", 3), ("v2", 1)]
+    assert not (spool / DEAD_DIRECTORY).exists()
+
+
+async def test_a_month_without_partitions_gets_them(spool: pathlib.Path, dsn: str) -> None:
+    taken = [record() for _ in range(6)]
+    for number, one in enumerate(taken):
+        moment = datetime.datetime(2024, 1 + 2 * (number % 3), 28, tzinfo=datetime.UTC)
+        one.request.generation_id, one.attempts[0].attempt_id = uuid7_of(moment), uuid7_of(moment)
+    write_segment(spool, payloads(taken))
+    await load_once(spool, dsn)
+    assert await ids(dsn) == ids_of(taken)
+    assert len(await query(dsn, "SELECT FROM requests_202403")) == 2
+    await assert_sums(dsn)
+
+
+async def test_a_month_that_is_dropped_under_a_running_loader_comes_back(spool: pathlib.Path, dsn: str) -> None:
+    moment = datetime.datetime(2024, 3, 5, tzinfo=datetime.UTC)
+    taken = [record() for _ in range(2)]
+    loader = loader_of(spool, dsn, CollectorRegistry())
+    for one in taken:
+        one.request.generation_id, one.attempts[0].attempt_id = uuid7_of(moment), uuid7_of(moment)
+    async with following(loader):
+        write_segment(spool, payloads(taken[:1]))
+        await eventually(lambda: not segments(spool))
+        await query(dsn, "DROP TABLE requests_202403, attempts_202403")
+        write_segment(spool, payloads(taken[1:]))
+        await eventually(lambda: not segments(spool))
+    assert await ids(dsn) == ids_of(taken[1:])
+    assert not (spool / DEAD_DIRECTORY).exists()
+
+
+async def test_an_id_of_an_absurd_time_is_put_aside_and_makes_no_partition(spool: pathlib.Path, dsn: str) -> None:
+    taken = [record() for _ in range(3)]
+    taken[1].request.generation_id = uuid7_of(datetime.datetime(2999, 1, 1, tzinfo=datetime.UTC))
+    write_segment(spool, payloads(taken))
+    await load_once(spool, dsn)
+    assert await ids(dsn) == ids_of([taken[0], taken[2]])
+    [about] = (spool / DEAD_DIRECTORY).glob("*.json")
+    assert json.loads(about.read_text())["reason"] == "generation_id is of an absurd time"
+    assert not await query(dsn, "SELECT FROM pg_class WHERE relname LIKE 'requests_2999%'")
+
+
+async def test_a_batch_that_met_a_deadlock_is_loaded_again(spool: pathlib.Path, dsn: str) -> None:
+    await query(dsn, "CREATE SEQUENCE turns")
+    await query(
+        dsn,
+        """CREATE FUNCTION deadlocked_once() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        IF nextval('turns') = 1 THEN RAISE EXCEPTION 'deadlock' USING ERRCODE = '40P01'; END IF; RETURN NEW; END $$""",
+    )
+    await query(
+        dsn,
+        "CREATE TRIGGER once BEFORE INSERT ON requests_hourly FOR EACH ROW EXECUTE FUNCTION deadlocked_once()",
+    )
+    taken = [record() for _ in range(10)]
+    loader = loader_of(spool, dsn, CollectorRegistry())
+    write_segment(spool, payloads(taken))
+    async with following(loader):
+        await eventually(lambda: not segments(spool))
+    assert await ids(dsn) == ids_of(taken)
+    assert not (spool / DEAD_DIRECTORY).exists()
+    await assert_sums(dsn)
+
+
+async def test_loaders_of_several_gateways_add_to_the_same_sums(spool: pathlib.Path, dsn: str) -> None:
+    """Keys in another order in each, so that they would meet crosswise if each came to the rows in its own order."""
+    loaders, stop = [], asyncio.Event()
+    for number in range(3):
+        mine = spool.with_name(f"spool-{number}")
+        for part in range(4):
+            taken = [record(seconds=part) for _ in range(150)]
+            for index, one in enumerate(taken):
+                one.request.key_id = f"{index * (1, 7, 149)[number] % 150:016d}"
+            write_segment(mine, payloads([prices(f"v{part}", 5), *taken]))
+        loaders.append(loader_of(mine, dsn, CollectorRegistry()))
+    stop.set()
+    with structlog.testing.capture_logs() as lines:
+        await asyncio.gather(*[loader.follow(stop) for loader in loaders])
+    assert [line["event"] for line in lines] == ["loader.working"] * 3
+    assert len(await ids(dsn)) == 3 * 4 * 150
+    assert len(await query(dsn, "SELECT FROM requests_hourly")) == 150
+    await assert_sums(dsn)
 
 
 async def test_decisions_and_hashes_arrive_as_they_were_told(spool: pathlib.Path, dsn: str) -> None:
@@ -244,7 +374,7 @@ async def test_a_refused_or_overtaken_batch_leaves_nothing(spool: pathlib.Path, 
     write_segment(spool, [])
     spool_id = read_spool_id(spool)
     assert spool_id
-    good, poison = (parse(record(model=model).SerializeToString()) for model in ("good", "poison"))
+    good, poison = (parse(record(model=model).SerializeToString(), TODAY) for model in ("good", "poison"))
     async with open_store(dsn) as store:
         with pytest.raises(Refused):
             await store.load(spool_id, "1-a", 0, 20, [good, poison])

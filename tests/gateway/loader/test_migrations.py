@@ -3,7 +3,7 @@
 import asyncpg
 
 from services.gateway.loader.rows import ATTEMPT_COLUMNS, REQUEST_COLUMNS, parse
-from tests.gateway.loader.records import record
+from tests.gateway.loader.records import TODAY, record
 from tests.postgres import MIGRATIONS, Postgres
 
 
@@ -19,7 +19,7 @@ async def test_migrations_applied_twice_change_nothing(postgres: Postgres) -> No
 
 
 async def test_a_writer_of_the_version_before_still_writes(postgres: Postgres) -> None:
-    rows = parse(record(attempts=2).SerializeToString())
+    rows = parse(record(attempts=2).SerializeToString(), TODAY)
     connection = await asyncpg.connect(await postgres.copy_of("ledger"))
     try:
         before = ATTEMPT_COLUMNS[: ATTEMPT_COLUMNS.index("tries")]
@@ -31,7 +31,7 @@ async def test_a_writer_of_the_version_before_still_writes(postgres: Postgres) -
 
 
 async def test_a_writer_that_knows_no_decisions_still_writes(postgres: Postgres) -> None:
-    rows = parse(record(attempts=2).SerializeToString())
+    rows = parse(record(attempts=2).SerializeToString(), TODAY)
     connection = await asyncpg.connect(await postgres.copy_of("ledger"))
     try:
         for table, columns, written, first in (

@@ -4,10 +4,9 @@ import asyncio
 import contextlib
 import os
 import pathlib
-import resource
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
@@ -20,6 +19,7 @@ from services.gateway.spool.spool import Spool, open_spool
 from services.gateway.spool.writer import WritePolicy
 from tests.gateway.loader.records import record, spooled, write_segment
 from tests.gateway.loader.waiting import eventually
+from tests.gateway.spool.disk import disk_full_at
 
 ROOT = pathlib.Path(__file__).parents[3]
 QUICK = WritePolicy(retry_seconds=0.02, survey_seconds=0.02)
@@ -38,20 +38,9 @@ async def opened(
         yield spool
 
 
-@contextlib.contextmanager
-def disk_full_at(size: int) -> Iterator[None]:
-    """No file of this process grows beyond `size`: a write to it is cut short, the next one fails."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
 def accepts(spool: Spool) -> bool:
     try:
-        spool.check()
+        spool.check(strict=True)
     except Failure:
         return False
     return True
@@ -167,12 +156,12 @@ async def test_a_disk_that_stays_full_does_not_hold_up_the_end(tmp_path: pathlib
 
 async def test_a_full_spool_refuses_until_the_loader_has_made_room(tmp_path: pathlib.Path) -> None:
     async with opened(tmp_path, max_bytes=2000, policy=WritePolicy(segment_bytes=1000, survey_seconds=0.01)) as spool:
-        spool.check()
+        spool.check(strict=True)
         for _ in range(10):
             spool.append(record())
         await spool.flushed()
         with pytest.raises(Failure) as raised:
-            spool.check()
+            spool.check(strict=True)
         assert raised.value.reason == reasons.ERROR_REASON_ACCOUNTING_UNAVAILABLE
         assert raised.value.retry_after
         await eventually(lambda: all(segment.closed for segment in segments(tmp_path)))
