@@ -26,6 +26,7 @@ from services.gateway.content.keeping import open_contents
 from services.gateway.database import open_database
 from services.gateway.explainer import Explainer
 from services.gateway.fleet import FleetView
+from services.gateway.idempotency.interceptor import open_idempotency
 from services.gateway.identity.interceptor import IdentityInterceptor
 from services.gateway.identity.keyring import open_keyring
 from services.gateway.identity.peppers import Peppers
@@ -137,7 +138,9 @@ async def serve(
             allow_pinning=settings.allow_pinning,
         )
 
+        idempotency = await stack.enter_async_context(open_idempotency(channels, place.name, config, registry))
         adoption = Adoption(
+            idempotency=idempotency,
             keyring=keyring,
             placements=placements,
             models=models,
@@ -171,7 +174,10 @@ async def serve(
                 add,
                 [inference.NAME, openai.NAME],
                 registry,
-                interceptors=[IdentityInterceptor(keyring, registry)],
+                interceptors=[
+                    IdentityInterceptor(keyring, registry),
+                    idempotency,
+                ],
             )
         )
         await up.mark_serving()
