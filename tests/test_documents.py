@@ -140,6 +140,8 @@ def test_every_hybrid_command_and_option_that_is_named_exists(document: pathlib.
         if named[1] == "simulate" and (further := re.match(r" ([a-z]+)\b", rest)):
             played: Any = typer.main.get_command(simulator)
             called = played.commands[further[1]]
+        elif hasattr(called, "commands") and (further := re.match(r" ([a-z]+)\b", rest)):
+            called = called.commands[further[1]]
         options = {option for parameter in called.params for option in parameter.opts}
         for option in re.findall(r"--[a-z-]+", rest):
             assert option in options, command

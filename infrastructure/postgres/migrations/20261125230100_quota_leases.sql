@@ -35,13 +35,14 @@ COMMENT ON TABLE gateway_runs IS 'One row for each start of a gateway. `ended_at
 
 -- Lets a gateway use more of a key's limits, or writes down that it uses less: all its measures in one transaction.
 -- Every amount is what the gateway then has, never what is added, so that a write whose end nobody heard can be repeated.
+--   limits  as it knows them; the key's own, where that is less
 --   held    what it has in any case: it relies on so much, or has used it
 --   enough  less than that would not help it; where there is not so much it gets nothing more than `held`
 --   goal    what it asks for
 --   spare   beside that at most so much of what would be left, and a twentieth of it
 CREATE FUNCTION lease_quota(
     the_key text, the_run uuid, the_step bigint,
-    measures text[], starts timestamptz[], held bigint[], enough bigint[], goals bigint[], spares bigint[]
+    measures text[], starts timestamptz[], limits bigint[], held bigint[], enough bigint[], goals bigint[], spares bigint[]
 ) RETURNS TABLE (measure text, period_start timestamptz, most bigint, others bigint, amount bigint)
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
@@ -55,14 +56,14 @@ BEGIN
     END IF;
     RETURN QUERY
     WITH asked AS (
-        SELECT each.*, coalesce(CASE each.measure
+        SELECT each.*, least(each.limited, CASE each.measure
             WHEN 'requests' THEN known.requests_per_minute
             WHEN 'tokens' THEN known.tokens_per_minute
             WHEN 'concurrency' THEN known.concurrency
             WHEN 'usd_day' THEN known.budget_nano_usd_per_day
-            WHEN 'usd_month' THEN known.budget_nano_usd_per_month END, 1::bigint << 62) AS most
-        FROM unnest(measures, starts, held, enough, goals, spares)
-            AS each (measure, period_start, held, enough, goal, spare)
+            WHEN 'usd_month' THEN known.budget_nano_usd_per_month END) AS most
+        FROM unnest(measures, starts, limits, held, enough, goals, spares)
+            AS each (measure, period_start, limited, held, enough, goal, spare)
     ), shared AS (
         SELECT asked.*, (
             SELECT coalesce(sum(lease.amount), 0)

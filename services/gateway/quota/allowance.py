@@ -19,6 +19,7 @@ class Wish(NamedTuple):
     """What is asked of the database for one limit; amounts are all that this gateway would then have.
 
     Attributes:
+        limit: as this gateway knows it.
         held: it has so much in any case.
         enough: less would not help.
         goal: what is wanted.
@@ -27,6 +28,7 @@ class Wish(NamedTuple):
 
     measure: Measure
     start: datetime.datetime
+    limit: int
     held: int
     enough: int
     goal: int
@@ -171,5 +173,6 @@ class Allowance:
             self.alone = max(1, self.limit // gateways) if self.limit else 0
 
     def _wish(self, held: int, enough: int, goal: int, spare: int) -> Wish:
-        held, enough, goal = (min(amount, _ANY) for amount in (held, enough, goal))
-        return Wish(self.measure, moment(self.period.start), held, enough, goal, spare)
+        limit = self.limit if self.told < 0 else self.told
+        limit, held, enough, goal = (min(amount, _ANY) for amount in (limit, held, enough, goal))
+        return Wish(self.measure, moment(self.period.start), limit, held, enough, goal, spare)

@@ -20,7 +20,8 @@ _PATIENCE_SECONDS = 2.0
 
 _LEASE = """
 SELECT measure, period_start, most, others, amount
-FROM lease_quota($1, $2, $3, $4::text[], $5::timestamptz[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[])
+FROM lease_quota($1, $2, $3, $4::text[], $5::timestamptz[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[],
+    $10::bigint[])
 """
 
 _SEEN = """
@@ -75,6 +76,7 @@ class Leases:
             next(self._steps),
             [wish.measure for wish in wishes],
             [wish.start for wish in wishes],
+            [wish.limit for wish in wishes],
             [wish.held for wish in wishes],
             [wish.enough for wish in wishes],
             [wish.goal for wish in wishes],

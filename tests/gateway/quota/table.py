@@ -19,7 +19,6 @@ _COLUMNS: dict[Measure, str] = {
     "usd_day": "usd_per_day",
     "usd_month": "usd_per_month",
 }
-_ANY = 1 << 62
 
 
 def decide(most: int, others: int, wish: Wish) -> int:
@@ -59,7 +58,7 @@ class Table:
             return {}
         for wish in wishes:
             limit = getattr(self.limits[key_id], _COLUMNS[wish.measure])
-            most = _ANY if limit is None else limit
+            most = wish.limit if limit is None else min(limit, wish.limit)
             start = int(wish.start.timestamp())
             leases = self.leases.setdefault((key_id, wish.measure, start), {})
             others = sum(amount for owner, (_, amount) in leases.items() if owner is not who)

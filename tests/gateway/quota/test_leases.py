@@ -16,8 +16,8 @@ from tests.gateway.quota.table import Table
 TODAY = moment(1_782_000_000 - 1_782_000_000 % 86_400)
 
 
-def wish(held: int, enough: int, goal: int, spare: int = 0, measure: Any = "usd_day") -> Wish:
-    return Wish(measure, TODAY, held, enough, goal, spare)
+def wish(held: int, enough: int, goal: int, spare: int = 0, measure: Any = "usd_day", limit: int = 1 << 60) -> Wish:
+    return Wish(measure, TODAY, limit, held, enough, goal, spare)
 
 
 async def test_the_database_decides_as_the_tests_do(connection: asyncpg.Connection, database: Database) -> None:
@@ -32,7 +32,16 @@ async def test_the_database_decides_as_the_tests_do(connection: asyncpg.Connecti
         for measure in chance.sample(("requests", "tokens", "concurrency", "usd_day", "usd_month"), 3):
             held = chance.randrange(300)
             enough = held + chance.randrange(600)
-            wishes.append(wish(held, enough, max(held, enough + chance.randrange(300)), chance.randrange(50), measure))
+            wishes.append(
+                wish(
+                    held,
+                    enough,
+                    max(held, enough + chance.randrange(300)),
+                    chance.randrange(50),
+                    measure,
+                    chance.choice((400, 1 << 60)),
+                )
+            )
         assert await leases.lease(KEY, wishes) == await model.lease(KEY, wishes)
 
 
@@ -57,9 +66,9 @@ async def test_a_write_that_comes_late_changes_nothing(connection: asyncpg.Conne
     leases = leases_on(database)
     await leases.lease(KEY, [wish(0, 100, 100)])
     await leases.lease(KEY, [wish(100, 700, 700)])
-    late = [1, ["usd_day"], [TODAY], [0], [0], [0], [0]]
+    late = [1, ["usd_day"], [TODAY], [1000], [0], [0], [0], [0]]
     run = await connection.fetchval("SELECT gateway_run FROM quota_leases")
-    await connection.fetch("SELECT lease_quota($1, $2, $3, $4, $5, $6, $7, $8, $9)", KEY, run, *late)
+    await connection.fetch("SELECT lease_quota($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)", KEY, run, *late)
     assert await connection.fetchval("SELECT amount FROM quota_leases") == 700
 
 
