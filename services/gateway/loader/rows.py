@@ -118,7 +118,7 @@ def _request_row(request: ledger_pb2.RequestRecord) -> Row:
         request.estimated_input_tokens,
         request.max_output_tokens,
         decisions.as_json(request.refused_by) if has("refused_by") else None,
-        [signed(value) for value in request.prefix_hashes],
+        signed(request.prefix_hashes[:]),
         text(request.key_id),
         text(request.owner),
         cost_of(request.cost_nano_usd, "cost_nano_usd"),
