@@ -30,12 +30,19 @@ def database(home: pathlib.Path) -> Iterator[tuple[str, int]]:
     with (home / "postgres.log").open("wb") as log:
         process = subprocess.Popen(server.command, env=ENVIRONMENT, cwd=home, stdout=log, stderr=log)
     with ended(process, ask=True):
-        asyncio.run(asyncio.wait_for(readiness.postgres_accepting(embedded.dsn.replace("hybridinference", "postgres")), 30))
+        asyncio.run(
+            asyncio.wait_for(readiness.postgres_accepting(embedded.dsn.replace("hybridinference", "postgres")), 30)
+        )
         migrating = migrations.spec(embedded.dsn, _MIGRATIONS, ENVIRONMENT, after=())
         subprocess.run(
             migrating.command, env=dict(migrating.environment), check=True, capture_output=True, timeout=_UP_SECONDS
         )
         yield embedded.dsn, process.pid
+
+
+async def _answering(dsn: str) -> None:
+    async with asyncio.timeout(_UP_SECONDS):
+        await readiness.postgres_accepting(dsn)
 
 
 @contextlib.contextmanager
