@@ -1,4 +1,4 @@
-"""Bringing the ledger's tables up to date, with dbmate: at every start in an embedded server, by `hybrid migrate` in yours."""
+"""Bringing the ledger's tables up to date, with dbmate; at a start those of an embedded server, others when told to."""
 
 import os
 import pathlib
@@ -14,7 +14,7 @@ _ALONE = ("--migration-lock", "--migration-lock-timeout", "60s")
 
 
 def spec(dsn: str, directory: pathlib.Path, environment: Mapping[str, str], *, after: tuple[str, ...]) -> Spec:
-    """A step that makes the database of an embedded server where there is none, and applies what has not been applied."""
+    """A step that makes an embedded server's database where there is none, and applies what has not been applied."""
     return Spec(
         name=NAME,
         command=command(directory, "up"),
@@ -39,16 +39,8 @@ def check(config: pathlib.Path, environment: Mapping[str, str]) -> Spec:
 def command(directory: pathlib.Path, verb: str) -> tuple[str, ...]:
     """The command line of dbmate. `verb` is `up`, which makes the database where there is none, or `migrate`."""
     dbmate = pathlib.Path(sys.executable).with_name("dbmate")
-    return (
-        str(dbmate),
-        "--env-file",
-        os.devnull,
-        "--migrations-dir",
-        str(directory),
-        "--no-dump-schema",
-        *_ALONE,
-        verb,
-    )
+    where = ("--env-file", os.devnull, "--migrations-dir", str(directory), "--no-dump-schema")
+    return (str(dbmate), *where, *_ALONE, verb)
 
 
 def environment_of(dsn: str, environment: Mapping[str, str]) -> dict[str, str]:

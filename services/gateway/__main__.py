@@ -35,6 +35,7 @@ from services.gateway.quota.quota import Quota
 from services.gateway.recorder import Recorder
 from services.gateway.relay import Relay
 from services.gateway.request_metrics import RequestMetrics
+from services.gateway.schema import SchemaUnknown
 from services.gateway.session import open_sessions
 from services.gateway.shadowing import open_shadows
 from services.gateway.spool.spool import open_spool
@@ -88,7 +89,9 @@ async def serve(
             book=PriceBook(config),
         )
         recorder.take_over()
-        await stack.enter_async_context(open_database(dsn, name=f"hybrid-{place.name}"))
+        database = await stack.enter_async_context(open_database(dsn, name=f"hybrid-{place.name}"))
+        if not config.access.keyless:
+            await database.require_schema()
         keyring = await stack.enter_async_context(
             open_keyring(
                 dsn,
@@ -213,7 +216,10 @@ def main() -> None:
     dsn = arguments.dsn or (config.ledger.dsn.get_secret_value() if config.ledger.dsn else "")
     if not dsn and not config.access.keyless:
         sys.exit(f"{arguments.config}: no database for keys: give --dsn, or set ledger.dsn")
-    uvloop.run(serve(config, arguments.config, place, tenants, peppers, dsn))
+    try:
+        uvloop.run(serve(config, arguments.config, place, tenants, peppers, dsn))
+    except SchemaUnknown as unknown:
+        sys.exit(str(unknown))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from services.cli.home import Home
 from services.cli.problem import Problem
 from tests.postgres import MIGRATIONS, Postgres
 
-LATEST = sorted(MIGRATIONS.glob("*.sql"))[-1]
+LATEST = max(MIGRATIONS.glob("*.sql"))
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ async def test_a_lock_that_does_not_come_ends_it_with_nothing_done_and_it_can_be
     blocker = await asyncpg.connect(postgres.dsn(name))
     async with blocker.transaction():
         await blocker.fetch("SELECT count(*) FROM requests")
-        with pytest.raises(Problem, match="nothing of it was done. Run `hybrid migrate` again"):
+        with pytest.raises(Problem, match="nothing of it was done"):
             migrate.migrate(postgres.dsn(name), tmp_path)
     assert await blocker.fetchval("SELECT to_regclass('requests_hourly') IS NULL")
     assert migrate.migrate(postgres.dsn(name), tmp_path) == f"applied {LATEST.name}"

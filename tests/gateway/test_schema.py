@@ -51,6 +51,7 @@ def checked(*, file: pathlib.Path | None = None, said: str = "") -> tuple[int, s
         capture_output=True,
         text=True,
         timeout=20,
+        check=False,
     )
     return done.returncode, done.stderr
 
