@@ -397,6 +397,20 @@ def simulate(context: typer.Context, home: HomeOption = _HOME) -> None:  # noqa:
     os.execv(sys.executable, [sys.executable, "-m", SIMULATOR, *context.args])
 
 
+@app.command()
+def migrate(
+    home: HomeOption = _HOME,
+    config: ConfigOption = None,
+    dsn: Annotated[
+        str | None, typer.Option("--dsn", help="Without a password; default: ledger.dsn of the configuration.")
+    ] = None,
+) -> None:
+    """Bring the ledger's tables in a PostgreSQL of yours up to date. Can be run again, and beside a running mesh."""
+    from services.cli import migrate as module
+
+    print(module.migrate(module.dsn_of(_home(home), config, dsn)))
+
+
 @app.command("check-config")
 def check_config(
     file: Annotated[pathlib.Path, typer.Argument(help="The configuration.")],
