@@ -8,6 +8,7 @@ import base64
 import dataclasses
 import json
 import subprocess
+import uuid
 from collections.abc import Iterator
 from typing import Any, get_args
 
@@ -56,7 +57,6 @@ HEADERS = {
     "proxy-authorization": f"Bearer {HEADER}",
     "openai-organization": HEADER,
     "openai-project": HEADER,
-    "idempotency-key": HEADER,
     "traceparent": f"00-{HEADER}-01",
     "tracestate": f"a={HEADER}",
     "baggage": f"a={HEADER}",
@@ -96,7 +96,13 @@ class Caller:
 
     @property
     def headers(self) -> dict[str, str]:
-        return {**HEADERS, "authorization": f"Bearer {self.credential.text()}", "content-type": "application/json"}
+        """Each time with another idempotency key: the answers of equal ones would be repeated."""
+        return {
+            **HEADERS,
+            "authorization": f"Bearer {self.credential.text()}",
+            "content-type": "application/json",
+            "idempotency-key": f"{HEADER}-{uuid.uuid4()}",
+        }
 
 
 @dataclasses.dataclass(frozen=True)
