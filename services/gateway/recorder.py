@@ -17,6 +17,8 @@ from hybridinference.router.v1 import placement_pb2 as placement
 from services.chassis.failure import Failure
 from services.gateway.abandoned import SHADOW, abandoned
 from services.gateway.call import Call
+from services.gateway.content.hearing import Heard
+from services.gateway.content.keeping import Contents
 from services.gateway.pricing.book import PriceBook
 from services.gateway.quota.reservation import UNLIMITED, Reservation
 from services.gateway.request_metrics import RequestMetrics
@@ -45,6 +47,7 @@ class Entry:
         served: the attempt whose answer the caller has; before there is one, the latest. Never a shadow.
         request: what was written of it; None until then.
         refused_by: how the router came to refuse it; None where it did not.
+        heard: hears what the caller is given; None where nothing of it is to be kept.
     """
 
     generation_id: str
@@ -61,6 +64,7 @@ class Entry:
     served: ledger.AttemptRecord | None = None
     request: ledger.RequestRecord | None = None
     refused_by: routing.Decision | None = None
+    heard: Heard | None = None
 
     def asked(self, ask: placement.PlacementAsk) -> None:
         """The router is asked for a place."""
@@ -100,6 +104,7 @@ class Recorder:
         self,
         spool: Spool,
         metrics: RequestMetrics,
+        contents: Contents,
         *,
         run: str,
         config_version: str,
@@ -109,6 +114,7 @@ class Recorder:
         """`run` identifies this process's life, a UUIDv7."""
         self._spool = spool
         self._metrics = metrics
+        self._contents = contents
         self._run = run
         self.reconfigure(config_version=config_version, models=models, book=book)
 
@@ -143,7 +149,8 @@ class Recorder:
         )
         kept = self._spool.opened(so_far)
         self._metrics.running.inc()
-        return Entry(generation_id, call, received_at, so_far, kept, reservation)
+        heard = self._contents.listen(call.grant)
+        return Entry(generation_id, call, received_at, so_far, kept, reservation, heard=heard)
 
     def attempt_begins(self, entry: Entry, placed: placement.Placement) -> ledger.AttemptRecord:
         """Another attempt at a request has been placed."""
@@ -222,6 +229,8 @@ class Recorder:
         tokens = request.usage.input_tokens + request.usage.output_tokens
         entry.reservation.settle(tokens, request.cost_nano_usd)
         self._observe(entry, request, ended_at)
+        if entry.heard is not None:
+            self._contents.keep(entry.generation_id, entry.call, entry.heard)
 
     def shadow_ended(self, entry: Entry, attempt: ledger.AttemptRecord) -> None:
         """A shadow has ended: it is written down with its request, or after it where that was sooner."""
