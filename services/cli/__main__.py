@@ -309,7 +309,7 @@ def list_keys(
 
 @keys.command("revoke")
 def revoke_key(
-    key_id: Annotated[str, typer.Argument(help="The 16 characters between `hi_` and the secret.")],
+    key_id: Annotated[str, typer.Argument(help="Its id, the 16 characters after `hi_`, or all of it.")],
     home: HomeOption = _HOME,
     operator_credential: CredentialOption = None,
 ) -> None:
@@ -322,7 +322,7 @@ def revoke_key(
 
 @keys.command("rotate")
 def rotate_key(
-    key_id: Annotated[str, typer.Argument(help="The 16 characters between `hi_` and the secret.")],
+    key_id: Annotated[str, typer.Argument(help="Its id, the 16 characters after `hi_`, or all of it.")],
     home: HomeOption = _HOME,
     operator_credential: CredentialOption = None,
     grace: Annotated[
@@ -395,6 +395,20 @@ def simulate(context: typer.Context, home: HomeOption = _HOME) -> None:  # noqa:
     from services.cli.replay.command import SIMULATOR
 
     os.execv(sys.executable, [sys.executable, "-m", SIMULATOR, *context.args])
+
+
+@app.command()
+def migrate(
+    home: HomeOption = _HOME,
+    config: ConfigOption = None,
+    dsn: Annotated[
+        str | None, typer.Option("--dsn", help="Without a password; default: ledger.dsn of the configuration.")
+    ] = None,
+) -> None:
+    """Bring the ledger's tables in a PostgreSQL of yours up to date. Can be run again, and beside a running mesh."""
+    from services.cli import migrate as module
+
+    print(module.migrate(module.dsn_of(_home(home), config, dsn)))
 
 
 @app.command("check-config")

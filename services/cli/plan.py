@@ -41,8 +41,10 @@ def specs(
 ) -> tuple[Spec, ...]:
     """All processes, in the order in which people think of them."""
     store = embedded.specs(environment) if embedded else ()
-    dsn = embedded.dsn if embedded else config.ledger.dsn.get_secret_value() if config.ledger.dsn else ""
-    tables = migrations.spec(dsn, sources.migrations, environment, after=(postgres.NAME,) if embedded else ())
+    if embedded:
+        tables = migrations.spec(embedded.dsn, sources.migrations, environment, after=(postgres.NAME,))
+    else:  # whose tables change when their owner says so, and not when some host starts a mesh
+        tables = migrations.check(sources.config, environment)
     workers = tuple(worker(config, place, sources, environment) for place in config.workers())
     places = config.gateways()
     loaders = tuple(_loader(place, sources, environment, embedded) for place in places)

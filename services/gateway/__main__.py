@@ -7,6 +7,7 @@ import pathlib
 import signal
 import sys
 import time
+from collections.abc import AsyncIterator
 
 import grpc
 import structlog
@@ -14,6 +15,7 @@ import uvloop
 from hybridinference.gateway.v1 import inference_service_pb2_grpc as gateway_grpc
 from hybridinference.gateway.v1 import openai_service_pb2_grpc as openai_grpc
 from hybridinference.router.v1 import router_service_pb2_grpc as router_grpc
+from prometheus_client import CollectorRegistry
 
 from services.chassis import channel, ids, logs, metrics, server
 from services.chassis.reloading import Reloading
@@ -23,6 +25,7 @@ from services.gateway.adoption import Adoption
 from services.gateway.channels import open_channels
 from services.gateway.content.hashing import Hasher
 from services.gateway.content.keeping import open_contents
+from services.gateway.database import open_database
 from services.gateway.explainer import Explainer
 from services.gateway.fleet import FleetView
 from services.gateway.idempotency.interceptor import open_idempotency
@@ -34,13 +37,15 @@ from services.gateway.openai import face as openai
 from services.gateway.placement import Placements
 from services.gateway.pricing.book import PriceBook
 from services.gateway.quota.estimates import Estimates
+from services.gateway.quota.quota import Quota
 from services.gateway.quota.upkeep import open_quota
 from services.gateway.recorder import Recorder
 from services.gateway.relay import Relay
 from services.gateway.request_metrics import RequestMetrics
+from services.gateway.schema import SchemaUnknown
 from services.gateway.session import open_sessions
 from services.gateway.shadowing import open_shadows
-from services.gateway.spool.spool import open_spool
+from services.gateway.spool.spool import Spool, open_spool
 from services.gateway.tenant import Tenants
 
 LOG = structlog.get_logger()
@@ -94,18 +99,7 @@ async def serve(
             book=book,
         )
         recorder.take_over()
-        quota = await stack.enter_async_context(
-            open_quota(
-                dsn,
-                registry,
-                run=run,
-                gateway=place.name,
-                gateways=len(config.gateways()),
-                spool=spool,
-                directory=pathlib.Path(place.spool),
-                keyless=config.access.keyless,
-            )
-        )
+        quota = await stack.enter_async_context(_limits(config, place, dsn, run, spool, registry))
         keyring = await stack.enter_async_context(
             open_keyring(
                 dsn,
@@ -208,6 +202,29 @@ async def serve(
             task.cancel()
 
 
+@contextlib.asynccontextmanager
+async def _limits(
+    config: mesh.MeshConfig, place: mesh.GatewayPlace, dsn: str, run: str, spool: Spool, registry: CollectorRegistry
+) -> AsyncIterator[Quota]:
+    """Raises SchemaUnknown. Without keys nothing is asked of the database, and it may even be none."""
+    keyless = config.access.keyless
+    async with open_database(dsn, name=f"hybrid-{place.name}") as database:
+        if not keyless:
+            await database.require_schema()
+        gateways, directory = len(config.gateways()), pathlib.Path(place.spool)
+        async with open_quota(
+            database,
+            registry,
+            run=run,
+            gateway=place.name,
+            gateways=gateways,
+            spool=spool,
+            directory=directory,
+            keyless=keyless,
+        ) as quota:
+            yield quota
+
+
 def _version(config: mesh.MeshConfig) -> str:
     return config.version
 
@@ -235,7 +252,10 @@ def main() -> None:
     dsn = arguments.dsn or (config.ledger.dsn.get_secret_value() if config.ledger.dsn else "")
     if not dsn and not config.access.keyless:
         sys.exit(f"{arguments.config}: no database for keys: give --dsn, or set ledger.dsn")
-    uvloop.run(serve(config, arguments.config, place, tenants, peppers, dsn))
+    try:
+        uvloop.run(serve(config, arguments.config, place, tenants, peppers, dsn))
+    except SchemaUnknown as unknown:
+        sys.exit(str(unknown))
 
 
 if __name__ == "__main__":

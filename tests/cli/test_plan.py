@@ -65,7 +65,14 @@ def test_a_database_of_ones_own_is_not_started_and_its_password_is_in_no_argumen
     specs = planned(OWN)
     assert "postgres" not in specs
     assert not [part for spec in specs.values() for part in spec.command if "secret" in part]
-    assert specs["migrations"].environment["DATABASE_URL"] == "postgresql://user:secret@db/ledger"
+
+
+def test_the_tables_of_ones_own_database_are_checked_and_those_of_the_embedded_one_made(demo: dict[str, Spec]) -> None:
+    tables = planned(OWN)["migrations"]
+    assert tables.command[1:] == ("-m", "services.gateway.schema", "--config", "/etc/mesh.yaml")
+    assert "DATABASE_URL" not in tables.environment
+    assert demo["migrations"].command[-1] == "up"
+    assert demo["migrations"].environment["DATABASE_URL"].startswith("postgresql://postgres@/hybridinference?host=")
 
 
 def test_only_a_vllm_worker_runs_in_the_engines_environment() -> None:

@@ -9,7 +9,7 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from services.chassis.failure import Failure
-from services.gateway.database import DatabaseAway, open_database
+from services.gateway.database import Database, DatabaseAway
 from services.gateway.quota.leases import Leases
 from services.gateway.quota.quota import Quota
 from services.gateway.quota.quota_metrics import QuotaMetrics
@@ -109,7 +109,7 @@ class Upkeep:
 
 @contextlib.asynccontextmanager
 async def open_quota(
-    dsn: str,
+    database: Database,
     registry: CollectorRegistry,
     *,
     run: str,
@@ -122,7 +122,7 @@ async def open_quota(
     """The limits of all keys in this gateway. Leaving settles them and gives back what is left.
 
     Args:
-        dsn: where leases are.
+        database: where leases are.
         registry: where metrics go.
         run: this process's life, a UUIDv7.
         gateway: its name.
@@ -132,7 +132,7 @@ async def open_quota(
         keyless: whether there are no keys, and so no limits: the database is left alone.
     """
     metrics = QuotaMetrics(registry)
-    async with open_database(dsn, name=f"hybrid-{gateway}-limits") as database, asyncio.TaskGroup() as tasks:
+    async with asyncio.TaskGroup() as tasks:
         leases = Leases(database, metrics, run=run, gateway=gateway, spool_id=spool.spool_id)
         quota = Quota(leases, metrics, tasks, gateways=gateways)
         if keyless:
