@@ -31,11 +31,25 @@ def id_of(moment: datetime.datetime) -> uuid.UUID:
 async def put(connection: Connection, generation: uuid.UUID, at: datetime.datetime, **other: object) -> None:
     """A request of the version before, with one attempt."""
     values: dict[str, object] = {
-        **{"generation_id": generation, "received_at": at, "ended_at": at + datetime.timedelta(milliseconds=1500)},
-        **{"api": "openai", "operation": "chat", "model": "m", "streamed": True, "outcome": "success"},
-        **{"finish_reasons": ["stop"], "provider": "p", "worker": "p-0", "provider_model": "pm"},
-        **{"input_tokens": 10, "output_tokens": 3, "cached_tokens": 2, "reasoning_tokens": 1},
-        **{"usage_estimated": False, "config_version": "v", **other},
+        "generation_id": generation,
+        "received_at": at,
+        "ended_at": at + datetime.timedelta(milliseconds=1500),
+        "api": "openai",
+        "operation": "chat",
+        "model": "m",
+        "streamed": True,
+        "outcome": "success",
+        "finish_reasons": ["stop"],
+        "provider": "p",
+        "worker": "p-0",
+        "provider_model": "pm",
+        "input_tokens": 10,
+        "output_tokens": 3,
+        "cached_tokens": 2,
+        "reasoning_tokens": 1,
+        "usage_estimated": False,
+        "config_version": "v",
+        **other,
     }
     await _insert(connection, "requests", values)
     shared = ("ended_at", "outcome", "input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens")
