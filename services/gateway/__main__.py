@@ -7,6 +7,7 @@ import pathlib
 import signal
 import sys
 import time
+from collections.abc import AsyncIterator
 
 import grpc
 import structlog
@@ -23,9 +24,10 @@ from services.gateway.adoption import Adoption
 from services.gateway.channels import open_channels
 from services.gateway.content.hashing import Hasher
 from services.gateway.content.keeping import open_contents
-from services.gateway.database import open_database
+from services.gateway.database import Database, open_database
 from services.gateway.explainer import Explainer
 from services.gateway.fleet import FleetView
+from services.gateway.idempotency.interceptor import open_idempotency
 from services.gateway.identity.interceptor import IdentityInterceptor
 from services.gateway.identity.keyring import open_keyring
 from services.gateway.identity.peppers import Peppers
@@ -37,6 +39,7 @@ from services.gateway.quota.quota import Quota
 from services.gateway.recorder import Recorder
 from services.gateway.relay import Relay
 from services.gateway.request_metrics import RequestMetrics
+from services.gateway.schema import SchemaUnknown
 from services.gateway.session import open_sessions
 from services.gateway.shadowing import open_shadows
 from services.gateway.spool.spool import open_spool
@@ -92,7 +95,7 @@ async def serve(
             book=PriceBook(config),
         )
         recorder.take_over()
-        await stack.enter_async_context(open_database(dsn, name=f"hybrid-{place.name}"))
+        await stack.enter_async_context(_known_database(config, place, dsn))
         keyring = await stack.enter_async_context(
             open_keyring(
                 dsn,
@@ -137,7 +140,9 @@ async def serve(
             allow_pinning=settings.allow_pinning,
         )
 
+        idempotency = await stack.enter_async_context(open_idempotency(channels, place.name, config, registry))
         adoption = Adoption(
+            idempotency=idempotency,
             keyring=keyring,
             placements=placements,
             models=models,
@@ -171,7 +176,10 @@ async def serve(
                 add,
                 [inference.NAME, openai.NAME],
                 registry,
-                interceptors=[IdentityInterceptor(keyring, registry)],
+                interceptors=[
+                    IdentityInterceptor(keyring, registry),
+                    idempotency,
+                ],
             )
         )
         await up.mark_serving()
@@ -188,6 +196,15 @@ async def serve(
             farewell.cancel()
         for task in following:
             task.cancel()
+
+
+@contextlib.asynccontextmanager
+async def _known_database(config: mesh.MeshConfig, place: mesh.GatewayPlace, dsn: str) -> AsyncIterator[Database]:
+    """Raises SchemaUnknown. Without keys nothing is asked of it, and it may even be none."""
+    async with open_database(dsn, name=f"hybrid-{place.name}") as database:
+        if not config.access.keyless:
+            await database.require_schema()
+        yield database
 
 
 def _version(config: mesh.MeshConfig) -> str:
@@ -217,7 +234,10 @@ def main() -> None:
     dsn = arguments.dsn or (config.ledger.dsn.get_secret_value() if config.ledger.dsn else "")
     if not dsn and not config.access.keyless:
         sys.exit(f"{arguments.config}: no database for keys: give --dsn, or set ledger.dsn")
-    uvloop.run(serve(config, arguments.config, place, tenants, peppers, dsn))
+    try:
+        uvloop.run(serve(config, arguments.config, place, tenants, peppers, dsn))
+    except SchemaUnknown as unknown:
+        sys.exit(str(unknown))
 
 
 if __name__ == "__main__":

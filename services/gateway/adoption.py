@@ -3,6 +3,7 @@
 import dataclasses
 
 from services.config.mesh import MeshConfig
+from services.gateway.idempotency.interceptor import IdempotencyInterceptor
 from services.gateway.identity.keyring import Keyring
 from services.gateway.inference import InferenceServicer
 from services.gateway.models import Models
@@ -18,6 +19,7 @@ from services.gateway.session import Sessions
 class Adoption:
     """Everything in a gateway that goes by the configuration."""
 
+    idempotency: IdempotencyInterceptor
     keyring: Keyring | None
     placements: Placements
     models: Models
@@ -32,6 +34,7 @@ class Adoption:
         limits = config.gateway
         if self.keyring is not None:
             self.keyring.reconfigure(most=config.access.cached_keys, ceilings=config.admin.ceilings())
+        self.idempotency.reconfigure(config)
         self.placements.reconfigure(waiting_bytes=limits.waiting_bytes)
         self.models.reconfigure(config)
         self.recorder.reconfigure(config_version=config.version, models=config.names(), book=PriceBook(config))
