@@ -130,7 +130,7 @@ class Relay:
             return _NOTHING
         priced = limits.usd_per_day is not None or limits.usd_per_month is not None
         left = call.deadline.left(now=asyncio.get_running_loop().time())
-        return self._estimates.need(call.spec, left, priced=priced)
+        return self._estimates.need(call.spec, left, priced=priced, providers=call.grant.providers)
 
     def _left(self) -> None:
         self._room += 1

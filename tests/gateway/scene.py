@@ -184,6 +184,7 @@ class Book:
     def __init__(self) -> None:
         self.records: list[ledger.LedgerRecord] = []
         self.contents: list[ledger.ContentRecord] = []
+        self.prices: list[ledger.PriceTable] = []
         self.full: Failure | None = None
         self.unwritable: Failure | None = None
         self.opened_requests: list[Kept] = []
@@ -199,6 +200,9 @@ class Book:
 
     def append(self, record: ledger.LedgerRecord, *, ends: Kept | None = None) -> None:
         self.records.append(record)
+
+    def append_prices(self, table: ledger.PriceTable) -> None:
+        self.prices.append(table)
 
     def append_content(self, content: ledger.ContentRecord, *, strict: bool) -> bool:
         self.contents.append(content)
@@ -298,10 +302,9 @@ async def scene(
     max_shadows: int = 2,
     show_worker: bool = False,
     leases: Table | None = None,
-    book: PriceBook | None = None,
+    config: MeshConfig = CONFIG,
 ) -> AsyncIterator[Scene]:
-    """A scene with one worker for each mapping of scripts; `leases` are where limits of keys are asked."""
-    book = book or PriceBook(CONFIG)
+    """A scene with one worker for each mapping of scripts; `config` has the prices, `leases` the limits of keys."""
     made = Scene(directory)
     async with contextlib.AsyncExitStack() as stack:
         addresses = []
@@ -332,7 +335,7 @@ async def scene(
             run=ids.new_id(),
             config_version="v",
             models={MODEL: MODEL},
-            book=book,
+            book=PriceBook(config),
         )
         shadows = await stack.enter_async_context(
             open_shadows(made.placements, made.sessions, made.recorder, most=max_shadows)
@@ -347,7 +350,7 @@ async def scene(
             Quota((leases or Table()).gateway(), QuotaMetrics(registry), reserving, gateways=1),
             max_running=max_running,
             show_worker=show_worker,
-            estimates=Estimates(CONFIG, book),
+            estimates=Estimates(config, PriceBook(config)),
         )
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         following = [tasks.create_task(made.fleet.follow()), tasks.create_task(made.placements.follow())]

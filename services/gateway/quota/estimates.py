@@ -1,5 +1,7 @@
 """How much a request may take at most. Pure."""
 
+from collections.abc import Collection
+
 from hybridinference.inference.v1 import embedding_pb2 as embedding
 from hybridinference.inference.v1 import generation_pb2 as generation
 
@@ -22,18 +24,21 @@ class Estimates:
         contexts = {model.name: model.context_tokens for model in config.models}
         self._contexts = {name: contexts[model] for name, model in names.items()}
 
-    def need(self, spec: Spec, seconds: float | None, *, priced: bool) -> Need:
+    def need(self, spec: Spec, seconds: float | None, *, priced: bool, providers: Collection[str] = ()) -> Need:
         """The most that a request may take, on the dearest route that may serve it.
 
         Args:
             spec: what it asks for.
             seconds: how long it may run; None is as long as any may.
             priced: whether it matters what it costs.
+            providers: those that may serve it; empty is all.
         """
         given, made = self._tokens(spec)
         if not priced:
             return Need(given + made, 0)
-        cost = self._book.dearest(spec.model, input_tokens=given, output_tokens=made, seconds=self._seconds(seconds))
+        cost = self._book.dearest(
+            spec.model, input_tokens=given, output_tokens=made, seconds=self._seconds(seconds), providers=providers
+        )
         return Need(given + made, cost)
 
     def attempt(self, spec: Spec, provider: str, provider_model: str, seconds: float | None) -> int:
