@@ -155,14 +155,14 @@ async def test_without_the_database_keys_are_served_within_their_leases_and_then
     async with contextlib.AsyncExitStack() as stack:
         free, rich, poor = [await stack.enter_async_context(priced.key(**each)) for each in columns]
         await poor.call(tokens=1, echo=1)
-        load = asyncio.gather(free.load(at_once=4, seconds=9), rich.load(at_once=4, seconds=9))
-        await asyncio.sleep(2)  # both gateways know the keys, and have leased
+        load = asyncio.gather(free.load(at_once=4, seconds=6), rich.load(at_once=4, seconds=6))
+        await asyncio.sleep(1)  # both gateways know the keys, and have leased
         await asyncio.gather(*(poor.call(tokens=1, echo=1) for _ in range(8)))
         before = poor.seen[200, ""]
         with stopped(priced.mesh):
             await asyncio.sleep(0.5)
             await asyncio.gather(*(poor.call() for _ in range(8)))
-            await asyncio.sleep(2.5)
+            await asyncio.sleep(2)
         await load
         assert set(free.seen) == {(200, "")}, free.seen
         assert set(rich.seen) == {(200, "")}, rich.seen
