@@ -309,7 +309,7 @@ def list_keys(
 
 @keys.command("revoke")
 def revoke_key(
-    key_id: Annotated[str, typer.Argument(help="The 16 characters between `hi_` and the secret.")],
+    key_id: Annotated[str, typer.Argument(help="Its id, the 16 characters after `hi_`, or all of it.")],
     home: HomeOption = _HOME,
     operator_credential: CredentialOption = None,
 ) -> None:
@@ -322,7 +322,7 @@ def revoke_key(
 
 @keys.command("rotate")
 def rotate_key(
-    key_id: Annotated[str, typer.Argument(help="The 16 characters between `hi_` and the secret.")],
+    key_id: Annotated[str, typer.Argument(help="Its id, the 16 characters after `hi_`, or all of it.")],
     home: HomeOption = _HOME,
     operator_credential: CredentialOption = None,
     grace: Annotated[

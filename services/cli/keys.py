@@ -76,6 +76,11 @@ def spec(
     return made
 
 
+def key_id_of(text: str) -> str:
+    """A key's id, also of a whole credential, such as one that was found where it should not be."""
+    return text.removeprefix("hi_").partition("_")[0]
+
+
 def create(ask: Ask, wanted: admin.KeySpec) -> admin.CreateKeyResponse:
     """A new key, with its credential."""
     made: admin.CreateKeyResponse = ask("CreateKey", admin.CreateKeyRequest(spec=wanted))
@@ -96,13 +101,13 @@ def every(ask: Ask, *, owner: str, ended: bool) -> Iterator[admin.Key]:
 
 def revoke(ask: Ask, key_id: str) -> admin.Key:
     """End a key."""
-    answer: admin.RevokeKeyResponse = ask("RevokeKey", admin.RevokeKeyRequest(key_id=key_id))
+    answer: admin.RevokeKeyResponse = ask("RevokeKey", admin.RevokeKeyRequest(key_id=key_id_of(key_id)))
     return answer.key
 
 
 def rotate(ask: Ask, key_id: str, grace: datetime.timedelta | None) -> admin.RotateKeyResponse:
     """Give a key another secret; that before is taken for the time of grace."""
-    request = admin.RotateKeyRequest(key_id=key_id)
+    request = admin.RotateKeyRequest(key_id=key_id_of(key_id))
     if grace is not None:
         request.grace.CopyFrom(duration_pb2.Duration(seconds=int(grace.total_seconds())))
     answer: admin.RotateKeyResponse = ask("RotateKey", request)

@@ -11,7 +11,7 @@ from hybridinference.gateway.v1 import admin_service_pb2 as admin
 from rich.markup import escape
 from rich.table import Table
 
-from services.cli.keys import Ask, timestamp
+from services.cli.keys import Ask, key_id_of, timestamp
 from services.cli.ledger import printable
 from services.cli.moments import moment
 from services.cli.money import usd
@@ -39,7 +39,7 @@ def question(
         Problem: naming the option that makes no sense.
     """
     dimensions = [f"USAGE_DIMENSION_{name.upper()}" for name in _names(by)]
-    request = admin.QueryUsageRequest(by=dimensions, key_id=key, owner=owner, model=model, provider=provider)
+    request = admin.QueryUsageRequest(by=dimensions, key_id=key_id_of(key), owner=owner, model=model, provider=provider)
     for field, option, text in (("from", "--from", since), ("until", "--until", until)):
         if text is not None:
             at = moment(text, option, now=now, sign=-1)

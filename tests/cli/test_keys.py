@@ -110,6 +110,13 @@ def test_grace_is_asked_for_only_where_it_was() -> None:
     assert requests[1].grace == duration_pb2.Duration(seconds=86_400)
 
 
+@pytest.mark.parametrize("text", ["a" * 16, "hi_" + "a" * 16, "hi_" + "a" * 16 + "_" + "s_" * 21 + "s"])
+def test_a_key_that_was_found_somewhere_is_revoked_as_it_was_found_and_its_secret_not_sent(text: str) -> None:
+    ask = Asked(admin.RevokeKeyResponse())
+    keys.revoke(ask, text)
+    assert ask.heard == [("RevokeKey", admin.RevokeKeyRequest(key_id="a" * 16))]
+
+
 def test_keys_are_shown_with_what_they_may_and_without_escape_sequences() -> None:
     console = Console(file=io.StringIO(), width=200)
     revoked = admin.Key(key_id="r" * 16, revoked_at=KEY.created_at)

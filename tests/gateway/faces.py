@@ -34,8 +34,9 @@ CONFIG = MeshConfig.model_validate(
 class Faces:
     """The stubs that a client has, and the scene behind them."""
 
-    def __init__(self, behind: Scene, channel: grpc.aio.Channel) -> None:
+    def __init__(self, behind: Scene, channel: grpc.aio.Channel, registry: CollectorRegistry) -> None:
         self.scene = behind
+        self.registry = registry
         self.inference = gateway_grpc.InferenceServiceStub(channel)
         self.openai = openai_grpc.OpenAIServiceStub(channel)
 
@@ -78,4 +79,4 @@ async def faces(
             open_server(address, add, names, registry, interceptors=[identity]),
             open_channel(address) as channel,
         ):
-            yield Faces(behind, channel)
+            yield Faces(behind, channel, registry)

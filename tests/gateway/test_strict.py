@@ -20,14 +20,12 @@ from services.gateway.call import Call
 from services.gateway.embedding import Embedding
 from services.gateway.generation import Generation
 from services.gateway.identity.grant import Grant
-from services.gateway.pricing.book import PriceBook
-from services.gateway.recorder import Recorder
-from services.gateway.request_metrics import RequestMetrics
 from services.gateway.spool.open_requests import OpenRequests
 from services.gateway.spool.spool import open_spool
 from tests.fakes import Events, delta, eventually, finished, saying, spec, started
 from tests.gateway.loader.records import spooled
-from tests.gateway.scene import CONFIG, MODEL, Scene, scene, text_of
+from tests.gateway.recording import open_recorder
+from tests.gateway.scene import MODEL, Scene, scene, text_of
 
 FULL = Failure(reasons.ERROR_REASON_ACCOUNTING_UNAVAILABLE, "the spool cannot be written", retry_after=5.0)
 STRICT, RELAXED = Grant("a" * 16, "o", strict=True), Grant("b" * 16, "o", strict=False)
@@ -221,17 +219,6 @@ async def test_what_becomes_of_an_attempt_is_written_down_before_the_request_end
     assert placed.estimated_input_tokens == two.request.estimated_input_tokens > 0
 
 
-def recorder(spool: Any, run: str) -> Recorder:
-    return Recorder(
-        spool,
-        RequestMetrics(CollectorRegistry()),
-        run=run,
-        config_version="v",
-        models={MODEL: MODEL},
-        book=PriceBook(CONFIG),
-    )
-
-
 async def test_what_a_dead_gateway_left_is_abandoned_once_under_its_own_name(tmp_path: pathlib.Path) -> None:
     dead, run = OpenRequests(tmp_path), ids.new_id()
     left = ledger.RequestRecord(generation_id=ids.new_id(), gateway_run=run, key_id="k")
@@ -239,11 +226,11 @@ async def test_what_a_dead_gateway_left_is_abandoned_once_under_its_own_name(tmp
     whole = ledger.LedgerRecord(request=ledger.RequestRecord(generation_id=ids.new_id(), gateway_run=run))
     dead.begin(whole.request).ended(whole.SerializeToString())
     registry = CollectorRegistry()
-    async with open_spool(tmp_path, registry=registry) as spool:
-        recorder(spool, ids.new_id()).take_over()
+    async with open_spool(tmp_path, registry=registry) as spool, open_recorder(spool) as recorder:
+        recorder.take_over()
         await spool.flushed()
         assert registry.get_sample_value("hybrid_spool_abandoned_total") == 1
-    abandoned, ended = spooled(tmp_path)
+    abandoned, ended = [one for one in spooled(tmp_path) if one.HasField("request")]
     assert (abandoned.request.outcome, abandoned.request.gateway_run) == (ledger.OUTCOME_ABANDONED, run)
     assert abandoned.request.generation_id == left.generation_id
     assert ended == whole

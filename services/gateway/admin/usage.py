@@ -11,6 +11,7 @@ from hybridinference.gateway.v1 import admin_service_pb2 as admin
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
 
 from services.chassis.failure import Failure
+from services.gateway.identity import credential as credentials
 
 # More than anybody reads, and far less than a message may hold.
 MOST_ROWS = 100_000
@@ -71,6 +72,9 @@ def question(request: admin.QueryUsageRequest, *, owners: Sequence[str] | None, 
     for index, dimension in enumerate(by):
         if dimension not in _DIMENSIONS or dimension in by[:index]:
             raise _wrong(f"by[{index}]", "must be a dimension, and each but once")
+    if request.key_id and not credentials.ID.fullmatch(request.key_id):
+        # Not quoted: it may be a whole credential, by mistake.
+        raise _wrong("key_id", "must be the 16 characters between `hi_` and the secret")
     for name in _FILTERS:
         if len(getattr(request, name)) > _TEXT_CHARACTERS or "\0" in getattr(request, name):
             raise _wrong(name, f"must be text of at most {_TEXT_CHARACTERS} characters")
@@ -92,6 +96,7 @@ def question(request: admin.QueryUsageRequest, *, owners: Sequence[str] | None, 
         "by": [admin.UsageDimension.Name(each).removeprefix("USAGE_DIMENSION_").lower() for each in by],
         "from": since.isoformat(),
         "until": until.isoformat(),
+        **{name: value for name, value in zip(_FILTERS, asked, strict=True) if value},
     }
     return Question(sql, (since, until, owners, *asked), details)
 

@@ -16,10 +16,11 @@ from services.chassis.config import ConfigError
 from services.chassis.metrics import new_registry, serving_metrics
 from services.chassis.server import stop_requested
 from services.config import mesh
-from services.gateway.loader.loading import Loader
+from services.gateway.loader.loading import Keeping, Loader
 from services.gateway.loader.store import open_store
 from services.gateway.loader.upkeep import Upkeep
 from services.gateway.schema import Known, SchemaUnknown
+from services.gateway.spool.kept import KEPT_SHARE
 from services.gateway.spool.segments import LOADER_FILE, SpoolTaken, lock
 
 LOG = structlog.get_logger()
@@ -35,7 +36,8 @@ async def serve(config: mesh.MeshConfig, place: mesh.GatewayPlace, dsn: str) -> 
     registry = new_registry()
     with _locked(directory), serving_metrics(registry, config.metrics_address(place.loader)):
         known = Known()
-        loader = Loader(directory, lambda: open_store(dsn, known), registry)
+        keeping = Keeping(config.ledger.replay_hours * 3600, config.gateway.spool_bytes // KEPT_SHARE)
+        loader = Loader(directory, lambda: open_store(dsn, known), registry, keeping=keeping)
         upkeep = Upkeep(dsn, registry, retention_months=config.ledger.retention_months, clock=lambda: datetime.now(UTC))
         stop = asyncio.Event()
         async with asyncio.TaskGroup() as group:

@@ -129,6 +129,7 @@ async def test_a_secret_is_shown_once_and_is_nowhere_else(admins: Office, capsys
     # Whoever gives it by mistake has not given it to the log.
     await refused(admins.ask("RevokeKey", admin.RevokeKeyRequest(key_id=rotated.credential)))
     await refused(admins.ask("RotateKey", admin.RotateKeyRequest(key_id=made.credential)))
+    await refused(admins.ask("QueryUsage", admin.QueryUsageRequest(key_id=rotated.credential)))
     listed = await admins.ask("ListKeys", admin.ListKeysRequest(include_ended=True))
     tables = await admins.rows("SELECT to_jsonb(k) AS held FROM keys k UNION ALL SELECT to_jsonb(a) FROM audit a")
     said = "\n".join((str(listed), *(row["held"] for row in tables), *capsys.readouterr()))

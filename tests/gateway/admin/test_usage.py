@@ -19,7 +19,12 @@ from tests.gateway.admin.office import Office
 
 NOW = datetime.datetime.now(datetime.UTC)
 START = NOW.replace(minute=0, second=0, microsecond=0) - datetime.timedelta(hours=50)
-NAMES = {"key_id": ("k1", "k2", ""), "owner": ("team", "others"), "model": ("small", "big", ""), "provider": ("a", "b")}
+NAMES = {
+    "key_id": ("a" * 16, "b" * 16, ""),
+    "owner": ("team", "others"),
+    "model": ("small", "big", ""),
+    "provider": ("a", "b"),
+}
 COUNTED = ("input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens", "cost_nano_usd")
 FIELDS = ("requests", "attempts", *COUNTED)
 

@@ -1,4 +1,4 @@
-"""Upkeep: months ahead, retention, contents and leases that are over; one at a time, and nobody waits for it for long."""
+"""Upkeep: months ahead, retention, contents and leases that are over; one at a time, and nobody waits for it."""
 
 import datetime
 import uuid
@@ -79,8 +79,8 @@ async def test_months_wholly_older_than_the_retention_go_and_their_sums_stay(sce
         await scene.round(NOW.replace(month=month))
         await scene.request(NOW.replace(month=month))
     await scene.connection.execute(
-        "INSERT INTO requests_hourly SELECT date_trunc('hour', received_at, 'UTC'), '', '', 'm', '', outcome, 1, 1, 0, 1, 0, 0 "
-        "FROM requests"
+        "INSERT INTO requests_hourly "
+        "SELECT date_trunc('hour', received_at, 'UTC'), '', '', 'm', '', outcome, 1, 1, 0, 1, 0, 0 FROM requests"
     )
     assert await scene.round(retention_months=2)
     assert (await scene.months())[:3] == ["202503", "202504", "202505"]
@@ -127,7 +127,8 @@ async def test_a_reader_who_takes_long_is_not_waited_for_and_the_rest_is_done(sc
 
 async def test_contents_go_when_their_time_is_over_in_small_batches(scene: Scene) -> None:
     await scene.connection.execute(
-        "INSERT INTO contents SELECT gen_random_uuid(), 'k', 'stored', 'in', 'out', $1::timestamptz + n * interval '1 day' "
+        "INSERT INTO contents "
+        "SELECT gen_random_uuid(), 'k', 'stored', 'in', 'out', $1::timestamptz + n * interval '1 day' "
         "FROM generate_series(-450, 2) AS n",
         NOW + datetime.timedelta(hours=1),
     )

@@ -26,11 +26,11 @@ from services.gateway.call import Call
 from services.gateway.identity.grant import Grant
 from services.gateway.pricing.book import PriceBook
 from services.gateway.recorder import Entry, Recorder
-from services.gateway.request_metrics import RequestMetrics
 from services.gateway.spool.spool import open_spool
 from services.gateway.spool.writer import WritePolicy
 from tests.fakes import spec
-from tests.gateway.scene import CONFIG, MODEL
+from tests.gateway.recording import open_recorder
+from tests.gateway.scene import CONFIG
 
 AT_ONCE = 12
 # Small segments, so that lives also end while one is closed and another begun.
@@ -93,15 +93,10 @@ def say(*words: str) -> None:
 
 async def live(directory: pathlib.Path, rng: random.Random, book: PriceBook, begun: int | None) -> None:
     """One life, from taking over on. `begun` is told when requests begin; without it none do, and the life ends."""
-    async with open_spool(directory, registry=CollectorRegistry(), policy=POLICY) as spool:
-        recorder = Recorder(
-            spool,
-            RequestMetrics(CollectorRegistry()),
-            run=ids.new_id(),
-            config_version="v",
-            models={MODEL: MODEL},
-            book=book,
-        )
+    async with (
+        open_spool(directory, registry=CollectorRegistry(), policy=POLICY) as spool,
+        open_recorder(spool, book) as recorder,
+    ):
         recorder.take_over()
         if begun is not None:
             os.write(begun, b".")
