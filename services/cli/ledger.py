@@ -17,7 +17,7 @@ from services.cli.money import usd
 _CONNECT_SECONDS = 5.0
 _QUERY_SECONDS = 10.0
 # From so many columns on a terminal has room for everything.
-_WIDE = 150
+_WIDE = 170
 _SECONDS_FROM = 10_000
 _CLOCK, _DAY = "%H:%M:%S", "%m-%d %H:%M"
 
@@ -53,8 +53,8 @@ WHERE %s
 ORDER BY received_at DESC, generation_id
 LIMIT 128
 """
-# By generation or attempt first, which are found at once. What callers have is looked for in all months, by an index that
-# knows where it is not: see requests_ids_of_callers.
+# By generation or attempt first, which are found at once. What callers have is looked for in all months, by an index
+# that knows where it is not: see requests_ids_of_callers.
 _BY_ID = "generation_id = $1::uuid OR generation_id = (SELECT generation_id FROM attempts WHERE attempt_id = $1::uuid)"
 _BY_WORD = "edge_request_id = $1 OR trace_id = $1"
 # PostgreSQL takes such an index for a bad one where values are as random as these, and would read everything.

@@ -51,6 +51,14 @@ AND (measure <> 'concurrency' OR NOT EXISTS (
 # Requests say which run served them, so a run is kept as long as they are.
 _RUNS = "DELETE FROM gateway_runs WHERE coalesce(ended_at, seen_at) < $1 AND seen_at < $1"
 
+# Whose ids say nothing of when they were.
+_ODD = (
+    ("requests_early", "DELETE FROM requests_early WHERE received_at < $1"),
+    ("requests_late", "DELETE FROM requests_late WHERE received_at < $1"),
+    ("attempts_early", "DELETE FROM attempts_early WHERE placed_at < $1"),
+    ("attempts_late", "DELETE FROM attempts_late WHERE placed_at < $1"),
+)
+
 Step = tuple[str, Callable[[], Awaitable[object]]]
 
 
@@ -141,9 +149,8 @@ class Upkeep:
             LOG.info("upkeep.dropped", partitions=month)
 
     async def _odd(self, connection: asyncpg.Connection, kept: datetime.datetime) -> None:
-        for table, at in (("requests", "received_at"), ("attempts", "placed_at")):
-            for part in (f"{table}_early", f"{table}_late"):
-                await self._delete(connection, part, f"DELETE FROM {part} WHERE {at} < $1", kept)  # noqa: S608
+        for table, statement in _ODD:
+            await self._delete(connection, table, statement, kept)
 
     async def _contents(self, connection: asyncpg.Connection, now: datetime.datetime) -> None:
         while await self._delete(connection, "contents", _CONTENTS, now, _BATCH):
