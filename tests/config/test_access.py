@@ -3,6 +3,7 @@
 import pytest
 
 from services.chassis import config
+from services.config import fixed
 from services.config.mesh import MeshConfig
 
 MESH = """
@@ -57,6 +58,17 @@ def test_without_keys_nobody_else_may_and_it_says_what_to_do(more: str, says: st
     assert told.startswith(f"mesh.yaml:5: {says}; without keys only this host may call")
     assert "remove `access.keyless` and make keys" in told
     assert config.parse(f"{MESH}{more}\n", MeshConfig, source="mesh.yaml", environment={}), "with keys it may"
+
+
+@pytest.mark.parametrize(("access", "key"), [("{keyless: true}", "keyless"), ("{pepper: other}", "pepper")])
+def test_who_may_call_changes_with_a_restart_alone(access: str, key: str) -> None:
+    running, wanted = (
+        config.parse(f"access: {each}\n{MESH}", MeshConfig, source="m", environment={}) for each in ("{}", access)
+    )
+    with pytest.raises(config.ConfigError, match=f"`access.{key}` takes effect at restart"):
+        fixed.require_same(running, wanted, source="mesh.yaml")
+    more = config.parse(f"access: {{cached_keys: 5}}\n{MESH}", MeshConfig, source="m", environment={})
+    fixed.require_same(running, more, source="mesh.yaml")
 
 
 def test_a_mesh_needs_keys_unless_it_is_told_otherwise() -> None:
