@@ -42,8 +42,8 @@ def place(
         attempt_id: the new attempt's id.
 
     Raises:
-        Failure: MODEL_NOT_FOUND, PERMISSION_DENIED, UNSUPPORTED or NO_HEALTHY_WORKER; ROUTER_UNAVAILABLE for what only a
-            router can do.
+        Failure: MODEL_NOT_FOUND, PERMISSION_DENIED, UNSUPPORTED or NO_HEALTHY_WORKER; ROUTER_UNAVAILABLE for what
+            only a router can do.
     """
     if ask.tags or ask.HasField("max_cost_nano_usd"):
         # What routes are tagged with and what they cost is not in the fleet's news; to do otherwise could be dear.
