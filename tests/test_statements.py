@@ -27,6 +27,7 @@ PUT_TOGETHER = {
     "services.gateway.loader.tables: _insert",  # columns that stand in services.gateway.loader.rows
     "services.gateway.loader.tables: Sums.add",  # the same
     "services.gateway.loader.tables: Sums.of_new",  # the same
+    "services.gateway.loader.upkeep: Upkeep._drop",  # partitions as PostgreSQL names them, of our own months alone
 }
 # Where SQL, or a table's name, is run that was made elsewhere: by one of the above.
 HANDED_ON = {
@@ -36,6 +37,9 @@ HANDED_ON = {
     "services.gateway.loader.store: Store._insert: table.insert",
     "services.gateway.loader.store: Store._insert: table.staging",
     "services.gateway.loader.store: _stage: f-string",
+    "services.gateway.loader.upkeep: Upkeep._delete: statement",
+    "services.gateway.loader.upkeep: Upkeep._drop: f-string",
+    "services.gateway.quota.leases: Leases._ask: question",
 }
 
 
