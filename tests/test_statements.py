@@ -21,7 +21,7 @@ SQL = re.compile(
 # Where a function puts SQL together, and of what. Whoever adds a line has looked at where each part comes from: never
 # from a request, a row or the configuration. What a module puts together when it is imported is of our own code anyway.
 PUT_TOGETHER = {
-    "services.gateway.admin.usage: question",  # columns by a table of its own, asked for by number
+    "services.gateway.admin.usage: _sql",  # columns by a table of its own, asked for by number
     "services.gateway.loader.store: open_store",  # tables and columns that stand in services.gateway.loader.tables
     "services.gateway.loader.store: _stage",  # the same
     "services.gateway.loader.tables: _insert",  # columns that stand in services.gateway.loader.rows
