@@ -17,6 +17,7 @@ from services.chassis.failure import Failure
 from services.gateway.ask import placement_ask
 from services.gateway.call import Call
 from services.gateway.placement import Placements, Refused
+from services.gateway.quota.reservation import Metered
 from services.gateway.recorder import Entry, Recorder
 from services.gateway.run import Run
 from services.gateway.starting import LAST_WORD_SECONDS
@@ -51,8 +52,11 @@ class Undertaking:
         self._recorder = recorder
         self._left = left
         self._open: list[Run] = []  # attempts that have not ended; two while one is hedged
+        self._most: dict[str, int] = {}  # nano-USD that an attempt may cost, where there is a budget
         self._committed = False
         self._finished = False
+        self._over = False
+        self._failed = ""  # the id of the attempt that failed last, of those that had no other beside them
         self._gone = Failure(reasons.ERROR_REASON_CANCELLED, "The caller went away.")
         self._loop = asyncio.get_running_loop()
         self._begun_at = self._loop.time()
@@ -61,6 +65,11 @@ class Undertaking:
     def provider_model(self) -> str:
         """The provider's name of the model that serves it; "" before it is placed."""
         return self._entry.provider_model or (self._entry.served.provider_model if self._entry.served else "")
+
+    @property
+    def limits(self) -> Metered:
+        """Where the limits of its key stand."""
+        return self._entry.reservation
 
     def route(self) -> inference.Route:
         """How it is served, as far as that is known by now; empty before it is placed."""
@@ -72,7 +81,15 @@ class Undertaking:
             attempts=self._entry.tried,
             queue_time=to_duration(self._queue_seconds),
             worker=served.worker if self._show_worker else "",
+            cost_nano_usd=self._cost(),
         )
+
+    def _cost(self) -> int | None:
+        """What it costs, in nano-USD, once that is final."""
+        if not (self._finished or self._over):
+            return None
+        ends = sum(self._recorder.cost(self._entry, run, None) for run in self._open if run.finished)
+        return self._entry.spent + ends
 
     @contextlib.contextmanager
     def _recorded(self) -> Iterator[None]:
@@ -90,6 +107,7 @@ class Undertaking:
             raise
         finally:
             self._left()
+            self._over = True
             self._recorder.end(self._entry, failure)
 
     @property
@@ -107,11 +125,33 @@ class Undertaking:
         ask = placement_ask(self.id, self.call, needs, self._time_left())
         self._entry.asked(ask)
         try:
-            return await self._placements.place(ask, self.call.deadline, self.call.spec.ByteSize)
+            placed = await self._placements.place(ask, self.call.deadline, self.call.spec.ByteSize)
         except Failure as refusal:
             name_field(refusal, needs)
             if isinstance(refusal, Refused) and refusal.decision.targets:
                 self._entry.refused_by = refusal.decision
+            raise
+        await self._cover(placed)
+        return placed
+
+    async def _cover(self, placed: placement.Placement) -> None:
+        """Set aside what the request may cost with an attempt there: all before it, those that run, and this one.
+
+        Raises:
+            Failure: the key's budget has no room for it. The place is given back.
+        """
+        reservation, estimates = self._entry.reservation, self._entry.estimates
+        if not reservation.priced or estimates is None:
+            return
+        most = self._most[placed.attempt_id] = estimates.attempt(
+            self.call.spec, placed.provider, placed.provider_model, self._time_left()
+        )
+        most += self._entry.spent + sum(self._most[run.placed.attempt_id] for run in self._open)
+        reservation.shrink(most)
+        try:
+            await reservation.cover(most)
+        except BaseException:
+            self._placements.give_back(placed)
             raise
 
     async def _elsewhere(self, run: Run, why: Failure) -> placement.Placement:
@@ -121,21 +161,29 @@ class Undertaking:
             Failure: why there is none.
         """
         failure = self._end(run, self._as_told(why))
+        self._failed = run.record.attempt_id
         if not self._goes_on(run, why) and (self._committed or failure.reason in _FINAL):
             self._placements.ended(self._outcome(run, failure, wanted=False))
             raise failure from why
         outcome = self._outcome(run, failure, wanted=True)
         outcome.continuable = self._committed
-        return await self._placements.after_failure(
+        placed = await self._placements.after_failure(
             run.placed, outcome, failure, self.call.deadline, self.call.spec.ByteSize
         )
+        try:
+            await self._cover(placed)
+        except Failure as unaffordable:
+            raise failure from unaffordable  # without this attempt that is how it ends
+        return placed
 
     def _goes_on(self, run: Run, why: Failure) -> bool:
         """Whether an answer that has begun may be gone on with elsewhere."""
         return False
 
     def _begin(self, placed: placement.Placement) -> Run:
-        run = Run(placed, self._loop.time(), self._recorder.attempt_begins(self._entry, placed))
+        # Beside one that runs, or after the one that has failed.
+        follows = self._open[-1].record.attempt_id if self._open else self._failed
+        run = Run(placed, self._loop.time(), self._recorder.attempt_begins(self._entry, placed, follows=follows))
         if not self._committed:
             self._queue_seconds = run.begun_at - self._begun_at
         self._open.append(run)
@@ -145,10 +193,20 @@ class Undertaking:
         """Record an attempt that has failed. The router is told by whoever knows what is to follow."""
         self._open.remove(run)
         run.close()
-        self._count(run)
-        self._recorder.attempt_ended(run.record, failure, run.usage, run.first_content_at, run.tries)
+        self._close(run, failure)
         self._recorder.attempt_left(self._entry, run.record)
         return failure
+
+    def _close(self, run: Run, failure: Failure | None) -> None:
+        """Count and record an attempt that has ended."""
+        self._count(run)
+        self._stop_clock(run)
+        self._recorder.attempt_ended(self._entry, run, failure)
+
+    def _stop_clock(self, run: Run) -> None:
+        """It takes no more time; what is past the deadline is ours to bear."""
+        now, at = self._loop.time(), self.call.deadline.at
+        run.ends(now if at is None else min(now, at))
 
     @contextlib.contextmanager
     def _ended(self) -> Iterator[None]:
@@ -170,8 +228,7 @@ class Undertaking:
             while self._open:
                 run = self._open.pop()
                 run.close()
-                self._count(run)
-                self._recorder.attempt_ended(run.record, failure, run.usage, run.first_content_at, run.tries)
+                self._close(run, failure)
                 self._placements.ended(self._outcome(run, failure, wanted=False))
 
     def _as_told(self, failure: Failure) -> Failure:
@@ -205,6 +262,7 @@ class Undertaking:
         earlier = self._entry.usage
         run.finished = self._finished = True
         run.usage = usage
+        self._stop_clock(run)
         if earlier is None:
             self._entry.usage = usage
             return usage
@@ -218,7 +276,8 @@ class Undertaking:
         if run.finished or run.usage is None:
             return
         if self._entry.usage is None:
-            self._entry.usage = generation.Usage(estimated=True)
+            asked = self._entry.so_far.estimated_input_tokens
+            self._entry.usage = generation.Usage(input_tokens=asked, estimated=True)
         self._entry.usage.output_tokens += run.usage.output_tokens
 
     def _time_left(self) -> float | None:
@@ -231,6 +290,7 @@ class Undertaking:
             usage=run.usage,
             duration=to_duration(self._loop.time() - run.begun_at),
             wanted=wanted,
+            spent_nano_usd=self._entry.spent,
         )
         if failure is not None:
             outcome.status.CopyFrom(status.to_status(failure))

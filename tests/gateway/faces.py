@@ -49,9 +49,13 @@ async def faces(
     show_worker: bool = False,
     allow_pinning: bool = False,
     keyring: Keyring | None = None,
+    config: MeshConfig = CONFIG,
 ) -> AsyncIterator[Faces]:
-    """Both faces in front of one worker for each mapping of scripts; without a keyring, for anybody."""
-    async with scene(directory, *workers, show_worker=show_worker) as behind:
+    """Both faces in front of one worker for each mapping of scripts; without a keyring, for anybody.
+
+    `config` has the prices.
+    """
+    async with scene(directory, *workers, show_worker=show_worker, config=config) as behind:
         explainer = Explainer(behind.router_stub, behind.relay)
         models = Models(CONFIG, behind.fleet, created_seconds=1)
 
