@@ -1,7 +1,7 @@
-"""A gateway's accounting alone: `python -m benchmarks.accounting DIRECTORY`, a child of `benchmarks.ledger`.
+"""A gateway's accounting alone: `python -m benchmarks.accounting DIRECTORY LOG_LEVEL`, a child of `benchmarks.ledger`.
 
-The gateway's own recorder and spool, on a real disk, without a network: a request is begun, placed, answered and ended, at
-an even pace, and its record is written and synced by the spool's thread meanwhile.
+The gateway's own recorder and spool, on a real disk, without a network: a request is begun, placed, answered and
+ended, at an even pace, and its record is written and synced by the spool's thread meanwhile.
 """
 
 import asyncio
@@ -105,7 +105,7 @@ async def accounting(directory: pathlib.Path) -> AsyncIterator[Accounting]:
 
 
 async def _paced(made: Accounting | None, per_second: float, seconds: float) -> tuple[int, int]:
-    """So many a second for so long; without one, the pace alone. How many, and this process's CPU in ns, all threads."""
+    """So many a second for so long, or the pace alone. How many, and this process's CPU in ns, all threads."""
     done, begun, used = 0, time.perf_counter(), time.process_time_ns()
     while (passed := time.perf_counter() - begun) < seconds:
         due = int(passed * per_second)

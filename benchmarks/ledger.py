@@ -41,9 +41,7 @@ def loading(requests: int) -> Figures:
 def accounting(level: str, per_second: float, seconds: float) -> Figures:
     """CPU that accounting takes a gateway for a request, in µs, with logs from that level on."""
     with temporary_home() as home, child("benchmarks.accounting", str(home / "spool"), level) as gateway:
-        idle, busy = (
-            gateway.ask(f"{rate} {seconds}", seconds=seconds + _MARGIN_SECONDS) for rate in (0.0, per_second)
-        )
+        idle, busy = (gateway.ask(f"{rate} {seconds}", seconds=seconds + _MARGIN_SECONDS) for rate in (0.0, per_second))
     return {
         "requests_per_second": busy["requests"] / seconds,
         "gateway_us": (busy["ns"] - idle["ns"]) / busy["requests"] / 1e3,

@@ -93,11 +93,9 @@ async def load(home: pathlib.Path, dsn: str, server: int, requests: int) -> Load
     try:
         with _loader(home, dsn) as loader:
             processes = {"loader": [loader], "postgres": [server]}
-            while not (first := await connection.fetchval(_COUNT)):
-                await asyncio.sleep(_LOOK_SECONDS)
+            first = await _reached(connection, 1)
             before, begun = sample(processes), time.perf_counter()
-            while await connection.fetchval(_COUNT) < requests:
-                await asyncio.sleep(_LOOK_SECONDS)
+            await _reached(connection, requests)
             seconds, after = time.perf_counter() - begun, sample(processes)
         if await connection.fetchval(_AMISS, requests):
             raise RuntimeError("rows or sums are not what was in the spool")
@@ -105,6 +103,13 @@ async def load(home: pathlib.Path, dsn: str, server: int, requests: int) -> Load
         await connection.close()
     used = {name: after[name] - before[name] for name in processes}
     return Loaded(requests - first, seconds, used["loader"], used["postgres"])
+
+
+async def _reached(connection: asyncpg.Connection, requests: int) -> int:
+    """Wait for so many requests in the ledger; how many there are then."""
+    while (count := int(await connection.fetchval(_COUNT))) < requests:  # noqa: ASYNC110 - nothing tells us
+        await asyncio.sleep(_LOOK_SECONDS)
+    return count
 
 
 @contextlib.contextmanager
