@@ -38,7 +38,7 @@ ATTEMPT_COLUMNS = (
 )
 CONTENT_COLUMNS = ("generation_id", "key_id", "policy", "input", "output", "retention_days")
 PRICE_COLUMNS = (
-    *("version", "provider", "provider_model"),
+    *("version", "provider", "provider_model", "above_input_tokens"),
     *("input_pico_usd", "cached_input_pico_usd", "output_pico_usd", "second_pico_usd", "source"),
 )
 
@@ -190,6 +190,7 @@ def _price_rows(table: ledger_pb2.PriceTable) -> tuple[Row, ...]:
             version,
             text_of(entry.provider),
             text_of(entry.provider_model),
+            entry.above_input_tokens,
             entry.input_pico_usd,
             entry.cached_input_pico_usd,
             entry.output_pico_usd,

@@ -123,6 +123,16 @@ async def test_each_version_of_the_prices_is_kept_once(spool: pathlib.Path, dsn:
     assert not (spool / DEAD_DIRECTORY).exists()
 
 
+async def test_a_price_that_grows_with_the_prompt_has_a_row_for_each_step(spool: pathlib.Path, dsn: str) -> None:
+    table = prices("v1", 2)
+    for entry, start in zip(table.prices.entries, (0, 200_000), strict=True):
+        entry.provider_model, entry.above_input_tokens = "m", start
+    write_segment(spool, payloads([table]))
+    await load_once(spool, dsn)
+    found = await query(dsn, "SELECT above_input_tokens, input_pico_usd FROM prices ORDER BY 1")
+    assert [tuple(row.values()) for row in found] == [(0, 0), (200_000, 1)]
+
+
 async def test_a_month_without_partitions_gets_them(spool: pathlib.Path, dsn: str) -> None:
     taken = [record() for _ in range(6)]
     for number, one in enumerate(taken):
