@@ -254,10 +254,9 @@ def speak(scene: Scene, caller: Caller) -> int:
 
 async def test_what_is_said_is_nowhere_but_where_its_key_wants_it(scene: Scene) -> None:
     wrong = Caller(keys.made(), "stored")
-    count = 0
-    for caller in scene.callers.values():
-        count += await asyncio.to_thread(speak, scene, caller)
-        await leave_early(scene, caller)
+    callers = scene.callers.values()
+    count = sum(await asyncio.gather(*(asyncio.to_thread(speak, scene, caller) for caller in callers)))
+    await asyncio.gather(*(leave_early(scene, caller) for caller in callers))
     nobody = scene.callers["none"]
     good = {"model": "echo", "messages": [{"role": "user", "content": nobody.said}]}
 
