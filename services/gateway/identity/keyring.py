@@ -76,6 +76,7 @@ class Keyring:
         self._seen: datetime.datetime | None = None
         self._known_at = self._all_at = monotonic()
         self._away = False
+        self._missing: set[str] = set()
         cached = Gauge("hybrid_gateway_keys_cached", "Keys that are remembered.", registry=registry)
         cached.set_function(lambda: len(self._keys))
         age = Gauge(
@@ -104,6 +105,8 @@ class Keyring:
             stored = await self._lookups.find(credential.key_id)
         verdict = judged(stored, self._peppers.macs(credential), self._clock())
         if stored is None or verdict != "accepted":
+            if stored is not None and verdict == "unverifiable":
+                self._say_missing(stored.current.pepper_id)
             return verdict, None
         ceiling = self._ceilings.get(stored.created_by)
         grant = stored.grant if ceiling is None else within(stored.grant, ceiling)
@@ -188,6 +191,11 @@ class Keyring:
                 yield connection
         except asyncpg.PostgresError as error:  # it answers, but not this: no tables yet, or a question that took long
             raise DatabaseAway(type(error).__name__) from error
+
+    def _say_missing(self, pepper_id: str) -> None:
+        if pepper_id not in self._missing:
+            self._missing.add(pepper_id)
+            LOG.error("keyring.pepper_missing", pepper_id=pepper_id)  # once: callers decide how often they come
 
     def _is_absent(self, key_id: str) -> bool:
         return self._monotonic() < self._absent.get(key_id, 0.0)
