@@ -39,7 +39,6 @@ HANDED_ON = {
     "services.gateway.loader.store: _stage: f-string",
     "services.gateway.loader.upkeep: Upkeep._delete: statement",
     "services.gateway.loader.upkeep: Upkeep._drop: f-string",
-    "services.gateway.quota.leases: Leases._ask: question",
 }
 
 
