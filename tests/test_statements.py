@@ -31,6 +31,7 @@ PUT_TOGETHER = {
 # Where SQL, or a table's name, is run that was made elsewhere: by one of the above.
 HANDED_ON = {
     "services.gateway.admin.store: Store.summed: sql",
+    "services.gateway.quota.leases: Leases._ask: question",  # one of that module's constants
     "services.gateway.loader.store: Store._insert: sums.add",
     "services.gateway.loader.store: Store._insert: table.insert",
     "services.gateway.loader.store: Store._insert: table.staging",
