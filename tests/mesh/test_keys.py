@@ -65,7 +65,7 @@ class Keyed:
 
     async def key(self, **columns: Any) -> Credential:
         """A new key."""
-        return await insert(self.dsn, made(), peppers=self.peppers, **columns)
+        return await insert(self.dsn, made(), peppers=self.peppers, **{"owner": "callers", **columns})
 
     def client(self, key: Credential | None) -> openai.OpenAI:
         return openai.OpenAI(base_url=f"{self.base}/v1", api_key=key.text() if key else "none", max_retries=0)

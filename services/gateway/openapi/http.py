@@ -53,7 +53,7 @@ _SAID: Mapping[str, tuple[str, Node]] = {
         {"type": "integer", "minimum": 1, "maximum": hints.MAX_SLO_SECONDS * 1000},
     ),
     "criticality": (
-        "Who gives way first where there is too much. `critical-plus` is refused.",
+        "Who gives way first where there is too much; at most as the key allows. Beyond it `critical-plus` is refused.",
         {"type": "string", "enum": list(hints.CRITICALITIES)},
     ),
     "worker": (
@@ -102,6 +102,7 @@ _HEADERS: Mapping[str, Node] = {
         "description": "Whether the answer is that of an earlier try with the same `Idempotency-Key`.",
         "schema": {"enum": ["true"]},
     },
+    "www-authenticate": {"description": "How to prove who calls: with a key.", "schema": {"const": "Bearer"}},
     "x-should-retry": {"description": "Whether another try can help at all.", "schema": {"enum": ["true", "false"]}},
     "retry-after": {
         "description": "Seconds after which another try may help.",
@@ -112,6 +113,12 @@ _HEADERS: Mapping[str, Node] = {
 EVERY = ("traceparent", "openai-processing-ms")
 SERVED = (*EVERY, "idempotent-replayed", *(name for name in _HEADERS if name.startswith("x-hybrid-")))
 _RETRIED = (429, 503)
+_UNAUTHENTICATED = 401
+# Of every operation. A mesh may do without keys, where only its own host can call.
+SECURITY: Sequence[Node] = ({"key": []}, {})
+SECURITY_SCHEMES: Node = {
+    "key": {"type": "http", "scheme": "bearer", "description": "An API key, `hi_<id>_<secret>`."},
+}
 
 
 def named(method: MethodDescriptor) -> Sequence[Node]:
@@ -144,7 +151,8 @@ def answer(description: str, content: Mapping[str, Node], *names: str) -> Node:
 def failure(status: int, words: Iterable[str], schema: Node, *names: str) -> Node:
     """A response to a failure; `words` are what programs know it by, `names` its further headers."""
     said = "One of " + ", ".join(f"`{word}`" for word in words) + "."
-    return answer(said, {JSON: schema}, *names, *(["retry-after"] if status in _RETRIED else []))
+    more = ["retry-after"] if status in _RETRIED else ["www-authenticate"] if status == _UNAUTHENTICATED else []
+    return answer(said, {JSON: schema}, *names, *more)
 
 
 def events(item: Node, *, done: bool = False) -> Node:

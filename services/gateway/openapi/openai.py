@@ -23,7 +23,7 @@ Node = dict[str, Any]
 SERVICE = openai_service_pb2.DESCRIPTOR.services_by_name["OpenAIService"]
 
 # Statuses of what reads: there is no body to refuse, and no worker to fail.
-_READS = (400, 404, 429, 431, 500, 503, 504)
+_READS = (400, 401, 403, 404, 429, 431, 500, 503, 504)
 
 # RPC -> (name of the request's schema, of the answer's, of a streamed piece's).
 _BODIES: Mapping[str, tuple[str, str, str]] = {
