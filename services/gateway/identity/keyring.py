@@ -27,8 +27,8 @@ POLL_SECONDS = 1.0
 _POLL_PATIENCE_SECONDS = 2.0
 # A change has the time at which its transaction began, and is seen when that has ended.
 _OVERLAP = datetime.timedelta(seconds=30)
-# Now and then all that is remembered is read again: what was changed by hand, or removed, has no new time.
-_ALL_AGAIN_SECONDS = 60.0
+# Within so many polls all that is remembered is read again: what was changed by hand, or removed, has no new time.
+ROUND = 60
 _READ_AT_ONCE = 1000
 
 # For so long nobody asks again for what there was not. A key that is made meanwhile is heard of before.
@@ -74,7 +74,9 @@ class Keyring:
         self._absent: collections.OrderedDict[str, float] = collections.OrderedDict()  # ids, and until when
         self._lookups = Lookups(self._read)
         self._seen: datetime.datetime | None = None
-        self._known_at = self._all_at = monotonic()
+        self._again: list[str] = []  # ids that are still to be read again in this round
+        self._part = 0
+        self._known_at = monotonic()
         self._away = False
         self._missing: set[str] = set()
         cached = Gauge("hybrid_gateway_keys_cached", "Keys that are remembered.", registry=registry)
@@ -149,10 +151,12 @@ class Keyring:
         known = [key_id for key_id in changed if key_id in self._keys]
         await self._refresh([each for each in known if self._keys[each].changed_at != changed[each]])
         self._seen = now
-        if begun - self._all_at >= _ALL_AGAIN_SECONDS:
-            await self._refresh(list(self._keys))
-            self._all_at = begun
         self._known_at = begun
+        if not self._again:
+            self._again = list(self._keys)
+            self._part = -(-len(self._again) // ROUND)
+        part = [self._again.pop() for _ in range(min(self._part, len(self._again)))]
+        await self._refresh(part)
 
     async def _refresh(self, key_ids: Sequence[str]) -> None:
         """Read what is remembered of some keys again."""
