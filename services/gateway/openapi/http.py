@@ -10,6 +10,7 @@ from services.gateway.idempotency import naming
 from services.gateway.idempotency.methods import METHODS
 from services.gateway.openai import dropped
 from services.gateway.openapi.examples import EXAMPLES
+from services.gateway.quota.told import UNITS
 
 Node = dict[str, Any]
 
@@ -66,6 +67,11 @@ ROUTING: Sequence[Node] = [
     for field, (said, schema) in _SAID.items()
 ]
 _COUNT = {"type": "integer", "minimum": 0}
+_LIMITS: Sequence[tuple[str, str, Node]] = (
+    ("limit", "Most in a minute", _COUNT),
+    ("remaining", "What is left of the minute, as far as is known", _COUNT),
+    ("reset", "Time until the next minute, such as `1s`", {"type": "string", "pattern": "^([0-9]+m)?[0-9]+s$"}),
+)
 _HEADERS: Mapping[str, Node] = {
     "x-request-id": {
         "description": "Identifies the request in the edge's log and in the ledger.",
@@ -102,6 +108,11 @@ _HEADERS: Mapping[str, Node] = {
         "description": "Whether the answer is that of an earlier try with the same `Idempotency-Key`.",
         "schema": {"enum": ["true"]},
     },
+    **{
+        f"x-ratelimit-{what}-{unit}": {"description": f"{said}, where the key has a limit of {unit}.", "schema": schema}
+        for unit in UNITS
+        for what, said, schema in _LIMITS
+    },
     "www-authenticate": {"description": "How to prove who calls: with a key.", "schema": {"const": "Bearer"}},
     "x-should-retry": {"description": "Whether another try can help at all.", "schema": {"enum": ["true", "false"]}},
     "retry-after": {
@@ -111,7 +122,8 @@ _HEADERS: Mapping[str, Node] = {
 }
 # What an answer of the OpenAI face says beside its body: every one, and one that has reached a worker.
 EVERY = ("traceparent", "openai-processing-ms")
-SERVED = (*EVERY, "idempotent-replayed", *(name for name in _HEADERS if name.startswith("x-hybrid-")))
+LIMITS = tuple(name for name in _HEADERS if name.startswith("x-ratelimit-"))
+SERVED = (*EVERY, "idempotent-replayed", *(name for name in _HEADERS if name.startswith("x-hybrid-")), *LIMITS)
 _RETRIED = (429, 503)
 _UNAUTHENTICATED = 401
 # Of every operation. A mesh may do without keys, where only its own host can call.
