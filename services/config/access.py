@@ -85,3 +85,8 @@ class Admin(Section):
             if names.count(name) > 1:
                 raise ValueError(f"two operators are named `{name}`: the audit could not tell them apart")
         return self
+
+    def ceilings(self) -> dict[str, Ceiling]:
+        """The ceilings of operators who have one, by their names."""
+        none = Ceiling()
+        return {operator.name: operator.ceiling for operator in self.operators if operator.ceiling != none}

@@ -14,6 +14,7 @@ from services.chassis.mistake import Misfit
 from services.config.access import Access, Admin
 from services.config.base import Section
 from services.config.flags import Flags
+from services.config.loopback import is_loopback
 from services.config.model import Model, Route
 from services.config.provider import Provider
 from services.config.router import Router
@@ -175,6 +176,7 @@ class MeshConfig(Section):
                 raise Misfit(f"two workers have the address {place.address}", "providers", place.provider, "workers")
             addresses.add(place.address)
         self._check_gateways()
+        self._check_access()
         seen: set[str] = set()
         for number, model in enumerate(self.models):
             for field, name in (("name", model.name), *(("aliases", alias) for alias in model.aliases)):
@@ -227,6 +229,17 @@ class MeshConfig(Section):
         addresses = [place.address for place in self.gateways()]
         if len(set(addresses)) < len(addresses):
             raise Misfit("two gateways have the same address", "gateway", "listen")
+
+    def _check_access(self) -> None:
+        """Without keys nobody else may reach what spends money: any neighbour could."""
+        if not self.access.keyless:
+            return
+        advice = "without keys only this host may call: listen on 127.0.0.1, or remove `access.keyless` and make keys"
+        if not is_loopback(self.edge.host):
+            raise Misfit(f"`edge.host` is {self.edge.host}; {advice}", "edge", "host")
+        for place in self.gateways():
+            if not place.address.startswith("unix:") and not is_loopback(place.address.rpartition(":")[0]):
+                raise Misfit(f"`gateway.listen` has {place.address}; {advice}", "gateway", "listen")
 
     def _check(self, model: Model, route: Route, *where: str | int) -> None:
         provider = self.providers.get(route.provider)

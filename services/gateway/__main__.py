@@ -21,9 +21,15 @@ from services.config import fixed, mesh
 from services.gateway import inference
 from services.gateway.adoption import Adoption
 from services.gateway.channels import open_channels
+from services.gateway.content.hashing import Hasher
+from services.gateway.content.keeping import open_contents
 from services.gateway.database import open_database
 from services.gateway.explainer import Explainer
 from services.gateway.fleet import FleetView
+from services.gateway.idempotency.interceptor import open_idempotency
+from services.gateway.identity.interceptor import IdentityInterceptor
+from services.gateway.identity.keyring import open_keyring
+from services.gateway.identity.peppers import Peppers
 from services.gateway.models import Models
 from services.gateway.openai import face as openai
 from services.gateway.placement import Placements
@@ -48,9 +54,17 @@ _FAREWELL_SECONDS = 1.0
 
 
 async def serve(
-    config: mesh.MeshConfig, path: pathlib.Path, place: mesh.GatewayPlace, tenants: Tenants, dsn: str
+    config: mesh.MeshConfig,
+    path: pathlib.Path,
+    place: mesh.GatewayPlace,
+    tenants: Tenants,
+    peppers: Peppers | None,
+    dsn: str,
 ) -> None:
-    """Serve as that gateway until told to stop, by what the file at `path` says from time to time."""
+    """Serve as that gateway until told to stop, by what the file at `path` says from time to time.
+
+    Without peppers there are no keys: whoever calls is anybody.
+    """
     settings = config.gateway
     run = ids.new_id()
     registry = metrics.new_registry()
@@ -68,9 +82,11 @@ async def serve(
             open_sessions(idle_seconds=settings.idle_seconds, slow_reader_seconds=settings.slow_reader_seconds)
         )
         channels = await stack.enter_async_context(open_channels())
+        contents = await stack.enter_async_context(open_contents(spool, Hasher(tenants.key), registry))
         recorder = Recorder(
             spool,
             RequestMetrics(registry),
+            contents,
             run=run,
             config_version=config.version,
             models=config.names(),
@@ -78,6 +94,16 @@ async def serve(
         )
         recorder.take_over()
         await stack.enter_async_context(open_database(dsn, name=f"hybrid-{place.name}"))
+        keyring = await stack.enter_async_context(
+            open_keyring(
+                dsn,
+                peppers,
+                registry,
+                name=f"hybrid-{place.name}-keys",
+                most=config.access.cached_keys,
+                ceilings=config.admin.ceilings(),
+            )
+        )
         quota = Quota()
         shadows = await stack.enter_async_context(
             open_shadows(placements, sessions, recorder, most=settings.max_shadows)
@@ -112,7 +138,10 @@ async def serve(
             allow_pinning=settings.allow_pinning,
         )
 
+        idempotency = await stack.enter_async_context(open_idempotency(channels, place.name, config, registry))
         adoption = Adoption(
+            idempotency=idempotency,
+            keyring=keyring,
             placements=placements,
             models=models,
             recorder=recorder,
@@ -140,7 +169,16 @@ async def serve(
             async with asyncio.timeout(_ROUTER_SECONDS):
                 await placements.connected.wait()
         up = await stack.enter_async_context(
-            server.open_server(place.address, add, [inference.NAME, openai.NAME], registry)
+            server.open_server(
+                place.address,
+                add,
+                [inference.NAME, openai.NAME],
+                registry,
+                interceptors=[
+                    IdentityInterceptor(keyring, registry),
+                    idempotency,
+                ],
+            )
         )
         await up.mark_serving()
         LOG.info("gateway.serving", config_version=config.version)
@@ -176,10 +214,16 @@ def main() -> None:
         tenants = Tenants.of_file(pathlib.Path(config.gateway.tenant_key))
     except (OSError, ValueError) as error:
         sys.exit(f"the key of the callers' marks cannot be used: {error}")
+    peppers = None
+    if not config.access.keyless:
+        try:
+            peppers = Peppers.of_file(pathlib.Path(config.access.pepper))
+        except (OSError, ValueError) as error:
+            sys.exit(f"the peppers of the keys (`access.pepper`) cannot be used: {error}")
     dsn = arguments.dsn or (config.ledger.dsn.get_secret_value() if config.ledger.dsn else "")
     if not dsn and not config.access.keyless:
         sys.exit(f"{arguments.config}: no database for keys: give --dsn, or set ledger.dsn")
-    uvloop.run(serve(config, arguments.config, place, tenants, dsn))
+    uvloop.run(serve(config, arguments.config, place, tenants, peppers, dsn))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@
 import dataclasses
 
 from services.config.mesh import MeshConfig
+from services.gateway.idempotency.interceptor import IdempotencyInterceptor
+from services.gateway.identity.keyring import Keyring
 from services.gateway.inference import InferenceServicer
 from services.gateway.models import Models
 from services.gateway.openai.face import OpenAIServicer
@@ -17,6 +19,8 @@ from services.gateway.session import Sessions
 class Adoption:
     """Everything in a gateway that goes by the configuration."""
 
+    idempotency: IdempotencyInterceptor
+    keyring: Keyring | None
     placements: Placements
     models: Models
     recorder: Recorder
@@ -28,6 +32,9 @@ class Adoption:
     def take(self, config: MeshConfig) -> None:
         """Go by another configuration from now on, all in one step. What is under way goes on as it began."""
         limits = config.gateway
+        if self.keyring is not None:
+            self.keyring.reconfigure(most=config.access.cached_keys, ceilings=config.admin.ceilings())
+        self.idempotency.reconfigure(config)
         self.placements.reconfigure(waiting_bytes=limits.waiting_bytes)
         self.models.reconfigure(config)
         self.recorder.reconfigure(config_version=config.version, models=config.names(), book=PriceBook(config))

@@ -2,7 +2,8 @@
 
 import os
 import re
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, cast
 
 import grpc
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
@@ -12,6 +13,8 @@ from services.chassis.deadline import Deadline
 from services.chassis.failure import Failure
 from services.gateway import hints, trace
 from services.gateway.call import Call, Spec
+from services.gateway.identity.grant import Grant
+from services.gateway.models import Models
 from services.gateway.tenant import Tenants
 
 TIMEOUT = "x-hybrid-timeout-ms"
@@ -29,12 +32,17 @@ class Arrival:
         self,
         context: "grpc.aio.ServicerContext[Any, Any]",
         *,
+        grant: Grant,
         now: float,
         longest_seconds: float,
+        models: Models,
         tenants: Tenants,
         allow_pinning: bool = False,
     ) -> None:
+        """Of the call that `grant`, the key it is made with, has let in; `now` is by the event loop's clock."""
         self._metadata = {str(key): value for key, value in context.invocation_metadata() or ()}
+        self.grant = grant
+        self._models = models
         self._tenants = tenants
         self._allow_pinning = allow_pinning
         self._now = now
@@ -72,8 +80,7 @@ class Arrival:
         Raises:
             Failure: SPEC_INVALID or PERMISSION_DENIED, naming the header.
         """
-        said = hints.of_headers(self._metadata.get)
-        hints.check(said, hints.HEADERS, allow_pinning=self._allow_pinning)
+        said = self._allowed(hints.of_headers(self._metadata.get), hints.HEADERS)
         said.session = said.session or session
         return said
 
@@ -83,24 +90,32 @@ class Arrival:
         Raises:
             Failure: SPEC_INVALID or PERMISSION_DENIED, naming the field.
         """
-        hints.check(said, hints.FIELDS, allow_pinning=self._allow_pinning)
+        return self._allowed(said, hints.FIELDS)
+
+    def _allowed(self, said: routing_pb2.RoutingHints, named: Mapping[str, str]) -> routing_pb2.RoutingHints:
+        hints.check(said, named, allow_pinning=self._allow_pinning, most_critical=self.grant.criticality)
+        lowered = hints.lowered(said.criticality, self.grant.criticality)
+        said.criticality = cast("routing_pb2.Criticality", lowered)
         return said
 
     def call(self, spec: Spec, *, api: str, streamed: bool, routing: routing_pb2.RoutingHints) -> Call[Spec]:
         """The call for a spec that came this way.
 
         Raises:
-            Failure: SPEC_INVALID, naming a header that is wrong.
+            Failure: SPEC_INVALID, naming a header that is wrong; MODEL_NOT_FOUND for a model that is not the key's.
         """
-        authorization = self._text("authorization")
-        tenant = self._tenants.mark(authorization, spec.user)
+        self._models.require_allowed(spec.model, self.grant)
+        # By the key's id a caller stays the same when its secret changes. Without keys, what it calls itself by.
+        caller = self.grant.key_id or self._text("authorization")
+        tenant = self._tenants.mark(caller, spec.user)
         return Call(
             spec=spec,
             api=api,
             streamed=streamed,
             deadline=self.deadline,
+            grant=self.grant,
             tenant=tenant,
-            credential=self._tenants.credential_mark(authorization) if spec.user else tenant,
+            credential=self._tenants.credential_mark(caller) if spec.user else tenant,
             secret=self._tenants.secret(tenant),
             routing=routing,
             edge_request_id=self._text("x-request-id")[:_LONGEST_ID],

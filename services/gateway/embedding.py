@@ -73,6 +73,8 @@ class Embedding(Undertaking):
                 answer = await self._ask(run)
                 self._commit(run)
                 self._finish(run, answer.usage)
+                if self._entry.heard is not None:
+                    self._entry.heard.vectors = len(answer.embeddings), len(answer.embeddings[0].values)
                 self._entry.provider_model = answer.provider_model
                 self.dropped = tuple(answer.dropped_fields)
                 return answer

@@ -50,6 +50,7 @@ class Generation(Undertaking):
         self._sessions = sessions
         self._shadows = shadows
         self._spoken = Spoken(self.call.spec)
+        self._heard = entry.heard
 
     async def events(self) -> AsyncGenerator[Events, None]:
         """The events, in lists of what is ready at one moment. The first list holds content or the end.
@@ -147,6 +148,8 @@ class Generation(Undertaking):
         if not whole and run.counted(now=self._loop.time()):
             self._recorder.attempt_goes_on(self._entry, run.record, run.usage, run.first_content_at)
         self._spoken.hear(ready)
+        if self._heard is not None:
+            self._heard.hear(ready)
         if whole:
             finished = ready[-1].finished
             self._entry.finish_reasons = tuple(finished.reasons)

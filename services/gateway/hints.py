@@ -76,13 +76,24 @@ def of_headers(header: Callable[[str], str | bytes | None]) -> routing.RoutingHi
     return hints
 
 
-def check(hints: routing.RoutingHints, named: Mapping[str, str], *, allow_pinning: bool) -> None:
+def lowered(asked: int, most_critical: int) -> int:
+    """How critical a request is: as its caller says, but never more than its key may be. 0 is as CRITICAL for both."""
+    most = most_critical or routing.CRITICALITY_CRITICAL
+    lower = (asked or routing.CRITICALITY_CRITICAL) <= most
+    return asked if lower else most
+
+
+def check(
+    hints: routing.RoutingHints, named: Mapping[str, str], *, allow_pinning: bool, most_critical: int = 0
+) -> None:
     """Refuse hints that mean nothing, or that callers may not give.
 
     Args:
         hints: as they came.
         named: what the caller calls each field, `HEADERS` or `FIELDS`.
         allow_pinning: whether callers may name the worker.
+        most_critical: the most critical that the caller's requests may be, a Criticality; 0 is as CRITICAL. Of what
+            is above it only CRITICAL_PLUS is refused: whoever needs that has to know that they do not have it.
 
     Raises:
         Failure: SPEC_INVALID or PERMISSION_DENIED, naming the field.
@@ -99,7 +110,7 @@ def check(hints: routing.RoutingHints, named: Mapping[str, str], *, allow_pinnin
         raise invalid(named["first_content_slo"], f"must be above 0, and at most {MAX_SLO_SECONDS} seconds")
     if hints.criticality not in routing.Criticality.values():
         raise invalid(named["criticality"], "must be a Criticality")
-    if hints.criticality == routing.CRITICALITY_CRITICAL_PLUS:
+    if hints.criticality == routing.CRITICALITY_CRITICAL_PLUS and most_critical != routing.CRITICALITY_CRITICAL_PLUS:
         raise _denied(named["criticality"], "critical-plus", "this caller may claim at most `critical`")
     if hints.worker:
         if not WORKER.fullmatch(hints.worker):

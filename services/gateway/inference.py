@@ -14,6 +14,7 @@ from services.gateway.coalesce import coalesce
 from services.gateway.explainer import Explainer
 from services.gateway.fold import Fold
 from services.gateway.generation import Generation
+from services.gateway.identity import caller
 from services.gateway.models import Models
 from services.gateway.relay import Relay
 from services.gateway.tenant import Tenants
@@ -103,7 +104,7 @@ class InferenceServicer(gateway_grpc.InferenceServiceServicer):
         if size > LARGEST_PAGE:
             raise invalid("page_size", f"must be at most {LARGEST_PAGE}")
         # Names are unique and sorted, so the last name of a page is where the next one begins.
-        rest = [model for model in self._models.all() if model.name > request.page_token]
+        rest = [model for model in self._models.all(caller.current()) if model.name > request.page_token]
         more = rest[size - 1].name if len(rest) > size else ""
         return gateway.ListModelsResponse(models=rest[:size], next_page_token=more)
 
@@ -126,8 +127,10 @@ class InferenceServicer(gateway_grpc.InferenceServiceServicer):
         now = asyncio.get_running_loop().time()
         return Arrival(
             context,
+            grant=caller.current(),
             now=now,
             longest_seconds=self._longest_seconds,
+            models=self._models,
             tenants=self._tenants,
             allow_pinning=self._allow_pinning,
         )

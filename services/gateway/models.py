@@ -1,6 +1,6 @@
 """The models that callers may name."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hybridinference.inference.v1 import model_pb2 as model
@@ -11,6 +11,7 @@ from services.chassis.failure import Failure
 from services.config.mesh import MeshConfig
 from services.config.model import Model
 from services.gateway.fleet import FleetView
+from services.gateway.identity.grant import Grant
 
 
 class Models:
@@ -26,22 +27,43 @@ class Models:
         self._entries = {entry.name: entry for entry in sorted(config.models, key=lambda entry: entry.name)}
         self._names = config.names()
 
-    def all(self) -> list[model.Model]:
-        """All models, by name."""
-        return [self.require(name) for name in self._entries]
+    def all(self, grant: Grant) -> list[model.Model]:
+        """All models that a key may use, by name."""
+        return [self._described(self._entries[name]) for name in self._of(grant)]
 
-    def require(self, name: str) -> model.Model:
-        """One model, by its name or an alias.
+    def require(self, name: str, grant: Grant) -> model.Model:
+        """One model that a key may use, by its name or an alias.
 
         Raises:
             Failure: MODEL_NOT_FOUND.
         """
-        entry = self._entries.get(self._names.get(name, ""))
-        if entry is None:
-            known = ", ".join(self._entries)
-            raise Failure(
-                reasons.ERROR_REASON_MODEL_NOT_FOUND, f"There is no model `{name}`; there are: {known}.", model=name
-            )
+        own = self._names.get(name, "")
+        if own not in self._of(grant):
+            raise self._unknown(name, grant)
+        return self._described(self._entries[own])
+
+    def require_allowed(self, name: str, grant: Grant) -> None:
+        """Refuse a model that a key may not use, as if there were none. What any key may use the router knows.
+
+        Raises:
+            Failure: MODEL_NOT_FOUND.
+        """
+        if name and grant.models and self._names.get(name, "") not in self._of(grant):
+            raise self._unknown(name, grant)
+
+    def _of(self, grant: Grant) -> Collection[str]:
+        """The own names of the models that a key may use. It may have been given an alias."""
+        if not grant.models:
+            return self._entries
+        allowed = {self._names.get(name, "") for name in grant.models}
+        return [name for name in self._entries if name in allowed]
+
+    def _unknown(self, name: str, grant: Grant) -> Failure:
+        known = ", ".join(self._of(grant))
+        there_are = f"there are: {known}" if known else "there is none that this key may use"
+        return Failure(reasons.ERROR_REASON_MODEL_NOT_FOUND, f"There is no model `{name}`; {there_are}.", model=name)
+
+    def _described(self, entry: Model) -> model.Model:
         return describe(entry, list(_served(entry.name, self._fleet.workers)), created_seconds=self._created_seconds)
 
 

@@ -17,6 +17,8 @@ from hybridinference.router.v1 import placement_pb2 as placement
 from services.chassis.failure import Failure
 from services.gateway.abandoned import SHADOW, abandoned
 from services.gateway.call import Call
+from services.gateway.content.hearing import Heard
+from services.gateway.content.keeping import Contents
 from services.gateway.pricing.book import PriceBook
 from services.gateway.quota.reservation import UNLIMITED, Reservation
 from services.gateway.request_metrics import RequestMetrics
@@ -45,6 +47,7 @@ class Entry:
         served: the attempt whose answer the caller has; before there is one, the latest. Never a shadow.
         request: what was written of it; None until then.
         refused_by: how the router came to refuse it; None where it did not.
+        heard: hears what the caller is given; None where nothing of it is to be kept.
     """
 
     generation_id: str
@@ -60,16 +63,15 @@ class Entry:
     attempts: list[ledger.AttemptRecord] = dataclasses.field(default_factory=list)
     served: ledger.AttemptRecord | None = None
     request: ledger.RequestRecord | None = None
-    estimated_input_tokens: int = 0
-    max_output_tokens: int = 0
-    prefix_hashes: tuple[int, ...] = ()
     refused_by: routing.Decision | None = None
+    heard: Heard | None = None
 
     def asked(self, ask: placement.PlacementAsk) -> None:
         """The router is asked for a place."""
-        self.estimated_input_tokens = ask.input_tokens
-        self.max_output_tokens = ask.max_output_tokens
-        self.prefix_hashes = tuple(ask.prefix_hashes)
+        request = self.so_far
+        request.estimated_input_tokens = ask.input_tokens
+        request.max_output_tokens = ask.max_output_tokens
+        request.prefix_hashes[:] = ask.prefix_hashes
 
     @property
     def tried(self) -> int:
@@ -102,6 +104,7 @@ class Recorder:
         self,
         spool: Spool,
         metrics: RequestMetrics,
+        contents: Contents,
         *,
         run: str,
         config_version: str,
@@ -111,6 +114,7 @@ class Recorder:
         """`run` identifies this process's life, a UUIDv7."""
         self._spool = spool
         self._metrics = metrics
+        self._contents = contents
         self._run = run
         self.reconfigure(config_version=config_version, models=models, book=book)
 
@@ -145,19 +149,16 @@ class Recorder:
         )
         kept = self._spool.opened(so_far)
         self._metrics.running.inc()
-        return Entry(generation_id, call, received_at, so_far, kept, reservation)
+        heard = self._contents.listen(call.grant)
+        return Entry(generation_id, call, received_at, so_far, kept, reservation, heard=heard)
 
     def attempt_begins(self, entry: Entry, placed: placement.Placement) -> ledger.AttemptRecord:
         """Another attempt at a request has been placed."""
         attempt = entry.attempt_begins(placed)
-        if len(entry.attempts) == 1:
-            more = ledger.RequestRecord(
-                estimated_input_tokens=entry.estimated_input_tokens,
-                max_output_tokens=entry.max_output_tokens,
-                prefix_hashes=entry.prefix_hashes,
-            )
-            entry.kept.tell(more)
-        entry.kept.tell_attempt(attempt)
+        if attempt.number == 1:
+            entry.kept.placed(entry.so_far, attempt)
+        else:
+            entry.kept.tell(attempt)
         return attempt
 
     def attempt_goes_on(
@@ -171,7 +172,7 @@ class Recorder:
         more = ledger.AttemptRecord(attempt_id=attempt.attempt_id, usage=usage)
         if first_content_at is not None:
             more.first_content_at.CopyFrom(_timestamp(first_content_at))
-        entry.kept.tell_attempt(more)
+        entry.kept.tell(more)
 
     def attempt_ended(
         self,
@@ -199,29 +200,27 @@ class Recorder:
         more = ledger.AttemptRecord()
         more.CopyFrom(attempt)
         more.ClearField("decision")  # told when it began
-        entry.kept.tell_attempt(more)
+        entry.kept.tell(more)
 
     def end(self, entry: Entry, failure: Failure | None) -> None:
         """A request has ended."""
         ended_at = time.time()
-        served = entry.served or ledger.AttemptRecord()
         request = entry.request = entry.so_far
-        request.MergeFrom(
-            ledger.RequestRecord(
-                ended_at=_timestamp(ended_at),
-                outcome=outcome_of(failure),
-                error_reason=failure.reason_name if failure else "",
-                finish_reasons=entry.finish_reasons,
-                usage=entry.usage,
-                provider=served.provider,
-                worker=served.worker,
-                provider_model=entry.provider_model or served.provider_model,
-                estimated_input_tokens=entry.estimated_input_tokens,
-                max_output_tokens=entry.max_output_tokens,
-                refused_by=entry.refused_by,
-                prefix_hashes=entry.prefix_hashes,
-            )
-        )
+        request.ended_at.CopyFrom(_timestamp(ended_at))
+        request.outcome = outcome_of(failure)
+        if failure is not None:
+            request.error_reason = failure.reason_name
+        request.finish_reasons.extend(entry.finish_reasons)
+        if entry.usage is not None:
+            request.usage.CopyFrom(entry.usage)
+        if entry.served is not None:
+            request.provider = entry.served.provider
+            request.worker = entry.served.worker
+            request.provider_model = entry.served.provider_model
+        if entry.provider_model:
+            request.provider_model = entry.provider_model
+        if entry.refused_by is not None:
+            request.refused_by.CopyFrom(entry.refused_by)
         if entry.first_content_at is not None:
             request.first_content_at.CopyFrom(_timestamp(entry.first_content_at))
         # A shadow that still runs is written down when it ends.
@@ -230,6 +229,8 @@ class Recorder:
         tokens = request.usage.input_tokens + request.usage.output_tokens
         entry.reservation.settle(tokens, request.cost_nano_usd)
         self._observe(entry, request, ended_at)
+        if entry.heard is not None:
+            self._contents.keep(entry.generation_id, entry.call, entry.heard)
 
     def shadow_ended(self, entry: Entry, attempt: ledger.AttemptRecord) -> None:
         """A shadow has ended: it is written down with its request, or after it where that was sooner."""

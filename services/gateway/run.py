@@ -20,6 +20,7 @@ class Run:
     """One attempt's placement, record and use, and what its worker asked of the provider in vain.
 
     `attempt` is what runs on a session, once it does; what is entered into `held` is left when the run is closed.
+    `begun_at` and `ended_at` are by the event loop's clock. `started` is whether its worker was asked.
     """
 
     def __init__(self, placed: placement.Placement, begun_at: float, record: ledger.AttemptRecord) -> None:
@@ -28,7 +29,9 @@ class Run:
         self.record = record
         self.first_content_at: float | None = None
         self.usage: generation.Usage | None = None
+        self.started = False
         self.finished = False
+        self.ended_at: float | None = None
         self.tries: Sequence[provider_try.ProviderTry] = ()
         self.attempt: Attempt | None = None
         self.held = contextlib.ExitStack()
@@ -41,6 +44,16 @@ class Run:
         self.held.close()
         self.tries = self.attempt.tries
         return self.attempt.failure
+
+    def ends(self, now: float) -> None:
+        """It is over, or has nothing more to say. What it takes from now on counts for nobody."""
+        if self.ended_at is None:
+            self.ended_at = now
+
+    @property
+    def seconds(self) -> float:
+        """From its placement to its end; 0 before that."""
+        return 0.0 if self.ended_at is None else self.ended_at - self.begun_at
 
     def has_content(self) -> None:
         """Its first content is there."""

@@ -24,7 +24,7 @@ def start_attempt(entry: Entry, placed: placement.Placement, left: float | None)
         tenant=call.tenant,
         drop_unsupported=placed.drop_unsupported,
         time_left=time_for_worker(left),
-        prefix_hashes=entry.prefix_hashes,
+        prefix_hashes=entry.so_far.prefix_hashes,
     )
     start.spec.model = placed.provider_model
     return start

@@ -25,7 +25,7 @@ def allowed(flag: Flag, generation: Generation, verdict: Verdict, settings: Cont
 def replicas(request: Request, broken: Lease, now: float) -> list[Target]:
     """Workers of the same provider and model: who has not been tried first, a canary only where nobody else is left.
 
-    With what it goes on from, a continuation must not cost more than the request may.
+    A continuation must not cost more than what the attempts before it have left of what the request may cost.
     """
     target = broken.target
     if target is None or not _goes_on(target):
@@ -39,7 +39,7 @@ def replicas(request: Request, broken: Lease, now: float) -> list[Target]:
         and other.drops is target.drops
         and _goes_on(other)
         and _takes_it(other, request, now)
-        and broken.most_cost + other.most_cost(request) <= request.max_cost
+        and other.most_cost(request, going_on=True) <= request.max_cost
     ]
     usual = [other for other in alike if other.role != "canary"] or alike
     usual = [other for other in usual if not other.worker.full] or usual

@@ -169,13 +169,18 @@ class Decider:
         self._settle(lease, outcome, verdict, now)
         self._observer.ended(lease.worker.name, verdict.kind)
         generation = lease.generation
+        if generation.request is not None:
+            generation.request.has_cost(outcome.spent_nano_usd)
         if generation.held and not lease.committed:
             return None  # another attempt at it runs
         if verdict.kind is Kind.SUCCESS or not outcome.wanted or (outcome.committed and not outcome.continuable):
             _forget(stream, generation)
             return None
         if outcome.HasField("time_left"):
-            generation.ends_at = now + to_seconds(outcome.time_left)
+            left = to_seconds(outcome.time_left)
+            generation.ends_at = now + left
+            if generation.request is not None:
+                generation.request.seconds = left
         if outcome.committed:
             return self._go_on(lease, outcome.status, verdict, now)
         return self._again(lease, outcome.status, verdict, now)
@@ -192,6 +197,7 @@ class Decider:
         late = generation.ends_at is not None and generation.ends_at <= now
         if request is None or lease.committed or late or not self._may_hedge(generation):
             return refused
+        request.has_cost(ask.spent_nano_usd)
         targets = list(hedging.others(lease, request, generation.tried, request.pool.hedge, now))
         if not targets or not request.pool.hedges.take():
             return refused
@@ -239,14 +245,13 @@ class Decider:
         choice: Choice,
         now: float,
         kind: placement.AttemptKind = placement.ATTEMPT_KIND_UNSPECIFIED,
-        *,
-        spent: float = 0.0,
     ) -> placement.Placement:
-        """Place an attempt; what it goes on from may have `spent` so many nano-USD."""
+        """Place an attempt."""
         request, target = generation.request, choice.target
         assert request is not None, "only what was asked for is placed"
         pool, ask = request.pool, request.ask
-        worker, most_cost = target.worker, target.most_cost(request)
+        going_on = kind == placement.ATTEMPT_KIND_CONTINUATION
+        worker, most_cost = target.worker, target.most_cost(request, going_on=going_on)
         lease = Lease(
             self._new_id(),
             generation,
@@ -262,7 +267,7 @@ class Decider:
             context_tokens=request.input_tokens,
             busy_then=busyness(worker),
             probe=worker.breaker.on_placed(now),
-            most_cost=spent + most_cost,
+            most_cost=most_cost,
         )
         generation.attempts += 1
         placed = _placed(lease, request, target, kind, most_cost)
@@ -329,7 +334,7 @@ class Decider:
         generation.continued += 1
         choice = self._one_of(request, targets, now)
         kind = placement.ATTEMPT_KIND_CONTINUATION
-        return self._place(broken.stream, generation, choice, now, kind, spent=broken.most_cost)
+        return self._place(broken.stream, generation, choice, now, kind)
 
     def _one_of(self, request: Request, targets: Sequence[Target], now: float) -> Choice:
         """The strategy's choice of targets that may all be taken at once."""
@@ -432,7 +437,7 @@ class Decider:
 
 
 def _placed(
-    lease: Lease, request: Request, target: Target, kind: placement.AttemptKind, most_cost: float
+    lease: Lease, request: Request, target: Target, kind: placement.AttemptKind, most_cost: int
 ) -> placement.Placement:
     """A lease in the words that the gateway is told."""
     place = target.worker.place
@@ -448,7 +453,7 @@ def _placed(
         drop_unsupported=target.drops,
         role=ROLES[target.role],
         kind=kind,
-        max_cost_nano_usd=round(most_cost),
+        max_cost_nano_usd=most_cost,
     )
 
 

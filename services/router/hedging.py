@@ -32,7 +32,7 @@ def allowed(flag: Flag, generation: Generation, *, most_attempts: int) -> bool:
 def others(slow: Lease, request: Request, tried: Collection[str], settings: Hedge, now: float) -> Iterator[Target]:
     """Where a hedge may go: a worker that was not tried, has room and gets on, and costs nothing unless it may.
 
-    Both attempts together must not cost more than the request may.
+    Both attempts together must not cost more than is left of what the request may cost.
     """
     ready, _ = request.pool.eligible(request, tried, now=now, later=now, again=False)
     for target in ready:

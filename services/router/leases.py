@@ -60,7 +60,7 @@ class Lease:
         first_content_seconds: how long it took to begin; None before that.
         probe: whether the worker's breaker waits for it.
         committed: whether content has reached the caller.
-        most_cost: the dearest it may come to, in nano-USD, by the prices at the time, with what it goes on from.
+        most_cost: the dearest it may come to, in nano-USD, by the prices at the time.
     """
 
     attempt_id: str
@@ -81,7 +81,7 @@ class Lease:
     first_content_seconds: float | None = None
     probe: bool = False
     committed: bool = False
-    most_cost: float = 0.0
+    most_cost: int = 0
 
     def rebind(self, pools: "Mapping[str, Pool]") -> None:
         """Belong to pools of a new configuration, by the models' names and aliases.
@@ -97,6 +97,7 @@ class Lease:
             self.target = pool.counterpart(self.target)
         if request.pool is not pool:
             generation.request = Request.of(request.ask, pool)
+            generation.request.max_cost = request.max_cost
 
 
 @dataclasses.dataclass(slots=True, eq=False)

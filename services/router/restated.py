@@ -57,5 +57,5 @@ def lease(
         context_tokens=tokens,
         running_then=worker.leases + worker.others,
         committed=restated.committed,
-        most_cost=0.0 if target is None or generation.request is None else target.most_cost(generation.request),
+        most_cost=0 if target is None or generation.request is None else target.most_cost(generation.request),
     )

@@ -115,14 +115,19 @@ class Target:
         hit = min(request.hits.get(self.position, 0), request.input_tokens)
         return price.expected_nano_usd(request.input_tokens, hit, output_tokens, seconds)
 
-    def most_cost(self, request: Request) -> int:
-        """The dearest it can come to, in nano-USD: nothing cached, the longest answer, and all the time there is."""
+    def most_cost(self, request: Request, *, going_on: bool = False) -> int:
+        """The dearest it can come to, in nano-USD: nothing cached, the longest answer, and all the time there is.
+
+        Of an attempt that is `going_on` with an answer, the part that there is belongs to its prompt.
+        """
         price = self.price
         if price is None:
             return 0
         context = self.worker.context_tokens.get(self.provider_model, 0)
-        longest = request.ask.max_output_tokens or max(0, context - request.input_tokens)
-        return price.most_nano_usd(request.input_tokens, longest, micros(request.seconds))
+        asked, time = request.input_tokens, micros(request.seconds)
+        longest = request.ask.max_output_tokens or max(0, context - asked)
+        most = price.most_nano_usd(asked, longest, time)
+        return max(most, price.most_nano_usd(asked + longest, 0, time)) if going_on else most
 
     def ruled_out(self, request: Request, at: float) -> str:
         """The filter that keeps an attempt away that begins at that time; empty where there is none.

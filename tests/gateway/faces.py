@@ -14,6 +14,8 @@ from services.chassis.server import open_server
 from services.config.mesh import MeshConfig
 from services.gateway import inference
 from services.gateway.explainer import Explainer
+from services.gateway.identity.interceptor import IdentityInterceptor
+from services.gateway.identity.keyring import Keyring
 from services.gateway.models import Models
 from services.gateway.openai import face as openai
 from services.gateway.tenant import Tenants
@@ -45,8 +47,9 @@ async def faces(
     keep_alive_seconds: float = 0,
     show_worker: bool = False,
     allow_pinning: bool = False,
+    keyring: Keyring | None = None,
 ) -> AsyncIterator[Faces]:
-    """Both faces in front of one worker for each mapping of scripts."""
+    """Both faces in front of one worker for each mapping of scripts; without a keyring, for anybody."""
     async with scene(directory, *workers, show_worker=show_worker) as behind:
         explainer = Explainer(behind.router_stub, behind.relay)
         models = Models(CONFIG, behind.fleet, created_seconds=1)
@@ -68,5 +71,11 @@ async def faces(
             openai_grpc.add_OpenAIServiceServicer_to_server(compatible, server)
 
         address = f"unix:{directory}/g.sock"
-        async with open_server(address, add, [inference.NAME], CollectorRegistry()), open_channel(address) as channel:
+        registry = CollectorRegistry()
+        identity = IdentityInterceptor(keyring, registry)
+        names = [inference.NAME, openai.NAME]
+        async with (
+            open_server(address, add, names, registry, interceptors=[identity]),
+            open_channel(address) as channel,
+        ):
             yield Faces(behind, channel)

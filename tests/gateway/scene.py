@@ -23,9 +23,12 @@ from services.chassis.failure import Failure
 from services.config.mesh import MeshConfig
 from services.gateway.call import Call
 from services.gateway.channels import Channels, open_channels
+from services.gateway.content.hashing import Hasher
+from services.gateway.content.keeping import open_contents
 from services.gateway.embedding import Embedding
 from services.gateway.fleet import FleetView
 from services.gateway.generation import Generation
+from services.gateway.identity.grant import ANYBODY, Grant
 from services.gateway.placement import Placements
 from services.gateway.pricing.book import PriceBook
 from services.gateway.quota.quota import Quota
@@ -156,10 +159,11 @@ class Kept:
         self.requests = [_copy(request)]
         self.attempts: list[ledger.AttemptRecord] = []
 
-    def tell(self, request: ledger.RequestRecord) -> None:
+    def placed(self, request: ledger.RequestRecord, attempt: ledger.AttemptRecord) -> None:
         self.requests.append(_copy(request))
+        self.tell(attempt)
 
-    def tell_attempt(self, attempt: ledger.AttemptRecord) -> None:
+    def tell(self, attempt: ledger.AttemptRecord) -> None:
         copy = ledger.AttemptRecord()
         copy.CopyFrom(attempt)
         self.attempts.append(copy)
@@ -176,6 +180,7 @@ class Book:
 
     def __init__(self) -> None:
         self.records: list[ledger.LedgerRecord] = []
+        self.contents: list[ledger.ContentRecord] = []
         self.full: Failure | None = None
         self.unwritable: Failure | None = None
         self.opened_requests: list[Kept] = []
@@ -191,6 +196,10 @@ class Book:
 
     def append(self, record: ledger.LedgerRecord, *, ends: Kept | None = None) -> None:
         self.records.append(record)
+
+    def append_content(self, content: ledger.ContentRecord, *, strict: bool) -> bool:
+        self.contents.append(content)
+        return True
 
     async def flushed(self) -> None:
         self.flushes += 1
@@ -230,10 +239,10 @@ class Scene:
         assert len(self.book.records) == 1
         return self.book.records[0].attempts
 
-    async def begin(self, script: str, *, seconds: float | None = None) -> Generation:
+    async def begin(self, script: str, *, seconds: float | None = None, grant: Grant = ANYBODY) -> Generation:
         """Begin a generation that is to run `script` wherever it is placed."""
         deadline = Deadline.after(seconds, now=asyncio.get_running_loop().time())
-        call = Call(spec=spec(script), api="inference", streamed=True, deadline=deadline, tenant="t")
+        call = Call(spec=spec(script), api="inference", streamed=True, deadline=deadline, tenant="t", grant=grant)
         return await self.relay.begin(call)
 
     async def run(self, script: str, *, seconds: float | None = None) -> str:
@@ -309,9 +318,11 @@ async def scene(
         made.sessions = await stack.enter_async_context(open_sessions(idle_seconds=60, slow_reader_seconds=60))
         made.channels = await stack.enter_async_context(open_channels())
         made.registry = registry
+        contents = await stack.enter_async_context(open_contents(made.book, Hasher(b"k" * 32), registry))
         made.recorder = Recorder(
             made.book,  # type: ignore[arg-type]
             RequestMetrics(registry),
+            contents,
             run=ids.new_id(),
             config_version="v",
             models={MODEL: MODEL},

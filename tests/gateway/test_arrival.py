@@ -1,5 +1,7 @@
 """What comes with a call besides its message."""
 
+import types
+
 import pytest
 from hybridinference.inference.v1 import generation_pb2 as generation
 from hybridinference.inference.v1 import routing_pb2 as routing
@@ -8,9 +10,13 @@ from services.chassis.failure import Failure
 from services.gateway import trace
 from services.gateway.arrival import Arrival
 from services.gateway.call import Call
+from services.gateway.identity.grant import ANYBODY, Grant
+from services.gateway.models import Models
 from services.gateway.tenant import Tenants
 from tests.fakes import spec
+from tests.gateway.scene import CONFIG
 
+FLEET = types.SimpleNamespace(workers=())
 HINTS = routing.RoutingHints()
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 
@@ -29,8 +35,19 @@ class Context:
         return self._metadata or None
 
 
+def arrival_of(context: Context, grant: Grant) -> Arrival:
+    return Arrival(
+        context,  # type: ignore[arg-type]
+        grant=grant,
+        now=100.0,
+        longest_seconds=10.0,
+        models=Models(CONFIG, FLEET, created_seconds=1),  # type: ignore[arg-type]
+        tenants=Tenants(b"k"),
+    )
+
+
 def arrival(context: Context) -> Arrival:
-    return Arrival(context, now=100.0, longest_seconds=10.0, tenants=Tenants(b"k"))  # type: ignore[arg-type]
+    return arrival_of(context, ANYBODY)
 
 
 def call(context: Context) -> Call[generation.GenerationSpec]:

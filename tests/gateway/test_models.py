@@ -8,6 +8,7 @@ from hybridinference.router.v1 import fleet_pb2 as fleet
 
 from services.chassis.failure import Failure
 from services.config.mesh import MeshConfig
+from services.gateway.identity.grant import ANYBODY
 from services.gateway.models import Models
 
 CONFIG = MeshConfig.model_validate(
@@ -39,7 +40,7 @@ def models(*workers: fleet.FleetWorker) -> Models:
 
 
 def test_models_are_listed_by_name_before_any_worker_is_known() -> None:
-    assert models().all() == [
+    assert models().all(ANYBODY) == [
         model.Model(name="a", owner="us", created_seconds=5, context_tokens=7),
         model.Model(name="b", owner="hybridinference", created_seconds=5),
     ]
@@ -50,9 +51,9 @@ def test_a_model_is_what_all_its_workers_can_do() -> None:
     known = models(
         reporting("b", 100, chat, seed), reporting("b", 50, chat), reporting("b", 0, chat), reporting("a", 1)
     )
-    assert known.require("b").context_tokens == 50
-    assert list(known.require("b").capabilities) == [chat]
-    assert known.require("a").context_tokens == 7, "the configuration knows better"
+    assert known.require("b", ANYBODY).context_tokens == 50
+    assert list(known.require("b", ANYBODY).capabilities) == [chat]
+    assert known.require("a", ANYBODY).context_tokens == 7, "the configuration knows better"
 
 
 def test_a_model_is_found_by_its_aliases_and_listed_by_its_name() -> None:
@@ -64,13 +65,13 @@ def test_a_model_is_found_by_its_aliases_and_listed_by_its_name() -> None:
     }
     known.reconfigure(MeshConfig.model_validate(config))
     expected = model.Model(name="b", owner="hybridinference", created_seconds=5, context_tokens=50, aliases=["x", "a"])
-    assert known.all() == [expected]
-    assert [known.require(name) for name in "abx"] == [expected] * 3
+    assert known.all(ANYBODY) == [expected]
+    assert [known.require(name, ANYBODY) for name in "abx"] == [expected] * 3
     with pytest.raises(Failure, match="There is no model `c`"):
-        known.require("c")
+        known.require("c", ANYBODY)
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
     with pytest.raises(Failure, match="there are: a, b") as caught:
-        models().require("c")
+        models().require("c", ANYBODY)
     assert caught.value.reason == reasons.ERROR_REASON_MODEL_NOT_FOUND

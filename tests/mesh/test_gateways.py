@@ -299,3 +299,33 @@ async def two_words(two: Mesh, text: str) -> None:
         await client.chat.completions.create(
             model="echo", messages=[{"role": "user", "content": text}], extra_body={"echo": {"tokens": 2}}
         )
+
+
+def test_a_named_request_runs_once_whichever_gateway_its_tries_reach(two: Mesh) -> None:
+    ids: list[str] = []
+    for number in range(6):
+        asked = {"model": "echo", "messages": MESSAGES, "extra_headers": {"Idempotency-Key": f"order-{number}"}}
+        tries = [two.client.chat.completions.with_raw_response.create(**asked) for _ in range(4)]  # type: ignore[call-overload]
+        assert [each.headers.get("idempotent-replayed") for each in tries] == [None, "true", "true", "true"]
+        assert len({each.text for each in tries}) == 1
+        ids.append(tries[0].parse().id)
+    assert len(set(ids)) == len(ids)
+    two.row_of(ids[-1].removeprefix("chatcmpl-"))
+    rows = [row["generation_id"] for row in two.requests()]
+    assert [rows.count(each.removeprefix("chatcmpl-")) for each in ids] == [1] * len(ids)
+
+
+def test_a_named_stream_that_was_cut_off_is_whole_at_the_next_try_and_has_run_once(two: Mesh) -> None:
+    asked = {
+        "model": "echo",
+        "messages": [{"role": "user", "content": "one two three four five six seven eight"}],
+        "stream": True,
+        "extra_headers": {"Idempotency-Key": "cut-off"},
+    }
+    with two.client.chat.completions.create(**asked) as cut:  # type: ignore[call-overload]
+        first = next(iter(cut))
+    pieces = list(two.client.chat.completions.create(**asked))  # type: ignore[call-overload]
+    assert {piece.id for piece in pieces} == {first.id}
+    text = "".join(piece.choices[0].delta.content or "" for piece in pieces if piece.choices)
+    assert text.split() == ["one", "two", "three", "four", "five", "six", "seven", "eight"]
+    assert two.row_of(first.id.removeprefix("chatcmpl-"))["outcome"] == "success"

@@ -36,10 +36,11 @@ def mesh_config(
     shadow_share: float = 0.0,
     max_waiting: int = 512,
     slo: float | None = None,
+    price: Mapping[str, float] | None = None,
 ) -> MeshConfig:
     """One model, `m`, on workers `main-0` and so on; fallback ones are `spare-0` and so on, shadows `shade-0` and 1."""
     providers: dict[str, object] = {"main": {"kind": "echo", "models": ["pm"], "workers": addresses or workers}}
-    routes: list[dict[str, object]] = [{"provider": "main"}]
+    routes: list[dict[str, object]] = [{"provider": "main", "price": price}]
     if fallback_workers:
         providers["spare"] = {"kind": "echo", "models": ["ps"], "workers": fallback_workers}
         routes.append({"provider": "spare", "role": "fallback"})
@@ -184,6 +185,7 @@ class Scene:
         committed: bool = False,
         continuable: bool = False,
         time_left: float | None = None,
+        spent: int = 0,
     ) -> placement.Placement | placement.Waiting | Refused | None:
         outcome = placement.AttemptOutcome(
             attempt_id=placed.attempt_id,
@@ -192,12 +194,15 @@ class Scene:
             committed=committed,
             continuable=continuable,
             time_left=None if time_left is None else to_duration(time_left),
+            spent_nano_usd=spent,
         )
         return self.decider.on_outcome(self.stream, outcome, self.now)
 
-    def hedge(self, placed: placement.Placement, *, time_left: float | None = None) -> placement.Placement | Refused:
+    def hedge(
+        self, placed: placement.Placement, *, time_left: float | None = None, spent: int = 0
+    ) -> placement.Placement | Refused:
         left = None if time_left is None else to_duration(time_left)
-        ask = placement.HedgeAsk(attempt_id=placed.attempt_id, time_left=left)
+        ask = placement.HedgeAsk(attempt_id=placed.attempt_id, time_left=left, spent_nano_usd=spent)
         return self.decider.on_hedge(self.stream, ask, self.now)
 
     def begin(self, placed: placement.Placement, latency: float = 0.1) -> None:

@@ -151,27 +151,35 @@ def test_a_retry_before_content_is_none() -> None:
     assert again.kind == placement.ATTEMPT_KIND_RETRY
 
 
-@pytest.mark.parametrize(("most", "goes_on"), [(1_999_999, False), (2_000_000, True)])
-def test_with_what_was_begun_it_costs_no_more_than_the_request_may(most: int, goes_on: bool) -> None:
+@pytest.mark.parametrize(
+    ("price", "spent", "goes_on"),
+    [
+        (Price(output=1), 500_000, True),
+        (Price(output=1), 500_001, False),
+        # What there is of the answer becomes part of the prompt of whoever goes on.
+        (Price(input=1), 499_000, True),
+        (Price(input=1), 499_001, False),
+    ],
+)
+def test_with_what_was_spent_it_costs_no_more_than_the_request_may(price: Price, spent: int, goes_on: bool) -> None:
     made = Scene(mesh_config(workers=3))
     for target in made.roster.models["m"].targets:
-        target.price = Price(input=0.0, output=1.0).tariff
+        target.price = price.tariff
     ask = placement.PlacementAsk(
         generation_id="g",
         model="m",
         capabilities=CHAT,
         max_output_tokens=1000,
-        max_cost_nano_usd=most,
+        max_cost_nano_usd=1_500_000,
         continuable=True,
     )
     placed = made.decider.on_ask(made.stream, ask, made.now)
     assert isinstance(placed, placement.Placement)
     made.begin(placed)
-    again = broken(made, placed)
+    again = made.end(placed, _INTERRUPTED, committed=True, continuable=True, spent=spent)
     assert isinstance(again, placement.Placement) is goes_on
     if isinstance(again, placement.Placement):
-        made.begin(again)
-        assert isinstance(broken(made, again), Refused), "a third would be beyond it"
+        assert again.max_cost_nano_usd == 1_500_000 - spent
 
 
 @pytest.mark.parametrize(("kind", "goes_on"), [("vllm", True), ("echo", False)])

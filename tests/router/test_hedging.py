@@ -79,18 +79,19 @@ def test_a_hedge_runs_on_another_worker_with_a_lease_of_its_own() -> None:
 
 
 def test_both_attempts_together_cost_no_more_than_the_request_may() -> None:
-    def hedge(most_cost: int) -> bool:
+    def hedge(most_cost: int, spent: int = 0) -> bool:
         made = scene(router={"hedge": {**_ALWAYS["hedge"], "paid": True}})
         for target in made.roster.models["m"].targets:
-            target.price = Price(input=0.0, output=1.0).tariff
+            target.price = Price(output=1).tariff
         ask = placement.PlacementAsk(
             generation_id="g", model="m", capabilities=CHAT, max_output_tokens=1000, max_cost_nano_usd=most_cost
         )
         placed = made.decider.on_ask(made.stream, ask, made.now)
         assert isinstance(placed, placement.Placement)
-        return isinstance(made.hedge(placed), placement.Placement)
+        return isinstance(made.hedge(placed, spent=spent), placement.Placement)
 
     assert [hedge(1_999_999), hedge(2_000_000)] == [False, True]
+    assert [hedge(2_000_004, spent=5), hedge(2_000_005, spent=5)] == [False, True]
 
 
 def test_one_attempt_is_hedged_once_and_never_after_its_content() -> None:

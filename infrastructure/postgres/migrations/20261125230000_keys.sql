@@ -23,7 +23,7 @@ CREATE TABLE keys (
     budget_nano_usd_per_day   bigint CHECK (budget_nano_usd_per_day >= 0),
     budget_nano_usd_per_month bigint CHECK (budget_nano_usd_per_month >= 0),
     criticality     smallint NOT NULL DEFAULT 0,
-    weight          double precision NOT NULL DEFAULT 1 CHECK (weight > 0),
+    weight          double precision NOT NULL DEFAULT 1 CHECK (weight > 0 AND weight < 'infinity'),
     content         text NOT NULL DEFAULT 'none' CHECK (content IN ('none', 'hashed', 'redacted', 'stored')),
     content_retention_days integer NOT NULL DEFAULT 30 CHECK (content_retention_days BETWEEN 1 AND 3650),
     billing         text NOT NULL DEFAULT 'strict' CHECK (billing IN ('strict', 'relaxed')),
@@ -31,7 +31,8 @@ CREATE TABLE keys (
     created_by      text NOT NULL,
     rotated_at      timestamptz,
     revoked_at      timestamptz,
-    changed_at      timestamptz NOT NULL DEFAULT now()
+    changed_at      timestamptz NOT NULL DEFAULT now(),
+    CHECK (num_nulls(previous_mac, previous_pepper_id, previous_until) IN (0, 3))
 );
 CREATE INDEX keys_changed_at ON keys (changed_at);
 CREATE INDEX keys_owner ON keys (owner, created_at);

@@ -2,16 +2,18 @@
 
 SET LOCAL lock_timeout = '5s';
 
--- The least UUIDv7 of a moment: 48 bits of milliseconds, and zeros.
+-- The least UUIDv7 of a moment, whole milliseconds of 48 bits and zeros: `generation_id >= uuid_from(now() - interval
+-- '1 day')` reads no partition that is older.
 CREATE FUNCTION uuid_from(moment timestamptz) RETURNS uuid
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-    RETURN (lpad(to_hex((extract(epoch FROM moment) * 1000)::bigint), 12, '0') || repeat('0', 20))::uuid;
+    RETURN (lpad(to_hex(floor(extract(epoch FROM moment) * 1000)::bigint), 12, '0') || repeat('0', 20))::uuid;
 
 -- The moment in a UUIDv7.
 CREATE FUNCTION uuid_moment(id uuid) RETURNS timestamptz
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
     RETURN to_timestamp(('x' || lpad(left(replace(id::text, '-', ''), 12), 16, '0'))::bit(64)::bigint / 1000.0);
 
+-- What is there is copied, one minute for some millions of rows. Meanwhile loaders wait, and gateways write to their spools.
 DROP VIEW request_summary;
 ALTER TABLE requests RENAME TO requests_before;
 ALTER TABLE attempts RENAME TO attempts_before;
@@ -35,6 +37,9 @@ ALTER TABLE requests
     ADD COLUMN criticality text NOT NULL DEFAULT '';
 CREATE INDEX requests_received_at ON requests (received_at, generation_id);
 CREATE INDEX requests_key ON requests (key_id, received_at);
+-- What callers have in hand. Hashes, since equality is all that is asked, and rows without one cost nothing.
+CREATE INDEX requests_edge_request_id ON requests USING hash (edge_request_id);
+CREATE INDEX requests_trace_id ON requests USING hash (trace_id);
 
 CREATE TABLE attempts (LIKE attempts_before INCLUDING DEFAULTS INCLUDING GENERATED INCLUDING COMMENTS)
     PARTITION BY RANGE (attempt_id);
@@ -59,26 +64,44 @@ COMMENT ON COLUMN requests.placed_at IS 'When the first attempt was placed; befo
 COMMENT ON TABLE attempts IS 'Each attempt at a request, from number 1. A partition for each month of the id.';
 COMMENT ON COLUMN attempts.follows IS 'The attempt that it retries, runs beside or goes on with; null for the first.';
 
+-- Where rows are whose id is of no time at which this ledger was or will be: of tests, or of a clock that was wrong. Not
+-- a default partition: making a month would have to wait for everybody who reads the ledger.
+CREATE TABLE requests_early PARTITION OF requests FOR VALUES FROM (MINVALUE) TO (uuid_from('2020-01-01Z'));
+CREATE TABLE requests_late PARTITION OF requests FOR VALUES FROM (uuid_from('2100-01-01Z')) TO (MAXVALUE);
+CREATE TABLE attempts_early PARTITION OF attempts FOR VALUES FROM (MINVALUE) TO (uuid_from('2020-01-01Z'));
+CREATE TABLE attempts_late PARTITION OF attempts FOR VALUES FROM (uuid_from('2100-01-01Z')) TO (MAXVALUE);
+
+COMMENT ON TABLE requests_early IS 'Requests whose id is of a time before 2020. All but empty.';
+COMMENT ON TABLE requests_late IS 'Requests whose id is of 2100 or later. All but empty.';
+COMMENT ON TABLE attempts_early IS 'Attempts whose id is of a time before 2020. All but empty.';
+COMMENT ON TABLE attempts_late IS 'Attempts whose id is of 2100 or later. All but empty.';
+
 -- The partitions of a month, of both tables. Where they are there it does nothing.
 CREATE FUNCTION add_ledger_month(moment timestamptz) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
-    first timestamptz := date_trunc('month', moment AT TIME ZONE 'UTC') AT TIME ZONE 'UTC';
-    next  timestamptz := (date_trunc('month', moment AT TIME ZONE 'UTC') + interval '1 month') AT TIME ZONE 'UTC';
+    first timestamptz := date_trunc('month', moment, 'UTC');
+    next  timestamptz := (first AT TIME ZONE 'UTC' + interval '1 month') AT TIME ZONE 'UTC';
     suffix text := to_char(first AT TIME ZONE 'UTC', 'YYYYMM');
     parent text;
 BEGIN
-    IF to_regclass('attempts_' || suffix) IS NOT NULL THEN
+    IF first < '2020-01-01Z' OR first >= '2100-01-01Z' OR
+        (to_regclass('requests_' || suffix) IS NOT NULL AND to_regclass('attempts_' || suffix) IS NOT NULL) THEN
         RETURN;
     END IF;
     PERFORM pg_advisory_xact_lock(hashtext('add_ledger_month'));
     FOREACH parent IN ARRAY ARRAY['requests', 'attempts'] LOOP
-        EXECUTE format('CREATE TABLE IF NOT EXISTS %I PARTITION OF %I FOR VALUES FROM (%L) TO (%L)',
-            parent || '_' || suffix, parent, uuid_from(first), uuid_from(next));
+        CONTINUE WHEN to_regclass(parent || '_' || suffix) IS NOT NULL;
+        -- Made by itself and then attached, so that nobody who reads or writes the others has to wait, or is waited for.
+        EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING ALL)', parent || '_' || suffix, parent);
+        EXECUTE format('ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)',
+            parent, parent || '_' || suffix, uuid_from(first), uuid_from(next));
     END LOOP;
 END $$;
 
+COMMENT ON FUNCTION add_ledger_month IS 'Makes the partitions of the month of that moment, where they are missing.';
+
 SELECT add_ledger_month(month)
-FROM (SELECT DISTINCT date_trunc('month', uuid_moment(id) AT TIME ZONE 'UTC') AT TIME ZONE 'UTC' AS month
+FROM (SELECT DISTINCT date_trunc('month', uuid_moment(id), 'UTC') AS month
       FROM (SELECT generation_id AS id FROM requests_before UNION ALL SELECT attempt_id FROM attempts_before) ids) months;
 SELECT add_ledger_month(now());
 SELECT add_ledger_month(now() + interval '1 month');

@@ -10,6 +10,7 @@ from hybridinference.gateway.v1 import openai_service_pb2_grpc as openai_grpc
 
 from services.gateway.arrival import Arrival
 from services.gateway.explainer import Explainer
+from services.gateway.identity import caller
 from services.gateway.models import Models
 from services.gateway.openai import models
 from services.gateway.openai.chat import answer as chat
@@ -70,12 +71,12 @@ class OpenAIServicer(openai_grpc.OpenAIServiceServicer):
             await explain.answer(request.data, arrival, self._explainer, reply)
 
     async def ListModels(self, request: openai.OpenAIServiceListModelsRequest, context: Context) -> None:  # type: ignore[override]
-        async with self._replying(context) as (_, reply):
-            await reply.write(models.listed(self._models.all()), JSON)
+        async with self._replying(context) as (arrival, reply):
+            await reply.write(models.listed(self._models.all(arrival.grant)), JSON)
 
     async def GetModel(self, request: openai.OpenAIServiceGetModelRequest, context: Context) -> None:  # type: ignore[override]
-        async with self._replying(context) as (_, reply):
-            await reply.write(models.shown(self._models.require(request.id)), JSON)
+        async with self._replying(context) as (arrival, reply):
+            await reply.write(models.shown(self._models.require(request.id, arrival.grant)), JSON)
 
     async def _answer(self, answer: Answer, request: HttpBody, context: Context) -> None:
         async with self._replying(context) as (arrival, reply):
@@ -86,8 +87,10 @@ class OpenAIServicer(openai_grpc.OpenAIServiceServicer):
         now = asyncio.get_running_loop().time()
         arrival = Arrival(
             context,
+            grant=caller.current(),
             now=now,
             longest_seconds=self._longest_seconds,
+            models=self._models,
             tenants=self._tenants,
             allow_pinning=self._allow_pinning,
         )

@@ -13,6 +13,7 @@ from hybridinference.inference.v1 import error_reason_pb2 as reasons
 
 from services.chassis.failure import Failure
 from services.gateway.call import Call
+from services.gateway.idempotency import verdict
 from services.gateway.openai import dropped, errors, headers
 
 LOG = structlog.get_logger()
@@ -112,6 +113,7 @@ class Reply:
                 await asyncio.wait((self._comment,))
 
     async def _fail(self, failure: Failure) -> None:
+        verdict.failed()
         if self._comment is not None:
             await self._comment
         if self._begun:

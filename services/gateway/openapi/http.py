@@ -3,7 +3,11 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from google.protobuf.descriptor import MethodDescriptor
+
 from services.gateway import arrival, hints
+from services.gateway.idempotency import naming
+from services.gateway.idempotency.methods import METHODS
 from services.gateway.openai import dropped
 from services.gateway.openapi.examples import EXAMPLES
 
@@ -19,6 +23,16 @@ TIMEOUT = {
     "required": False,
     "description": "How long the whole call may take, waiting included, in milliseconds. Past it: 504.",
     "schema": {"type": "integer", "minimum": 1, "maximum": 10**12 - 1},
+}
+_NAME = {
+    "name": naming.HEADER,
+    "in": "header",
+    "required": False,
+    "description": (
+        "A name for the request, of the caller's making: every try of it with this name shares one run and is charged "
+        "once. Where the same name comes with another request: 400."
+    ),
+    "schema": {"type": "string", "pattern": f"^{naming.NAME.pattern}$"},
 }
 # What is said of the route, by the field that says the same over gRPC; see services.gateway.hints.
 _SAID: Mapping[str, tuple[str, Node]] = {
@@ -80,6 +94,10 @@ _HEADERS: Mapping[str, Node] = {
         "description": "Parameters that were left out, where the route of the model allows that.",
         "schema": {"type": "string"},
     },
+    "idempotent-replayed": {
+        "description": "Whether the answer is that of an earlier try with the same `Idempotency-Key`.",
+        "schema": {"enum": ["true"]},
+    },
     "x-should-retry": {"description": "Whether another try can help at all.", "schema": {"enum": ["true", "false"]}},
     "retry-after": {
         "description": "Seconds after which another try may help.",
@@ -88,8 +106,13 @@ _HEADERS: Mapping[str, Node] = {
 }
 # What an answer of the OpenAI face says beside its body: every one, and one that has reached a worker.
 EVERY = ("traceparent", "openai-processing-ms")
-SERVED = (*EVERY, *(name for name in _HEADERS if name.startswith("x-hybrid-")))
+SERVED = (*EVERY, "idempotent-replayed", *(name for name in _HEADERS if name.startswith("x-hybrid-")))
 _RETRIED = (429, 503)
+
+
+def named(method: MethodDescriptor) -> Sequence[Node]:
+    """The header that names a request, where the method heeds it."""
+    return [_NAME] if f"/{method.containing_service.full_name}/{method.name}" in METHODS else []
 
 
 def headers() -> dict[str, Node]:

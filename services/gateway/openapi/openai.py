@@ -92,7 +92,7 @@ def _operation(method: MethodDescriptor, comments: Comments) -> Node:
         "operationId": f"{SERVICE.name}_{method.name}",
         "tags": [SERVICE.name],
         "summary": comments.of(method.full_name),
-        "parameters": [http.TIMEOUT, *http.ROUTING] if asked else in_path,
+        "parameters": [http.TIMEOUT, *http.named(method), *http.ROUTING] if asked else in_path,
     }
     content = {http.JSON: _reference(answered)}
     if piece:

@@ -105,7 +105,7 @@ def _operation(method: MethodDescriptor, messages: Messages, comments: Comments)
         "summary": said,
     }
     if rule.body:
-        operation["parameters"] = [http.TIMEOUT]
+        operation["parameters"] = [http.TIMEOUT, *http.named(method)]
         operation["requestBody"] = http.body(operation["operationId"], messages.asked(method.input_type))
     else:
         operation["parameters"] = list(_query(method.input_type, messages, comments))

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import pathlib
+import struct
 import time
 from collections.abc import Iterable
 from typing import TypeVar
@@ -12,7 +13,7 @@ from google.protobuf.message import DecodeError, Message
 from hybridinference.gateway.v1 import ledger_pb2 as ledger
 
 from services.gateway.spool.segments import DEAD_DIRECTORY
-from services.gateway.spool.slots import Found, Slot, Slots, UnknownFormat
+from services.gateway.spool.slots import Found, Piece, Slot, Slots, UnknownFormat
 
 LOG = structlog.get_logger()
 
@@ -21,7 +22,8 @@ M = TypeVar("M", bound=Message)
 # A request with one attempt and its end takes some 1,500 bytes. One with attempts and decisions as large as they get
 # takes some 30 KiB.
 _SMALL, _LARGE = (2 << 10, 256), (64 << 10, 4)
-_REQUEST, _ATTEMPT, _WHOLE = b"r", b"a", b"w"
+_REQUEST, _ATTEMPT, _BOTH, _WHOLE = 1, 2, 3, 4  # kinds of pieces
+_LENGTH = struct.Struct("<I")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -51,25 +53,26 @@ class OpenRequest:
         self._slots = slots
         self._slot = slot
 
-    def tell(self, request: ledger.RequestRecord) -> None:
-        """More of the request: fields that were not told before."""
-        self._add(_REQUEST + request.SerializeToString())
+    def placed(self, request: ledger.RequestRecord, attempt: ledger.AttemptRecord) -> None:
+        """The first attempt, and the request as it is known by then."""
+        known = request.SerializeToString()
+        self._add(_BOTH, _LENGTH.pack(len(known)) + known + attempt.SerializeToString())
 
-    def tell_attempt(self, attempt: ledger.AttemptRecord) -> None:
-        """An attempt, or more of one that was told; its id always, other lists never twice."""
-        self._add(_ATTEMPT + attempt.SerializeToString())
+    def tell(self, attempt: ledger.AttemptRecord) -> None:
+        """A further attempt, or more of one that was told: its id, and fields that are new; no list twice."""
+        self._add(_ATTEMPT, attempt.SerializeToString())
 
     def ended(self, record: bytes) -> None:
         """The request has ended: its whole record, serialized."""
-        self._add(_WHOLE + record)
+        self._add(_WHOLE, record)
 
     def close(self) -> None:
         """Its record is on disk: forget it."""
         self._slots.free(self._slot)
 
-    def _add(self, piece: bytes) -> None:
-        if not self._slots.add(self._slot, piece):
-            self._slots, self._slot = self._owner.moved(self._slots, self._slot, piece)
+    def _add(self, kind: int, payload: bytes) -> None:
+        if not self._slots.add(self._slot, kind, payload):
+            self._slots, self._slot = self._owner.moved(self._slots, self._slot, Piece(kind, payload))
 
 
 class OpenRequests:
@@ -93,7 +96,7 @@ class OpenRequests:
         Raises:
             OSError: there is no room on the disk.
         """
-        slots, slot = self._taken(_REQUEST + request.SerializeToString())
+        slots, slot = self._taken(Piece(_REQUEST, request.SerializeToString()))
         return OpenRequest(self, slots, slot)
 
     def left(self) -> list[Left]:
@@ -122,13 +125,13 @@ class OpenRequests:
                 newest[generation_id] = (found.slot.use, Left(request, record, ended, found.written_at / 1e9))
         return [left for _, left in sorted(newest.values(), key=lambda one: one[0])]
 
-    def moved(self, slots: Slots, slot: Slot, piece: bytes) -> tuple[Slots, Slot]:
+    def moved(self, slots: Slots, slot: Slot, piece: Piece) -> tuple[Slots, Slot]:
         """Where a request is once all of it is written anew, since one more piece did not fit.
 
         What fits nowhere, or finds no room on the disk, is left out: what was told before it stays.
         """
         record, ended = merged((*slots.pieces(slot), piece))
-        pieces = [_WHOLE + record.SerializeToString()] if ended else list(_pieces(record))
+        pieces = [Piece(_WHOLE, record.SerializeToString())] if ended else list(_pieces(record))
         try:
             new, into = self._taken(*pieces)
         except (OSError, ValueError) as error:
@@ -142,14 +145,15 @@ class OpenRequests:
         for slots in self._sizes:
             slots.close()
 
-    def _taken(self, first: bytes, *more: bytes) -> tuple[Slots, Slot]:
+    def _taken(self, first: Piece, *more: Piece) -> tuple[Slots, Slot]:
         for slots in self._sizes:
-            if slots.fits(len(first)):
-                slot = slots.take(first)
-                if all(slots.add(slot, piece) for piece in more):
+            if slots.fits(len(first.payload)):
+                slot = slots.take(first.kind, first.payload)
+                if all(slots.add(slot, piece.kind, piece.payload) for piece in more):
                     return slots, slot
                 slots.free(slot)
-        raise ValueError(f"a request whose record so far has {sum(map(len, (first, *more)))} bytes")
+        size = sum(len(piece.payload) for piece in (first, *more))
+        raise ValueError(f"a request whose record so far has {size} bytes")
 
     def _found(self, slots: Slots) -> list[Found]:
         try:
@@ -173,26 +177,37 @@ class OpenRequests:
         return dead
 
 
-def merged(pieces: Iterable[bytes]) -> tuple[ledger.LedgerRecord, bool]:
+def merged(pieces: Iterable[Piece]) -> tuple[ledger.LedgerRecord, bool]:
     """What pieces amount to, and whether that is the request's end. What cannot be read says nothing."""
     record = ledger.LedgerRecord()
     attempts: dict[str, ledger.AttemptRecord] = {}
     for piece in pieces:
-        kind, data = piece[:1], piece[1:]
-        if kind == _WHOLE and (whole := _parsed(ledger.LedgerRecord(), data)) is not None:
-            return whole, True
-        if kind == _REQUEST and (request := _parsed(ledger.RequestRecord(), data)) is not None:
-            record.request.MergeFrom(request)
-        elif kind == _ATTEMPT and (attempt := _parsed(ledger.AttemptRecord(), data)) is not None:
+        if piece.kind == _WHOLE:
+            if (whole := _parsed(ledger.LedgerRecord(), piece.payload)) is not None:
+                return whole, True
+            continue
+        known, told = _split(piece)
+        if known and (request := _parsed(ledger.RequestRecord(), known)) is not None:
+            record.request.CopyFrom(request)
+        if told and (attempt := _parsed(ledger.AttemptRecord(), told)) is not None:
             attempts.setdefault(attempt.attempt_id, ledger.AttemptRecord()).MergeFrom(attempt)
     record.attempts.extend(attempts.values())
     return record, False
 
 
-def _pieces(record: ledger.LedgerRecord) -> Iterable[bytes]:
-    yield _REQUEST + record.request.SerializeToString()
+def _split(piece: Piece) -> tuple[bytes, bytes]:
+    """The request's part of a piece, and the attempt's."""
+    payload = piece.payload
+    if piece.kind != _BOTH:
+        return (payload, b"") if piece.kind == _REQUEST else (b"", payload)
+    end = _LENGTH.size + _LENGTH.unpack_from(payload)[0]
+    return payload[_LENGTH.size : end], payload[end:]
+
+
+def _pieces(record: ledger.LedgerRecord) -> Iterable[Piece]:
+    yield Piece(_REQUEST, record.request.SerializeToString())
     for attempt in record.attempts:
-        yield _ATTEMPT + attempt.SerializeToString()
+        yield Piece(_ATTEMPT, attempt.SerializeToString())
 
 
 def _parsed(message: M, data: bytes) -> M | None:

@@ -22,7 +22,7 @@ _HEADS = (0, 2048)
 _HEAD_BYTES = 4096
 _USE = struct.Struct("<Q")
 _USE_AT, _PIECES_AT = 8, 16
-_PIECE = struct.Struct("<IIQ")  # length, checksum, time in nanoseconds since 1970
+_PIECE = struct.Struct("<IIQB")  # length, checksum, time in nanoseconds since 1970, kind
 _MOST_PIECES = 127
 # A count and its parity: no count becomes another one, or none, by a flipped bit.
 _CODES = tuple(count << 1 | count.bit_count() & 1 for count in range(_MOST_PIECES + 1))
@@ -30,6 +30,14 @@ _CODES = tuple(count << 1 | count.bit_count() & 1 for count in range(_MOST_PIECE
 
 class UnknownFormat(Exception):
     """The file is of another version, or no file of slots."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Piece:
+    """What was written at once; `kind` is what its writer calls it, a byte."""
+
+    kind: int
+    payload: bytes
 
 
 @dataclasses.dataclass(slots=True)
@@ -54,7 +62,7 @@ class Found:
     """
 
     slot: Slot
-    pieces: tuple[bytes, ...]
+    pieces: tuple[Piece, ...]
     written_at: int
     damaged: bool
 
@@ -96,7 +104,7 @@ class Slots:
         """Whether a piece of so many bytes fits into an empty slot."""
         return _PIECES_AT + _PIECE.size + size <= self.slot_bytes
 
-    def take(self, payload: bytes) -> Slot:
+    def take(self, kind: int, payload: bytes) -> Slot:
         """Use a slot, with a first piece that fits.
 
         Raises:
@@ -109,23 +117,23 @@ class Slots:
         self._use = use = self._use + 1
         self._map[start + _USE_AT : start + _PIECES_AT] = _USE.pack(use)
         slot = Slot(start, use, 0, start + _PIECES_AT)
-        self.add(slot, payload)
+        self.add(slot, kind, payload)
         return slot
 
-    def add(self, slot: Slot, payload: bytes) -> bool:
+    def add(self, slot: Slot, kind: int, payload: bytes) -> bool:
         """Add a piece. False where it does not fit."""
         size = len(payload)
         begin, now = slot.at, time.time_ns()
         end = begin + _PIECE.size + size
         if end > slot.start + self.slot_bytes or slot.pieces == _MOST_PIECES:
             return False
-        self._map[begin:end] = _PIECE.pack(size, _checksum(payload, slot.use, now), now) + payload
+        self._map[begin:end] = _PIECE.pack(size, _checksum(payload, slot.use, now, kind), now, kind) + payload
         slot.at = end
         slot.pieces += 1
         self._map[slot.start] = _CODES[slot.pieces]  # last: from here on it is there
         return True
 
-    def pieces(self, slot: Slot) -> tuple[bytes, ...]:
+    def pieces(self, slot: Slot) -> tuple[Piece, ...]:
         """What is in a slot."""
         found = self._read(slot.start)
         return found.pieces if found else ()
@@ -162,21 +170,21 @@ class Slots:
         count, data = code >> 1, self._map[start : start + self.slot_bytes]
         damaged = _CODES[count] != code
         (use,) = _USE.unpack_from(data, _USE_AT)
-        pieces: list[bytes] = []
+        pieces: list[Piece] = []
         at, written_at = _PIECES_AT, 0
         # Where the count itself is damaged: all that are whole.
         for _ in range(_MOST_PIECES if damaged else count):
             if at + _PIECE.size > len(data):
                 damaged = True
                 break
-            size, checksum, when = _PIECE.unpack_from(data, at)
+            size, checksum, when, kind = _PIECE.unpack_from(data, at)
             payload = data[at + _PIECE.size : at + _PIECE.size + size]
-            if len(payload) < size or _checksum(payload, use, when) != checksum:
+            if len(payload) < size or _checksum(payload, use, when, kind) != checksum:
                 damaged = True
                 if at + _PIECE.size + size >= len(data):
                     break
             else:
-                pieces.append(payload)
+                pieces.append(Piece(kind, payload))
                 written_at = when
             at += _PIECE.size + size
         return Found(Slot(start, use, count, start + at), tuple(pieces), written_at, damaged)
@@ -222,9 +230,9 @@ class Slots:
         return head + _CHECKSUM.pack(zlib.crc32(head))
 
 
-def _checksum(payload: bytes, use: int, when: int) -> int:
+def _checksum(payload: bytes, use: int, when: int, kind: int) -> int:
     # With the use, so that what an earlier use of a slot left is none of this one's.
-    return zlib.crc32(payload, (use + len(payload) ^ when) & 0xFFFFFFFF)
+    return zlib.crc32(payload, (use + len(payload) ^ when ^ when >> 32 ^ kind << 24) & 0xFFFFFFFF)
 
 
 def _write_zeros(descriptor: int, start: int, end: int) -> None:

@@ -44,13 +44,15 @@ def first_content(attempt: Attempt) -> placement.FirstContent:
     )
 
 
-def hedge(attempt: Attempt, left: float) -> placement.HedgeAsk:
+def hedge(attempt: Attempt, left: float, spent: int) -> placement.HedgeAsk:
     """Might another attempt run beside this one?"""
-    return placement.HedgeAsk(attempt_id=attempt.attempt_id, time_left=to_duration(max(0.0, left)))
+    return placement.HedgeAsk(
+        attempt_id=attempt.attempt_id, time_left=to_duration(max(0.0, left)), spent_nano_usd=spent
+    )
 
 
 def outcome(
-    attempt: Attempt, status: status_pb2.Status, now: float, left: float, *, wanted: bool
+    attempt: Attempt, status: status_pb2.Status, now: float, left: float, spent: int, *, wanted: bool
 ) -> placement.AttemptOutcome:
     """An attempt has ended."""
     committed = attempt.first_at >= 0
@@ -65,4 +67,5 @@ def outcome(
         time_left=to_duration(max(0.0, left)),
         wanted=wanted,
         continuable=committed and attempt.call.continuable,
+        spent_nano_usd=spent,
     )

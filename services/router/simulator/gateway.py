@@ -34,6 +34,7 @@ class Gateways:
         self._routers = routers
         self._workers = workers
         self._timeline = timeline
+        self._prices = {group.name: group.price.tariff for group in scenario.providers}
         self._waiting: dict[str, Call] = {}
         self.open = 0
         self.calls: list[Call] = []
@@ -117,7 +118,7 @@ class Gateways:
             return
         call = attempt.call
         left = self._ends_at(call) - self._timeline.now
-        answer = self._routers[call.router].hedge(commands.hedge(attempt, left))
+        answer = self._routers[call.router].hedge(commands.hedge(attempt, left, self._spent(call)))
         if isinstance(answer, placement.Placement):
             self._start(call, answer)
 
@@ -142,8 +143,15 @@ class Gateways:
     def _report(self, attempt: Attempt, status: status_pb2.Status, *, wanted: bool) -> Final | None:
         """Tell the router how an attempt ended."""
         now, call = self._timeline.now, attempt.call
-        told = commands.outcome(attempt, status, now, self._ends_at(call) - now, wanted=wanted)
+        told = commands.outcome(attempt, status, now, self._ends_at(call) - now, self._spent(call), wanted=wanted)
         return self._routers[call.router].outcome(told)
+
+    def _spent(self, call: Call) -> int:
+        """What the attempts have cost that have ended, where somebody cares."""
+        if call.request.max_cost_nano_usd is None:
+            return 0
+        ended = [one for one in call.attempts if one.ended and one.kind != placement.ATTEMPT_KIND_SHADOW]
+        return sum(one.cost(self._prices[one.worker.rpartition("-")[0]]) for one in ended)
 
     def _ends_at(self, call: Call) -> float:
         return call.arrived_at + self._scenario.timeout_seconds

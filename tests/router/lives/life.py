@@ -18,6 +18,7 @@ from services.router.breaker import State
 from services.router.decider import Answer, Decider
 from services.router.leases import GatewayStream
 from services.router.observer import NullObserver
+from services.router.pools import Pool
 from services.router.request import Request
 from services.router.roster import Roster
 from tests.router.lives import world as worlds
@@ -151,6 +152,8 @@ class Life:
             self._commit(run)
         wanted = not run.shadow and self.chance.random() < 0.9
         continuable = run.committed and self.chance.random() < 0.9
+        if not run.shadow:
+            asked.spent += self._charged(run.placed)
         outcome = placement.AttemptOutcome(
             attempt_id=run.placed.attempt_id,
             status=ended,
@@ -158,12 +161,13 @@ class Life:
             wanted=wanted,
             continuable=continuable,
             time_left=self._left(asked),
+            spent_nano_usd=asked.spent,
         )
         del self.running[run.placed.attempt_id]
         if ended is _FULL:
             asked.full.add(run.placed.worker)
         beside, pool = self._beside(run), self.roster.models.get(asked.model)
-        elsewhere = pool is not None and self._somebody(Request.of(asked.ask, pool), asked)
+        elsewhere = pool is not None and self._somebody(self._request(asked, pool), asked)
         answer = self.decider.on_outcome(asked.stream, outcome, self.now)
         assert (answer is not None) == (
             ended.code != 0 and wanted and not beside and (continuable or not outcome.committed)
@@ -222,7 +226,10 @@ class Life:
         self.decider.on_first_content(run.asked.stream, content, self.now)
         for other in [one for one in self._beside(run) if one.committed is False]:
             del self.running[other.placed.attempt_id]
-            outcome = placement.AttemptOutcome(attempt_id=other.placed.attempt_id, status=_CANCELLED)
+            run.asked.spent += self._charged(other.placed)
+            outcome = placement.AttemptOutcome(
+                attempt_id=other.placed.attempt_id, status=_CANCELLED, spent_nano_usd=run.asked.spent
+            )
             assert self.decider.on_outcome(run.asked.stream, outcome, self.now) is None
 
     def _hedge(self) -> None:
@@ -233,7 +240,9 @@ class Life:
             if worker.serving and worker.status is not None:  # they are still there; none is hedged to who is silent
                 self.roster.on_status(name, worker.status, self.now)
         asked = run.asked
-        ask = placement.HedgeAsk(attempt_id=run.placed.attempt_id, time_left=self._left(asked))
+        ask = placement.HedgeAsk(
+            attempt_id=run.placed.attempt_id, time_left=self._left(asked), spent_nano_usd=asked.spent
+        )
         answer = self.decider.on_hedge(asked.stream, ask, self.now)
         if isinstance(answer, placement.Placement):
             assert answer.kind == placement.ATTEMPT_KIND_HEDGE
@@ -431,20 +440,33 @@ class Life:
         return any(route.provider == placed.provider and route.role == role for route in model.routes)
 
     def _within_cost(self, asked: Asked, placed: placement.Placement) -> None:
-        """By the configuration's prices, with the prompt uncached and the longest answer; attempts at once together."""
+        """By the configuration's prices, with the prompt uncached and the longest answer; all attempts together."""
         if asked.ask.HasField("max_cost_nano_usd"):
             beside = sum(run.placed.max_cost_nano_usd for run in self.running.values() if run.asked is asked)
-            # What it costs where it runs is known to who placed it there.
-            known = 0 if asked.restated else beside
+            # What it costs where it runs is known to who placed it there; what was spent, to who has heard of an end.
+            known = 0 if asked.restated else beside + asked.spent
             assert self._cost(asked, placed) + known <= asked.ask.max_cost_nano_usd + 1
 
     def _cost(self, asked: Asked, placed: placement.Placement) -> float:
-        model = next(model for model in self.config.models if model.name == asked.model)
-        price = next((route.price for route in model.routes if route.provider == placed.provider), None)
-        if price is None:
+        routes = [route for model in self.config.models for route in model.routes]
+        prices = [route.price for route in routes if route.provider == placed.provider and route.price is not None]
+        if not prices:
             return 0.0
-        prompt = max(1, asked.ask.input_tokens) * max(price.input, price.cached_input or 0.0)
-        return 1e3 * (prompt + asked.ask.max_output_tokens * price.output)
+        price = prices[0].model_dump() | {"cached_input": prices[0].cached_input or 0}
+        usd = {name: float(value or 0) for name, value in price.items()}
+        prompt = max(1, asked.ask.input_tokens) * max(usd["input"], usd["cached_input"])
+        seconds = self.config.gateway.timeout_seconds if asked.ends_at == _NEVER else asked.ends_at - self.now
+        tokens = prompt + asked.ask.max_output_tokens * usd["output"]
+        return 1e3 * tokens + 1e9 * max(0.0, seconds) * usd["second"]
+
+    def _charged(self, placed: placement.Placement) -> int:
+        """What an attempt has cost: nothing, or up to all that it might."""
+        return self.chance.choice((0, placed.max_cost_nano_usd // 3, placed.max_cost_nano_usd))
+
+    def _request(self, asked: Asked, pool: Pool) -> Request:
+        request = Request.of(asked.ask, pool)
+        request.has_cost(asked.spent)
+        return request
 
     def _check(self) -> None:
         held = Counter(run.place for run in self.running.values())

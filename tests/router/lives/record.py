@@ -23,6 +23,7 @@ class Asked:
         full: those of them that had no room, which is no failure.
         known: whether the router has seen it from its beginning.
         waits: whether it was told that it is to wait.
+        spent: what its attempts have cost that have ended, in nano-USD.
     """
 
     ask: placement.PlacementAsk
@@ -39,6 +40,7 @@ class Asked:
     known: bool = True
     waits: bool = False
     restated: bool = False
+    spent: int = 0
 
 
 @dataclasses.dataclass(slots=True, eq=False)

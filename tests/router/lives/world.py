@@ -9,7 +9,12 @@ from services.config.mesh import MeshConfig
 World = dict[str, Any]
 
 _STRATEGIES = ("round_robin", "weighted", "least_loaded", "cost", "latency", "adaptive")
-_PRICES = (None, {"input": 0.1, "output": 0.4}, {"input": 3.0, "output": 15.0, "cached_input": 0.3})
+_PRICES = (
+    None,
+    {"input": 0.1, "output": 0.4},
+    {"input": 3.0, "output": 15.0, "cached_input": 0.3},
+    {"second": 0.0001},
+)
 _MODELS = (("m", "alias"), ("n",))
 
 
@@ -22,7 +27,7 @@ def drawn(chance: random.Random) -> World:
         "router": _router(chance),
         "flags": {"hedging": chance.random() < 0.7, "continuation": chance.random() < 0.7},
     }
-    world["models"] = [_model(chance, world, *names) for names in _MODELS[: chance.randint(1, 2)]]
+    _add_models(chance, world)
     return world
 
 
@@ -39,8 +44,8 @@ def changed(chance: random.Random, world: World) -> World:
         added = next(other for other in ("a", "b", "c") if other not in new["providers"])
         new["providers"][added] = _provider(chance, added)
     elif kind == "models":
-        names = list(_MODELS[: chance.randint(1, 2)])
-        new["models"] = [_model(chance, new, *each) for each in names]
+        new["models"] = []
+        _add_models(chance, new)
     elif kind == "router":
         new["router"] = _router(chance)
     elif kind == "flags":
@@ -74,6 +79,17 @@ def _provider(chance: random.Random, name: str) -> World:
     return {"kind": "echo", "models": ["pm"], "workers": [f"unix:{name}-{index}" for index in range(count)]}
 
 
+def _add_models(chance: random.Random, world: World) -> None:
+    for names in _MODELS[: chance.randint(1, 2)]:
+        world["models"].append(_model(chance, world, *names))
+
+
+def _priced(world: World, name: str) -> dict[str, Any]:
+    """The prices that other models have said, by provider: there is one for each."""
+    routes = [route for model in world["models"] if model["name"] != name for route in model["routes"]]
+    return {route["provider"]: route["price"] for route in routes if "price" in route}
+
+
 def _model(chance: random.Random, world: World, name: str, *aliases: str) -> World:
     providers = chance.sample(sorted(world["providers"]), chance.randint(1, len(world["providers"])))
     routes: list[World] = []
@@ -82,7 +98,7 @@ def _model(chance: random.Random, world: World, name: str, *aliases: str) -> Wor
         route: World = {"provider": provider, "role": role, "weight": float(chance.randint(1, 3))}
         if role in ("canary", "shadow"):
             route["share"] = chance.choice((0.2, 0.5))
-        price = chance.choice(_PRICES)
+        price = _priced(world, name).get(provider, chance.choice(_PRICES))
         if price is not None:
             route["price"] = price
         routes.append(route)

@@ -114,12 +114,14 @@ class Waiting(_message.Message):
     def __init__(self, generation_id: _Optional[str] = ..., ahead: _Optional[int] = ...) -> None: ...
 
 class HedgeAsk(_message.Message):
-    __slots__ = ("attempt_id", "time_left")
+    __slots__ = ("attempt_id", "time_left", "spent_nano_usd")
     ATTEMPT_ID_FIELD_NUMBER: _ClassVar[int]
     TIME_LEFT_FIELD_NUMBER: _ClassVar[int]
+    SPENT_NANO_USD_FIELD_NUMBER: _ClassVar[int]
     attempt_id: str
     time_left: _duration_pb2.Duration
-    def __init__(self, attempt_id: _Optional[str] = ..., time_left: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    spent_nano_usd: int
+    def __init__(self, attempt_id: _Optional[str] = ..., time_left: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., spent_nano_usd: _Optional[int] = ...) -> None: ...
 
 class Refusal(_message.Message):
     __slots__ = ("generation_id", "status", "attempt_id", "decision")
@@ -142,7 +144,7 @@ class FirstContent(_message.Message):
     def __init__(self, attempt_id: _Optional[str] = ..., latency: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class AttemptOutcome(_message.Message):
-    __slots__ = ("attempt_id", "status", "committed", "usage", "duration", "time_left", "wanted", "continuable")
+    __slots__ = ("attempt_id", "status", "committed", "usage", "duration", "time_left", "wanted", "continuable", "spent_nano_usd")
     ATTEMPT_ID_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
     COMMITTED_FIELD_NUMBER: _ClassVar[int]
@@ -151,6 +153,7 @@ class AttemptOutcome(_message.Message):
     TIME_LEFT_FIELD_NUMBER: _ClassVar[int]
     WANTED_FIELD_NUMBER: _ClassVar[int]
     CONTINUABLE_FIELD_NUMBER: _ClassVar[int]
+    SPENT_NANO_USD_FIELD_NUMBER: _ClassVar[int]
     attempt_id: str
     status: _status_pb2.Status
     committed: bool
@@ -159,7 +162,8 @@ class AttemptOutcome(_message.Message):
     time_left: _duration_pb2.Duration
     wanted: bool
     continuable: bool
-    def __init__(self, attempt_id: _Optional[str] = ..., status: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., committed: _Optional[bool] = ..., usage: _Optional[_Union[_generation_pb2.Usage, _Mapping]] = ..., duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., time_left: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., wanted: _Optional[bool] = ..., continuable: _Optional[bool] = ...) -> None: ...
+    spent_nano_usd: int
+    def __init__(self, attempt_id: _Optional[str] = ..., status: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., committed: _Optional[bool] = ..., usage: _Optional[_Union[_generation_pb2.Usage, _Mapping]] = ..., duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., time_left: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., wanted: _Optional[bool] = ..., continuable: _Optional[bool] = ..., spent_nano_usd: _Optional[int] = ...) -> None: ...
 
 class RunningLease(_message.Message):
     __slots__ = ("attempt_id", "generation_id", "worker", "model", "committed", "ask", "number", "tried", "age")

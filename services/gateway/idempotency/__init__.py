@@ -1,0 +1,1 @@
+"""One run for all tries of one request: what `Idempotency-Key` promises."""

@@ -1,0 +1,165 @@
+"""The runs of named requests: each begun once, followed by every try, and kept for a while."""
+
+import asyncio
+import contextlib
+import dataclasses
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+
+from hybridinference.inference.v1 import error_reason_pb2 as reasons
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from services.chassis.failure import Failure
+from services.gateway.idempotency import verdict
+from services.gateway.idempotency.naming import reused
+from services.gateway.idempotency.transcript import Transcript
+
+Work = Callable[[Transcript], Awaitable[None]]
+
+_LEFT = Failure(reasons.ERROR_REASON_CANCELLED, "Nobody came back for the answer.")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Policy:
+    """How long runs go on and answers are kept.
+
+    Attributes:
+        keep_seconds: how long a whole answer is there for another try.
+        keep_bytes: most bytes of such answers; the oldest go first.
+        grace_seconds: how long a run goes on with nobody there. SDKs try again within eight seconds, or none.
+        most_running: most runs at once.
+    """
+
+    keep_seconds: float = 600.0
+    keep_bytes: int = 256 << 20
+    grace_seconds: float = 30.0
+    most_running: int = 1024
+
+
+@dataclasses.dataclass(slots=True, eq=False)
+class Run:
+    """One run of a named request."""
+
+    fingerprint: bytes
+    transcript: Transcript = dataclasses.field(default_factory=Transcript)
+    followers: int = 0
+    task: "asyncio.Task[None] | None" = None
+    timer: asyncio.TimerHandle | None = None
+
+
+class Runs:
+    """All of a gateway, by what stands for their requests."""
+
+    def __init__(self, tasks: asyncio.TaskGroup, registry: CollectorRegistry, policy: Policy) -> None:
+        self._tasks = tasks
+        self._policy = policy
+        self._loop = asyncio.get_running_loop()
+        self._runs: dict[bytes, Run] = {}  # kept ones in the order in which they ended, after those that run
+        self._running = 0
+        self._kept_bytes = 0
+        self._requests = Counter(
+            "hybrid_gateway_idempotent_requests_total",
+            "Requests with an idempotency key: run, joined to a run, given its answer again, or refused.",
+            ("result",),
+            registry=registry,
+        )
+        kept = Gauge("hybrid_gateway_idempotent_bytes", "Bytes of answers kept for another try.", registry=registry)
+        kept.set_function(lambda: self._kept_bytes)
+
+    @contextlib.contextmanager
+    def following(self, identity: bytes, fingerprint: bytes, work: Work) -> Iterator[tuple[Transcript, bool]]:
+        """The transcript of the one run of a request, begun by `work` where there is none, and whether there was one.
+
+        Raises:
+            Failure: SPEC_INVALID where the name stands for another request; FLEET_SATURATED where too many run.
+        """
+        run = self._runs.get(identity)
+        if run is None:
+            self._requests.labels("ran").inc()
+            run, again = self._begun(identity, fingerprint, work), False
+        elif run.fingerprint != fingerprint:
+            self._requests.labels("refused").inc()
+            raise reused()
+        else:
+            self._requests.labels("replayed" if run.transcript.ended else "joined").inc()
+            again = True
+        run.followers += 1
+        if not run.transcript.ended and run.timer is not None:
+            run.timer.cancel()
+        try:
+            yield run.transcript, again
+        finally:
+            run.followers -= 1
+            if not run.followers and not run.transcript.ended:
+                run.timer = self._loop.call_later(self._policy.grace_seconds, self._abandon, run)
+
+    def close(self) -> None:
+        """End what runs."""
+        for run in list(self._runs.values()):
+            if run.timer is not None:
+                run.timer.cancel()
+            self._abandon(run)
+
+    def _begun(self, identity: bytes, fingerprint: bytes, work: Work) -> Run:
+        if self._running >= self._policy.most_running:
+            self._requests.labels("refused").inc()
+            message = "Too many requests with idempotency keys are under way at this gateway."
+            raise Failure(reasons.ERROR_REASON_FLEET_SATURATED, message, retry_after=1.0)
+        run = self._runs[identity] = Run(fingerprint)
+        self._running += 1
+        run.task = self._tasks.create_task(self._run(identity, run, work))
+        return run
+
+    async def _run(self, identity: bytes, run: Run, work: Work) -> None:
+        failure: Exception | None = _LEFT
+        told = None
+        try:
+            with verdict.awaited() as told:
+                await work(run.transcript)
+            failure = None
+        except asyncio.CancelledError as cancelled:
+            why = cancelled.args[0] if cancelled.args else None
+            failure = why if isinstance(why, Failure) else _LEFT
+        except Exception as error:  # noqa: BLE001 (whoever follows raises it, where it is told and logged)
+            failure = error
+        finally:
+            self._running -= 1
+            run.transcript.end(failure)
+            if run.timer is not None:
+                run.timer.cancel()
+            del self._runs[identity]
+            # What failed is run again by the next try: it may fare better, and nobody has paid for a whole answer.
+            if failure is None and told is not None and not told.failed:
+                self._keep(identity, run)
+
+    def _keep(self, identity: bytes, run: Run) -> None:
+        self._runs[identity] = run
+        self._kept_bytes += run.transcript.bytes
+        run.timer = self._loop.call_later(self._policy.keep_seconds, self._forget, identity, run)
+        for other, candidate in list(self._runs.items()):
+            if self._kept_bytes <= self._policy.keep_bytes:
+                return
+            if candidate.transcript.ended:
+                self._forget(other, candidate)
+
+    def _forget(self, identity: bytes, run: Run) -> None:
+        if self._runs.get(identity) is run:
+            del self._runs[identity]
+            self._kept_bytes -= run.transcript.bytes
+            if run.timer is not None:
+                run.timer.cancel()
+
+    @staticmethod
+    def _abandon(run: Run) -> None:
+        if run.task is not None:
+            run.task.cancel()
+
+
+@contextlib.asynccontextmanager
+async def open_runs(registry: CollectorRegistry, policy: Policy | None = None) -> AsyncIterator[Runs]:
+    """The runs of a gateway. Leaving the context ends them."""
+    async with asyncio.TaskGroup() as tasks:
+        runs = Runs(tasks, registry, policy or Policy())
+        try:
+            yield runs
+        finally:
+            runs.close()
