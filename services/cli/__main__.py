@@ -1,13 +1,15 @@
 """The `hybrid` command. Each subcommand is a thin face of the module with its name."""
 
 import contextlib
+import datetime
+import functools
 import json
 import os
 import pathlib
 import signal
 import sys
 import time
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -16,6 +18,9 @@ from services.cli import lock, surroundings
 from services.cli.home import Home
 from services.cli.problem import Problem
 from services.cli.running import required
+
+if TYPE_CHECKING:
+    from services.cli.keys import Ask
 
 app = typer.Typer(
     name="hybrid",
@@ -30,6 +35,12 @@ ConfigOption = Annotated[pathlib.Path | None, typer.Option("--config", help="Con
 PortOption = Annotated[int | None, typer.Option("--port", min=1, max=65535, help="Port of the edge.")]
 DetachOption = Annotated[bool, typer.Option("--detach", help="Return when the mesh is ready; `hybrid down` stops it.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="For programs.")]
+CredentialOption = Annotated[
+    pathlib.Path | None, typer.Option("--operator-credential", help="File of it. Default: HOME/admin.key.")
+]
+
+keys = typer.Typer(help="Make, show, revoke and rotate the keys that callers need.", no_args_is_help=True)
+app.add_typer(keys, name="keys")
 
 _HOME = pathlib.Path(".hybrid")
 _PIPE_WIDTH = 1000
@@ -214,6 +225,149 @@ def why(
         _console().print(module.rendered(found), soft_wrap=True)
 
 
+@keys.command("create")
+def create_key(
+    owner: Annotated[str, typer.Option("--owner", help="Whose it is.")],
+    home: HomeOption = _HOME,
+    operator_credential: CredentialOption = None,
+    name: Annotated[str, typer.Option("--name", help="What people call it.")] = "",
+    model: Annotated[list[str] | None, typer.Option("--model", help="Only this one; may be repeated.")] = None,
+    provider: Annotated[list[str] | None, typer.Option("--provider", help="Only this one; may be repeated.")] = None,
+    scope: Annotated[
+        list[str] | None, typer.Option("--scope", help="generate, embed, models or explain; may be repeated.")
+    ] = None,
+    label: Annotated[list[str] | None, typer.Option("--label", help="NAME=VALUE; may be repeated.")] = None,
+    expires: Annotated[str | None, typer.Option("--expires", help="30d, or a moment in ISO 8601.")] = None,
+    rpm: Annotated[int | None, typer.Option("--rpm", min=1, max=10**15, help="Requests in a minute.")] = None,
+    tpm: Annotated[int | None, typer.Option("--tpm", min=1, max=10**15, help="Tokens in a minute.")] = None,
+    concurrency: Annotated[
+        int | None, typer.Option("--concurrency", min=1, max=10**15, help="Requests at once.")
+    ] = None,
+    budget_usd_day: Annotated[str | None, typer.Option("--budget-usd-day", help="US dollars in a day, UTC.")] = None,
+    budget_usd_month: Annotated[
+        str | None, typer.Option("--budget-usd-month", help="US dollars in a month, UTC.")
+    ] = None,
+    criticality: Annotated[
+        str | None, typer.Option("--criticality", help="At most: sheddable, sheddable-plus, critical, critical-plus.")
+    ] = None,
+    weight: Annotated[float | None, typer.Option("--weight", help="Its share beside other keys. Default: 1.")] = None,
+    content: Annotated[str, typer.Option("--content", help="What is kept: none, hashed, redacted, stored.")] = "none",
+    retention_days: Annotated[
+        int | None, typer.Option("--retention-days", min=1, help="How long. Default: 30.")
+    ] = None,
+    billing: Annotated[
+        str, typer.Option("--billing", help="strict: an answer ends once its record is on disk. Or relaxed.")
+    ] = "strict",
+    as_json: JsonOption = False,
+) -> None:
+    """Make a key, and print it alone, this once: KEY=$(hybrid keys create --owner me)."""
+    from services.cli import keys as module
+
+    wanted = module.spec(
+        owner=owner,
+        now=_now(),
+        name=name,
+        models=model or (),
+        providers=provider or (),
+        scopes=scope or (),
+        labels=label or (),
+        expires=expires,
+        rpm=rpm,
+        tpm=tpm,
+        concurrency=concurrency,
+        budget_usd_day=budget_usd_day,
+        budget_usd_month=budget_usd_month,
+        criticality=criticality,
+        weight=weight,
+        content=content,
+        retention_days=retention_days,
+        billing=billing,
+    )
+    made = module.create(_asker(home, operator_credential), wanted)
+    _hand_over(made.credential, module.plain(made.key), as_json=as_json)
+
+
+@keys.command("list")
+def list_keys(
+    home: HomeOption = _HOME,
+    operator_credential: CredentialOption = None,
+    owner: Annotated[str, typer.Option("--owner", help="Only theirs.")] = "",
+    ended: Annotated[bool, typer.Option("--all", help="Those that are revoked or expired, too.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show keys, newest first; never their secrets."""
+    from services.cli import keys as module
+
+    found = list(module.every(_asker(home, operator_credential), owner=owner, ended=ended))
+    if as_json:
+        print(json.dumps([module.plain(key) for key in found], indent=2))
+    elif found:
+        _console().print(module.table(found, now=_now()))
+    else:
+        print("no key so far; `hybrid keys create` makes one", file=sys.stderr)
+
+
+@keys.command("revoke")
+def revoke_key(
+    key_id: Annotated[str, typer.Argument(help="Its id, the 16 characters after `hi_`, or all of it.")],
+    home: HomeOption = _HOME,
+    operator_credential: CredentialOption = None,
+) -> None:
+    """End a key for good; every gateway refuses it within five seconds."""
+    from services.cli import keys as module
+
+    key = module.revoke(_asker(home, operator_credential), key_id)
+    print(f"{key.key_id} is revoked")
+
+
+@keys.command("rotate")
+def rotate_key(
+    key_id: Annotated[str, typer.Argument(help="Its id, the 16 characters after `hi_`, or all of it.")],
+    home: HomeOption = _HOME,
+    operator_credential: CredentialOption = None,
+    grace: Annotated[
+        str | None, typer.Option("--grace", help="How long the secret before is taken, too: 24h. Default: not at all.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Give a key another secret, and print it alone, this once."""
+    from services.cli import keys as module
+    from services.cli.moments import span
+
+    lasting = span(grace, "--grace") if grace is not None else None
+    made = module.rotate(_asker(home, operator_credential), key_id, lasting)
+    _hand_over(made.credential, module.plain(made.key), as_json=as_json)
+
+
+@app.command()
+def usage(
+    home: HomeOption = _HOME,
+    operator_credential: CredentialOption = None,
+    by: Annotated[str, typer.Option("--by", help="Of key, owner, model, provider, day, hour: as many as wanted.")] = "",
+    since: Annotated[str | None, typer.Option("--from", help="7d, or a moment in ISO 8601. Default: 30d.")] = None,
+    until: Annotated[str | None, typer.Option("--until", help="Not part of it. Default: now.")] = None,
+    key: Annotated[str, typer.Option("--key", help="Only of this one, by its id.")] = "",
+    owner: Annotated[str, typer.Option("--owner", help="Only theirs.")] = "",
+    model: Annotated[str, typer.Option("--model", help="Only of this one.")] = "",
+    provider: Annotated[str, typer.Option("--provider", help="Only of this one.")] = "",
+    as_csv: Annotated[bool, typer.Option("--csv", help="For spreadsheets.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what was used and what it cost, to the nano-dollar."""
+    from services.cli import usage as module
+
+    asked = module.question(
+        by=by, now=_now(), since=since, until=until, key=key, owner=owner, model=model, provider=provider
+    )
+    rows = module.ask(_asker(home, operator_credential), asked)
+    if as_json:
+        print(module.as_json(rows))
+    elif as_csv:
+        print(module.as_csv(rows, by), end="")
+    else:
+        _console().print(module.table(rows, by))
+
+
 @app.command()
 def replay(
     home: HomeOption = _HOME,
@@ -241,6 +395,20 @@ def simulate(context: typer.Context, home: HomeOption = _HOME) -> None:  # noqa:
     from services.cli.replay.command import SIMULATOR
 
     os.execv(sys.executable, [sys.executable, "-m", SIMULATOR, *context.args])
+
+
+@app.command()
+def migrate(
+    home: HomeOption = _HOME,
+    config: ConfigOption = None,
+    dsn: Annotated[
+        str | None, typer.Option("--dsn", help="Without a password; default: ledger.dsn of the configuration.")
+    ] = None,
+) -> None:
+    """Bring the ledger's tables in a PostgreSQL of yours up to date. Can be run again, and beside a running mesh."""
+    from services.cli import migrate as module
+
+    print(module.migrate(module.dsn_of(_home(home), config, dsn)))
 
 
 @app.command("check-config")
@@ -291,6 +459,26 @@ def version(home: HomeOption = _HOME) -> None:  # noqa: ARG001  # every subcomma
     from services.cli import version as module
 
     print(module.version())
+
+
+def _asker(home: pathlib.Path, credential: pathlib.Path | None) -> "Ask":
+    from services.cli import operating
+
+    place = _home(home)
+    return functools.partial(operating.ask, place, required(place), credential.absolute() if credential else None)
+
+
+def _hand_over(credential: str, key: dict[str, Any], *, as_json: bool) -> None:
+    """A new credential, alone on standard output, and what it is beside it."""
+    if as_json:
+        print(json.dumps({"credential": credential, **key}, indent=2))
+        return
+    print(f"key {key['key_id']}; what follows is shown this once:", file=sys.stderr)
+    print(credential)
+
+
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)
 
 
 def _console() -> Console:

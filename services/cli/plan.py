@@ -14,6 +14,8 @@ from services.config.provider import VllmProvider
 
 # Stopped from the highest to the lowest: whoever gives work goes before whoever does it.
 _WORKER, _ROUTER, _LOADER, _GATEWAY, _EDGE = 2, 3, 4, 5, 6
+# Nobody's work depends on it.
+_ADMIN = _ROUTER
 
 # A big model takes minutes from disk to GPU.
 _LOADING_SECONDS = 1800.0
@@ -39,8 +41,10 @@ def specs(
 ) -> tuple[Spec, ...]:
     """All processes, in the order in which people think of them."""
     store = embedded.specs(environment) if embedded else ()
-    dsn = embedded.dsn if embedded else config.ledger.dsn.get_secret_value() if config.ledger.dsn else ""
-    tables = migrations.spec(dsn, sources.migrations, environment, after=(postgres.NAME,) if embedded else ())
+    if embedded:
+        tables = migrations.spec(embedded.dsn, sources.migrations, environment, after=(postgres.NAME,))
+    else:  # whose tables change when their owner says so, and not when some host starts a mesh
+        tables = migrations.check(sources.config, environment)
     workers = tuple(worker(config, place, sources, environment) for place in config.workers())
     places = config.gateways()
     loaders = tuple(_loader(place, sources, environment, embedded) for place in places)
@@ -51,6 +55,7 @@ def specs(
         tables,
         *workers,
         _router(config, sources, environment),
+        _admin(config, sources, environment, embedded),
         *loaders,
         *gateways,
         _edge(config, sources, environment, after=before),
@@ -95,6 +100,20 @@ def _router(config: MeshConfig, sources: Sources, environment: Mapping[str, str]
         environment=environment,
         tier=_ROUTER,
         ready=functools.partial(readiness.grpc_serving, config.router.listen),
+    )
+
+
+def _admin(
+    config: MeshConfig, sources: Sources, environment: Mapping[str, str], embedded: postgres.Embedded | None
+) -> Spec:
+    # Also where callers need no keys: usage is asked of it.
+    return Spec(
+        name="admin",
+        command=_python("services.gateway.admin", sources, *_database(embedded)),
+        environment=environment,
+        tier=_ADMIN,
+        after=(migrations.NAME,),
+        ready=functools.partial(readiness.grpc_serving, config.admin.listen),
     )
 
 

@@ -35,7 +35,7 @@ class Reloaded:
     Attributes:
         edge_changed: whether the edge has changed.
         version: of the configuration.
-        taken: what became of it at the router and the gateways.
+        taken: what became of it at router, gateways and admin process.
         at_restart: sections that have changed and take effect with a restart.
         restart: workers that read one of those, and run.
         start: workers that are new, and begin with the whole mesh.
@@ -52,7 +52,7 @@ class Reloaded:
 
 
 def reload(home: Home, mesh: MeshState) -> Reloaded:
-    """Read the mesh's configuration again, and have edge, router and gateways take up what belongs to them.
+    """Read the mesh's configuration again, and have edge and processes take up what belongs to them.
 
     Raises:
         Problem: the configuration cannot be used, or Envoy refuses what follows from it; what ran before still runs.

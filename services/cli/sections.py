@@ -9,8 +9,14 @@ from services.config.mesh import MeshConfig
 # Taken up by a running edge; the rest of its section is not.
 _LIVE = ("limits", "tls", "cors_origins")
 _BOUND = {"limits": ("connections",)}
-# What router and gateways cannot take up while they run; the gateways' addresses are settled by the reload itself.
-_FIXED = {"router": ("listen",), "gateway": ("spool", "tenant_key"), "metrics": ("listen",), "ledger": ("dsn",)}
+# What running processes cannot take up; the gateways' addresses are settled by the reload itself.
+_FIXED = {
+    "router": ("listen",),
+    "gateway": ("spool", "tenant_key"),
+    "admin": ("listen",),
+    "metrics": ("listen",),
+    "ledger": ("dsn",),
+}
 FIXED = frozenset(f"{section}.{key}" for section, keys in _FIXED.items() for key in keys)
 
 

@@ -29,6 +29,7 @@ class MeshState:
     Attributes:
         dsn: that of an embedded server only.
         certificate: the edge's, as an absolute path; None without TLS.
+        admin: where the admin service listens.
         sections: what each section of the configuration was at the start, as `services.cli.sections` has it.
     """
 
@@ -40,6 +41,7 @@ class MeshState:
     dsn: str | None
     models: tuple[str, ...]
     certificate: str | None = None
+    admin: str = ""
     sections: dict[str, str] = dataclasses.field(default_factory=dict)
     processes: tuple[ProcessState, ...] = ()
 

@@ -1,4 +1,4 @@
-"""Has router and gateways read their configuration again, and finds out what became of it."""
+"""Has router, gateways and admin process read their configuration again, and finds out what became of it."""
 
 import asyncio
 import contextlib
@@ -20,7 +20,7 @@ from services.config.mesh import MeshConfig
 
 _SECONDS = 10.0
 _PAUSE_SECONDS = 0.05
-_READERS = re.compile(r"router|gateway(-\d+)?")
+_READERS = re.compile(r"router|admin|gateway(-\d+)?")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class _Use:
 
 
 async def tell(home: Home, config: MeshConfig, processes: tuple[ProcessState, ...]) -> Taken:
-    """Have the router and the gateways among the processes read the file again, and wait until each has."""
+    """Have those of the processes that can read the file again, and wait until each has."""
     readers = [process for process in processes if _READERS.fullmatch(process.name)]
     answers = await asyncio.gather(*(_tell(home, config, process) for process in readers))
     told = {process.name: why for process, why in zip(readers, answers, strict=True)}

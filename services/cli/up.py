@@ -74,6 +74,7 @@ def up(home: Home, config_file: pathlib.Path, port: int | None, progress: Progre
             dsn=embedded.dsn if embedded else None,
             models=tuple(model.name for model in config.models),
             certificate=certificate,
+            admin=config.admin.listen,
             sections=sections.of(config),
         )
         welcome = examples(host, edge_port, config.models[0].name, grpcurl=find_grpcurl(), certificate=certificate)

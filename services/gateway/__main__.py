@@ -7,6 +7,7 @@ import pathlib
 import signal
 import sys
 import time
+from collections.abc import AsyncIterator
 
 import grpc
 import structlog
@@ -23,7 +24,7 @@ from services.gateway.adoption import Adoption
 from services.gateway.channels import open_channels
 from services.gateway.content.hashing import Hasher
 from services.gateway.content.keeping import open_contents
-from services.gateway.database import open_database
+from services.gateway.database import Database, open_database
 from services.gateway.explainer import Explainer
 from services.gateway.fleet import FleetView
 from services.gateway.idempotency.interceptor import open_idempotency
@@ -38,6 +39,7 @@ from services.gateway.quota.quota import Quota
 from services.gateway.recorder import Recorder
 from services.gateway.relay import Relay
 from services.gateway.request_metrics import RequestMetrics
+from services.gateway.schema import SchemaUnknown
 from services.gateway.session import open_sessions
 from services.gateway.shadowing import open_shadows
 from services.gateway.spool.spool import open_spool
@@ -93,7 +95,7 @@ async def serve(
             book=PriceBook(config),
         )
         recorder.take_over()
-        await stack.enter_async_context(open_database(dsn, name=f"hybrid-{place.name}"))
+        await stack.enter_async_context(_known_database(config, place, dsn))
         keyring = await stack.enter_async_context(
             open_keyring(
                 dsn,
@@ -196,6 +198,15 @@ async def serve(
             task.cancel()
 
 
+@contextlib.asynccontextmanager
+async def _known_database(config: mesh.MeshConfig, place: mesh.GatewayPlace, dsn: str) -> AsyncIterator[Database]:
+    """Raises SchemaUnknown. Without keys nothing is asked of it, and it may even be none."""
+    async with open_database(dsn, name=f"hybrid-{place.name}") as database:
+        if not config.access.keyless:
+            await database.require_schema()
+        yield database
+
+
 def _version(config: mesh.MeshConfig) -> str:
     return config.version
 
@@ -223,7 +234,10 @@ def main() -> None:
     dsn = arguments.dsn or (config.ledger.dsn.get_secret_value() if config.ledger.dsn else "")
     if not dsn and not config.access.keyless:
         sys.exit(f"{arguments.config}: no database for keys: give --dsn, or set ledger.dsn")
-    uvloop.run(serve(config, arguments.config, place, tenants, peppers, dsn))
+    try:
+        uvloop.run(serve(config, arguments.config, place, tenants, peppers, dsn))
+    except SchemaUnknown as unknown:
+        sys.exit(str(unknown))
 
 
 if __name__ == "__main__":

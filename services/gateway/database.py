@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator
 import asyncpg
 import structlog
 
+from services.gateway.schema import SchemaUnknown, require_schema
+
 LOG = structlog.get_logger()
 
 # What the database, not a question, is the cause of. TimeoutError is an OSError.
@@ -20,7 +22,7 @@ _PAUSE_SECONDS = 0.5
 
 
 class DatabaseAway(Exception):
-    """PostgreSQL does not answer now."""
+    """PostgreSQL does not answer now, or has not the tables that this release knows."""
 
 
 class Database:
@@ -33,6 +35,21 @@ class Database:
         self._idle: list[asyncpg.Connection] = []
         self._away_until = 0.0
         self._closed = False
+        self._known = False
+
+    async def require_schema(self) -> None:
+        """See to it, once, that the database has the tables that this release knows; later, where it is away.
+
+        Raises:
+            SchemaUnknown: it has others.
+        """
+        try:
+            async with self.connection():
+                pass
+        except DatabaseAway as away:
+            LOG.warning("database.away", reason=str(away))
+            if isinstance(away.__cause__, SchemaUnknown):
+                raise away.__cause__ from None
 
     @contextlib.asynccontextmanager
     async def connection(self) -> AsyncIterator[asyncpg.Connection]:
@@ -66,16 +83,29 @@ class Database:
         if now < self._away_until:
             raise DatabaseAway("not tried again yet")
         try:
-            return await asyncpg.connect(
+            connection = await asyncpg.connect(
                 self._dsn,
                 timeout=_CONNECT_SECONDS,
                 command_timeout=_COMMAND_SECONDS,
                 server_settings={"application_name": self._name, "lock_timeout": "3s", "statement_timeout": "5s"},
             )
-        except UNAVAILABLE as error:
+            await self._check(connection)
+        except (*UNAVAILABLE, SchemaUnknown) as error:
             self._away_until = now + _PAUSE_SECONDS
             # The type alone: a message may quote the DSN.
             raise DatabaseAway(type(error).__name__) from error
+        return connection
+
+    async def _check(self, connection: asyncpg.Connection) -> None:
+        # Not again: a release that is newer may migrate while this one serves on.
+        if self._known:
+            return
+        try:
+            await require_schema(connection)
+        except BaseException:
+            connection.terminate()
+            raise
+        self._known = True
 
     async def close(self) -> None:
         """Close what is idle; what is in use is closed when it is done."""

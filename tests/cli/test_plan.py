@@ -57,7 +57,7 @@ def test_workers_load_while_the_database_starts(demo: dict[str, Spec]) -> None:
 
 def test_whoever_gives_work_is_stopped_before_whoever_does_it(demo: dict[str, Spec]) -> None:
     order = sorted(demo, key=lambda name: -demo[name].tier)
-    wanted = ["envoy", "gateway", "loader", "router", "echo-0", "echo-1", "migrations", "initdb", "postgres"]
+    wanted = ["envoy", "gateway", "loader", "router", "admin", "echo-0", "echo-1", "migrations", "initdb", "postgres"]
     assert order == wanted
 
 
@@ -65,7 +65,14 @@ def test_a_database_of_ones_own_is_not_started_and_its_password_is_in_no_argumen
     specs = planned(OWN)
     assert "postgres" not in specs
     assert not [part for spec in specs.values() for part in spec.command if "secret" in part]
-    assert specs["migrations"].environment["DATABASE_URL"] == "postgresql://user:secret@db/ledger"
+
+
+def test_the_tables_of_ones_own_database_are_checked_and_those_of_the_embedded_one_made(demo: dict[str, Spec]) -> None:
+    tables = planned(OWN)["migrations"]
+    assert tables.command[1:] == ("-m", "services.gateway.schema", "--config", "/etc/mesh.yaml")
+    assert "DATABASE_URL" not in tables.environment
+    assert demo["migrations"].command[-1] == "up"
+    assert demo["migrations"].environment["DATABASE_URL"].startswith("postgresql://postgres@/hybridinference?host=")
 
 
 def test_only_a_vllm_worker_runs_in_the_engines_environment() -> None:
@@ -84,6 +91,14 @@ def test_each_gateway_has_a_loader_and_the_edge_waits_for_all_of_them() -> None:
     for name, gateway in (("gateway", "gateway"), ("gateway-2", "gateway-2"), ("loader-2", "gateway-2")):
         command = specs[name].command
         assert command[command.index("--gateway") + 1] == gateway
+
+
+def test_the_admin_process_is_there_whether_callers_need_keys_or_not_and_nobody_waits_for_it(
+    demo: dict[str, Spec],
+) -> None:
+    for specs in (demo, planned(OWN), planned(f"{OWN}access: {{keyless: true}}\n")):
+        assert specs["admin"].after == ("migrations",)
+        assert not [spec.name for spec in specs.values() if "admin" in spec.after]
 
 
 def test_gateways_are_not_told_to_wait_for_an_edge_that_has_gone() -> None:

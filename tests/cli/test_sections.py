@@ -28,6 +28,8 @@ def of(**changes):
         ({"gateway": {"spool": "s"}}, ("gateway.spool",)),
         ({"router": {"stale_seconds": 2}, "flags": {"hedging": True}}, ()),
         ({"router": {"listen": "unix:r.sock"}, "log": {"level": "debug"}}, ("log", "router.listen")),
+        ({"admin": {"operators": [{"name": "o", "credential": "o.key"}]}}, ()),
+        ({"admin": {"listen": "127.0.0.1:9000"}}, ("admin.listen",)),
         ({"providers": {"a": {"kind": "echo", "workers": 2}}}, ("providers.a", "providers.b")),
         ({"models": [{"name": "n", "routes": [{"provider": "a"}]}]}, ()),
     ],

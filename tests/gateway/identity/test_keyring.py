@@ -21,6 +21,7 @@ from tests.gateway.identity.keys import PEPPERS, Rig, change, execute, insert, m
 from tests.postgres import Postgres
 
 LONG_AGO = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
+LONG_AHEAD = datetime.datetime(2120, 1, 1, tzinfo=datetime.UTC)
 
 
 @contextlib.asynccontextmanager
@@ -315,7 +316,8 @@ async def test_under_a_pepper_that_is_missing_a_key_is_not_called_wrong(dsn: str
 
 
 async def test_nothing_in_the_database_lets_anyone_in(dsn: str) -> None:
-    key = await insert(dsn, made(), previous_mac=PEPPERS.mac(made())[1], previous_pepper_id="x")
+    before = {"previous_mac": PEPPERS.mac(made())[1], "previous_pepper_id": "x", "previous_until": LONG_AHEAD}
+    key = await insert(dsn, made(), **before)
     other = await insert(dsn, made())
     connection = await asyncpg.connect(dsn)
     tables = await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")

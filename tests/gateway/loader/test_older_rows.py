@@ -30,33 +30,28 @@ def id_of(moment: datetime.datetime) -> uuid.UUID:
 
 async def put(connection: Connection, generation: uuid.UUID, at: datetime.datetime, **other: object) -> None:
     """A request of the version before, with one attempt."""
-    values: dict[str, object] = {
-        "generation_id": generation,
-        "received_at": at,
-        "ended_at": at + datetime.timedelta(milliseconds=1500),
-        "api": "openai",
-        "operation": "chat",
-        "model": "m",
-        "streamed": True,
-        "outcome": "success",
-        "finish_reasons": ["stop"],
-        "provider": "p",
-        "worker": "p-0",
-        "provider_model": "pm",
+    ended = at + datetime.timedelta(milliseconds=1500)
+    tokens = {
         "input_tokens": 10,
         "output_tokens": 3,
         "cached_tokens": 2,
         "reasoning_tokens": 1,
         "usage_estimated": False,
-        "config_version": "v",
-        **other,
     }
-    await _insert(connection, "requests", values)
-    shared = ("ended_at", "outcome", "input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens")
-    attempt = {name: values[name] for name in (*shared, "usage_estimated")}
-    named = {"attempt_id": id_of(at) if generation.version == 7 else uuid.uuid4(), "generation_id": generation}
-    placed = {"number": 1, "placed_at": at, "provider": "p", "worker": "p-0", "provider_model": "pm", "strategy": "s"}
-    await _insert(connection, "attempts", {**attempt, **named, **placed})
+    shared = {
+        **tokens,
+        "ended_at": ended,
+        "outcome": "success",
+        "provider": "p",
+        "worker": "p-0",
+        "provider_model": "pm",
+    }
+    kind = {"api": "openai", "operation": "chat", "model": "m", "streamed": True, "finish_reasons": ["stop"]}
+    known = {"generation_id": generation, "received_at": at, "config_version": "v"}
+    await _insert(connection, "requests", {**shared, **kind, **known, **other})
+    attempt = id_of(at) if generation.version == 7 else uuid.uuid4()
+    placed = {"attempt_id": attempt, "generation_id": generation, "number": 1, "placed_at": at, "strategy": "s"}
+    await _insert(connection, "attempts", {**shared, **placed})
 
 
 async def _insert(connection: Connection, table: str, values: dict[str, object]) -> None:

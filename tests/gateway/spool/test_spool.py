@@ -9,11 +9,14 @@ import sys
 from collections.abc import AsyncIterator
 
 import pytest
+from hybridinference.gateway.v1 import ledger_pb2
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from prometheus_client import CollectorRegistry
 
 from services.chassis.failure import Failure
 from services.gateway.spool.framing import frame
+from services.gateway.spool.kept import keep
+from services.gateway.spool.open_requests import OpenRequests
 from services.gateway.spool.segments import CLOSED, OPEN, SpoolTaken, segments
 from services.gateway.spool.spool import Spool, open_spool
 from services.gateway.spool.writer import WritePolicy
@@ -38,9 +41,9 @@ async def opened(
         yield spool
 
 
-def accepts(spool: Spool) -> bool:
+def accepts(spool: Spool, *, strict: bool = True) -> bool:
     try:
-        spool.check(strict=True)
+        spool.check(strict=strict)
     except Failure:
         return False
     return True
@@ -174,6 +177,123 @@ async def test_what_an_earlier_process_left_counts(tmp_path: pathlib.Path) -> No
     write_segment(tmp_path, [record().SerializeToString() for _ in range(10)])
     async with opened(tmp_path, max_bytes=2000) as spool:
         assert not accepts(spool)
+
+
+async def test_a_full_spool_serves_keys_that_are_not_strict_up_to_its_reserve(tmp_path: pathlib.Path) -> None:
+    async with opened(tmp_path, max_bytes=4000) as spool:
+        sizes: dict[bool, int] = {}
+        while len(sizes) < 2:
+            for strict in {True, False} - sizes.keys():
+                if not accepts(spool, strict=strict):
+                    sizes[strict] = segments(tmp_path)[0].size
+            spool.append(record())
+            await spool.flushed()
+    assert 4000 <= sizes[True] < 5000 <= sizes[False]
+
+
+async def test_contents_are_shed_before_anything_else_and_counted(
+    tmp_path: pathlib.Path, registry: CollectorRegistry
+) -> None:
+    content = ledger_pb2.ContentRecord(generation_id="g", input="x" * 400)
+
+    def shed() -> float | None:
+        return registry.get_sample_value("hybrid_spool_content_shed_total")
+
+    async with open_spool(tmp_path, registry=registry, max_bytes=2000) as spool:
+        for _ in range(2):
+            assert spool.append_content(content, strict=False)
+        spool.append(record())
+        await spool.flushed()
+        assert segments(tmp_path)[0].size > 1000
+        assert not spool.append_content(content, strict=False)
+        assert shed() == 1
+        for _ in range(2):
+            assert spool.append_content(content, strict=True)
+        await spool.flushed()
+        assert not spool.append_content(content, strict=True)
+        assert shed() == 2
+        spool.append(record())
+    kinds = [(one.HasField("content"), one.HasField("request")) for one in spooled(tmp_path)]
+    assert kinds == [(True, False)] * 2 + [(False, True)] + [(True, False)] * 2 + [(False, True)]
+
+
+async def test_contents_are_shed_while_the_disk_fails(tmp_path: pathlib.Path) -> None:
+    async with opened(tmp_path, policy=QUICK) as spool:
+        with disk_full_at(10):
+            spool.append(record())
+            with pytest.raises(Failure):
+                await spool.flushed()
+            assert not spool.append_content(ledger_pb2.ContentRecord(input="x"), strict=True)
+
+
+async def test_a_price_table_is_a_record_of_its_own(tmp_path: pathlib.Path) -> None:
+    async with opened(tmp_path) as spool:
+        spool.append_prices(table := ledger_pb2.PriceTable(version="v"))
+    assert spooled(tmp_path) == [ledger_pb2.LedgerRecord(prices=table)]
+
+
+async def test_a_request_is_open_until_its_record_is_on_disk(
+    tmp_path: pathlib.Path, registry: CollectorRegistry
+) -> None:
+    def told() -> float | None:
+        return registry.get_sample_value("hybrid_spool_open_requests")
+
+    async with open_spool(tmp_path, registry=registry, policy=QUICK) as spool:
+        one = record()
+        kept = spool.opened(one.request)
+        with disk_full_at(10):
+            spool.append(one, ends=kept)
+            with pytest.raises(Failure):
+                await spool.flushed()
+            spool.opened(record().request).close()
+            assert told() == 1
+            assert [left.record for left in OpenRequests(tmp_path).left()] == [one]
+        await eventually(lambda: accepts(spool))
+        await spool.flushed()
+        assert told() == 0
+        spool.opened(record().request).close()  # the next request closes what is on disk
+        assert OpenRequests(tmp_path).left() == []
+    assert spooled(tmp_path) == [one]
+
+
+async def test_what_could_not_be_written_at_a_stop_is_written_at_the_next_start(tmp_path: pathlib.Path) -> None:
+    one = record()
+    async with opened(tmp_path, policy=QUICK) as spool:
+        kept = spool.opened(one.request)
+        with disk_full_at(10):
+            spool.append(one, ends=kept)
+            await spool.close(seconds=10)
+    assert spooled(tmp_path) == []
+    async with opened(tmp_path) as spool:
+        (left,) = spool.left
+        assert (left.record, left.ended) == (one, True)
+        spool.append(left.record, ends=left.request)
+    assert spooled(tmp_path) == [one]
+    async with opened(tmp_path) as spool:
+        assert spool.left == []
+
+
+async def test_a_request_that_cannot_be_kept_is_refused(tmp_path: pathlib.Path) -> None:
+    async with opened(tmp_path) as spool:
+        with disk_full_at(10), pytest.raises(Failure) as raised:
+            spool.opened(record().request)
+        assert raised.value.reason == reasons.ERROR_REASON_ACCOUNTING_UNAVAILABLE
+
+
+async def test_a_disk_that_does_not_answer_is_not_waited_for_for_ever(tmp_path: pathlib.Path) -> None:
+    async with opened(tmp_path, policy=WritePolicy(group_seconds=0.3)) as spool:
+        for _ in range(2):  # the second waits for the first one's interval to end
+            spool.append(record())
+            await asyncio.sleep(0.01)
+        with pytest.raises(Failure, match="does not answer"):
+            await spool.flushed(seconds=0.02)
+
+
+async def test_loaded_segments_do_not_count(tmp_path: pathlib.Path) -> None:
+    write_segment(tmp_path, [record().SerializeToString() for _ in range(10)])
+    keep(tmp_path, segments(tmp_path)[0], loaded_at=0.0)
+    async with opened(tmp_path, max_bytes=2000) as spool:
+        assert accepts(spool)
 
 
 async def test_metrics_tell_of_the_backlog(tmp_path: pathlib.Path, registry: CollectorRegistry) -> None:

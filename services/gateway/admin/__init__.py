@@ -1,0 +1,1 @@
+"""The admin service: keys and usage, for operators."""

@@ -1,0 +1,108 @@
+"""`python -m services.gateway.admin --config FILE [--dsn DSN]`: the admin process."""
+
+import argparse
+import asyncio
+import contextlib
+import datetime
+import functools
+import pathlib
+import sys
+
+import structlog
+import uvloop
+from hybridinference.gateway.v1 import admin_service_pb2_grpc
+
+from services.chassis import logs, metrics, server
+from services.chassis.config import ConfigError
+from services.chassis.reloading import Reloading
+from services.config import fixed, mesh
+from services.gateway.admin import rights
+from services.gateway.admin.guard import Guard
+from services.gateway.admin.keys import Known
+from services.gateway.admin.operators import Operators
+from services.gateway.admin.servicer import AdminServicer
+from services.gateway.admin.store import Store
+from services.gateway.database import open_database
+from services.gateway.identity.peppers import Peppers
+
+LOG = structlog.get_logger()
+
+NAME = "admin"
+
+# A change in the database takes no longer: see services/gateway/database.py.
+_DRAIN_SECONDS = 10.0
+
+
+async def serve(config: mesh.MeshConfig, path: pathlib.Path, dsn: str, operators: Operators, peppers: Peppers) -> None:
+    """Serve until told to stop, by what the file at `path` says from time to time."""
+    registry = metrics.new_registry()
+    async with contextlib.AsyncExitStack() as stack:
+        stack.enter_context(metrics.serving_metrics(registry, config.metrics_address(NAME)))
+        database = await stack.enter_async_context(open_database(dsn, name="hybrid-admin"))
+        store = Store(database, peppers)
+        guard = Guard(operators, store.refused, registry)
+        servicer = AdminServicer(store, _known(config), clock=functools.partial(datetime.datetime.now, datetime.UTC))
+
+        def adopt(wanted: mesh.MeshConfig) -> None:
+            fixed.require_same(config, wanted, source=str(path))
+            guard.operators = _operators(wanted)
+            servicer.known = _known(wanted)
+
+        reloading = Reloading(path, config, read=mesh.load, adopt=adopt, version=_version, registry=registry)
+        up = await stack.enter_async_context(
+            server.open_server(
+                config.admin.listen,
+                lambda grpc_server: admin_service_pb2_grpc.add_AdminServiceServicer_to_server(servicer, grpc_server),
+                [rights.NAME],
+                registry,
+                interceptors=[guard],
+            )
+        )
+        tasks = await stack.enter_async_context(asyncio.TaskGroup())
+        following = tasks.create_task(reloading.follow())
+        await up.mark_serving()
+        LOG.info("admin.serving", operators=[each.name for each in config.admin.operators])
+        await server.stop_requested()
+        await up.drain(seconds=_DRAIN_SECONDS)
+        following.cancel()
+
+
+def _known(config: mesh.MeshConfig) -> Known:
+    return Known(config.names(), frozenset(config.providers))
+
+
+def _operators(config: mesh.MeshConfig) -> Operators:
+    """Raises ConfigError where a credential cannot be used."""
+    try:
+        return Operators.of_files(config.admin.operators)
+    except (OSError, ValueError) as error:
+        raise ConfigError([f"the credential of an operator cannot be used: {error}"]) from error
+
+
+def _version(config: mesh.MeshConfig) -> str:
+    return config.version
+
+
+def main() -> None:
+    """Parse the command line and serve."""
+    parser = argparse.ArgumentParser(prog="python -m services.gateway.admin", description="The admin process.")
+    parser.add_argument("--config", type=pathlib.Path, required=True, help="the mesh's configuration")
+    parser.add_argument("--dsn", help="PostgreSQL; default: ledger.dsn of the configuration")
+    arguments = parser.parse_args()
+    try:
+        config = mesh.load(arguments.config)
+        operators = _operators(config)
+        peppers = Peppers.of_file(pathlib.Path(config.access.pepper))
+    except ConfigError as error:
+        sys.exit(str(error))
+    except (OSError, ValueError) as error:
+        sys.exit(f"the pepper of the keys cannot be used: {error}")
+    dsn = arguments.dsn or (config.ledger.dsn.get_secret_value() if config.ledger.dsn else "")
+    if not dsn:
+        sys.exit(f"{arguments.config}: no database: give --dsn, or set ledger.dsn")
+    logs.configure(NAME, level=config.log.level)
+    uvloop.run(serve(config, arguments.config, dsn, operators, peppers))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,132 @@
+"""AdminService: thin, over the store. The guard has seen to it that an operator may call it."""
+
+import base64
+import binascii
+import datetime
+import os
+import re
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+from hybridinference.gateway.v1 import admin_service_pb2 as admin
+from hybridinference.gateway.v1 import admin_service_pb2_grpc
+from hybridinference.inference.v1 import error_reason_pb2 as reasons
+
+from services.chassis.deadline import to_seconds
+from services.chassis.failure import Failure
+from services.config.access import Ceiling
+from services.gateway.admin import guard, keys, rows, usage
+from services.gateway.admin.store import Store
+from services.gateway.identity import credential as credentials
+
+_PAGE, _MOST_PAGE = 100, 1000
+_TEXT_CHARACTERS = 256
+_LONGEST_GRACE_SECONDS = 366 * 86_400.0
+_TOKEN = re.compile(r"([0-9]{1,17}) ([a-z0-9]{16})")
+_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+_MICROSECOND = datetime.timedelta(microseconds=1)
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
+    """Keys and usage.
+
+    Attributes:
+        known: what the configuration has; another one replaces it at once.
+    """
+
+    def __init__(self, store: Store, known: keys.Known, *, clock: Callable[[], datetime.datetime]) -> None:
+        """`clock` says what time it is, with its time zone."""
+        self._store = store
+        self.known = known
+        self._clock = clock
+
+    async def CreateKey(self, request: admin.CreateKeyRequest, context: Context) -> admin.CreateKeyResponse:
+        """See the contract."""
+        operator = guard.acting()
+        terms = keys.checked(request.spec, self.known, now=self._clock())
+        keys.require_within(terms.grant, operator.ceiling)
+        credential = _new_secret()
+        row = await self._store.create(operator.name, terms, credential)
+        return admin.CreateKeyResponse(key=rows.key_of(row), credential=credential.text())
+
+    async def ListKeys(self, request: admin.ListKeysRequest, context: Context) -> admin.ListKeysResponse:
+        """See the contract."""
+        operator = guard.acting()
+        if len(request.owner) > _TEXT_CHARACTERS or "\0" in request.owner:
+            raise _wrong("owner", f"must be text of at most {_TEXT_CHARACTERS} characters")
+        if not 0 <= request.page_size <= _MOST_PAGE:
+            raise _wrong("page_size", f"must be at most {_MOST_PAGE}")
+        size = request.page_size or _PAGE
+        found = await self._store.listed(
+            operator.name,
+            owners=operator.ceiling.owners,
+            owner=request.owner,
+            ended=request.include_ended,
+            after=_place(request.page_token) if request.page_token else None,
+            most=size + 1,
+        )
+        page = found[:size]
+        token = _token(page[-1]["created_at"], page[-1]["key_id"]) if len(found) > size else ""
+        return admin.ListKeysResponse(keys=[rows.key_of(row) for row in page], next_page_token=token)
+
+    async def RevokeKey(self, request: admin.RevokeKeyRequest, context: Context) -> admin.RevokeKeyResponse:
+        """See the contract."""
+        operator = guard.acting()
+        key_id = _key_id(request.key_id)
+        row = await self._store.revoke(operator.name, key_id, owners=operator.ceiling.owners)
+        return admin.RevokeKeyResponse(key=rows.key_of(row))
+
+    async def RotateKey(self, request: admin.RotateKeyRequest, context: Context) -> admin.RotateKeyResponse:
+        """See the contract."""
+        operator = guard.acting()
+        credential = _new_secret(_key_id(request.key_id))
+        seconds = to_seconds(request.grace)
+        if not 0 <= seconds <= _LONGEST_GRACE_SECONDS:
+            raise _wrong("grace", "must be from nothing to a year")
+        row = await self._store.rotate(
+            operator.name,
+            credential,
+            datetime.timedelta(seconds=seconds),
+            owners=operator.ceiling.owners,
+            # A key has the ceiling of who made it: in other hands its secret might be more than those may give.
+            only_own=operator.ceiling != Ceiling(),
+        )
+        return admin.RotateKeyResponse(key=rows.key_of(row), credential=credential.text())
+
+    async def QueryUsage(self, request: admin.QueryUsageRequest, context: Context) -> admin.QueryUsageResponse:
+        """See the contract."""
+        operator = guard.acting()
+        asked = usage.question(request, owners=operator.ceiling.owners, now=self._clock())
+        return usage.answer(await self._store.summed(operator.name, asked.sql, asked.arguments, asked.details))
+
+
+def _new_secret(key_id: str = "") -> credentials.Credential:
+    return credentials.make(os.urandom(credentials.ID_BYTES + credentials.SECRET_BYTES), key_id=key_id)
+
+
+def _wrong(field: str, what: str) -> Failure:
+    return Failure(reasons.ERROR_REASON_SPEC_INVALID, f"`{field}` {what}.", field=field)
+
+
+def _key_id(text: str) -> str:
+    # Not quoted: it may be a whole credential, by mistake.
+    if not credentials.ID.fullmatch(text):
+        raise _wrong("key_id", "must be the 16 characters between `hi_` and the secret")
+    return text
+
+
+def _token(made_at: datetime.datetime, key_id: str) -> str:
+    return base64.urlsafe_b64encode(f"{(made_at - _EPOCH) // _MICROSECOND} {key_id}".encode()).decode()
+
+
+def _place(token: str) -> tuple[datetime.datetime, str]:
+    try:
+        found = _TOKEN.fullmatch(base64.b64decode(token, altchars=b"-_", validate=True).decode("ascii", "replace"))
+        if found:
+            return _EPOCH + int(found[1]) * _MICROSECOND, found[2]
+    except (binascii.Error, ValueError, OverflowError):
+        pass
+    raise _wrong("page_token", "must be the `next_page_token` of the page before")
