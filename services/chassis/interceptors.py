@@ -138,7 +138,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                     raise
                 except Exception as error:  # noqa: BLE001 (the one place where a crash becomes a status)
                     observed.failure = _unexpected(method, error)
-            await context.abort_with_status(status.to_grpc(observed.failure))
+            await context.abort_with_status(_beside(context, status.to_grpc(observed.failure)))
 
         return call
 

@@ -65,6 +65,8 @@ class Embedded:
             # Segments in /dev/shm would stay behind when the server is killed.
             "dynamic_shared_memory_type": "mmap",
             "log_checkpoints": "off",
+            # Details and contexts of errors quote rows.
+            "log_error_verbosity": "terse",
         }
         server = Spec(
             name=NAME,

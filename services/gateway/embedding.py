@@ -85,6 +85,7 @@ class Embedding(Undertaking):
         """Ask the worker. Leaving early, for whatever reason, ends the work there."""
         async with self._channels.to(run.placed.address) as channel:
             call = worker_grpc.WorkerServiceStub(channel).Embed(self._request(run))
+            run.started = True
             try:
                 async with asyncio.timeout_at(self.call.deadline.at):
                     answer: worker.EmbedResponse = await call

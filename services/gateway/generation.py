@@ -88,7 +88,7 @@ class Generation(Undertaking):
         """An attempt with its first content: the placed one, or one beside it. No other is left."""
         run = self._begin(placed)
         if placed.HasField("shadow"):
-            self._shadows.begin(self._entry, placed.shadow)
+            self._shadows.begin(self._entry, placed.shadow, beside=run.record.attempt_id)
         await self._wait(to_seconds(placed.delay))
         self._start(run)
         if placed.HasField("hedge_after"):
@@ -110,7 +110,7 @@ class Generation(Undertaking):
 
     async def ask_beside(self, run: Run) -> placement.Placement | None:
         """Where a second attempt may go beside a slow one."""
-        return await self._placements.hedge(run.placed, self._time_left())
+        return await self._placements.hedge(run.placed, self._time_left(), spent_nano_usd=self._entry.spent)
 
     def begin_beside(self, placed: placement.Placement) -> Run | None:
         """Begin a second attempt."""
@@ -167,6 +167,7 @@ class Generation(Undertaking):
             start.continuation.CopyFrom(self._spoken.continuation())
         session = self._sessions.to(run.placed.address)
         run.attempt = run.held.enter_context(session.attempt(start))
+        run.started = True
         run.held.enter_context(self._bounded(run.attempt))
 
     async def _elsewhere(self, run: Run, why: Failure) -> placement.Placement:

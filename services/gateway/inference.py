@@ -16,6 +16,7 @@ from services.gateway.fold import Fold
 from services.gateway.generation import Generation
 from services.gateway.identity import caller
 from services.gateway.models import Models
+from services.gateway.pricing.told import cost_headers
 from services.gateway.relay import Relay
 from services.gateway.tenant import Tenants
 from services.gateway.validate import invalid
@@ -64,6 +65,7 @@ class InferenceServicer(gateway_grpc.InferenceServiceServicer):
         response = fold.whole()
         response.generation_id = running.id
         response.route.CopyFrom(running.route())
+        context.set_trailing_metadata(cost_headers(response.route))
         return response
 
     async def StreamGenerate(
@@ -74,13 +76,15 @@ class InferenceServicer(gateway_grpc.InferenceServiceServicer):
         async with contextlib.aclosing(running.events()) as batches:
             async for events in batches:
                 for event in coalesce(events):
+                    response = gateway.StreamGenerateResponse(event=event)
+                    last = event.HasField("finished")
+                    if first or last:
+                        response.route.CopyFrom(running.route())
                     if first:
-                        first = False
-                        yield gateway.StreamGenerateResponse(
-                            event=event, generation_id=running.id, route=running.route()
-                        )
-                    else:
-                        yield gateway.StreamGenerateResponse(event=event)
+                        first, response.generation_id = False, running.id
+                    if last:
+                        context.set_trailing_metadata(cost_headers(response.route))
+                    yield response
 
     async def Embed(self, request: gateway.EmbedRequest, context: Context) -> gateway.EmbedResponse:
         arrival = self._arrival(context)
@@ -90,13 +94,15 @@ class InferenceServicer(gateway_grpc.InferenceServiceServicer):
             if arrival.transcoded and answer.ByteSize() > _LARGEST_TRANSCODED_BYTES:
                 # No reason that clients try again on: the vectors would be made each time.
                 raise invalid("inputs", "are too many for JSON; send fewer at once, or use gRPC or /v1/embeddings")
+            route = running.route()
+            context.set_trailing_metadata(cost_headers(route))
             return gateway.EmbedResponse(
                 generation_id=running.id,
                 embeddings=answer.embeddings,
                 usage=answer.usage,
                 provider_model=answer.provider_model,
                 dropped_fields=answer.dropped_fields,
-                route=running.route(),
+                route=route,
             )
 
     async def ListModels(self, request: gateway.ListModelsRequest, context: Context) -> gateway.ListModelsResponse:

@@ -153,11 +153,16 @@ class Placements:
             )
         return self._leased(answer, failed.ask, (*failed.tried, failed.worker))
 
-    async def hedge(self, slow: placement.Placement, time_left: float | None) -> placement.Placement | None:
-        """Where a second attempt goes beside one that is slow to begin; None where the router wants none."""
+    async def hedge(
+        self, slow: placement.Placement, time_left: float | None, *, spent_nano_usd: int = 0
+    ) -> placement.Placement | None:
+        """Where a second attempt goes beside one that is slow to begin; None where the router wants none.
+
+        The request's attempts that have ended have cost `spent_nano_usd`.
+        """
         if not self.connected.is_set():
             return None
-        ask = placement.HedgeAsk(attempt_id=slow.attempt_id)
+        ask = placement.HedgeAsk(attempt_id=slow.attempt_id, spent_nano_usd=spent_nano_usd)
         if time_left is not None:
             ask.time_left.CopyFrom(to_duration(time_left))
         waiting: asyncio.Future[router.PlaceAnswer | None] = asyncio.get_running_loop().create_future()

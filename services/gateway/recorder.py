@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import structlog
@@ -10,18 +10,20 @@ from google.protobuf import timestamp_pb2
 from hybridinference.gateway.v1 import ledger_pb2 as ledger
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hybridinference.inference.v1 import generation_pb2 as generation
-from hybridinference.inference.v1 import provider_try_pb2 as provider_try
 from hybridinference.inference.v1 import routing_pb2 as routing
 from hybridinference.router.v1 import placement_pb2 as placement
 
 from services.chassis.failure import Failure
+from services.config.tariff import micros
 from services.gateway.abandoned import SHADOW, abandoned
 from services.gateway.call import Call
 from services.gateway.content.hearing import Heard
 from services.gateway.content.keeping import Contents
 from services.gateway.pricing.book import PriceBook
+from services.gateway.pricing.charge import Charge, charged
 from services.gateway.quota.reservation import UNLIMITED, Reservation
 from services.gateway.request_metrics import RequestMetrics
+from services.gateway.run import Run
 from services.gateway.spool.open_requests import OpenRequest
 from services.gateway.spool.spool import Spool
 from services.inference.attempts import kind_word
@@ -43,10 +45,12 @@ class Entry:
     Attributes:
         so_far: what is known of it from its beginning.
         kept: where what is known of it outlives this process, until its record is on disk.
+        book: what it is charged by, whatever the configuration becomes meanwhile.
         reservation: its part of its key's limits, settled at its end.
         served: the attempt whose answer the caller has; before there is one, the latest. Never a shadow.
         request: what was written of it; None until then.
         refused_by: how the router came to refuse it; None where it did not.
+        spent: what its attempts have cost that have ended, shadows aside, in nano-USD.
         heard: hears what the caller is given; None where nothing of it is to be kept.
     """
 
@@ -55,6 +59,7 @@ class Entry:
     received_at: float
     so_far: ledger.RequestRecord
     kept: OpenRequest
+    book: PriceBook
     reservation: Reservation = UNLIMITED
     first_content_at: float | None = None
     usage: generation.Usage | None = None
@@ -64,6 +69,7 @@ class Entry:
     served: ledger.AttemptRecord | None = None
     request: ledger.RequestRecord | None = None
     refused_by: routing.Decision | None = None
+    spent: int = 0
     heard: Heard | None = None
 
     def asked(self, ask: placement.PlacementAsk) -> None:
@@ -78,8 +84,8 @@ class Entry:
         """Number of attempts so far, shadows aside."""
         return sum(attempt.kind != SHADOW for attempt in self.attempts)
 
-    def attempt_begins(self, placed: placement.Placement) -> ledger.AttemptRecord:
-        """Another attempt has been placed."""
+    def attempt_begins(self, placed: placement.Placement, follows: str) -> ledger.AttemptRecord:
+        """Another attempt has been placed, which `follows` the one with that id; "" is none."""
         record = ledger.AttemptRecord(
             attempt_id=placed.attempt_id,
             number=len(self.attempts) + 1,
@@ -90,8 +96,11 @@ class Entry:
             placed_at=_timestamp(time.time()),
             kind=kind_word(placed.kind),
             decision=placed.decision if placed.HasField("decision") else None,
+            follows=follows,
         )
         self.attempts.append(record)
+        if len(self.attempts) == 1:
+            self.so_far.placed_at.CopyFrom(record.placed_at)
         if record.kind != SHADOW and self.first_content_at is None:
             self.served = record
         return record
@@ -116,6 +125,7 @@ class Recorder:
         self._metrics = metrics
         self._contents = contents
         self._run = run
+        self._told = ""  # the version of the prices that the ledger was told last
         self.reconfigure(config_version=config_version, models=models, book=book)
 
     def reconfigure(self, *, config_version: str, models: Mapping[str, str], book: PriceBook) -> None:
@@ -123,6 +133,9 @@ class Recorder:
         self._config_version = config_version
         self._models = models
         self._book = book
+        if book.version != self._told:
+            self._told = book.version
+            self._spool.append_prices(book.table)
 
     def begin(self, generation_id: str, call: Call[Any], reservation: Reservation = UNLIMITED) -> Entry:
         """A request is accepted.
@@ -146,15 +159,24 @@ class Recorder:
             key_id=call.grant.key_id,
             owner=call.grant.owner,
             gateway_run=self._run,
+            price_version=self._book.version,
+            session=call.routing.session,
+            criticality=call.routing.criticality or routing.CRITICALITY_CRITICAL,
         )
         kept = self._spool.opened(so_far)
         self._metrics.running.inc()
         heard = self._contents.listen(call.grant)
-        return Entry(generation_id, call, received_at, so_far, kept, reservation, heard=heard)
+        return Entry(generation_id, call, received_at, so_far, kept, self._book, reservation, heard=heard)
 
-    def attempt_begins(self, entry: Entry, placed: placement.Placement) -> ledger.AttemptRecord:
-        """Another attempt at a request has been placed."""
-        attempt = entry.attempt_begins(placed)
+    def attempt_begins(self, entry: Entry, placed: placement.Placement, *, follows: str = "") -> ledger.AttemptRecord:
+        """Another attempt at a request has been placed.
+
+        Args:
+            entry: the request.
+            placed: where.
+            follows: the id of the attempt that it retries, runs beside or goes on with; "" for the first.
+        """
+        attempt = entry.attempt_begins(placed, follows)
         if attempt.number == 1:
             entry.kept.placed(entry.so_far, attempt)
         else:
@@ -174,26 +196,33 @@ class Recorder:
             more.first_content_at.CopyFrom(_timestamp(first_content_at))
         entry.kept.tell(more)
 
-    def attempt_ended(
-        self,
-        attempt: ledger.AttemptRecord,
-        failure: Failure | None,
-        usage: generation.Usage | None,
-        first_content_at: float | None,
-        tries: Sequence[provider_try.ProviderTry] = (),
-    ) -> None:
-        """An attempt of a request has ended."""
-        attempt.ended_at.CopyFrom(_timestamp(time.time()))
-        if first_content_at is not None:
-            attempt.first_content_at.CopyFrom(_timestamp(first_content_at))
-        attempt.outcome = outcome_of(failure)
+    def attempt_ended(self, entry: Entry, run: Run, failure: Failure | None) -> None:
+        """An attempt of a request has ended, and is charged."""
+        attempt, charge = run.record, _charge(entry, run, failure)
+        begun = run.first_content_at is not None
+        ended_at = timestamp_pb2.Timestamp()
+        ended_at.FromMicroseconds(attempt.placed_at.ToMicroseconds() + micros(run.seconds))
+        attempt.ended_at.CopyFrom(ended_at)
+        if run.first_content_at is not None:
+            attempt.first_content_at.CopyFrom(_timestamp(run.first_content_at))
+        attempt.outcome = outcome_of(failure, begun=begun)
         attempt.error_reason = failure.reason_name if failure else ""
-        if usage is not None:
-            attempt.usage.CopyFrom(usage)
-        attempt.tries.extend(tries)
+        if charge.usage is not None:
+            attempt.usage.CopyFrom(charge.usage)
+        attempt.tries.extend(run.tries)
+        attempt.cost_nano_usd = self.cost(entry, run, failure)
+        if attempt.kind != SHADOW:
+            entry.spent += attempt.cost_nano_usd
         self._metrics.attempts.labels(
             attempt.provider, attempt.worker, _name(attempt.outcome), attempt.error_reason
         ).inc()
+
+    def cost(self, entry: Entry, run: Run, failure: Failure | None) -> int:
+        """What an attempt costs that has ended, in nano-USD, by the prices that its request began with."""
+        charge, attempt = _charge(entry, run, failure), run.record
+        if not charge.timed:
+            return 0
+        return entry.book.cost(attempt.provider, attempt.provider_model, charge.usage, run.seconds)
 
     def attempt_left(self, entry: Entry, attempt: ledger.AttemptRecord) -> None:
         """An attempt that has ended is left behind by its request, which goes on."""
@@ -207,7 +236,8 @@ class Recorder:
         ended_at = time.time()
         request = entry.request = entry.so_far
         request.ended_at.CopyFrom(_timestamp(ended_at))
-        request.outcome = outcome_of(failure)
+        request.outcome = outcome_of(failure, begun=entry.first_content_at is not None)
+        request.cost_nano_usd = entry.spent
         if failure is not None:
             request.error_reason = failure.reason_name
         request.finish_reasons.extend(entry.finish_reasons)
@@ -285,22 +315,34 @@ class Recorder:
             worker=request.worker,
             attempts=entry.tried,
             output_tokens=request.usage.output_tokens,
+            cost_nano_usd=request.cost_nano_usd,
             ms=round((ended_at - entry.received_at) * 1e3, 1),
             edge_request_id=request.edge_request_id,
         )
 
 
-def outcome_of(failure: Failure | None) -> ledger.Outcome:
-    """How a request or an attempt with this failure ended."""
+def outcome_of(failure: Failure | None, *, begun: bool) -> ledger.Outcome:
+    """How a request or an attempt with this failure ended. What had content was not shed."""
     if failure is None:
         return ledger.OUTCOME_SUCCESS
     if failure.reason == reasons.ERROR_REASON_CANCELLED:
         return ledger.OUTCOME_CANCELLED
     if failure.reason == reasons.ERROR_REASON_DEADLINE_EXCEEDED:
         return ledger.OUTCOME_DEADLINE
-    if failure.reason in _SHED:
+    if failure.reason in _SHED and not begun:
         return ledger.OUTCOME_SHED
     return ledger.OUTCOME_ERROR
+
+
+def _charge(entry: Entry, run: Run, failure: Failure | None) -> Charge:
+    return charged(
+        run.usage,
+        failure,
+        input_tokens=entry.so_far.estimated_input_tokens,
+        started=run.started,
+        begun=run.first_content_at is not None,
+        finished=run.finished,
+    )
 
 
 def _name(outcome: ledger.Outcome) -> str:
@@ -308,5 +350,7 @@ def _name(outcome: ledger.Outcome) -> str:
 
 
 def _timestamp(seconds: float) -> timestamp_pb2.Timestamp:
-    whole = int(seconds)
-    return timestamp_pb2.Timestamp(seconds=whole, nanos=int((seconds - whole) * 1e9))
+    """To the microsecond: the ledger keeps no more, and times that are charged are differences of these."""
+    made = timestamp_pb2.Timestamp()
+    made.FromMicroseconds(int(seconds * 1e6))
+    return made

@@ -48,7 +48,7 @@ class Run:
     def ends(self, now: float) -> None:
         """It is over, or has nothing more to say. What it takes from now on counts for nobody."""
         if self.ended_at is None:
-            self.ended_at = now
+            self.ended_at = max(now, self.begun_at)
 
     @property
     def seconds(self) -> float:

@@ -41,9 +41,9 @@ class Shadows:
         """Run so many at once from now on. What runs goes on, though it may be more."""
         self._most = most
 
-    def begin(self, entry: Entry, placed: placement.Placement) -> None:
-        """Begin the shadow of a request."""
-        run = Run(placed, self._loop.time(), self._recorder.attempt_begins(entry, placed))
+    def begin(self, entry: Entry, placed: placement.Placement, *, beside: str) -> None:
+        """Begin the shadow of a request, beside the attempt with that id."""
+        run = Run(placed, self._loop.time(), self._recorder.attempt_begins(entry, placed, follows=beside))
         if len(self._running) >= self._most:
             self._ended(entry, run, _ENOUGH)
             return
@@ -74,6 +74,7 @@ class Shadows:
         """Take the answer, and keep nothing of it."""
         now = self._loop.time
         start = start_attempt(entry, run.placed, entry.call.deadline.left(now=now()))
+        run.started = True
         run.attempt = attempt = run.held.enter_context(self._sessions.to(run.placed.address).attempt(start))
         while not run.finished:
             ready = await attempt.events(now=now)
@@ -87,7 +88,8 @@ class Shadows:
                 run.finished, run.usage = True, ready[-1].finished.usage
 
     def _ended(self, entry: Entry, run: Run, failure: Failure | None) -> None:
-        self._recorder.attempt_ended(run.record, failure, run.usage, run.first_content_at, run.tries)
+        run.ends(self._loop.time())
+        self._recorder.attempt_ended(entry, run, failure)
         self._recorder.shadow_ended(entry, run.record)
         outcome = placement.AttemptOutcome(
             attempt_id=run.placed.attempt_id,

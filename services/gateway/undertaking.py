@@ -53,6 +53,8 @@ class Undertaking:
         self._open: list[Run] = []  # attempts that have not ended; two while one is hedged
         self._committed = False
         self._finished = False
+        self._over = False
+        self._failed = ""  # the id of the attempt that failed last, of those that had no other beside them
         self._gone = Failure(reasons.ERROR_REASON_CANCELLED, "The caller went away.")
         self._loop = asyncio.get_running_loop()
         self._begun_at = self._loop.time()
@@ -72,7 +74,15 @@ class Undertaking:
             attempts=self._entry.tried,
             queue_time=to_duration(self._queue_seconds),
             worker=served.worker if self._show_worker else "",
+            cost_nano_usd=self._cost(),
         )
+
+    def _cost(self) -> int | None:
+        """What it costs, in nano-USD, once that is final."""
+        if not (self._finished or self._over):
+            return None
+        ends = sum(self._recorder.cost(self._entry, run, None) for run in self._open if run.finished)
+        return self._entry.spent + ends
 
     @contextlib.contextmanager
     def _recorded(self) -> Iterator[None]:
@@ -90,6 +100,7 @@ class Undertaking:
             raise
         finally:
             self._left()
+            self._over = True
             self._recorder.end(self._entry, failure)
 
     @property
@@ -121,6 +132,7 @@ class Undertaking:
             Failure: why there is none.
         """
         failure = self._end(run, self._as_told(why))
+        self._failed = run.record.attempt_id
         if not self._goes_on(run, why) and (self._committed or failure.reason in _FINAL):
             self._placements.ended(self._outcome(run, failure, wanted=False))
             raise failure from why
@@ -135,7 +147,9 @@ class Undertaking:
         return False
 
     def _begin(self, placed: placement.Placement) -> Run:
-        run = Run(placed, self._loop.time(), self._recorder.attempt_begins(self._entry, placed))
+        # Beside one that runs, or after the one that has failed.
+        follows = self._open[-1].record.attempt_id if self._open else self._failed
+        run = Run(placed, self._loop.time(), self._recorder.attempt_begins(self._entry, placed, follows=follows))
         if not self._committed:
             self._queue_seconds = run.begun_at - self._begun_at
         self._open.append(run)
@@ -145,10 +159,20 @@ class Undertaking:
         """Record an attempt that has failed. The router is told by whoever knows what is to follow."""
         self._open.remove(run)
         run.close()
-        self._count(run)
-        self._recorder.attempt_ended(run.record, failure, run.usage, run.first_content_at, run.tries)
+        self._close(run, failure)
         self._recorder.attempt_left(self._entry, run.record)
         return failure
+
+    def _close(self, run: Run, failure: Failure | None) -> None:
+        """Count and record an attempt that has ended."""
+        self._count(run)
+        self._stop_clock(run)
+        self._recorder.attempt_ended(self._entry, run, failure)
+
+    def _stop_clock(self, run: Run) -> None:
+        """It takes no more time; what is past the deadline is ours to bear."""
+        now, at = self._loop.time(), self.call.deadline.at
+        run.ends(now if at is None else min(now, at))
 
     @contextlib.contextmanager
     def _ended(self) -> Iterator[None]:
@@ -170,8 +194,7 @@ class Undertaking:
             while self._open:
                 run = self._open.pop()
                 run.close()
-                self._count(run)
-                self._recorder.attempt_ended(run.record, failure, run.usage, run.first_content_at, run.tries)
+                self._close(run, failure)
                 self._placements.ended(self._outcome(run, failure, wanted=False))
 
     def _as_told(self, failure: Failure) -> Failure:
@@ -205,6 +228,7 @@ class Undertaking:
         earlier = self._entry.usage
         run.finished = self._finished = True
         run.usage = usage
+        self._stop_clock(run)
         if earlier is None:
             self._entry.usage = usage
             return usage
@@ -218,7 +242,8 @@ class Undertaking:
         if run.finished or run.usage is None:
             return
         if self._entry.usage is None:
-            self._entry.usage = generation.Usage(estimated=True)
+            asked = self._entry.so_far.estimated_input_tokens
+            self._entry.usage = generation.Usage(input_tokens=asked, estimated=True)
         self._entry.usage.output_tokens += run.usage.output_tokens
 
     def _time_left(self) -> float | None:
@@ -231,6 +256,7 @@ class Undertaking:
             usage=run.usage,
             duration=to_duration(self._loop.time() - run.begun_at),
             wanted=wanted,
+            spent_nano_usd=self._entry.spent,
         )
         if failure is not None:
             outcome.status.CopyFrom(status.to_status(failure))

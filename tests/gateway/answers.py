@@ -30,8 +30,8 @@ class Answer:
 
     @property
     def events(self) -> list[Any]:
-        """The data of the stream's events; the last is `[DONE]` as text."""
-        lines = [line.removeprefix("data: ") for line in self.data.decode().splitlines() if line]
+        """The data of the stream's events, without comments; the last is `[DONE]` as text."""
+        lines = [line.removeprefix("data: ") for line in self.data.decode().splitlines() if line and line[0] != ":"]
         return [line if line == "[DONE]" else json.loads(line) for line in lines]
 
 

@@ -34,8 +34,9 @@ CONFIG = MeshConfig.model_validate(
 class Faces:
     """The stubs that a client has, and the scene behind them."""
 
-    def __init__(self, behind: Scene, channel: grpc.aio.Channel) -> None:
+    def __init__(self, behind: Scene, channel: grpc.aio.Channel, registry: CollectorRegistry) -> None:
         self.scene = behind
+        self.registry = registry
         self.inference = gateway_grpc.InferenceServiceStub(channel)
         self.openai = openai_grpc.OpenAIServiceStub(channel)
 
@@ -48,9 +49,13 @@ async def faces(
     show_worker: bool = False,
     allow_pinning: bool = False,
     keyring: Keyring | None = None,
+    config: MeshConfig = CONFIG,
 ) -> AsyncIterator[Faces]:
-    """Both faces in front of one worker for each mapping of scripts; without a keyring, for anybody."""
-    async with scene(directory, *workers, show_worker=show_worker) as behind:
+    """Both faces in front of one worker for each mapping of scripts; without a keyring, for anybody.
+
+    `config` has the prices.
+    """
+    async with scene(directory, *workers, show_worker=show_worker, config=config) as behind:
         explainer = Explainer(behind.router_stub, behind.relay)
         models = Models(CONFIG, behind.fleet, created_seconds=1)
 
@@ -78,4 +83,4 @@ async def faces(
             open_server(address, add, names, registry, interceptors=[identity]),
             open_channel(address) as channel,
         ):
-            yield Faces(behind, channel)
+            yield Faces(behind, channel, registry)

@@ -181,6 +181,7 @@ class Book:
     def __init__(self) -> None:
         self.records: list[ledger.LedgerRecord] = []
         self.contents: list[ledger.ContentRecord] = []
+        self.prices: list[ledger.PriceTable] = []
         self.full: Failure | None = None
         self.unwritable: Failure | None = None
         self.opened_requests: list[Kept] = []
@@ -196,6 +197,9 @@ class Book:
 
     def append(self, record: ledger.LedgerRecord, *, ends: Kept | None = None) -> None:
         self.records.append(record)
+
+    def append_prices(self, table: ledger.PriceTable) -> None:
+        self.prices.append(table)
 
     def append_content(self, content: ledger.ContentRecord, *, strict: bool) -> bool:
         self.contents.append(content)
@@ -294,8 +298,9 @@ async def scene(
     max_running: int = 100,
     max_shadows: int = 2,
     show_worker: bool = False,
+    config: MeshConfig = CONFIG,
 ) -> AsyncIterator[Scene]:
-    """A scene with one worker for each mapping of scripts."""
+    """A scene with one worker for each mapping of scripts; `config` has the prices."""
     made = Scene(directory)
     async with contextlib.AsyncExitStack() as stack:
         addresses = []
@@ -326,7 +331,7 @@ async def scene(
             run=ids.new_id(),
             config_version="v",
             models={MODEL: MODEL},
-            book=PriceBook(CONFIG),
+            book=PriceBook(config),
         )
         shadows = await stack.enter_async_context(
             open_shadows(made.placements, made.sessions, made.recorder, most=max_shadows)

@@ -176,8 +176,12 @@ async def test_every_answer_says_how_it_was_served(shown: bool) -> None:
         workers = ({"s": broken}, {"s": SCRIPTS["whole"]})
         async with faces(pathlib.Path(directory), *workers, show_worker=shown) as served:
             stream = served.inference.StreamGenerate(gateway.StreamGenerateRequest(spec=spec("s")))
-            first, *others = [one async for one in stream]
-            assert not any(one.HasField("route") for one in others), "once is enough"
+            first, *others, last = [one async for one in stream]
+            assert not any(one.HasField("route") for one in others)
+            assert last.route.HasField("cost_nano_usd")
+            for one in (first, last):  # what comes all at once has it in its first message too
+                one.route.ClearField("cost_nano_usd")
+            assert last.route == first.route
             whole = await served.inference.Generate(gateway.GenerateRequest(spec=spec("s")))
             asked = embedding.EmbeddingSpec(model="scripted", inputs=[embedding.EmbeddingInput(text="a")])
             vectors = await served.inference.Embed(gateway.EmbedRequest(spec=asked))

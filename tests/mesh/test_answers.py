@@ -60,8 +60,8 @@ def test_a_stream_ends_with_done(echo: Mesh) -> None:
         model="echo", messages=MESSAGES, stream=True
     ) as raw:
         lines = [line for line in raw.iter_lines() if line]
-    assert lines[-1] == "data: [DONE]"
-    assert all(json.loads(line.removeprefix("data: ")).get("usage") is None for line in lines[:-1])
+    assert lines[-2:] == [": x-hybrid-cost-usd: 0.000000000", "data: [DONE]"]
+    assert all(json.loads(line.removeprefix("data: ")).get("usage") is None for line in lines[:-2])
 
 
 def test_the_official_sdk_completes_prompts_whole_and_streamed(echo: Mesh) -> None:

@@ -18,6 +18,8 @@ HEADER = "authorization"
 
 _HOW = "send it as `authorization: Bearer hi_...`"
 _RETRY_SECONDS = 1.0
+# What HTTP wants beside a 401 (RFC 9110, 11.6.1).
+_CHALLENGE = (("www-authenticate", "Bearer"),)
 
 
 class IdentityInterceptor(grpc.aio.ServerInterceptor):
@@ -98,7 +100,9 @@ def _unavailable(message: str) -> Failure:
 def _refusing(failure: Failure) -> Any:
     """A handler that reads nothing. On the wire a method of one message looks like one of many."""
 
-    async def refuse(_requests: Any, _context: Any) -> None:
+    async def refuse(_requests: Any, context: "grpc.aio.ServicerContext[Any, Any]") -> None:
+        if failure.reason == reasons.ERROR_REASON_CREDENTIAL_INVALID:
+            context.set_trailing_metadata(_CHALLENGE)
         raise failure
 
     return grpc.stream_stream_rpc_method_handler(refuse)

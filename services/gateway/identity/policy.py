@@ -15,7 +15,6 @@ _OPENAI = "/hybridinference.gateway.v1.OpenAIService"
 PUBLIC = frozenset(
     (
         "/grpc.health.v1.Health/Check",
-        "/grpc.health.v1.Health/List",
         "/grpc.health.v1.Health/Watch",
         "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
     )

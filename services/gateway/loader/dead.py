@@ -4,20 +4,25 @@ import json
 import os
 import pathlib
 
+from services.gateway.loader.batches import Place
 from services.gateway.loader.reader import read_raw
 from services.gateway.spool.framing import Damage, Frame, frame
-from services.gateway.spool.segments import DEAD_DIRECTORY, Segment, sync_directory
+from services.gateway.spool.segments import DEAD_DIRECTORY, sync_directory
 
 
-def bury(directory: pathlib.Path, segment: Segment, piece: Frame | Damage, reason: str) -> pathlib.Path:
-    """Keep a piece of a segment, durably, and return where.
+def bury(directory: pathlib.Path, place: Place, piece: Frame | Damage, reason: str) -> pathlib.Path:
+    """Keep a piece of a segment in the spool at `directory`, durably, and return where.
 
     The same piece always goes to the same file, so that a replay buries nothing twice. A record is kept as it was
     framed: put into a segment again, it is loaded again.
     """
     dead = directory / DEAD_DIRECTORY
     dead.mkdir(mode=0o700, exist_ok=True)
-    data = frame(piece.payload) if isinstance(piece, Frame) else read_raw(directory, segment, piece.start, piece.end)
+    segment = place.segment
+    if isinstance(piece, Frame):
+        data = frame(piece.payload)
+    else:
+        data = read_raw(place.directory, segment, piece.start, piece.end)
     path = dead / f"{segment.name}-{piece.start:08d}.record"
     _write(path, data)
     about = {"segment": segment.name, "start": piece.start, "end": piece.end, "reason": reason}

@@ -1,5 +1,6 @@
 """Why requests went where they went, as JSON that PostgreSQL takes."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -22,7 +23,7 @@ def as_json(decision: routing_pb2.Decision) -> str:
             "targets": decision.targets,
             "eligible": decision.eligible,
             "candidates": [_candidate(candidate) for candidate in decision.candidates],
-            "ruled_out": dict(decision.ruled_out.items()),
+            "ruled_out": _plain(decision.ruled_out),
         }
     )
     if _NUL in written:  # or a text that looks like it
@@ -37,9 +38,14 @@ def _candidate(candidate: routing_pb2.CandidateScore) -> dict[str, Any]:
         "provider_model": candidate.provider_model,
         "role": _ROLES.get(candidate.role, ""),
         "score": candidate.score if candidate.HasField("score") else None,
-        "terms": dict(candidate.terms.items()),
+        "terms": _plain(candidate.terms),
         "ruled_out_by": candidate.ruled_out_by,
     }
+
+
+def _plain(numbers: Mapping[str, float]) -> dict[str, float]:
+    # `dict()` of such a map takes twice as long: it goes by way of an abstract base class.
+    return {name: numbers[name] for name in numbers}
 
 
 def _without_nul(value: Any) -> Any:

@@ -8,7 +8,7 @@ from services.gateway.spool.framing import Damage, Frame, scan
 from services.gateway.spool.segments import ID_FILE, Segment, valid_id
 
 # Some two thousand records: enough that a transaction's cost is small for each, few enough for a short one.
-_CHUNK_BYTES = 1 << 20
+_CHUNK_BYTES = 2 << 20
 
 
 def read_chunk(

@@ -38,7 +38,7 @@ ATTEMPT_COLUMNS = (
 )
 CONTENT_COLUMNS = ("generation_id", "key_id", "policy", "input", "output", "retention_days")
 PRICE_COLUMNS = (
-    *("version", "provider", "provider_model"),
+    *("version", "provider", "provider_model", "above_input_tokens"),
     *("input_pico_usd", "cached_input_pico_usd", "output_pico_usd", "second_pico_usd", "source"),
 )
 
@@ -50,6 +50,8 @@ _CRITICALITIES = Words(routing_pb2.Criticality, "CRITICALITY_", UNSPECIFIED="")
 _REASONS = Words(error_reason_pb2.ErrorReason, "ERROR_REASON_")
 _POLICIES = ("hashed", "redacted", "stored")
 _MAX_RETENTION_DAYS = 3650
+_KIND = ATTEMPT_COLUMNS.index("kind")
+_SHADOW = "shadow"
 
 
 class Rows(NamedTuple):
@@ -68,6 +70,11 @@ class Rows(NamedTuple):
     content: Row | None = None
     prices: tuple[Row, ...] = ()
     days: frozenset[int] = frozenset()
+
+    @property
+    def is_end(self) -> bool:
+        """Whether it is the record that a request ended with, and not of a shadow that ended later."""
+        return self.request is not None and not (self.attempts and all(row[_KIND] == _SHADOW for row in self.attempts))
 
 
 def parse(payload: bytes, today: int) -> Rows:
@@ -118,7 +125,7 @@ def _request_row(request: ledger_pb2.RequestRecord) -> Row:
         request.estimated_input_tokens,
         request.max_output_tokens,
         decisions.as_json(request.refused_by) if has("refused_by") else None,
-        [signed(value) for value in request.prefix_hashes],
+        signed(request.prefix_hashes[:]),
         text(request.key_id),
         text(request.owner),
         cost_of(request.cost_nano_usd, "cost_nano_usd"),
@@ -183,6 +190,7 @@ def _price_rows(table: ledger_pb2.PriceTable) -> tuple[Row, ...]:
             version,
             text_of(entry.provider),
             text_of(entry.provider_model),
+            entry.above_input_tokens,
             entry.input_pico_usd,
             entry.cached_input_pico_usd,
             entry.output_pico_usd,

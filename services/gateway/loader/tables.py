@@ -120,7 +120,7 @@ TABLES = (
         "prices",
         PRICE_COLUMNS,
         f"SELECT {', '.join(PRICE_COLUMNS)} FROM prices",  # noqa: S608
-        _insert("prices", PRICE_COLUMNS, "version, provider, provider_model"),
+        _insert("prices", PRICE_COLUMNS, "version, provider, provider_model, above_input_tokens"),
     ),
     Table(
         "contents",

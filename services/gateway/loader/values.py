@@ -1,6 +1,7 @@
 """What is in a record as what is in a column. A batch has hundreds of thousands of values: each counts."""
 
 import datetime
+from collections.abc import Iterable
 
 from asyncpg.pgproto import pgproto
 from google.protobuf import timestamp_pb2
@@ -11,6 +12,8 @@ MAX_TEXT = 1024
 # A million dollars. What costs more is an error, and some thousands of those would overflow the sums of their hour.
 MAX_NANO_USD = 10**15
 
+_MAX_SIGNED = (1 << 63) - 1
+_TWO_TO_64 = 1 << 64
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 _DAY_MS = 86_400_000
 # Ids name the months that the ledger has partitions for: nothing in a record may make them at will.
@@ -91,9 +94,9 @@ def text_of(text: str) -> str:
     return text[:MAX_TEXT].replace("\0", "\ufffd")
 
 
-def signed(value: int) -> int:
-    """64 bits as PostgreSQL has them."""
-    return value - (1 << 64) if value >> 63 else value
+def signed(values: Iterable[int]) -> list[int]:
+    """64 bits each as PostgreSQL has them."""
+    return [value - _TWO_TO_64 if value > _MAX_SIGNED else value for value in values]
 
 
 class Words:

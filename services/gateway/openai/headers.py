@@ -6,6 +6,7 @@ import urllib.parse
 from hybridinference.gateway.v1 import inference_service_pb2 as inference
 
 from services.chassis.deadline import to_seconds
+from services.gateway.pricing.told import cost_headers
 
 Headers = tuple[tuple[str, str], ...]
 
@@ -23,13 +24,15 @@ def of_route(route: inference.Route, provider_model: str) -> Headers:
     """Who serves a request, as far as that is known; none before it is placed."""
     if not route.attempts:
         return ()
-    headers = (
+    headers: Headers = (
         ("x-hybrid-provider", _fit(route.provider)),
         ("x-hybrid-model", _fit(provider_model)),
         ("x-hybrid-attempts", str(route.attempts)),
         ("x-hybrid-queue-ms", _milliseconds(to_seconds(route.queue_time))),
     )
-    return (*headers, ("x-hybrid-worker", _fit(route.worker))) if route.worker else headers
+    if route.worker:
+        headers = (*headers, ("x-hybrid-worker", _fit(route.worker)))
+    return (*headers, *cost_headers(route))
 
 
 def _milliseconds(seconds: float) -> str:

@@ -15,12 +15,14 @@ from services.chassis.failure import Failure
 from services.gateway.call import Call
 from services.gateway.idempotency import verdict
 from services.gateway.openai import dropped, errors, headers
+from services.gateway.pricing.told import cost_comment
 
 LOG = structlog.get_logger()
 
 JSON = "application/json"
 EVENTS = "text/event-stream; charset=utf-8"
 COMMENT = b": keep-alive\n\n"
+DONE = b"data: [DONE]\n\n"
 PIECE_BYTES = 1 << 20  # of one message: the edge holds each whole, and answers 500 where the first exceeds its 32 MiB
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -89,6 +91,12 @@ class Reply:
             await self._begin(data, content_type)
             return
         await self._put(data)
+
+    async def write_events(self, data: bytes) -> None:
+        """Write pieces of a stream; before the last of them, what it has cost."""
+        if self._running is not None and data.endswith(DONE):
+            data = data.removesuffix(DONE) + cost_comment(self._running.route()) + DONE
+        await self.write(data, EVENTS)
 
     @contextlib.asynccontextmanager
     async def failing_in_kind(self) -> AsyncIterator[None]:

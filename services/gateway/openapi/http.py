@@ -86,6 +86,10 @@ _HEADERS: Mapping[str, Node] = {
         "description": "Time from arrival to the placement that served, in milliseconds.",
         "schema": _COUNT,
     },
+    "x-hybrid-cost-usd": {
+        "description": "What it cost, all attempts together. Of a stream, a comment before its last event says so.",
+        "schema": {"type": "string", "pattern": "^[0-9]+\\.[0-9]{9}$"},
+    },
     "x-hybrid-worker": {
         "description": "The worker, where the configuration lets callers know it.",
         "schema": {"type": "string"},

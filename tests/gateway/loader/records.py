@@ -112,8 +112,10 @@ def write_segment(
     if not (directory / ID_FILE).exists():
         (directory / ID_FILE).write_text(f"{uuid.uuid4()}\n")
     path = directory / (new_name(time.time_ns(), uuid.uuid4().hex[:8]) + suffix)
-    path.write_bytes(b"".join(map(frame, payloads)) + tail)
-    return path
+    # Whole when it has its name: a loader may be looking.
+    being_written = path.with_suffix(".writing")
+    being_written.write_bytes(b"".join(map(frame, payloads)) + tail)
+    return being_written.rename(path)
 
 
 def spooled(directory: pathlib.Path) -> list[ledger_pb2.LedgerRecord]:

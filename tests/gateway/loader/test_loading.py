@@ -8,20 +8,21 @@ import pathlib
 import shutil
 from collections.abc import AsyncIterator
 
-import asyncpg
 import pytest
 import structlog
 from hybridinference.gateway.v1 import ledger_pb2
 from prometheus_client import CollectorRegistry
 
-from services.gateway.loader.loading import Loader
+from services.gateway.loader.loading import Keeping, Loader
 from services.gateway.loader.reader import read_spool_id
 from services.gateway.loader.rows import parse
 from services.gateway.loader.store import Overtaken, Refused, Store, open_store
 from services.gateway.spool.framing import frame
+from services.gateway.spool.kept import kept
 from services.gateway.spool.segments import CLOSED, DEAD_DIRECTORY, OPEN, segments
 from services.gateway.spool.spool import open_spool
 from tests.gateway.loader.records import TODAY, content, prices, record, spooled, uuid7_of, write_segment
+from tests.gateway.loader.running import DAY, following, ids, ids_of, load_once, loader_of, payloads, progress, query
 from tests.gateway.loader.sums import assert_sums
 from tests.gateway.loader.waiting import eventually
 from tests.postgres import Postgres
@@ -37,49 +38,6 @@ def registry() -> CollectorRegistry:
     return CollectorRegistry()
 
 
-def loader_of(spool: pathlib.Path, dsn: str, registry: CollectorRegistry) -> Loader:
-    return Loader(spool, lambda: open_store(dsn), registry)
-
-
-async def load_once(spool: pathlib.Path, dsn: str, registry: CollectorRegistry | None = None) -> None:
-    """What a loader does that is told to stop at once: all there is, once."""
-    stop = asyncio.Event()
-    stop.set()
-    async with asyncio.timeout(30):
-        await loader_of(spool, dsn, registry or CollectorRegistry()).follow(stop)
-
-
-@contextlib.asynccontextmanager
-async def following(loader: Loader) -> AsyncIterator[None]:
-    stop = asyncio.Event()
-    async with asyncio.TaskGroup() as group:
-        group.create_task(loader.follow(stop))
-        try:
-            yield
-        finally:
-            stop.set()
-
-
-async def query(dsn: str, sql: str, *arguments: object) -> list[asyncpg.Record]:
-    connection = await asyncpg.connect(dsn)
-    try:
-        return await connection.fetch(sql, *arguments)
-    finally:
-        await connection.close()
-
-
-async def ids(dsn: str) -> list[str]:
-    return [str(row["generation_id"]) for row in await query(dsn, "SELECT generation_id FROM requests ORDER BY 1")]
-
-
-def ids_of(records: list[ledger_pb2.LedgerRecord]) -> list[str]:
-    return sorted(one.request.generation_id for one in records)
-
-
-def payloads(records: list[ledger_pb2.LedgerRecord]) -> list[bytes]:
-    return [one.SerializeToString() for one in records]
-
-
 async def test_what_a_gateway_spooled_is_in_the_ledger_and_gone_from_disk(spool: pathlib.Path, dsn: str) -> None:
     taken = [record(attempts=number % 3) for number in range(300)]
     async with open_spool(spool, registry=CollectorRegistry()) as gateway:
@@ -90,7 +48,8 @@ async def test_what_a_gateway_spooled_is_in_the_ledger_and_gone_from_disk(spool:
     [row] = await query(dsn, "SELECT count(*) AS n, count(DISTINCT generation_id) AS of FROM attempts")
     assert (row["n"], row["of"]) == (300, 200)
     assert segments(spool) == []
-    assert await query(dsn, "SELECT * FROM spool_progress") == []
+    [aside] = kept(spool)
+    assert await progress(dsn) == {aside.segment.name: aside.segment.size}
     assert not (spool / DEAD_DIRECTORY).exists()
 
 
@@ -162,6 +121,16 @@ async def test_each_version_of_the_prices_is_kept_once(spool: pathlib.Path, dsn:
     found = await query(dsn, "SELECT version, count(*) AS n FROM prices GROUP BY 1 ORDER BY 1")
     assert [(row["version"], row["n"]) for row in found] == [("v1", 3), ("v2", 1)]
     assert not (spool / DEAD_DIRECTORY).exists()
+
+
+async def test_a_price_that_grows_with_the_prompt_has_a_row_for_each_step(spool: pathlib.Path, dsn: str) -> None:
+    table = prices("v1", 2)
+    for entry, start in zip(table.prices.entries, (0, 200_000), strict=True):
+        entry.provider_model, entry.above_input_tokens = "m", start
+    write_segment(spool, payloads([table]))
+    await load_once(spool, dsn)
+    found = await query(dsn, "SELECT above_input_tokens, input_pico_usd FROM prices ORDER BY 1")
+    assert [tuple(row.values()) for row in found] == [(0, 0), (200_000, 1)]
 
 
 async def test_a_month_without_partitions_gets_them(spool: pathlib.Path, dsn: str) -> None:
@@ -361,10 +330,12 @@ async def test_a_segment_that_comes_back_after_it_was_loaded_changes_nothing(
     taken = [record() for _ in range(50)]
     path = write_segment(spool, payloads(taken))
     shutil.copy(path, tmp_path / "kept")
-    await load_once(spool, dsn)
+    await load_once(spool, dsn, keeping=Keeping(0, 0))
+    assert (kept(spool), await progress(dsn)) == ([], {})
     shutil.copy(tmp_path / "kept", path)
     await load_once(spool, dsn, registry)
     assert await ids(dsn) == ids_of(taken)
+    await assert_sums(dsn)
     assert registry.get_sample_value("hybrid_loader_replayed_total") == 50
     assert len(await query(dsn, "SELECT FROM attempts")) == 50
 
@@ -457,7 +428,7 @@ async def test_a_database_that_stays_away_is_tried_again_and_told_of_once(
 
     with structlog.testing.capture_logs() as lines:
         async with asyncio.timeout(20):
-            await Loader(spool, away, registry).follow(stop)
+            await Loader(spool, away, registry, keeping=DAY).follow(stop)
     assert tries == 5
     assert [line["event"] for line in lines] == ["loader.failing", "loader.left_behind"]
     assert lines[0]["code"] == 111

@@ -154,7 +154,7 @@ async def test_killed_after_commit_and_before_the_deletion_it_loads_once(home: p
             process.kill()
         path.rename(path.with_suffix(".segment"))
         async with loader(home, dsn) as process:
-            await eventually(lambda: holds(connection, "SELECT count(*) = 0 FROM spool_progress"))
+            await eventually(lambda: not segments(home / "spool"))
             assert (await stopped(process))[0] == 0
         assert await connection.fetchval("SELECT count(*) FROM requests") == 100
     assert segments(home / "spool") == []

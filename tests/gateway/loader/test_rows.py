@@ -220,7 +220,7 @@ def test_a_price_table_is_a_row_for_each_of_its_prices() -> None:
     rows = parse(made.SerializeToString(), TODAY)
     assert (rows.request, rows.content) == (None, None)
     assert [dict(zip(PRICE_COLUMNS, row, strict=True))["provider_model"] for row in rows.prices] == ["m0", "m1", "m2"]
-    assert rows.prices[2] == ("v1", "vendor", "m2", 2, 1, 4, 0, "configuration")
+    assert rows.prices[2] == ("v1", "vendor", "m2", 0, 2, 1, 4, 0, "configuration")
     assert parse(prices("v1", 0).SerializeToString(), TODAY) == Rows()
 
 

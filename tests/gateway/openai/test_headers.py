@@ -26,6 +26,13 @@ def test_a_route_is_told_and_its_worker_only_where_it_is_known() -> None:
     assert dict(headers.of_route(shown, "org/model:8b")) == told | {"x-hybrid-worker": "local-0"}
 
 
+@pytest.mark.parametrize(("nano", "usd"), [(0, "0.000000000"), (1234, "0.000001234"), (2_500_000_000, "2.500000000")])
+def test_a_cost_is_told_exactly_once_it_is_final(nano: int, usd: str) -> None:
+    route = inference.Route(cost_nano_usd=nano)
+    route.MergeFrom(ROUTE)
+    assert dict(headers.of_route(route, "m"))["x-hybrid-cost-usd"] == usd
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [

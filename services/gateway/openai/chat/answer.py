@@ -8,7 +8,7 @@ from services.gateway.fold import Fold
 from services.gateway.generation import Generation
 from services.gateway.openai.chat.request import ChatRequest, parse_chat
 from services.gateway.openai.chat.response import ChatChunks, completion
-from services.gateway.openai.reply import EVENTS, JSON, Reply
+from services.gateway.openai.reply import JSON, Reply
 from services.gateway.relay import Relay
 
 
@@ -38,7 +38,7 @@ async def _stream(chat: ChatRequest, running: Generation, reply: Reply) -> None:
     )
     async with contextlib.aclosing(running.events()) as batches:
         async for events in batches:
-            await reply.write(chunks.write(events), EVENTS)
+            await reply.write_events(chunks.write(events))
 
 
 async def _whole(chat: ChatRequest, running: Generation, reply: Reply) -> None:

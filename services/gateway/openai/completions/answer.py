@@ -8,7 +8,7 @@ from services.gateway.generation import Events
 from services.gateway.openai.completions.batch import Batch
 from services.gateway.openai.completions.request import CompletionRequest, parse_completion
 from services.gateway.openai.completions.response import CompletionChunks, completion
-from services.gateway.openai.reply import EVENTS, JSON, Reply
+from services.gateway.openai.reply import JSON, Reply
 from services.gateway.relay import Relay
 
 
@@ -44,7 +44,7 @@ async def _stream(asked: CompletionRequest, batch: Batch, reply: Reply) -> None:
                 choices=asked.choices,
                 echoed=asked.echoed,
             )
-        await reply.write(chunks.write(prompt, events), EVENTS)
+        await reply.write_events(chunks.write(prompt, events))
 
     await batch.run(take)
 

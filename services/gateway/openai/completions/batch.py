@@ -44,6 +44,7 @@ class Batch:
         self._ready: asyncio.Queue[_Ready] = asyncio.Queue(MOST_AT_ONCE)
         self._running: dict[int, Generation] = {}
         self._shown: Generation | None = None
+        self._over = False
         self._at_fault = "prompt"  # the path of the one that failed
 
     @property
@@ -62,8 +63,18 @@ class Batch:
         return tuple(dict.fromkeys(field for one in self._running.values() for field in one.dropped))
 
     def route(self) -> inference.Route:
-        """How one of the prompts is served: the one that failed, else the first with events, else the first."""
-        return self._shown.route() if self._shown else inference.Route()
+        """How one of the prompts is served: the one that failed, else the first with events, else the first.
+
+        The cost is that of all prompts, once none of them is to come or under way.
+        """
+        if self._shown is None:
+            return inference.Route()
+        route = self._shown.route()
+        routes = [running.route() for running in self._running.values()]
+        route.ClearField("cost_nano_usd")
+        if (self._over or len(routes) == len(self._calls)) and all(one.HasField("cost_nano_usd") for one in routes):
+            route.cost_nano_usd = sum(one.cost_nano_usd for one in routes)
+        return route
 
     def param_of(self, field: str) -> str:
         """What the caller calls a field of a spec; of several prompts, which of them it is."""
@@ -75,10 +86,10 @@ class Batch:
         Raises:
             Failure: why there is no answer to a prompt, or no whole one.
         """
-        if len(self._calls) == 1:
-            await self._generate(0, take)
-            return
         try:
+            if len(self._calls) == 1:
+                await self._generate(0, take)
+                return
             async with asyncio.TaskGroup() as tasks:
                 prompts = iter(range(len(self._calls)))
                 busy = min(len(self._calls), MOST_AT_ONCE)
@@ -88,6 +99,8 @@ class Batch:
                 await self._pass_on(take, busy)
         except ExceptionGroup as group:
             raise group.exceptions[0] from None
+        finally:
+            self._over = True
 
     async def _pass_on(self, take: Take, busy: int) -> None:
         """Hand over what tasks have ready, until none of so many has anything left to do."""

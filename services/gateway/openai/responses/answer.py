@@ -5,7 +5,7 @@ import time
 
 from services.gateway.arrival import Arrival
 from services.gateway.generation import Generation
-from services.gateway.openai.reply import EVENTS, JSON, Reply
+from services.gateway.openai.reply import JSON, Reply
 from services.gateway.openai.responses.events import ResponseEvents
 from services.gateway.openai.responses.request import parse_response
 from services.gateway.openai.responses.response import Response
@@ -43,7 +43,7 @@ async def answer(body: bytes, arrival: Arrival, relay: Relay, reply: Reply) -> N
 async def _stream(written: ResponseEvents, running: Generation, reply: Reply) -> None:
     async with contextlib.aclosing(running.events()) as batches:
         async for events in batches:
-            await reply.write(written.write(events), EVENTS)
+            await reply.write_events(written.write(events))
 
 
 async def _whole(whole: Whole, running: Generation, reply: Reply) -> None:

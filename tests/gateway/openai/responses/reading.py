@@ -41,10 +41,10 @@ def response(body: Any) -> Any:
 
 
 def events(data: bytes) -> list[dict[str, Any]]:
-    """The events of a stream, less the `[DONE]` that ends one which did not fail."""
+    """The events of a stream, less comments and the `[DONE]` that ends one which did not fail."""
     assert data == b"" or data.endswith(b"\n\n")
     found = []
-    blocks = data.decode().split("\n\n")[:-1]
+    blocks = [block for block in data.decode().split("\n\n")[:-1] if not block.startswith(":")]
     if blocks and blocks[-1] == "data: [DONE]":
         blocks.pop()
         assert "response.failed" not in data.decode()
