@@ -26,7 +26,7 @@ CAUGHT_UP_SECONDS = 30.0
 CONFIG = """
 ledger: {{dsn: "{dsn}"}}
 gateway: {{instances: 2, drain_seconds: 2}}
-router: {{hedge: {{budget_ratio: 1.0, least_seconds: 0.2}}}}
+router: {{hedge: {{budget_ratio: 1.0, least_seconds: 0.2, paid: true}}}}
 flags: {{hedging: {{models: [hedged]}}}}
 providers:
   echo: {{kind: echo, workers: 2, token_ms: 10, loading_ms: 500, drain_seconds: 2}}
@@ -39,7 +39,9 @@ models:
     queue: {{max_waiting: 0}}
     routes: [{{provider: narrow, price: {{input: 1, output: 2}}}}]
   - name: hedged
-    routes: [{{provider: slow, price: {{second: 0.001}}}}, {{provider: echo, role: fallback, price: {{input: 1, output: 2}}}}]
+    routes:
+      - {{provider: slow, price: {{second: 0.001}}}}
+      - {{provider: echo, role: fallback, price: {{input: 1, output: 2}}}}
 """
 WORDS = "one two three four"
 # Of one answer to that with three words, in nano-USD: a million tokens of prompt are 1 USD, of answer 2 USD.
@@ -129,6 +131,7 @@ async def test_every_accepted_request_has_one_row_however_it_ended(books: Books)
         await asyncio.sleep(0.5)
         assert await ask("shed", "narrow") == 429
         assert await busy == 200
+        assert await ask("warm", "hedged", first_token_ms=1) == 200  # now it is known how soon one usually begins
         assert await ask("hedged", "hedged") == 200
         texts = {"model": "echo", "prompt": ["a b", "c d"], "user": "both", "max_tokens": 3}
         assert (await post("/completions", json=texts)).status_code == 200
@@ -151,6 +154,7 @@ async def test_every_accepted_request_has_one_row_however_it_ended(books: Books)
         "late": ("deadline", 1),
         "first-there": ("success", 1),
         "shed": ("shed", 1),
+        "warm": ("success", 1),
         "hedged": ("success", 1),
         "both": ("success", 2),
         "embedded": ("success", 1),
