@@ -253,9 +253,10 @@ def test_every_metric_that_is_named_elsewhere_exists() -> None:
 def test_every_test_that_is_named_exists() -> None:
     code = "".join(text_of(path) for path in (ROOT / "tests").rglob("test_*.py"))
     facts = set(re.findall(r"^(?:async )?def (test_\w+)", code, re.MULTILINE))
-    named = re.findall(r"`(test_\w+)`", text_of(ROOT / "ARCHITECTURE.md"))
-    assert named
-    assert set(named) <= facts, set(named) - facts
+    named = {name: re.findall(r"`(test_\w+)`", text_of(ROOT / name)) for name in ("ARCHITECTURE.md", "SECURITY.md")}
+    assert all(named.values())
+    for document, names in named.items():
+        assert set(names) <= facts, (document, set(names) - facts)
 
 
 def test_the_architecture_lists_every_service_and_method() -> None:

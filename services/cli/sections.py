@@ -12,7 +12,8 @@ _BOUND = {"limits": ("connections",)}
 # What running processes cannot take up; the gateways' addresses are settled by the reload itself.
 _FIXED = {
     "router": ("listen",),
-    "gateway": ("spool", "tenant_key"),
+    "gateway": ("spool", "spool_bytes", "tenant_key"),
+    "access": ("keyless", "pepper"),
     "admin": ("listen",),
     "metrics": ("listen",),
     "ledger": ("dsn",),

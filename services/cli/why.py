@@ -13,6 +13,10 @@ from services.cli.ledger import printable
 from services.cli.problem import Problem
 
 _INDENT = (0, 0, 0, 4)
+_LABELS = (
+    *(("key", "key_id"), ("owner", "owner"), ("session", "session_label"), ("user", "user_label")),
+    *(("x-request-id", "edge_request_id"), ("trace", "trace_id"), ("criticality", "criticality")),
+)
 
 
 def require(rows: Sequence[dict[str, Any]], identity: str) -> None:
@@ -39,9 +43,10 @@ def _request(row: Mapping[str, Any]) -> Iterator[RenderableType]:
     yield Text(f"{row['generation_id']}  {kind}{', streamed' if row['streamed'] else ''}", style="bold")
     yield _line(f"received {begun:%Y-%m-%d %H:%M:%S.%f} UTC; {_ended(row)}")
     yield _line(_asked(row))
-    for label, value in (("user", "user_label"), ("x-request-id", "edge_request_id"), ("trace", "trace_id")):
+    for label, value in _LABELS:
         if row[value]:
             yield _line(f"{label} {printable(row[value])}")
+    yield _line(f"cost {_cost(row)}")
     yield _line(f"configuration {row['config_version']}")
     refused = row.get("refused_by")
     if refused:
@@ -49,17 +54,19 @@ def _request(row: Mapping[str, Any]) -> Iterator[RenderableType]:
         yield from _candidates(refused)
     elif not row["attempt_list"]:
         yield _line("it was not placed")
+    numbers = {attempt["attempt_id"]: attempt["number"] for attempt in row["attempt_list"]}
     for attempt in row["attempt_list"]:
-        yield from _attempt(attempt, begun)
+        yield from _attempt(attempt, begun, numbers.get(attempt["follows"]))
 
 
-def _attempt(attempt: Mapping[str, Any], begun: datetime.datetime) -> Iterator[RenderableType]:
+def _attempt(attempt: Mapping[str, Any], begun: datetime.datetime, follows: int | None) -> Iterator[RenderableType]:
     placed = datetime.datetime.fromisoformat(attempt["placed_at"])
     after = (placed - begun) / datetime.timedelta(milliseconds=1)
-    kind = f" ({attempt['kind']})" if attempt["kind"] else ""
+    of = f" of {follows}" if follows else ""
+    kind = f" ({attempt['kind']}{of})" if attempt["kind"] else ""
     where = f"{printable(attempt['worker'])}, {printable(attempt['provider'])}/{printable(attempt['provider_model'])}"
     yield Text(f"  attempt {attempt['number']}{kind}: {where}")
-    yield _line(f"placed after {_ms(after)}; {_ended(attempt)}")
+    yield _line(f"placed after {_ms(after)}; {_ended(attempt)}; cost {_cost(attempt)}")
     for one in attempt["tries"]:
         status = f", HTTP {one['http_status']}" if one["http_status"] else ""
         yield _line(f"asked in vain with key {one['key']}: {one['reason']}{status}, {_ms(one['ms'])}")
@@ -101,6 +108,11 @@ def _ended(row: Mapping[str, Any]) -> str:
     reason = f" {row['error_reason']}" if row["error_reason"] else ""
     whole = "not ended" if row["latency_ms"] is None else f"ended after {_ms(row['latency_ms'])}"
     return f"{first}; {whole}: {row['outcome']}{reason}"
+
+
+def _cost(row: Mapping[str, Any]) -> str:
+    priced = f" by prices {row['price_version']}" if row["price_version"] else ""
+    return f"{row['cost_usd']} USD{priced}"
 
 
 def _line(text: str) -> Padding:

@@ -15,6 +15,7 @@ import uvloop
 from hybridinference.gateway.v1 import inference_service_pb2_grpc as gateway_grpc
 from hybridinference.gateway.v1 import openai_service_pb2_grpc as openai_grpc
 from hybridinference.router.v1 import router_service_pb2_grpc as router_grpc
+from prometheus_client import CollectorRegistry
 
 from services.chassis import channel, ids, logs, metrics, server
 from services.chassis.reloading import Reloading
@@ -24,7 +25,7 @@ from services.gateway.adoption import Adoption
 from services.gateway.channels import open_channels
 from services.gateway.content.hashing import Hasher
 from services.gateway.content.keeping import open_contents
-from services.gateway.database import Database, open_database
+from services.gateway.database import open_database
 from services.gateway.explainer import Explainer
 from services.gateway.fleet import FleetView
 from services.gateway.idempotency.interceptor import open_idempotency
@@ -35,14 +36,16 @@ from services.gateway.models import Models
 from services.gateway.openai import face as openai
 from services.gateway.placement import Placements
 from services.gateway.pricing.book import PriceBook
+from services.gateway.quota.estimates import Estimates
 from services.gateway.quota.quota import Quota
+from services.gateway.quota.upkeep import open_quota
 from services.gateway.recorder import Recorder
 from services.gateway.relay import Relay
 from services.gateway.request_metrics import RequestMetrics
 from services.gateway.schema import SchemaUnknown
 from services.gateway.session import open_sessions
 from services.gateway.shadowing import open_shadows
-from services.gateway.spool.spool import open_spool
+from services.gateway.spool.spool import Spool, open_spool
 from services.gateway.tenant import Tenants
 
 LOG = structlog.get_logger()
@@ -84,6 +87,7 @@ async def serve(
             open_sessions(idle_seconds=settings.idle_seconds, slow_reader_seconds=settings.slow_reader_seconds)
         )
         channels = await stack.enter_async_context(open_channels())
+        book = PriceBook(config)
         contents = await stack.enter_async_context(open_contents(spool, Hasher(tenants.key), registry))
         recorder = Recorder(
             spool,
@@ -92,10 +96,10 @@ async def serve(
             run=run,
             config_version=config.version,
             models=config.names(),
-            book=PriceBook(config),
+            book=book,
         )
         recorder.take_over()
-        await stack.enter_async_context(_known_database(config, place, dsn))
+        quota = await stack.enter_async_context(_limits(config, place, dsn, run, spool, registry))
         keyring = await stack.enter_async_context(
             open_keyring(
                 dsn,
@@ -106,7 +110,6 @@ async def serve(
                 ceilings=config.admin.ceilings(),
             )
         )
-        quota = Quota()
         shadows = await stack.enter_async_context(
             open_shadows(placements, sessions, recorder, most=settings.max_shadows)
         )
@@ -119,6 +122,7 @@ async def serve(
             quota,
             max_running=settings.max_running,
             show_worker=settings.show_worker,
+            estimates=Estimates(config, book),
         )
         explainer = Explainer(router, relay)
         models = Models(config, fleet, created_seconds=int(time.time()))
@@ -199,12 +203,26 @@ async def serve(
 
 
 @contextlib.asynccontextmanager
-async def _known_database(config: mesh.MeshConfig, place: mesh.GatewayPlace, dsn: str) -> AsyncIterator[Database]:
-    """Raises SchemaUnknown. Without keys nothing is asked of it, and it may even be none."""
+async def _limits(
+    config: mesh.MeshConfig, place: mesh.GatewayPlace, dsn: str, run: str, spool: Spool, registry: CollectorRegistry
+) -> AsyncIterator[Quota]:
+    """Raises SchemaUnknown. Without keys nothing is asked of the database, and it may even be none."""
+    keyless = config.access.keyless
     async with open_database(dsn, name=f"hybrid-{place.name}") as database:
-        if not config.access.keyless:
+        if not keyless:
             await database.require_schema()
-        yield database
+        gateways, directory = len(config.gateways()), pathlib.Path(place.spool)
+        async with open_quota(
+            database,
+            registry,
+            run=run,
+            gateway=place.name,
+            gateways=gateways,
+            spool=spool,
+            directory=directory,
+            keyless=keyless,
+        ) as quota:
+            yield quota
 
 
 def _version(config: mesh.MeshConfig) -> str:

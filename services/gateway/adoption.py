@@ -10,6 +10,7 @@ from services.gateway.models import Models
 from services.gateway.openai.face import OpenAIServicer
 from services.gateway.placement import Placements
 from services.gateway.pricing.book import PriceBook
+from services.gateway.quota.estimates import Estimates
 from services.gateway.recorder import Recorder
 from services.gateway.relay import Relay
 from services.gateway.session import Sessions
@@ -32,14 +33,18 @@ class Adoption:
     def take(self, config: MeshConfig) -> None:
         """Go by another configuration from now on, all in one step. What is under way goes on as it began."""
         limits = config.gateway
+        book = PriceBook(config)
         if self.keyring is not None:
             self.keyring.reconfigure(most=config.access.cached_keys, ceilings=config.admin.ceilings())
         self.idempotency.reconfigure(config)
         self.placements.reconfigure(waiting_bytes=limits.waiting_bytes)
         self.models.reconfigure(config)
-        self.recorder.reconfigure(config_version=config.version, models=config.names(), book=PriceBook(config))
+        self.recorder.reconfigure(config_version=config.version, models=config.names(), book=book)
         self.relay.reconfigure(
-            max_running=limits.max_running, max_shadows=limits.max_shadows, show_worker=limits.show_worker
+            max_running=limits.max_running,
+            max_shadows=limits.max_shadows,
+            show_worker=limits.show_worker,
+            estimates=Estimates(config, book),
         )
         self.sessions.reconfigure(idle_seconds=limits.idle_seconds, slow_reader_seconds=limits.slow_reader_seconds)
         self.typed_face.reconfigure(longest_seconds=limits.timeout_seconds, allow_pinning=limits.allow_pinning)

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import asyncpg
 import structlog
 
-from services.gateway.schema import SchemaUnknown, require_schema
+from services.gateway.schema import Known, SchemaUnknown
 
 LOG = structlog.get_logger()
 
@@ -35,7 +35,7 @@ class Database:
         self._idle: list[asyncpg.Connection] = []
         self._away_until = 0.0
         self._closed = False
-        self._known = False
+        self._known = Known()
 
     async def require_schema(self) -> None:
         """See to it, once, that the database has the tables that this release knows; later, where it is away.
@@ -89,23 +89,16 @@ class Database:
                 command_timeout=_COMMAND_SECONDS,
                 server_settings={"application_name": self._name, "lock_timeout": "3s", "statement_timeout": "5s"},
             )
-            await self._check(connection)
+            try:
+                await self._known.require(connection)
+            except BaseException:
+                connection.terminate()
+                raise
         except (*UNAVAILABLE, SchemaUnknown) as error:
             self._away_until = now + _PAUSE_SECONDS
             # The type alone: a message may quote the DSN.
             raise DatabaseAway(type(error).__name__) from error
         return connection
-
-    async def _check(self, connection: asyncpg.Connection) -> None:
-        # Not again: a release that is newer may migrate while this one serves on.
-        if self._known:
-            return
-        try:
-            await require_schema(connection)
-        except BaseException:
-            connection.terminate()
-            raise
-        self._known = True
 
     async def close(self) -> None:
         """Close what is idle; what is in use is closed when it is done."""

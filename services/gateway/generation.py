@@ -110,7 +110,13 @@ class Generation(Undertaking):
 
     async def ask_beside(self, run: Run) -> placement.Placement | None:
         """Where a second attempt may go beside a slow one."""
-        return await self._placements.hedge(run.placed, self._time_left(), spent_nano_usd=self._entry.spent)
+        placed = await self._placements.hedge(run.placed, self._time_left(), spent_nano_usd=self._entry.spent)
+        if placed is not None:
+            try:
+                await self._cover(placed)
+            except Failure:  # the budget is for those that must be
+                return None
+        return placed
 
     def begin_beside(self, placed: placement.Placement) -> Run | None:
         """Begin a second attempt."""

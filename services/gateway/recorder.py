@@ -21,6 +21,7 @@ from services.gateway.content.hearing import Heard
 from services.gateway.content.keeping import Contents
 from services.gateway.pricing.book import PriceBook
 from services.gateway.pricing.charge import Charge, charged
+from services.gateway.quota.estimates import Estimates
 from services.gateway.quota.reservation import UNLIMITED, Reservation
 from services.gateway.request_metrics import RequestMetrics
 from services.gateway.run import Run
@@ -47,6 +48,7 @@ class Entry:
         kept: where what is known of it outlives this process, until its record is on disk.
         book: what it is charged by, whatever the configuration becomes meanwhile.
         reservation: its part of its key's limits, settled at its end.
+        estimates: by which that was made.
         served: the attempt whose answer the caller has; before there is one, the latest. Never a shadow.
         request: what was written of it; None until then.
         refused_by: how the router came to refuse it; None where it did not.
@@ -61,6 +63,7 @@ class Entry:
     kept: OpenRequest
     book: PriceBook
     reservation: Reservation = UNLIMITED
+    estimates: Estimates | None = None
     first_content_at: float | None = None
     usage: generation.Usage | None = None
     finish_reasons: tuple[generation.FinishReason, ...] = ()
@@ -137,14 +140,21 @@ class Recorder:
             self._told = book.version
             self._spool.append_prices(book.table)
 
-    def begin(self, generation_id: str, call: Call[Any], reservation: Reservation = UNLIMITED) -> Entry:
-        """A request is accepted.
+    def begin(
+        self,
+        generation_id: str,
+        call: Call[Any],
+        reservation: Reservation = UNLIMITED,
+        received_at: float | None = None,
+        estimates: Estimates | None = None,
+    ) -> Entry:
+        """A request is accepted that was received at that time, seconds since 1970; default: now.
 
         Raises:
             Failure: ACCOUNTING_UNAVAILABLE where it could not be written down.
         """
         self._spool.check(strict=call.grant.strict)
-        received_at = time.time()
+        received_at = time.time() if received_at is None else received_at
         so_far = ledger.RequestRecord(
             generation_id=generation_id,
             api=call.api,
@@ -166,7 +176,7 @@ class Recorder:
         kept = self._spool.opened(so_far)
         self._metrics.running.inc()
         heard = self._contents.listen(call.grant)
-        return Entry(generation_id, call, received_at, so_far, kept, self._book, reservation, heard=heard)
+        return Entry(generation_id, call, received_at, so_far, kept, self._book, reservation, estimates, heard=heard)
 
     def attempt_begins(self, entry: Entry, placed: placement.Placement, *, follows: str = "") -> ledger.AttemptRecord:
         """Another attempt at a request has been placed.
@@ -255,9 +265,9 @@ class Recorder:
             request.first_content_at.CopyFrom(_timestamp(entry.first_content_at))
         # A shadow that still runs is written down when it ends.
         attempts = [attempt for attempt in entry.attempts if attempt.HasField("ended_at")]
-        self._spool.append(ledger.LedgerRecord(request=request, attempts=attempts), ends=entry.kept)
         tokens = request.usage.input_tokens + request.usage.output_tokens
         entry.reservation.settle(tokens, request.cost_nano_usd)
+        self._spool.append(ledger.LedgerRecord(request=request, attempts=attempts), ends=entry.kept)
         self._observe(entry, request, ended_at)
         if entry.heard is not None:
             self._contents.keep(entry.generation_id, entry.call, entry.heard)

@@ -1,5 +1,8 @@
 """Where requests of both faces come together: accepted or refused here, then carried to workers."""
 
+import asyncio
+import time
+
 from hybridinference.inference.v1 import embedding_pb2 as embedding
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hybridinference.inference.v1 import generation_pb2 as generation
@@ -10,13 +13,18 @@ from services.gateway.call import Call, Spec
 from services.gateway.channels import Channels
 from services.gateway.embedding import Embedding
 from services.gateway.generation import Generation
+from services.gateway.identity.grant import Limits
 from services.gateway.placement import Placements
+from services.gateway.quota.estimates import Estimates
 from services.gateway.quota.quota import Quota
 from services.gateway.quota.reservation import Need
 from services.gateway.recorder import Entry, Recorder
 from services.gateway.session import Sessions
 from services.gateway.shadowing import Shadows
 from services.gateway.validate import validate, validate_embedding
+
+_NONE = Limits()
+_NOTHING = Need(tokens=0, cost_nano_usd=0)
 
 
 class Relay:
@@ -33,6 +41,7 @@ class Relay:
         *,
         max_running: int,
         show_worker: bool,
+        estimates: Estimates,
     ) -> None:
         self._placements = placements
         self._sessions = sessions
@@ -40,6 +49,7 @@ class Relay:
         self._shadows = shadows
         self._recorder = recorder
         self._quota = quota
+        self._estimates = estimates
         self._room = self._max_running = max_running
         self._show_worker = show_worker
 
@@ -48,9 +58,10 @@ class Relay:
         """Whether callers may know which worker served them."""
         return self._show_worker
 
-    def reconfigure(self, *, max_running: int, max_shadows: int, show_worker: bool) -> None:
+    def reconfigure(self, *, max_running: int, max_shadows: int, show_worker: bool, estimates: Estimates) -> None:
         """Accept so many from now on. What is under way goes on, though it may be more."""
         self._shadows.reconfigure(most=max_shadows)
+        self._estimates = estimates
         self._room += max_running - self._max_running
         self._max_running = max_running
         self._show_worker = show_worker
@@ -90,7 +101,6 @@ class Relay:
         )
 
     async def _accepted(self, call: Call[Spec]) -> Entry:
-        need = self._need(call)
         if self._room <= 0:
             raise Failure(
                 reasons.ERROR_REASON_FLEET_SATURATED,
@@ -99,11 +109,15 @@ class Relay:
             )
         self._room -= 1
         try:
-            reservation = await self._quota.reserve(call.grant, need)
+            # One time for both: what is set aside in a period is what the ledger has for it.
+            received_at = time.time()
+            reservation = await self._quota.reserve(
+                call.grant, self._need(call), at=received_at, until=call.deadline.at
+            )
             try:
-                return self._recorder.begin(ids.new_id(), call, reservation)
+                return self._recorder.begin(ids.new_id(), call, reservation, received_at, self._estimates)
             except BaseException:
-                reservation.settle(0, 0)
+                reservation.cancel()
                 raise
         except BaseException:
             self._room += 1
@@ -111,7 +125,12 @@ class Relay:
 
     def _need(self, call: Call[Spec]) -> Need:
         """The most that it may take of its key's limits."""
-        return Need(tokens=0, cost_nano_usd=0)
+        limits = call.grant.limits
+        if limits == _NONE:
+            return _NOTHING
+        priced = limits.usd_per_day is not None or limits.usd_per_month is not None
+        left = call.deadline.left(now=asyncio.get_running_loop().time())
+        return self._estimates.need(call.spec, left, priced=priced, providers=call.grant.providers)
 
     def _left(self) -> None:
         self._room += 1

@@ -59,6 +59,22 @@ async def require_schema(connection: asyncpg.Connection) -> None:
         raise SchemaUnknown(told)
 
 
+class Known:
+    """A process's knowledge that the tables are right: asked for until it is there, and not again.
+
+    A newer release may bring its migrations while this one serves on.
+    """
+
+    def __init__(self) -> None:
+        self._found = False
+
+    async def require(self, connection: asyncpg.Connection) -> None:
+        """`require_schema`, unless it once went well."""
+        if not self._found:
+            await require_schema(connection)
+            self._found = True
+
+
 async def check(dsn: str) -> None:
     """Connect to the database and `require_schema`.
 

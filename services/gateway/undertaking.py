@@ -17,6 +17,7 @@ from services.chassis.failure import Failure
 from services.gateway.ask import placement_ask
 from services.gateway.call import Call
 from services.gateway.placement import Placements, Refused
+from services.gateway.quota.reservation import Metered
 from services.gateway.recorder import Entry, Recorder
 from services.gateway.run import Run
 from services.gateway.starting import LAST_WORD_SECONDS
@@ -51,6 +52,7 @@ class Undertaking:
         self._recorder = recorder
         self._left = left
         self._open: list[Run] = []  # attempts that have not ended; two while one is hedged
+        self._most: dict[str, int] = {}  # nano-USD that an attempt may cost, where there is a budget
         self._committed = False
         self._finished = False
         self._over = False
@@ -63,6 +65,11 @@ class Undertaking:
     def provider_model(self) -> str:
         """The provider's name of the model that serves it; "" before it is placed."""
         return self._entry.provider_model or (self._entry.served.provider_model if self._entry.served else "")
+
+    @property
+    def limits(self) -> Metered:
+        """Where the limits of its key stand."""
+        return self._entry.reservation
 
     def route(self) -> inference.Route:
         """How it is served, as far as that is known by now; empty before it is placed."""
@@ -118,11 +125,33 @@ class Undertaking:
         ask = placement_ask(self.id, self.call, needs, self._time_left())
         self._entry.asked(ask)
         try:
-            return await self._placements.place(ask, self.call.deadline, self.call.spec.ByteSize)
+            placed = await self._placements.place(ask, self.call.deadline, self.call.spec.ByteSize)
         except Failure as refusal:
             name_field(refusal, needs)
             if isinstance(refusal, Refused) and refusal.decision.targets:
                 self._entry.refused_by = refusal.decision
+            raise
+        await self._cover(placed)
+        return placed
+
+    async def _cover(self, placed: placement.Placement) -> None:
+        """Set aside what the request may cost with an attempt there: all before it, those that run, and this one.
+
+        Raises:
+            Failure: the key's budget has no room for it. The place is given back.
+        """
+        reservation, estimates = self._entry.reservation, self._entry.estimates
+        if not reservation.priced or estimates is None:
+            return
+        most = self._most[placed.attempt_id] = estimates.attempt(
+            self.call.spec, placed.provider, placed.provider_model, self._time_left()
+        )
+        most += self._entry.spent + sum(self._most[run.placed.attempt_id] for run in self._open)
+        reservation.shrink(most)
+        try:
+            await reservation.cover(most)
+        except BaseException:
+            self._placements.give_back(placed)
             raise
 
     async def _elsewhere(self, run: Run, why: Failure) -> placement.Placement:
@@ -138,9 +167,14 @@ class Undertaking:
             raise failure from why
         outcome = self._outcome(run, failure, wanted=True)
         outcome.continuable = self._committed
-        return await self._placements.after_failure(
+        placed = await self._placements.after_failure(
             run.placed, outcome, failure, self.call.deadline, self.call.spec.ByteSize
         )
+        try:
+            await self._cover(placed)
+        except Failure as unaffordable:
+            raise failure from unaffordable  # without this attempt that is how it ends
+        return placed
 
     def _goes_on(self, run: Run, why: Failure) -> bool:
         """Whether an answer that has begun may be gone on with elsewhere."""

@@ -14,13 +14,13 @@ from rich.console import Console
 from services.cli import ledger
 from services.gateway.loader.rows import parse
 from services.gateway.loader.store import open_store
-from tests.gateway.loader.records import record
+from tests.gateway.loader.records import TODAY, record
 from tests.postgres import Postgres
 
 
 async def stored(dsn: str, *records: ledger_pb2.LedgerRecord) -> None:
     async with open_store(dsn) as store:
-        rows = [parse(one.SerializeToString()) for one in records]
+        rows = [parse(one.SerializeToString(), TODAY) for one in records]
         await store.load("00000000-0000-4000-8000-000000000000", "1-a", 0, 1, rows)
 
 
@@ -59,6 +59,12 @@ async def test_a_row_tells_what_a_request_was_and_came_to(dsn: str) -> None:
         "latency_ms": 250.0,
         "first_token_ms": 50.0,
         "attempts": 2,
+        "key_id": "0123456789abcdef",
+        "owner": "search",
+        "session_label": "conversation",
+        "cost_nano_usd": 2003,
+        "cost_usd": "0.000002003",
+        "price_version": "fedcba9876543210",
     }
     assert {key: row[key] for key in told} == told
     assert [(one["number"], one["outcome"], one["error_reason"], one["worker"]) for one in row["attempt_list"]] == [
@@ -66,6 +72,10 @@ async def test_a_row_tells_what_a_request_was_and_came_to(dsn: str) -> None:
         (2, "success", None, "local-1"),
     ]
     assert row["attempt_list"][0]["first_token_ms"] is None
+    assert [(one["cost_usd"], one["follows"]) for one in row["attempt_list"]] == [
+        ("0.000001001", None),
+        ("0.000001002", made.attempts[0].attempt_id),
+    ]
 
 
 async def test_an_attempt_tells_what_its_provider_was_asked_in_vain(dsn: str) -> None:
@@ -98,10 +108,12 @@ async def test_the_table_shows_worker_tokens_times_and_attempts(dsn: str) -> Non
     failed.request.outcome, failed.request.error_reason = ledger_pb2.OUTCOME_ERROR, "NO_HEALTHY_WORKER"
     failed.request.model = "[red]x"
     await stored(dsn, record(seconds=1), failed)
-    header, first, second = printed(await ledger.recent(dsn, 10), width=150)
-    assert header.split()[:6] == ["received", "UTC", "id", "model", "outcome", "worker"]
-    assert first.split()[3:] == ["smollm2", "success", "local-0", "40", "8", "50", "ms", "250", "ms", "1"]
-    assert second.split()[3:] == ["[red]x", "error", "NO_HEALTHY_WORKER", "-", "40", "8", "-", "250", "ms", "0"]
+    header, first, second = printed(await ledger.recent(dsn, 10), width=170)
+    assert header.split()[:7] == ["received", "UTC", "id", "model", "outcome", "owner", "worker"]
+    numbers = ["40", "8", "50", "ms", "250", "ms", "1", "0.000001001"]
+    assert first.split()[3:] == ["smollm2", "success", "search", "local-0", *numbers]
+    numbers = ["40", "8", "-", "250", "ms", "0", "0.000000000"]
+    assert second.split()[3:] == ["[red]x", "error", "NO_HEALTHY_WORKER", "search", "-", *numbers]
 
 
 async def test_on_a_narrow_terminal_nothing_that_is_shown_is_cut(dsn: str) -> None:

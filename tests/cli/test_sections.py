@@ -3,6 +3,7 @@
 import pytest
 
 from services.cli import sections
+from services.config import fixed
 from services.config.mesh import MeshConfig
 
 BASE = {
@@ -29,6 +30,7 @@ def of(**changes):
         ({"router": {"stale_seconds": 2}, "flags": {"hedging": True}}, ()),
         ({"router": {"listen": "unix:r.sock"}, "log": {"level": "debug"}}, ("log", "router.listen")),
         ({"admin": {"operators": [{"name": "o", "credential": "o.key"}]}}, ()),
+        ({"access": {"keyless": True, "cached_keys": 5}}, ("access.keyless",)),
         ({"admin": {"listen": "127.0.0.1:9000"}}, ("admin.listen",)),
         ({"providers": {"a": {"kind": "echo", "workers": 2}}}, ("providers.a", "providers.b")),
         ({"models": [{"name": "n", "routes": [{"provider": "a"}]}]}, ()),
@@ -46,3 +48,7 @@ def test_another_certificate_is_taken_up():
 def test_no_secret_is_in_it():
     assert "k3y" not in str(of())
     assert all(len(digest) == 16 for digest in of().values())
+
+
+def test_what_running_processes_refuse_is_refused_before_they_are_asked():
+    assert set(fixed._KEYS) == sections.FIXED

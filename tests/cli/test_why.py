@@ -12,12 +12,12 @@ from services.cli import ledger, why
 from services.cli.problem import Problem
 from services.gateway.loader.rows import parse
 from services.gateway.loader.store import open_store
-from tests.gateway.loader.records import record
+from tests.gateway.loader.records import TODAY, record
 
 
 async def stored(dsn: str, *records: ledger_pb2.LedgerRecord) -> None:
     async with open_store(dsn) as store:
-        rows = [parse(one.SerializeToString()) for one in records]
+        rows = [parse(one.SerializeToString(), TODAY) for one in records]
         await store.load("00000000-0000-4000-8000-000000000000", "1-a", 0, 1, rows)
 
 
@@ -47,6 +47,17 @@ async def test_a_request_is_found_by_any_id_of_it(dsn: str) -> None:
     assert len(await ledger.found(dsn, request.trace_id)) == 2, "a trace may have several requests"
 
 
+async def test_what_callers_have_is_found_without_reading_every_request(dsn: str) -> None:
+    async with ledger.reading(dsn) as connection:
+        await connection.execute(ledger._BY_INDEX)
+        plan = await connection.fetch(f"EXPLAIN SELECT * FROM requests WHERE {ledger._BY_WORD}".replace("$1", "'x'"))
+    nodes = [row[0] for row in plan if " on " in row[0] or " using " in row[0]]
+    assert not [node for node in nodes if "Seq Scan" in node]
+    assert (
+        sum("Bitmap Index Scan" in node for node in nodes) == sum("Bitmap Heap Scan" in node for node in nodes) * 2 > 0
+    )
+
+
 async def test_what_is_not_there_is_told_with_what_to_give(dsn: str) -> None:
     for identity in ("nothing", "00000000-0000-4000-8000-000000000000", "'; DROP TABLE requests; --", "\x1b[31m"):
         rows = await ledger.found(dsn, identity)
@@ -63,6 +74,7 @@ async def test_attempts_are_told_with_times_reasons_and_terms(dsn: str) -> None:
     made.attempts[0].tries.add(key=1, reason=reasons.ERROR_REASON_PROVIDER_RATE_LIMITED, http_status=429)
     await stored(dsn, made)
     lines = shown(await ledger.found(dsn, made.request.generation_id))
+    priced = "USD by prices fedcba9876543210"
     assert lines == [
         f"{made.request.generation_id} chat of smollm2 through openai, streamed",
         "received 2026-09-21 14:13:20.000000 UTC; first content after 50.0 ms; ended after 250.0 ms: success",
@@ -70,18 +82,23 @@ async def test_attempts_are_told_with_times_reasons_and_terms(dsn: str) -> None:
             "asked: about 38 tokens of prompt, at most 256 of answer; "
             "used: 40 tokens of prompt, 16 of them cached, 8 of answer"
         ),
+        "key 0123456789abcdef",
+        "owner search",
+        "session conversation",
         "user someone",
         f"x-request-id {made.request.edge_request_id}",
         f"trace {made.request.trace_id}",
+        "criticality sheddable_plus",
+        f"cost 0.000002003 {priced}",
         "configuration 0123456789ab",
         "attempt 1: local-0, local/smollm2-135m-instruct",
-        "placed after 0.0 ms; no content; ended after 250.0 ms: error WORKER_LOST",
+        f"placed after 0.0 ms; no content; ended after 250.0 ms: error WORKER_LOST; cost 0.000001001 {priced}",
         "asked in vain with key 1: PROVIDER_RATE_LIMITED, HTTP 429, 0.0 ms",
         "why: least_loaded, 2 of 4 targets eligible; ruled out: health 2",
         "worker provider model role score terms, or what rules it out",
         "local-0 local smollm2-135m-instruct primary 0.5 generations 3",
-        "attempt 2 (retry): local-1, local/smollm2-135m-instruct",
-        "placed after 0.0 ms; first content after 50.0 ms; ended after 250.0 ms: success",
+        "attempt 2 (retry of 1): local-1, local/smollm2-135m-instruct",
+        f"placed after 0.0 ms; first content after 50.0 ms; ended after 250.0 ms: success; cost 0.000001002 {priced}",
         "why: least_loaded, 2 of 4 targets eligible; ruled out: health 2",
         "worker provider model role score terms, or what rules it out",
         "local-1 local smollm2-135m-instruct primary 0.5 generations 3",

@@ -12,6 +12,7 @@ from services.chassis import register
 from services.gateway.arrival import TIMEOUT
 from services.gateway.openai import dropped, headers
 from services.gateway.openai.reply import COMMENT
+from services.gateway.quota.reservation import Meter, Unlimited
 from tests.edge.stub import failure_of
 
 pytestmark = [pytest.mark.edge, pytest.mark.asyncio(loop_scope="module")]
@@ -200,7 +201,9 @@ async def test_a_browser_on_this_machine_may_ask(http):
 async def test_a_browser_may_read_every_header_of_an_answer_and_set_a_deadline(http):
     origin = {"origin": "http://localhost:3000"}
     route = inference.Route(provider="p", attempts=1, worker="w")
-    told = (*headers.of_call(traceparent="t", seconds=0), *headers.of_route(route, "m"))
+    limited = Unlimited()
+    limited.requests = limited.tokens = Meter(1, 1, 1.0)
+    told = (*headers.of_call(traceparent="t", seconds=0), *headers.of_route(route, "m"), *headers.of_limits(limited))
     names = {name for name, _ in told} | {dropped.HEADER, "retry-after", "x-should-retry", "x-request-id"}
     reply = await http.get("/v1/models", headers=origin)
     assert names <= set(reply.headers["access-control-expose-headers"].split(","))

@@ -31,13 +31,16 @@ from services.gateway.generation import Generation
 from services.gateway.identity.grant import ANYBODY, Grant
 from services.gateway.placement import Placements
 from services.gateway.pricing.book import PriceBook
+from services.gateway.quota.estimates import Estimates
 from services.gateway.quota.quota import Quota
+from services.gateway.quota.quota_metrics import QuotaMetrics
 from services.gateway.recorder import Recorder
 from services.gateway.relay import Relay
 from services.gateway.request_metrics import RequestMetrics
 from services.gateway.session import Sessions, open_sessions
 from services.gateway.shadowing import open_shadows
 from tests.fakes import Script, ScriptedProvider, running_worker, spec
+from tests.gateway.quota.table import Table
 
 MODEL = "scripted"
 _FIRST = placement.ATTEMPT_KIND_UNSPECIFIED
@@ -249,10 +252,10 @@ class Scene:
         call = Call(spec=spec(script), api="inference", streamed=True, deadline=deadline, tenant="t", grant=grant)
         return await self.relay.begin(call)
 
-    async def run(self, script: str, *, seconds: float | None = None) -> str:
+    async def run(self, script: str, *, seconds: float | None = None, grant: Grant = ANYBODY) -> str:
         """Run a generation to its end; its text."""
         text = ""
-        async with contextlib.aclosing((await self.begin(script, seconds=seconds)).events()) as batches:
+        async with contextlib.aclosing((await self.begin(script, seconds=seconds, grant=grant)).events()) as batches:
             async for events in batches:
                 text += text_of(events)
         return text
@@ -298,9 +301,10 @@ async def scene(
     max_running: int = 100,
     max_shadows: int = 2,
     show_worker: bool = False,
+    leases: Table | None = None,
     config: MeshConfig = CONFIG,
 ) -> AsyncIterator[Scene]:
-    """A scene with one worker for each mapping of scripts; `config` has the prices."""
+    """A scene with one worker for each mapping of scripts; `config` has the prices, `leases` the limits of keys."""
     made = Scene(directory)
     async with contextlib.AsyncExitStack() as stack:
         addresses = []
@@ -336,15 +340,17 @@ async def scene(
         shadows = await stack.enter_async_context(
             open_shadows(made.placements, made.sessions, made.recorder, most=max_shadows)
         )
+        reserving = await stack.enter_async_context(asyncio.TaskGroup())
         made.relay = Relay(
             made.placements,
             made.sessions,
             made.channels,
             shadows,
             made.recorder,
-            Quota(),
+            Quota((leases or Table()).gateway(), QuotaMetrics(registry), reserving, gateways=1),
             max_running=max_running,
             show_worker=show_worker,
+            estimates=Estimates(config, PriceBook(config)),
         )
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         following = [tasks.create_task(made.fleet.follow()), tasks.create_task(made.placements.follow())]

@@ -13,9 +13,12 @@ from services.chassis.failure import Failure
 from services.config.mesh import Gateway
 from services.gateway.adoption import Adoption
 from services.gateway.pricing.book import PriceBook
+from services.gateway.quota.estimates import Estimates
 from tests.fakes import Events, delta, finished, saying, started
 from tests.gateway.faces import CONFIG
 from tests.gateway.scene import MODEL, scene
+
+ESTIMATES = Estimates(CONFIG, PriceBook(CONFIG))
 
 
 async def test_a_request_is_recorded_under_the_version_that_it_began_with(tmp_path: pathlib.Path) -> None:
@@ -42,7 +45,7 @@ async def test_a_request_is_recorded_under_the_version_that_it_began_with(tmp_pa
 async def test_how_much_may_be_under_way_changes_and_what_is_under_way_goes_on(tmp_path: pathlib.Path) -> None:
     async with scene(tmp_path, {"x": saying(started(), delta("a"), finished())}, max_running=2) as made:
         first, second = await made.begin("x"), await made.begin("x")
-        made.relay.reconfigure(max_running=1, max_shadows=2, show_worker=False)
+        made.relay.reconfigure(max_running=1, max_shadows=2, show_worker=False, estimates=ESTIMATES)
         for _ in range(2):
             with pytest.raises(Failure) as refused:
                 await made.begin("x")
@@ -51,7 +54,7 @@ async def test_how_much_may_be_under_way_changes_and_what_is_under_way_goes_on(t
                 pass
             first = second
         await made.begin("x")
-        made.relay.reconfigure(max_running=2, max_shadows=2, show_worker=False)
+        made.relay.reconfigure(max_running=2, max_shadows=2, show_worker=False, estimates=ESTIMATES)
         await made.begin("x")
         with pytest.raises(Failure):
             await made.begin("x")

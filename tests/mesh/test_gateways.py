@@ -22,6 +22,7 @@ from tests.mesh.scrape import total
 pytestmark = [pytest.mark.slow, pytest.mark.edge]
 
 TWO = """
+access: {keyless: true}
 gateway: {instances: 2, drain_seconds: 20}
 providers:
   echo: {kind: echo, workers: 2, token_ms: 10, drain_seconds: 2}
@@ -217,7 +218,7 @@ async def test_a_reload_gives_the_edge_its_new_limits_and_names_what_waits_for_a
     assert (code, err) == (0, "")
     assert out.splitlines() == [
         "the edge has taken it",
-        f"version {load_config(two.config).version} is used by router, gateway, gateway-2",
+        f"version {load_config(two.config).version} is used by router, admin, gateway, gateway-2",
         "takes effect when the processes that read it start again: providers.echo",
         "to be started again with `hybrid restart`: echo-0, echo-1",
     ]
@@ -247,7 +248,7 @@ async def test_a_reload_brings_models_and_aliases_to_router_and_gateways_and_cut
     two.config.write_text(TWO.replace("- name: echo", "- name: other\n    aliases: [echo]"))
     done = await asyncio.to_thread(two.hybrid, "reload")
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.endswith("is used by router, gateway, gateway-2\n")
+    assert done.stdout.endswith("is used by router, admin, gateway, gateway-2\n")
     async with two.async_client() as client:
         assert [model.id async for model in client.models.list()] == ["other"]
         for _ in range(4):
@@ -268,7 +269,7 @@ async def test_gateways_come_and_go_with_a_reload_and_no_call_is_lost(two: Mesh,
         assert (done.returncode, done.stderr) == (0, "")
         names = ", ".join(f"gateway-{number}" for number in range(2, instances + 1))
         assert done.stdout.startswith("the edge has taken it\nversion ")
-        assert done.stdout.endswith(f" is used by router, gateway, {names}\n")
+        assert done.stdout.endswith(f" is used by router, admin, gateway, {names}\n")
 
     def processes() -> set[str]:
         state = json.loads((two.home / "run/supervisor.json").read_text(encoding="utf-8"))

@@ -24,7 +24,7 @@ from hybridinference.gateway.v1 import openai_service_pb2 as compatible
 from services.chassis.channel import open_channel
 from services.cli import requests, running
 from services.cli.home import Home
-from services.gateway.identity.credential import Credential
+from services.gateway.identity.credential import Credential, parse
 from services.gateway.identity.peppers import Peppers
 from tests.gateway.identity.keys import change, insert, made
 from tests.mesh.driver import Mesh, mesh, until
@@ -212,6 +212,61 @@ async def test_with_the_database_away_known_keys_work_and_unknown_ones_are_to_co
             return False
 
         await until(let_in, seconds=10)
+
+
+async def test_a_key_of_the_command_line_calls_is_accounted_for_rotated_and_revoked(keyed: Keyed) -> None:
+    hybrid = keyed.mesh.hybrid
+    made = hybrid("keys", "create", "--owner", "team", "--model", "echo", "--expires", "1h")
+    assert made.returncode == 0, made.stderr
+    first = parse(made.stdout.strip())
+    assert first
+    with keyed.client(first) as client:
+        assert client.chat.completions.create(model="echo", messages=MESSAGES).choices[0].message.content == "one two"
+    second = parse(hybrid("keys", "rotate", first.key_id, "--grace", "1h").stdout.strip())
+    assert second
+    with keyed.client(second) as client:
+        await until(lambda: lets_in(client), seconds=5)
+        with keyed.client(first) as before:
+            assert lets_in(before)
+        revoked = hybrid("keys", "revoke", second.text())
+        assert revoked.stdout == f"{first.key_id} is revoked\n"
+        await until(lambda: not lets_in(client), seconds=5)
+    listed = json.loads(hybrid("keys", "list", "--owner", "team", "--all", "--json").stdout)
+    assert [(key["key_id"], key["created_by"], key["models"]) for key in listed] == [(first.key_id, "root", ["echo"])]
+
+    def used() -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = json.loads(
+            hybrid("usage", "--by", "key,model", "--key", first.key_id, "--json").stdout
+        )
+        return rows
+
+    await until(used, seconds=10)
+    [row] = used()
+    assert (row["key"], row["model"], row["requests"], row["attempts"]) == (first.key_id, "echo", 1, 1)
+    assert row["output_tokens"] > 0
+    nobody = hybrid("keys", "list", "--operator-credential", str(keyed.mesh.home / "pepper.key"))
+    assert (nobody.returncode, nobody.stdout) == (2, "")
+
+
+def test_an_operators_credential_is_no_key_and_the_admin_service_is_nowhere_but_on_its_socket(keyed: Keyed) -> None:
+    credential = (keyed.mesh.home / "admin.key").read_text().strip()
+    refused = httpx2.get(f"{keyed.base}/v1/models", headers={"authorization": f"Bearer {credential}"})
+    assert refused.status_code == 401
+    method = "hybridinference.gateway.v1.AdminService/ListKeys"
+    given = ("-H", f"authorization: Bearer {credential}", "-import-path", "protos", "-proto")
+    contract = "hybridinference/gateway/v1/admin_service.proto"
+    edge = grpcurl(*given, contract, keyed.base[7:], method)
+    gateway_itself = grpcurl(*given, contract, "-unix", f"{keyed.mesh.home}/run/gateway.sock", method)
+    assert "Unimplemented" in edge.stderr or "Unauthenticated" in edge.stderr, edge.stderr
+    assert "Unimplemented" in gateway_itself.stderr, gateway_itself.stderr
+    assert grpcurl(*given, contract, "-unix", f"{keyed.mesh.home}/run/admin.sock", method).returncode == 0
+
+
+def lets_in(client: openai.OpenAI) -> bool:
+    """Whether a client's key is taken."""
+    with contextlib.suppress(openai.AuthenticationError):
+        return bool(client.models.list().data)
+    return False
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ import openai
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.mesh.driver import Mesh
+from tests.mesh.driver import Mesh, wait_until
 from tests.mesh.scrape import exposition
 
 pytestmark = [pytest.mark.slow, pytest.mark.edge]
@@ -73,6 +73,38 @@ def test_a_thousand_invented_names_add_no_time_series(echo: Mesh) -> None:
     grown = {one for one in series(echo) - before if one[1].startswith(("hybrid_", "grpc_"))}
     assert not grown
     assert not [one for one in before | grown if "vented" in one[2]]
+
+
+# What a database or a log might take for more than text. HTTP lets the first ones through in headers, JSON all of them.
+ODD = [
+    "'; DROP TABLE requests; --",
+    "\"$1\" $$ E'\\'' %s {0} :a",
+    "\\copy \\. \\N",
+    "\x00\n\r\t\x1b[2J\u202e\U0001f600\ufffe'",
+]
+
+
+def test_what_looks_like_sql_is_text_in_every_field_that_reaches_the_database(echo: Mesh) -> None:
+    bad = b'{"model": "echo", "user": "\xff\xfe\xed\xa0\x80", "messages": [{"role": "user", "content": "hi"}]}'
+    address = f"http://127.0.0.1:{echo.port}/v1/chat/completions"
+    assert echo.client._client.post(address, content=bad).status_code == 400
+    labels = {}
+    for odd in ODD:
+        body = {"model": "echo", "user": odd, "messages": MESSAGES}
+        told = {"x-hybrid-session": odd, "x-request-id": odd, "idempotency-key": odd.replace(" ", "_")}
+        in_headers = {name: said for name, said in told.items() if said.isascii() and said.isprintable()}
+        answer = echo.client._client.post(address, content=json.dumps(body), headers=in_headers)
+        assert answer.status_code == 200, answer.text
+        labels[answer.json()["id"].removeprefix("chatcmpl-")] = odd.replace("\0", "\ufffd")
+        asked = {"model": odd, "messages": MESSAGES}
+        assert echo.client._client.post(address, content=json.dumps(asked)).status_code == 404
+
+    def arrived() -> bool:
+        rows = echo.requests()
+        told = {row["generation_id"]: row["user_label"] for row in rows}
+        return labels.items() <= told.items() and set(labels.values()) <= {row["model"] for row in rows}
+
+    wait_until(arrived, seconds=10)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")

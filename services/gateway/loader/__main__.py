@@ -7,6 +7,7 @@ import os
 import pathlib
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import structlog
 
@@ -17,6 +18,8 @@ from services.chassis.server import stop_requested
 from services.config import mesh
 from services.gateway.loader.loading import Keeping, Loader
 from services.gateway.loader.store import open_store
+from services.gateway.loader.upkeep import Upkeep
+from services.gateway.schema import Known, SchemaUnknown
 from services.gateway.spool.kept import KEPT_SHARE
 from services.gateway.spool.segments import LOADER_FILE, SpoolTaken, lock
 
@@ -32,14 +35,18 @@ async def serve(config: mesh.MeshConfig, place: mesh.GatewayPlace, dsn: str) -> 
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     registry = new_registry()
     with _locked(directory), serving_metrics(registry, config.metrics_address(place.loader)):
+        known = Known()
         keeping = Keeping(config.ledger.replay_hours * 3600, config.gateway.spool_bytes // KEPT_SHARE)
-        loader = Loader(directory, lambda: open_store(dsn), registry, keeping=keeping)
+        loader = Loader(directory, lambda: open_store(dsn, known), registry, keeping=keeping)
+        upkeep = Upkeep(dsn, registry, retention_months=config.ledger.retention_months, clock=lambda: datetime.now(UTC))
         stop = asyncio.Event()
         async with asyncio.TaskGroup() as group:
             stopping = group.create_task(stop_requested())
             following = group.create_task(loader.follow(stop))
+            keeping_up = group.create_task(upkeep.follow())
             await asyncio.wait((following, stopping), return_when=asyncio.FIRST_COMPLETED)
             stopping.cancel()
+            keeping_up.cancel()
             stop.set()
             await asyncio.wait((following,), timeout=_LAST_PASS_SECONDS)
             following.cancel()
@@ -77,6 +84,10 @@ def main() -> None:
         asyncio.run(serve(config, place, dsn))
     except SpoolTaken as taken:
         sys.exit(str(taken))
+    except ExceptionGroup as group:
+        if unknown := group.subgroup(SchemaUnknown):
+            sys.exit(str(unknown.exceptions[0]))
+        raise
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import asyncpg
 
 from services.gateway.loader.rows import Row, Rows
 from services.gateway.loader.tables import SUMS, TABLES
+from services.gateway.schema import Known
 
 # What the database, not a row, is the cause of: the same rows may be tried again. TimeoutError is an OSError.
 UNAVAILABLE = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
@@ -120,11 +121,12 @@ def _without_partition(error: asyncpg.PostgresError) -> bool:
 
 
 @contextlib.asynccontextmanager
-async def open_store(dsn: str) -> AsyncIterator[Store]:
-    """Connect to the ledger.
+async def open_store(dsn: str, known: Known | None = None) -> AsyncIterator[Store]:
+    """Connect to the ledger, and have its tables checked where it is not known yet that they are right.
 
     Raises:
         UNAVAILABLE: there is no ledger now.
+        SchemaUnknown: there is one, of another release.
     """
     connection = await asyncpg.connect(
         dsn,
@@ -133,6 +135,8 @@ async def open_store(dsn: str) -> AsyncIterator[Store]:
         server_settings={"application_name": "hybrid-loader", "lock_timeout": "30s", "jit": "off"},
     )
     try:
+        if known:
+            await known.require(connection)
         # Temporary: never in the write-ahead log, and gone with the connection.
         for table in TABLES:
             await _stage(connection, table.staging, table.staged_as)

@@ -16,6 +16,8 @@ from services.gateway.call import Call
 from services.gateway.idempotency import verdict
 from services.gateway.openai import dropped, errors, headers
 from services.gateway.pricing.told import cost_comment
+from services.gateway.quota.refusal import Limited
+from services.gateway.quota.reservation import UNLIMITED, Metered
 
 LOG = structlog.get_logger()
 
@@ -44,6 +46,10 @@ class Running(Protocol):
     def dropped(self) -> tuple[str, ...]:
         """Fields that the provider does not have, as far as is known."""
 
+    @property
+    def limits(self) -> Metered:
+        """Where the limits of the caller's key stand."""
+
     def route(self) -> inference.Route:
         """How it is served, as far as that is known; empty before it is placed."""
 
@@ -63,6 +69,7 @@ class Reply:
         self._arrived_at = self._now()
         self._begun = False
         self._running: Running | None = None
+        self._limits: Metered = UNLIMITED
         self._error_event: ErrorEvent = errors.event
         # Of comments: at most one timer, and a task only while one is written. A token costs a glance at the clock.
         self._silent_since: float | None = self._arrived_at  # None while something is written
@@ -128,6 +135,8 @@ class Reply:
             await self.write(self._error_event(failure, self.param_of), EVENTS)
             return
         answer = errors.render(failure, self.param_of)
+        if isinstance(failure, Limited):
+            self._limits = failure
         await self._begin(answer.body, JSON, ("x-http-status", str(answer.http_status)), *answer.headers)
 
     async def _begin(self, data: bytes, content_type: str, *more: tuple[str, str]) -> None:
@@ -152,8 +161,10 @@ class Reply:
         of_call = headers.of_call(traceparent=self._traceparent, seconds=self._now() - self._arrived_at)
         running = self._running
         if running is None:
-            return of_call
+            return (*of_call, *headers.of_limits(self._limits))
         of_route = headers.of_route(running.route(), running.provider_model)
+        limits = self._limits if self._limits is not UNLIMITED else running.limits
+        of_route = (*headers.of_limits(limits), *of_route)
         return (*of_call, *of_route, *dropped.header(running.dropped, running.call.spec, self.param_of))
 
     def _perhaps_comment(self) -> None:

@@ -1,20 +1,247 @@
 """Reserves what requests may take of their keys' limits."""
 
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from hybridinference.inference.v1 import error_reason_pb2 as reasons
+
+from services.chassis.failure import Failure
+from services.gateway.database import DatabaseAway
 from services.gateway.identity.grant import Grant, Limits
+from services.gateway.quota import refusal
+from services.gateway.quota.account import Account, Parts, Waiter, reserve
+from services.gateway.quota.allowance import Lease, Wish
+from services.gateway.quota.held import Held, meter
+from services.gateway.quota.quota_metrics import QuotaMetrics
 from services.gateway.quota.reservation import UNLIMITED, Need, Reservation
+from services.gateway.quota.window import Measure
 
 _NONE = Limits()
 
 
-class Quota:
-    """The limits of all keys, as this gateway has leased them."""
+class Lender(Protocol):
+    """Where leases come from."""
 
-    async def reserve(self, grant: Grant, need: Need) -> Reservation:
+    async def lease(self, key_id: str, wishes: Sequence[Wish]) -> dict[tuple[Measure, int], Lease]:
+        """Have so much of these limits; empty where there is no such key.
+
+        Raises:
+            DatabaseAway: it does not answer, or refused. What was asked may have been done.
+        """
+
+
+class Quota:
+    """The limits of all keys, as this gateway has leased them.
+
+    A request that fits what is leased is let in without asking anybody. Those that do not fit wait for the database,
+    all of one key together.
+    """
+
+    def __init__(
+        self,
+        leases: Lender,
+        metrics: QuotaMetrics,
+        tasks: asyncio.TaskGroup,
+        *,
+        gateways: int,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        """`gateways` share the limits of a minute and of slots in equal parts while the database is away."""
+        self._leases = leases
+        self._metrics = metrics
+        self._tasks = tasks
+        self._gateways = gateways
+        self._now = now
+        self._accounts: dict[str, Account] = {}
+        self._away = False
+
+    @property
+    def accounts(self) -> dict[str, Account]:
+        """What is known of keys with limits, by their id."""
+        return self._accounts
+
+    @property
+    def away(self) -> bool:
+        """Whether the database did not answer when it was last asked."""
+        return self._away
+
+    async def reserve(
+        self, grant: Grant, need: Need, *, at: float | None = None, until: float | None = None
+    ) -> Reservation:
         """Set aside what a request may take.
+
+        Args:
+            grant: the key it is made with.
+            need: the most that it may take.
+            at: when it was received, seconds since 1970: in the periods of that time it counts. Default: now.
+            until: when the caller's time is up, on the event loop's clock.
 
         Raises:
             Failure: RATE_LIMITED, with when to come back; QUOTA_EXHAUSTED, where a budget is used up and trying
-                again is in vain; ACCOUNTING_UNAVAILABLE, where more would have to be leased and the database is away.
+                again is in vain; ACCOUNTING_UNAVAILABLE, where more would have to be leased and the database is away;
+                DEADLINE_EXCEEDED.
         """
-        assert grant.limits == _NONE
-        return UNLIMITED
+        if grant.limits == _NONE:
+            return UNLIMITED
+        account = self._accounts.get(grant.key_id)
+        if account is None:
+            account = self._accounts[grant.key_id] = Account(grant.key_id)
+        account.used_at = now = self._now()
+        parts = account.parts(grant.limits, need, now if at is None else at)
+
+        async def extend(more: Parts) -> None:
+            await self._reserve(account, more, until)
+
+        await self._reserve(account, parts, until)
+        return Held(parts, extend)
+
+    async def renew(self, account: Account) -> None:
+        """Ask for what those need who wait, and for what is running low."""
+        async with account.lock:
+            try:
+                await self._ask(account)
+                while account.waiting:
+                    await self._ask(account)
+            finally:
+                account.renewing = None
+
+    async def give_back(self, account: Account, *, everything: bool = False) -> None:
+        """Give back what the key does not use here.
+
+        Raises:
+            DatabaseAway: nobody heard.
+        """
+        if everything and account.renewing is not None:
+            await asyncio.wait((account.renewing,))
+        async with account.lock:
+            wishes = account.returned(self._now(), everything=everything)
+            if wishes:
+                try:
+                    account.take(await self._leases.lease(account.key_id, wishes))
+                except BaseException:
+                    account.unheard()
+                    raise
+                self._metrics.leases.labels("returned").inc()
+            account.forget_ended()
+
+    def forget(self) -> None:
+        """Let go of keys of which nothing matters any more."""
+        now = self._now()
+        for account in [each for each in self._accounts.values() if each.forgettable(now)]:
+            del self._accounts[account.key_id]
+
+    def is_away(self) -> None:
+        """The database did not answer: from now on nobody waits for it."""
+        if not self._away:
+            self._away = True
+            for account in self._accounts.values():
+                account.go_alone(self._gateways)
+
+    def is_back(self) -> None:
+        """It answers again."""
+        if self._away:
+            self._away = False
+            for account in self._accounts.values():
+                account.rejoin()
+
+    async def _reserve(self, account: Account, parts: Parts, until: float | None) -> None:
+        if reserve(parts):
+            if not self._away and account.renewing is None and any(allowance.low for allowance, _ in parts):
+                account.renewing = self._tasks.create_task(self.renew(account))
+            return
+        if self._away:
+            for allowance, _ in parts:
+                allowance.go_alone(self._gateways)
+            if not reserve(parts):
+                raise self._refused(parts)
+            return
+        now = self._now()
+        if any(allowance.hopeless(amount, now) for allowance, amount in parts):
+            raise self._refused(parts)
+        waiter = Waiter(parts, asyncio.get_running_loop().create_future())
+        account.waiting.append(waiter)
+        if account.renewing is None:
+            account.renewing = self._tasks.create_task(self.renew(account))
+        got = False
+        try:
+            async with asyncio.timeout_at(until):
+                got = await waiter.answer
+        except TimeoutError as error:
+            message = "The deadline passed while the key's limits were asked."
+            raise Failure(reasons.ERROR_REASON_DEADLINE_EXCEEDED, message, stage="total") from error
+        finally:
+            if not got:
+                _leave(account, waiter)
+
+    async def _ask(self, account: Account) -> None:
+        """One question for all who wait, and their answers."""
+        asked = list(account.waiting)
+        wishes = account.wishes()
+        if not wishes:
+            return
+        try:
+            leases = await self._leases.lease(account.key_id, wishes)
+        except DatabaseAway:
+            account.unheard()
+            self._metrics.leases.labels("away").inc()
+            self.is_away()
+            account.go_alone(self._gateways)
+            self._answer(account, list(account.waiting), last=True)
+        except BaseException:
+            account.unheard()
+            raise
+        else:
+            self._metrics.leases.labels("leased").inc()
+            if leases:
+                account.take(leases)
+            else:
+                account.gone()
+            self._answer(account, asked, last=False)
+
+    def _answer(self, account: Account, asked: list[Waiter], *, last: bool) -> None:
+        """Reserve for those who asked, in the order in which they came; refuse those for whom there cannot be room.
+
+        Others may have used what was leased meanwhile: who would still find room is asked for again, unless `last`.
+        """
+        now = self._now()
+        for waiter in asked:
+            if waiter.answer.done():  # it has left
+                continue
+            if reserve(waiter.parts):
+                waiter.answer.set_result(True)
+            else:
+                short = [(allowance, amount) for allowance, amount in waiter.parts if amount > allowance.left]
+                if not short and not last:
+                    continue
+                for allowance, amount in short:
+                    allowance.refuse(amount, now)
+                waiter.answer.set_exception(self._refused(waiter.parts))
+            account.waiting.remove(waiter)
+
+    def _refused(self, parts: Parts) -> Failure:
+        """Why a request is refused: by the first limit that has no room, and those of money come first."""
+        now = self._now()
+        full = [(allowance, amount) for allowance, amount in parts if not allowance.fits(amount)]
+        allowance, amount = next((part for part in full if part[1] > part[0].left), full[0])
+        # What others had when they were last heard of may have been given back: alone only one's own spending is sure.
+        if self._away and allowance.money and amount <= allowance.limit - allowance.spent:
+            self._metrics.refusals.labels("database").inc()
+            why = refusal.away()
+        else:
+            self._metrics.refusals.labels(allowance.measure).inc()
+            why = refusal.refusal(allowance, amount, now)
+        return refusal.Limited(why, meter(parts, "requests"), meter(parts, "tokens"))
+
+
+def _leave(account: Account, waiter: Waiter) -> None:
+    """Who waited has gone, or was refused. What was reserved for it just now is given back."""
+    if waiter in account.waiting:
+        account.waiting.remove(waiter)
+    answer = waiter.answer
+    if not answer.done():
+        answer.cancel()
+    elif not answer.cancelled() and answer.exception() is None:
+        for allowance, amount in waiter.parts:
+            allowance.settle(amount, 0)

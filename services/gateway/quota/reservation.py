@@ -32,8 +32,8 @@ class Meter:
     reset_seconds: float
 
 
-class Reservation(Protocol):
-    """A request's part of its key's limits. Settled exactly once; a second time does nothing."""
+class Metered(Protocol):
+    """What knows where the limits of a minute stand."""
 
     @property
     def requests(self) -> Meter | None:
@@ -43,11 +43,29 @@ class Reservation(Protocol):
     def tokens(self) -> Meter | None:
         """Where the limit of tokens stands; None where there is none."""
 
+
+class Reservation(Metered, Protocol):
+    """A request's part of its key's limits. Settled or cancelled exactly once; a second time does nothing."""
+
+    @property
+    def priced(self) -> bool:
+        """Whether the key has a budget, so that it matters what the request may cost."""
+
     def shrink(self, cost_nano_usd: int) -> None:
         """It has been placed: from here on it may cost so much at most. Never more than before."""
 
+    async def cover(self, cost_nano_usd: int) -> None:
+        """It may come to cost so much: set aside what is missing.
+
+        Raises:
+            Failure: QUOTA_EXHAUSTED, RATE_LIMITED or ACCOUNTING_UNAVAILABLE; what was set aside before still is.
+        """
+
     def settle(self, tokens: int, cost_nano_usd: int) -> None:
         """It has ended: this is what it took. The rest is given back."""
+
+    def cancel(self) -> None:
+        """It is not accepted after all: it took nothing, not even a request."""
 
 
 class Unlimited:
@@ -55,11 +73,18 @@ class Unlimited:
 
     requests: Meter | None = None
     tokens: Meter | None = None
+    priced = False
 
     def shrink(self, cost_nano_usd: int) -> None:
         """Nothing is set aside."""
 
+    async def cover(self, cost_nano_usd: int) -> None:
+        """Nothing has to be."""
+
     def settle(self, tokens: int, cost_nano_usd: int) -> None:
+        """Nothing was."""
+
+    def cancel(self) -> None:
         """Nothing was."""
 
 

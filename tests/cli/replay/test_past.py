@@ -6,7 +6,7 @@ from hybridinference.gateway.v1 import ledger_pb2
 from services.cli.replay import past
 from services.gateway.loader.rows import parse
 from services.gateway.loader.store import open_store
-from tests.gateway.loader.records import record
+from tests.gateway.loader.records import TODAY, record
 
 
 def recent(*, ago: int = 0, model: str = "smollm2", attempts: int = 1) -> ledger_pb2.LedgerRecord:
@@ -19,7 +19,7 @@ def recent(*, ago: int = 0, model: str = "smollm2", attempts: int = 1) -> ledger
 
 async def stored(dsn: str, *records: ledger_pb2.LedgerRecord) -> None:
     async with open_store(dsn) as store:
-        rows = [parse(one.SerializeToString()) for one in records]
+        rows = [parse(one.SerializeToString(), TODAY) for one in records]
         await store.load("00000000-0000-4000-8000-000000000000", "1-a", 0, 1, rows)
 
 

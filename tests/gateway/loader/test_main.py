@@ -178,3 +178,20 @@ async def test_killed_at_any_moment_it_loads_once(home: pathlib.Path, dsn: str) 
         assert await connection.fetchval("SELECT count(*) FROM requests") == taken
         assert await connection.fetchval("SELECT count(*) FROM attempts") == taken
         assert await connection.fetchval("SELECT count(*) FROM (SELECT DISTINCT generation_id FROM attempts)") == taken
+
+
+async def test_tables_of_another_release_are_refused_with_what_to_do(home: pathlib.Path, dsn: str) -> None:
+    async with connected(dsn) as connection:
+        await connection.execute("DELETE FROM schema_migrations WHERE version = '20261125230200'")
+    async with loader(home, dsn) as process, asyncio.timeout(20):
+        _, said = await process.communicate()
+        assert (process.returncode, "20261125230200; run `hybrid migrate`" in said.decode()) == (1, True), said
+
+
+async def test_beside_loading_it_keeps_the_ledger_in_shape(home: pathlib.Path, dsn: str) -> None:
+    months = "SELECT count(*) FROM pg_inherits WHERE inhparent = 'requests'::regclass"
+    async with connected(dsn) as connection:
+        before = await connection.fetchval(months)
+        async with loader(home, dsn) as process:
+            await eventually(lambda: holds(connection, f"SELECT ({months}) = {before + 1}"))
+            assert (await stopped(process))[0] == 0

@@ -16,6 +16,7 @@ from services.chassis.deadline import Deadline
 from services.chassis.failure import Failure
 from services.gateway.call import Call
 from services.gateway.openai.reply import COMMENT, EVENTS, PIECE_BYTES, Reply
+from services.gateway.quota.reservation import UNLIMITED
 from tests.fakes import eventually
 
 SILENCE = 0.02
@@ -58,6 +59,7 @@ class Running:
 
     dropped: tuple[str, ...] = ()
     provider_model = ""
+    limits = UNLIMITED
 
     def __init__(self, *, streamed: bool = True) -> None:
         spec = generation.GenerationSpec()

@@ -12,6 +12,7 @@ from services.chassis.failure import Failure
 from services.gateway.call import Call
 from services.gateway.generation import Events, Generation
 from services.gateway.openai import errors
+from services.gateway.quota.reservation import UNLIMITED, Metered
 from services.gateway.relay import Relay
 
 # More prompts than that wait for those before them: one request is not to fill a worker.
@@ -61,6 +62,11 @@ class Batch:
     def dropped(self) -> tuple[str, ...]:
         """Fields that were left out for some prompt, as far as is known."""
         return tuple(dict.fromkeys(field for one in self._running.values() for field in one.dropped))
+
+    @property
+    def limits(self) -> Metered:
+        """Where the limits of the key stand; unknown before a prompt is accepted."""
+        return self._shown.limits if self._shown else UNLIMITED
 
     def route(self) -> inference.Route:
         """How one of the prompts is served: the one that failed, else the first with events, else the first.
