@@ -24,6 +24,7 @@ OUTAGE_SECONDS = 60.0
 CAUGHT_UP_SECONDS = 30.0
 
 CONFIG = """
+access: {{keyless: false}}
 ledger: {{dsn: "{dsn}"}}
 gateway: {{instances: 2, drain_seconds: 2}}
 router: {{hedge: {{budget_ratio: 1.0, least_seconds: 0.2, paid: true}}}}
@@ -93,11 +94,11 @@ def books() -> Iterator[Books]:
             postgres.stop()
 
 
-def chat(user: str, model: str = "echo", *, stream: bool = False, **script: Any) -> dict[str, Any]:
+def chat(user: str, model: str = "echo", *, stream: bool = False, most: int = 400, **script: Any) -> dict[str, Any]:
     """The body of a request whose row is found by `user`."""
     asked = {"tokens": 3, **script}
     messages = [{"role": "user", "content": WORDS}]
-    return {"model": model, "messages": messages, "user": user, "stream": stream, "max_tokens": 400, "echo": asked}
+    return {"model": model, "messages": messages, "user": user, "stream": stream, "max_tokens": most, "echo": asked}
 
 
 async def cut(client: httpx2.AsyncClient, body: dict[str, Any], *, after: bytes = b"", seconds: float = 0.4) -> None:
@@ -226,7 +227,7 @@ class Steady:
 
     async def _ask(self) -> None:
         asked = time.monotonic()
-        reply = await self._client.post("/chat/completions", json=chat(self._label, token_ms=0))
+        reply = await self._client.post("/chat/completions", json=chat(self._label, most=8, token_ms=0))
         code = "" if reply.status_code == 200 else json.loads(reply.text)["error"]["code"]
         self.answers.append((asked, reply.status_code, code))
 
@@ -234,7 +235,7 @@ class Steady:
 async def test_a_database_that_is_away_for_a_minute_costs_no_row_and_no_request_of_a_key_without_a_budget(
     books: Books,
 ) -> None:
-    free, tight = books.key(), books.key("--budget-usd-day", "0.5")
+    free, tight = books.key(), books.key("--budget-usd-day", "0.03")
     async with books.client(free) as free_client, books.client(tight) as tight_client:
         freely, tightly = Steady(free_client, "free", rate=25), Steady(tight_client, "tight", rate=25)
         async with asyncio.TaskGroup() as tasks:
@@ -251,10 +252,10 @@ async def test_a_database_that_is_away_for_a_minute_costs_no_row_and_no_request_
     assert {answer[1:] for answer in freely.answers} == {(200, "")}
     during = [answer[1:] for answer in tightly.answers if stopped + 1 < answer[0] < back]
     # As long as the lease lasts it is served; then it is told to come back, since nobody can say what is left.
-    assert set(during) <= {(200, ""), (503, "service_unavailable")}
+    assert set(during) == {(200, ""), (503, "service_unavailable")}
     assert during[0] == (200, "")
     after = [answer[1:] for answer in tightly.answers if answer[0] > back + 3]
-    assert set(after) <= {(200, ""), (429, "insufficient_quota")}
+    assert set(after) == {(200, "")}
     answered = Counter(
         label for label, load in (("free", freely), ("tight", tightly)) for _, code, _ in load.answers if code == 200
     )
