@@ -30,7 +30,7 @@ _BLOCKS = 24
 _BLOCK_TOKENS = 64
 
 _CONFIG = """
-access: {keyless: true}
+access: {{keyless: true}}
 providers:
   main: {{kind: echo, models: [pm], workers: [{workers}]}}
 models:

@@ -18,7 +18,7 @@ _UP_SECONDS = 120.0
 
 _CONFIG = """
 gateway: {{drain_seconds: 1}}
-access: {keyless: true}
+access: {{keyless: true}}
 providers:
   echo: {{kind: echo, workers: {workers}, token_ms: {token_ms}, drain_seconds: 1}}
 models:

@@ -61,18 +61,20 @@ class Postgres:
         which: EMBEDDED or DEBIAN.
         directory: of its data and its socket.
         options: what it is started with besides, as `name=value`; later ones win.
+        port: in its socket's name, and on loopback where `options` has it listen there.
     """
 
     def __init__(self, which: str, directory: pathlib.Path) -> None:
         self.which = which
         self.directory = directory
         self.options: tuple[str, ...] = ()
+        self.port = 5432
         self._binaries = binaries(which)
         self._process: subprocess.Popen[bytes] | None = None
         self._count = 0
 
     def dsn(self, database: str = "postgres") -> str:
-        return f"postgresql://postgres@/{database}?host={self.directory}&sslmode=disable"
+        return f"postgresql://postgres@/{database}?host={self.directory}&port={self.port}&sslmode=disable"
 
     def initialise(self) -> None:
         """Make its data directory."""
@@ -92,7 +94,7 @@ class Postgres:
             self._process = subprocess.Popen(
                 (
                     *(*_NOT_ROOT, *_WITH_PARENT, self._binaries / "postgres"),
-                    *("-D", self.directory / "data", "-k", self.directory, *options),
+                    *("-D", self.directory / "data", "-k", self.directory, "-p", str(self.port), *options),
                 ),
                 stdout=log,
                 stderr=log,
@@ -107,7 +109,8 @@ class Postgres:
 
     def _wait_until_answering(self) -> None:
         until = time.monotonic() + 30
-        while subprocess.run((self._binaries / "pg_isready", "-q", "-h", self.directory), check=False).returncode:
+        asking = (self._binaries / "pg_isready", "-q", "-h", self.directory, "-p", str(self.port))
+        while subprocess.run(asking, check=False).returncode:
             if self._process is None or self._process.poll() is not None or time.monotonic() > until:
                 raise RuntimeError((self.directory / "log").read_text())
             time.sleep(0.02)

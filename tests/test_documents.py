@@ -269,8 +269,8 @@ def test_the_architecture_lists_every_service_and_method() -> None:
             assert re.search(rf"\b{name}\b", row), f"{package[1]}: {name}"
 
 
-def test_the_architecture_lists_every_table() -> None:
-    section = text_of(ROOT / "ARCHITECTURE.md").partition("## The ledger")[2].partition("\n## ")[0]
+def test_the_page_of_the_ledger_lists_every_table() -> None:
+    section = text_of(ROOT / "docs" / "ledger.md").partition("## Tables")[2].partition("\n## ")[0]
     for path in sorted((ROOT / "infrastructure" / "postgres" / "migrations").glob("*.sql")):
         for name in re.findall(r"^CREATE (?:TABLE|VIEW) (\w+)\b(?! PARTITION OF)", text_of(path), re.MULTILINE):
             assert f"| `{name}` |" in section, name

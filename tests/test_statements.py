@@ -21,11 +21,10 @@ SQL = re.compile(
 # Where a function puts SQL together, and of what. Whoever adds a line has looked at where each part comes from: never
 # from a request, a row or the configuration. What a module puts together when it is imported is of our own code anyway.
 PUT_TOGETHER = {
-    "services.gateway.admin.usage: question",  # columns by a table of its own, asked for by number
-    "services.gateway.loader.store: open_store",  # tables and columns that stand in services.gateway.loader.tables
-    "services.gateway.loader.store: _stage",  # the same
+    "services.gateway.admin.usage: _sql",  # columns by a table of its own, asked for by number
     "services.gateway.loader.tables: _insert",  # columns that stand in services.gateway.loader.rows
     "services.gateway.loader.tables: Sums.add",  # the same
+    "services.gateway.loader.tables: Sums.staged_as",  # the same
     "services.gateway.loader.tables: Sums.of_new",  # the same
     "services.gateway.loader.upkeep: Upkeep._drop",  # partitions as PostgreSQL names them, of our own months alone
 }
@@ -36,10 +35,9 @@ HANDED_ON = {
     "services.gateway.loader.store: Store._insert: sums.add",
     "services.gateway.loader.store: Store._insert: table.insert",
     "services.gateway.loader.store: Store._insert: table.staging",
-    "services.gateway.loader.store: _stage: f-string",
+    "services.gateway.loader.store: open_store: STAGING",
     "services.gateway.loader.upkeep: Upkeep._delete: statement",
     "services.gateway.loader.upkeep: Upkeep._drop: f-string",
-    "services.gateway.quota.leases: Leases._ask: question",
 }
 
 

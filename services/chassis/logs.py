@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import re
 import sys
 import traceback
 from collections.abc import Iterator
@@ -12,6 +13,8 @@ import structlog
 LEVELS = ("debug", "info", "warning", "error")
 
 _CAUSE_CHARACTERS = 200
+# What an exception quotes is what it was given; a name of ours in quotes is short.
+_QUOTED = re.compile(r"(?<!\w)(['\"`])(?:.{13,}\1|.{13,}\Z)")
 
 
 def configure(process: str, *, level: str = "info") -> None:
@@ -68,7 +71,8 @@ class _Lenient:
 def _crash(error: BaseException) -> Iterator[str]:
     """An exception and its causes: frames, type, and the start of what it says.
 
-    Not all it says: libraries quote their input there (pydantic from the second line on), and that may be a prompt.
+    Not all it says: libraries quote their input there (pydantic from the second line on, `int` in its first), and that
+    may be a prompt.
     """
     cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     inner = error.exceptions if isinstance(error, BaseExceptionGroup) else ()
@@ -76,5 +80,5 @@ def _crash(error: BaseException) -> Iterator[str]:
         yield from _crash(deeper)
         yield "which led to\n"
     yield from traceback.format_tb(error.__traceback__)
-    says = str(error).partition("\n")[0][:_CAUSE_CHARACTERS]
+    says = _QUOTED.sub(r"\1…\1", str(error).partition("\n")[0])[:_CAUSE_CHARACTERS]
     yield f"{type(error).__name__}: {says}\n"

@@ -16,7 +16,8 @@ from services.cli.home import Home
 from services.cli.problem import Problem
 from services.cli.state import MeshState
 
-_SECONDS = 15.0
+# Sums may take half a minute.
+_SECONDS = 40.0
 
 
 def ask(home: Home, mesh: MeshState, credential: pathlib.Path | None, method: str, request: Message) -> Any:

@@ -1,11 +1,13 @@
 """OpenAI's SDK before the mesh of a home."""
 
 import contextlib
+import os
 import ssl
 from collections.abc import Iterator
 
 import openai
 
+from services.cli.examples import VARIABLE
 from services.cli.problem import Problem
 from services.cli.state import MeshState
 
@@ -19,10 +21,10 @@ def client(mesh: MeshState) -> Iterator[openai.OpenAI]:
     Raises:
         Problem: inside the context, with what the edge said, or that it does not answer.
     """
-    # The mesh retries by itself, knowing more than a client. The edge needs no key, but the SDK wants one.
+    # The mesh retries by itself, knowing more than a client. The SDK wants a key also where the edge needs none.
     with openai.OpenAI(
         base_url=f"{mesh.edge}/v1",
-        api_key="none",
+        api_key=os.environ.get(VARIABLE) or "none",
         max_retries=0,
         timeout=_SECONDS,
         http_client=openai.DefaultHttpxClient(verify=_trust(mesh.certificate)) if mesh.certificate else None,
@@ -31,9 +33,16 @@ def client(mesh: MeshState) -> Iterator[openai.OpenAI]:
             yield opened
         except openai.APIConnectionError as error:
             raise Problem(f"{mesh.edge} does not answer; `hybrid status` says what is missing") from error
+        except openai.AuthenticationError as error:
+            raise Problem(f"{_said(error)} This command sends the one in {VARIABLE}.") from error
         except openai.APIError as error:
-            said = error.body.get("message") if isinstance(error.body, dict) else None
-            raise Problem(str(said or error.message)) from error
+            raise Problem(_said(error)) from error
+
+
+def _said(error: openai.APIError) -> str:
+    """What the mesh said of a failure."""
+    said = error.body.get("message") if isinstance(error.body, dict) else None
+    return str(said or error.message)
 
 
 def _trust(certificate: str) -> ssl.SSLContext:

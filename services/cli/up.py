@@ -77,7 +77,14 @@ def up(home: Home, config_file: pathlib.Path, port: int | None, progress: Progre
             admin=config.admin.listen,
             sections=sections.of(config),
         )
-        welcome = examples(host, edge_port, config.models[0].name, grpcurl=find_grpcurl(), certificate=certificate)
+        welcome = examples(
+            host,
+            edge_port,
+            config.models[0].name,
+            grpcurl=find_grpcurl(),
+            certificate=certificate,
+            keyed=None if config.access.keyless else home.path,
+        )
         welcome += f"\n{stopped_by} stops it.\n"
         # Removed even when this process is killed, when they are not in the home.
         outside = (temporary, *([embedded.socket] if embedded else []))

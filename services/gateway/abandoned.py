@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 
-from google.protobuf import timestamp_pb2
 from hybridinference.gateway.v1 import ledger_pb2 as ledger
 from hybridinference.inference.v1 import generation_pb2 as generation
 
@@ -29,7 +28,7 @@ def abandoned(known: ledger.LedgerRecord, *, at: float, cost: Cost, price_versio
             _end(attempt, request, at, cost)
     answering = [attempt for attempt in record.attempts if attempt.kind != SHADOW]
     request.outcome = ledger.OUTCOME_ABANDONED
-    request.ended_at.CopyFrom(_stamp(max([at, _seconds(request.received_at)])))
+    request.ended_at.FromMicroseconds(max(int(at * 1e6), request.received_at.ToMicroseconds()))
     request.price_version = price_version
     request.cost_nano_usd = sum(attempt.cost_nano_usd for attempt in answering)
     _serve(request, answering)
@@ -37,15 +36,14 @@ def abandoned(known: ledger.LedgerRecord, *, at: float, cost: Cost, price_versio
 
 
 def _end(attempt: ledger.AttemptRecord, request: ledger.RequestRecord, at: float, cost: Cost) -> None:
+    """End an attempt, charged like one that we had ended: with the prompt, and what was counted of the answer."""
+    begun = attempt.placed_at.ToMicroseconds()
+    micros = max(0, int(at * 1e6) - begun)
     attempt.outcome = ledger.OUTCOME_ABANDONED
-    begun = _seconds(attempt.placed_at)
-    attempt.ended_at.CopyFrom(_stamp(max(at, begun)))
-    if attempt.HasField("usage"):
-        # It had begun to answer, so it had read the prompt.
-        attempt.usage.estimated = True
-        attempt.usage.input_tokens = attempt.usage.input_tokens or request.estimated_input_tokens
-    usage = attempt.usage if attempt.HasField("usage") else None
-    attempt.cost_nano_usd = cost(attempt.provider, attempt.provider_model, usage, max(0.0, at - begun))
+    attempt.ended_at.FromMicroseconds(begun + micros)
+    attempt.usage.estimated = True
+    attempt.usage.input_tokens = request.estimated_input_tokens
+    attempt.cost_nano_usd = cost(attempt.provider, attempt.provider_model, attempt.usage, micros / 1e6)
 
 
 def _serve(request: ledger.RequestRecord, attempts: list[ledger.AttemptRecord]) -> None:
@@ -61,12 +59,3 @@ def _serve(request: ledger.RequestRecord, attempts: list[ledger.AttemptRecord]) 
         request.usage.estimated = True
         request.usage.input_tokens = max(usage.input_tokens for usage in used)
         request.usage.output_tokens = sum(usage.output_tokens for usage in used)
-
-
-def _seconds(stamp: timestamp_pb2.Timestamp) -> float:
-    return stamp.seconds + stamp.nanos / 1e9
-
-
-def _stamp(seconds: float) -> timestamp_pb2.Timestamp:
-    whole = int(seconds)
-    return timestamp_pb2.Timestamp(seconds=whole, nanos=int((seconds - whole) * 1e9))

@@ -42,9 +42,10 @@ def place(
         attempt_id: the new attempt's id.
 
     Raises:
-        Failure: MODEL_NOT_FOUND, UNSUPPORTED or NO_HEALTHY_WORKER; ROUTER_UNAVAILABLE for what only a router can do.
+        Failure: MODEL_NOT_FOUND, PERMISSION_DENIED, UNSUPPORTED or NO_HEALTHY_WORKER; ROUTER_UNAVAILABLE for what
+            only a router can do.
     """
-    if ask.tags or ask.providers or ask.HasField("max_cost_nano_usd"):
+    if ask.tags or ask.HasField("max_cost_nano_usd"):
         # What routes are tagged with and what they cost is not in the fleet's news; to do otherwise could be dear.
         raise Failure(
             reasons.ERROR_REASON_ROUTER_UNAVAILABLE,
@@ -59,6 +60,11 @@ def place(
     ]
     if workers and not routes:
         raise Failure(reasons.ERROR_REASON_MODEL_NOT_FOUND, f"There is no model `{ask.model}`.", model=ask.model)
+    there_were = bool(routes)
+    routes = [(worker, route) for worker, route in routes if not ask.providers or worker.provider in ask.providers]
+    if there_were and not routes:
+        message = f"The key may use no provider that serves `{ask.model}`; choose another model."
+        raise Failure(reasons.ERROR_REASON_PERMISSION_DENIED, message, scope="providers")
     usable = [
         (worker, route)
         for worker, route in routes

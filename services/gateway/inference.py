@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import grpc
@@ -17,6 +17,8 @@ from services.gateway.generation import Generation
 from services.gateway.identity import caller
 from services.gateway.models import Models
 from services.gateway.pricing.told import cost_headers
+from services.gateway.quota.refusal import Limited
+from services.gateway.quota.told import limit_headers
 from services.gateway.relay import Relay
 from services.gateway.tenant import Tenants
 from services.gateway.validate import invalid
@@ -65,7 +67,7 @@ class InferenceServicer(gateway_grpc.InferenceServiceServicer):
         response = fold.whole()
         response.generation_id = running.id
         response.route.CopyFrom(running.route())
-        context.set_trailing_metadata(cost_headers(response.route))
+        context.set_trailing_metadata((*cost_headers(response.route), *limit_headers(running.limits)))
         return response
 
     async def StreamGenerate(
@@ -83,19 +85,21 @@ class InferenceServicer(gateway_grpc.InferenceServiceServicer):
                     if first:
                         first, response.generation_id = False, running.id
                     if last:
-                        context.set_trailing_metadata(cost_headers(response.route))
+                        context.set_trailing_metadata((*cost_headers(response.route), *limit_headers(running.limits)))
                     yield response
 
     async def Embed(self, request: gateway.EmbedRequest, context: Context) -> gateway.EmbedResponse:
         arrival = self._arrival(context)
         routing = arrival.checked(request.routing)
-        running = await self._relay.embed(arrival.call(request.spec, api="inference", streamed=False, routing=routing))
+        call = arrival.call(request.spec, api="inference", streamed=False, routing=routing)
+        with _told(context):
+            running = await self._relay.embed(call)
         async with running.vectors() as answer:
             if arrival.transcoded and answer.ByteSize() > _LARGEST_TRANSCODED_BYTES:
                 # No reason that clients try again on: the vectors would be made each time.
                 raise invalid("inputs", "are too many for JSON; send fewer at once, or use gRPC or /v1/embeddings")
             route = running.route()
-            context.set_trailing_metadata(cost_headers(route))
+            context.set_trailing_metadata((*cost_headers(route), *limit_headers(running.limits)))
             return gateway.EmbedResponse(
                 generation_id=running.id,
                 embeddings=answer.embeddings,
@@ -127,7 +131,9 @@ class InferenceServicer(gateway_grpc.InferenceServiceServicer):
     ) -> Generation:
         arrival = self._arrival(context)
         routing = arrival.checked(request.routing)
-        return await self._relay.begin(arrival.call(request.spec, api="inference", streamed=streamed, routing=routing))
+        call = arrival.call(request.spec, api="inference", streamed=streamed, routing=routing)
+        with _told(context):
+            return await self._relay.begin(call)
 
     def _arrival(self, context: Context) -> Arrival:
         now = asyncio.get_running_loop().time()
@@ -140,3 +146,13 @@ class InferenceServicer(gateway_grpc.InferenceServiceServicer):
             tenants=self._tenants,
             allow_pinning=self._allow_pinning,
         )
+
+
+@contextlib.contextmanager
+def _told(context: Context) -> Iterator[None]:
+    """Who is refused by a limit of a minute is told where it stands."""
+    try:
+        yield
+    except Limited as limited:
+        context.set_trailing_metadata(limit_headers(limited))
+        raise

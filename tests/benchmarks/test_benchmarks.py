@@ -10,7 +10,7 @@ from typing import Literal
 
 import pytest
 
-from benchmarks import cpu, first_byte, profile, workers
+from benchmarks import cpu, first_byte, ledger, profile, workers
 from benchmarks.client import Requests, Stream, Tally
 from benchmarks.measure import Load, measure
 from benchmarks.quantiles import quantile, spread
@@ -165,6 +165,15 @@ def test_quantiles_of_small_samples() -> None:
     assert quantile([], 0.5) == 0
     assert [quantile([1.0, 2.0, 3.0, 4.0], share) for share in (0.0, 0.5, 0.99)] == [1.0, 3.0, 4.0]
     assert spread([3.0, 1.0, 2.0]) == {"median": 2.0, "min": 1.0, "max": 3.0}
+
+
+@pytest.mark.slow
+def test_the_ledger_has_a_rate_and_costs() -> None:
+    loaded = ledger.loading(3000)
+    assert loaded["requests_per_second"] > 100
+    assert 5.0 < loaded["loader_us"] < 5000.0
+    assert 5.0 < loaded["postgres_us"] < 5000.0
+    assert 5.0 < ledger.accounting("warning", 200.0, 0.5)["gateway_us"] < 5000.0
 
 
 @pytest.mark.slow

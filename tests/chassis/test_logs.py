@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 _PROGRAM = """
-import logging, pydantic, structlog
+import json, logging, pydantic, structlog
 from services.chassis import logs
 
 class Model(pydantic.BaseModel):
@@ -19,7 +19,13 @@ try:
     try:
         Model.model_validate({"count": "what is my diagnosis"})
     except pydantic.ValidationError as error:
-        raise ExceptionGroup("several", [KeyError("k")]) from error
+        said = [KeyError("k")]
+        for read in (int, json.loads, {}.__getitem__, lambda text: text.encode("ascii")):
+            try:
+                read("what is my diagn\\xf6sis, 'doctor'?\\nsay")
+            except Exception as failed:
+                said.append(failed)
+        raise ExceptionGroup("several", said) from error
 except ExceptionGroup as error:
     log.error("thing.crashed", exc_info=error)
 logging.getLogger("library").info("too fine")
@@ -39,10 +45,12 @@ def test_a_line_is_a_json_object_and_a_crash_shows_frames_but_not_what_was_asked
         "ValidationError: 1 validation error for Model",
         "ExceptionGroup: several",
         "KeyError: 'k'",
+        "ValueError: invalid literal for int() with base 10",
         "line 14",
     ):
         assert part in crash
-    assert "diagnosis" not in ran.stderr
+    assert "diagn" not in ran.stderr
+    assert "doctor" not in ran.stderr
 
 
 def test_a_disk_that_is_full_fails_nobody() -> None:

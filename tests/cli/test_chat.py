@@ -1,6 +1,7 @@
 """One question, and what becomes of it."""
 
 import http.server
+import json
 import threading
 from collections.abc import Iterator
 
@@ -20,14 +21,18 @@ class Edge(http.server.BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["content-length"]))
-        if b'"nope"' in body:
+        refused = b'"nope"' in body or b'"keyed"' in body
+        if b'"keyed"' in body:
+            said = json.dumps({"error": {"message": f"No key: {self.headers['authorization']}."}}).encode()
+            self.send_response(401)
+        elif b'"nope"' in body:
             said = b'{"error": {"message": "There is no such model.", "code": "model_not_found"}}'
             self.send_response(404)
         else:
             said = CHUNK % b'{"content":"half an"}'
             self.send_response(200)
-        self.send_header("content-type", "application/json" if b'"nope"' in body else "text/event-stream")
-        self.send_header("content-length", str(len(said) + (b'"nope"' not in body)))
+        self.send_header("content-type", "application/json" if refused else "text/event-stream")
+        self.send_header("content-length", str(len(said) + (not refused)))
         self.end_headers()
         self.wfile.write(said)
 
@@ -58,3 +63,12 @@ def test_a_refusal_is_told_in_the_meshs_own_words(mesh: MeshState, capsys: pytes
         chat(mesh, "x", "nope")
     assert str(refused.value) == "There is no such model."
     assert capsys.readouterr().out == ""
+
+
+def test_the_key_of_the_environment_is_sent_and_named_where_it_is_refused(
+    mesh: MeshState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HYBRID_API_KEY", "hi_mine")
+    with pytest.raises(Problem) as refused:
+        chat(mesh, "x", "keyed")
+    assert str(refused.value) == "No key: Bearer hi_mine. This command sends the one in HYBRID_API_KEY."

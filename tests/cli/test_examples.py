@@ -2,6 +2,7 @@
 
 import ast
 import json
+import pathlib
 import shlex
 
 from google.protobuf import json_format
@@ -44,3 +45,14 @@ def test_with_tls_every_example_trusts_the_certificate() -> None:
     assert sdk[0] == "SSL_CERT_FILE=/my tls/edge.crt"
     assert grpc[:3] == ["grpcurl", "-cacert", "/my tls/edge.crt"]
     assert "-plaintext" not in text
+
+
+def test_where_callers_need_a_key_every_example_sends_the_one_that_the_first_line_makes() -> None:
+    text = examples("localhost", 8080, "m", grpcurl="grpcurl", python="python", keyed=pathlib.Path("/my home"))
+    make, curl, sdk, grpc = (shlex.split(line) for line in text.splitlines() if line.startswith("  "))
+    assert make[0] == "export"
+    assert text.splitlines()[2] == "  export HYBRID_API_KEY=$(hybrid keys create --owner me --home '/my home')"
+    assert curl[3:5] == grpc[2:4] == ["-H", "authorization: Bearer $HYBRID_API_KEY"]
+    ast.parse(sdk[-1])
+    assert 'api_key=os.environ["HYBRID_API_KEY"]' in sdk[-1]
+    assert "HYBRID_API_KEY" not in TEXT

@@ -13,6 +13,7 @@ from services.gateway.arrival import TIMEOUT
 from services.gateway.openai import dropped, headers
 from services.gateway.openai.reply import COMMENT
 from services.gateway.quota.reservation import Meter, Unlimited
+from services.gateway.quota.told import limit_headers
 from tests.edge.stub import failure_of
 
 pytestmark = [pytest.mark.edge, pytest.mark.asyncio(loop_scope="module")]
@@ -203,7 +204,7 @@ async def test_a_browser_may_read_every_header_of_an_answer_and_set_a_deadline(h
     route = inference.Route(provider="p", attempts=1, worker="w")
     limited = Unlimited()
     limited.requests = limited.tokens = Meter(1, 1, 1.0)
-    told = (*headers.of_call(traceparent="t", seconds=0), *headers.of_route(route, "m"), *headers.of_limits(limited))
+    told = (*headers.of_call(traceparent="t", seconds=0), *headers.of_route(route, "m"), *limit_headers(limited))
     names = {name for name, _ in told} | {dropped.HEADER, "retry-after", "x-should-retry", "x-request-id"}
     reply = await http.get("/v1/models", headers=origin)
     assert names <= set(reply.headers["access-control-expose-headers"].split(","))

@@ -60,6 +60,7 @@ class ScriptedRouter(router_grpc.RouterServiceServicer):
         self.hedge_after: float | None = None
         self.refuses_hedges = False
         self.refuses_continuations = False
+        self.providers: dict[int, str] = {}  # of workers that are not of `scripted`
         self.shadow: int | None = None  # the worker that is sent shadows
         self.commands: list[router.PlaceCommand] = []
         self.explained: list[placement.PlacementAsk] = []
@@ -147,7 +148,7 @@ class ScriptedRouter(router_grpc.RouterServiceServicer):
             number=worker + 1,
             worker=f"w{worker}",
             address=self.addresses[worker],
-            provider="scripted",
+            provider=self.providers.get(worker, "scripted"),
             provider_model=MODEL,
             strategy="scripted",
             drop_unsupported=self.drop_unsupported,
@@ -226,6 +227,7 @@ class Scene:
         self.router: ScriptedRouter
         self.router_stub: Any
         self.relay: Relay
+        self.quota: Quota
         self.recorder: Recorder
         self.registry: CollectorRegistry
         self.placements: Placements
@@ -260,12 +262,16 @@ class Scene:
                 text += text_of(events)
         return text
 
-    async def embed(self, script: str = "", *inputs: str, seconds: float | None = None) -> Embedding:
+    async def embed(
+        self, script: str = "", *inputs: str, seconds: float | None = None, grant: Grant = ANYBODY
+    ) -> Embedding:
         """Begin an embedding that is to run `script` wherever it is placed."""
         made = embedding.EmbeddingSpec(model=MODEL, user=script)
         made.inputs.extend(embedding.EmbeddingInput(text=text) for text in inputs or ("hello",))
         deadline = Deadline.after(seconds, now=asyncio.get_running_loop().time())
-        return await self.relay.embed(Call(spec=made, api="inference", streamed=False, deadline=deadline, tenant="t"))
+        return await self.relay.embed(
+            Call(spec=made, api="inference", streamed=False, deadline=deadline, tenant="t", grant=grant)
+        )
 
     async def start_router(self) -> None:
         """Start a router, or start it again."""
@@ -341,13 +347,14 @@ async def scene(
             open_shadows(made.placements, made.sessions, made.recorder, most=max_shadows)
         )
         reserving = await stack.enter_async_context(asyncio.TaskGroup())
+        made.quota = Quota((leases or Table()).gateway(), QuotaMetrics(registry), reserving, gateways=1)
         made.relay = Relay(
             made.placements,
             made.sessions,
             made.channels,
             shadows,
             made.recorder,
-            Quota((leases or Table()).gateway(), QuotaMetrics(registry), reserving, gateways=1),
+            made.quota,
             max_running=max_running,
             show_worker=show_worker,
             estimates=Estimates(config, PriceBook(config)),

@@ -63,10 +63,10 @@ def test_an_attempt_that_had_not_ended_is_abandoned_with_what_it_had_used() -> N
     assert record.request.first_content_at == only.first_content_at
 
 
-def test_an_attempt_without_content_is_paid_for_its_time_alone() -> None:
+def test_an_attempt_without_content_is_charged_for_the_prompt_and_its_time() -> None:
     record = ended(known(attempt()))
-    assert record.attempts[0].cost_nano_usd == 450
-    assert not record.attempts[0].HasField("usage")
+    assert record.attempts[0].cost_nano_usd == record.request.cost_nano_usd == 50 + 450
+    assert (record.attempts[0].usage.input_tokens, record.attempts[0].usage.estimated) == (50, True)
     assert record.request.worker == "w0"
 
 
@@ -89,4 +89,4 @@ def test_no_time_is_before_its_beginning() -> None:
     record = abandoned(known(attempt()), at=BEGUN - 3600.0, cost=cost, price_version="v")
     assert record.request.ended_at == record.request.received_at
     assert record.attempts[0].ended_at == record.attempts[0].placed_at
-    assert record.attempts[0].cost_nano_usd == 0
+    assert record.attempts[0].cost_nano_usd == 50

@@ -28,9 +28,10 @@ def worker(
     serves: str = "m",
     able: tuple[model.Capability, ...] | None = ABLE,
     last: bool = False,
+    provider: str = "p",
 ) -> fleet.FleetWorker:
     """A worker with one route; `able` None is one that has not reported yet."""
-    made = fleet.FleetWorker(worker=name, address=f"unix:{name}", provider="p", health=health)
+    made = fleet.FleetWorker(worker=name, address=f"unix:{name}", provider=provider, health=health)
     made.routes.add(model=serves, provider_model=f"p-{serves}", fallback=last)
     if able is not None:
         made.status.models.append(worker_status.WorkerModel(name=f"p-{serves}", capabilities=able))
@@ -152,12 +153,20 @@ def test_no_better_worker_is_ever_passed_over(workers: list[fleet.FleetWorker], 
     assert cost(next(one for one in usable if one.worker == taken)) == min(cost(one) for one in usable)
 
 
-@pytest.mark.parametrize("asked", [{"tags": ["eu"]}, {"max_cost_nano_usd": 0}, {"providers": ["p"]}])
+@pytest.mark.parametrize("asked", [{"tags": ["eu"]}, {"max_cost_nano_usd": 0}])
 def test_what_only_a_router_can_see_to_waits_for_one(asked: dict[str, object]) -> None:
     ask = placement.PlacementAsk(model="m", **asked)  # type: ignore[arg-type]
     with pytest.raises(Failure) as caught:
         place(ask, [worker("w")], {}, "a")
     assert (caught.value.reason_name, caught.value.retry_after) == ("ROUTER_UNAVAILABLE", 1.0)
+
+
+def test_a_key_is_served_by_its_providers_alone() -> None:
+    ask = placement.PlacementAsk(model="m", capabilities=ABLE, providers=["q", "r"])
+    assert place(ask, [worker("a"), worker("b", provider="q")], {"b": 9}, "a").worker == "b"
+    with pytest.raises(Failure, match="may use no provider that serves `m`") as caught:
+        place(ask, [worker("a")], {}, "a")
+    assert (caught.value.reason_name, caught.value.metadata) == ("PERMISSION_DENIED", {"scope": "providers"})
 
 
 def test_a_worker_that_was_chosen_is_the_only_one() -> None:

@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 from hybridinference.inference.v1 import routing_pb2 as routing
+from hypothesis import given
+from hypothesis import strategies as st
 
 from services.chassis.deadline import to_duration
 from services.chassis.failure import Failure
@@ -101,3 +103,22 @@ def test_nobody_may_claim_to_be_served_last_of_all_to_be_given_up() -> None:
         of(criticality="critical-plus")
     assert caught.value.reason_name == "PERMISSION_DENIED"
     assert caught.value.metadata == {"scope": "critical-plus", "field": "x-hybrid-criticality"}
+
+
+CRITICALITIES = st.sampled_from(routing.Criticality.values())
+
+
+@given(CRITICALITIES, CRITICALITIES)
+def test_a_caller_is_as_critical_as_it_says_and_never_more_than_its_key(asked: int, most: int) -> None:
+    got = hints.lowered(asked, most)
+    assert (got or routing.CRITICALITY_CRITICAL) <= (most or routing.CRITICALITY_CRITICAL)
+    assert got in (asked, most or routing.CRITICALITY_CRITICAL)
+    assert hints.lowered(got, most) == got
+
+
+def test_only_a_key_that_has_it_may_claim_to_be_most_critical() -> None:
+    plus = routing.RoutingHints(criticality=routing.CRITICALITY_CRITICAL_PLUS)
+    hints.check(plus, hints.FIELDS, allow_pinning=False, most_critical=routing.CRITICALITY_CRITICAL_PLUS)
+    for most in (routing.CRITICALITY_UNSPECIFIED, routing.CRITICALITY_SHEDDABLE, routing.CRITICALITY_CRITICAL):
+        with pytest.raises(Failure, match="at most `critical`"):
+            hints.check(plus, hints.FIELDS, allow_pinning=False, most_critical=most)

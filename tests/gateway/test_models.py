@@ -1,5 +1,7 @@
 """What callers are told of models."""
 
+import dataclasses
+
 import pytest
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hybridinference.inference.v1 import model_pb2 as model
@@ -75,3 +77,24 @@ def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
     with pytest.raises(Failure, match="there are: a, b") as caught:
         models().require("c", ANYBODY)
     assert caught.value.reason == reasons.ERROR_REASON_MODEL_NOT_FOUND
+
+
+def test_a_key_sees_its_models_alone_whichever_name_it_was_given_them_by() -> None:
+    known = models()
+    routes = [{"provider": "echo"}]
+    entries = [{"name": "b", "aliases": ["x", "a"], "routes": routes}, {"name": "c", "routes": routes}]
+    known.reconfigure(MeshConfig.model_validate({"providers": {"echo": {"kind": "echo"}}, "models": entries}))
+    for name in ("b", "x"):
+        grant = dataclasses.replace(ANYBODY, models=frozenset([name, "gone"]))
+        assert [model.name for model in known.all(grant)] == ["b"]
+        for allowed in ("b", "x", "a", ""):
+            known.require_allowed(allowed, grant)
+        for refused in ("c", "gone", "B"):
+            for ask in (known.require, known.require_allowed):
+                with pytest.raises(Failure, match=f"^There is no model `{refused}`; there are: b\\.$"):
+                    ask(refused, grant)
+    none = dataclasses.replace(ANYBODY, models=frozenset(["gone"]))
+    assert known.all(none) == []
+    with pytest.raises(Failure, match="there is none that this key may use"):
+        known.require("b", none)
+    known.require_allowed("nobody", ANYBODY)  # what any key may use the router knows

@@ -49,6 +49,7 @@ BROKEN = 299  # a stream that breaks off in the middle
 HEADER = "h34d3r-c4n4ry"
 LABEL = "l4b3l-c4n4ry"  # who calls on whose behalf, and the conversation: kept in the ledger on purpose
 MODEL = "m0d3l-c4n4ry"  # that there is not: in the ledger, so that who asks for it can be told so
+REQUEST_ID = "1d-c4n4ry"  # in logs and the ledger, so that callers can find their requests by it
 AGENT = "4g3nt-c4n4ry"  # the program that calls: in the access log on purpose
 HEADERS = {
     "x-api-key": HEADER,
@@ -64,6 +65,7 @@ HEADERS = {
     "x-forwarded-for": HEADER,
     "x-hybrid-tenant": HEADER,
     "x-http-status": HEADER,
+    "x-request-id": REQUEST_ID,
     "user-agent": AGENT,
 }
 # Of which the caller is told that they are wrong.
@@ -254,10 +256,9 @@ def speak(scene: Scene, caller: Caller) -> int:
 
 async def test_what_is_said_is_nowhere_but_where_its_key_wants_it(scene: Scene) -> None:
     wrong = Caller(keys.made(), "stored")
-    count = 0
-    for caller in scene.callers.values():
-        count += await asyncio.to_thread(speak, scene, caller)
-        await leave_early(scene, caller)
+    callers = scene.callers.values()
+    count = sum(await asyncio.gather(*(asyncio.to_thread(speak, scene, caller) for caller in callers)))
+    await asyncio.gather(*(leave_early(scene, caller) for caller in callers))
     nobody = scene.callers["none"]
     good = {"model": "echo", "messages": [{"role": "user", "content": nobody.said}]}
 
@@ -337,6 +338,8 @@ def of_files(scene: Scene, secret: list[str]) -> None:
         found = {word for word in secret if word.encode() in data}
         assert found <= allowed, file
         assert top in ("spool", "postgres") or not (LABEL.encode() in data or MODEL.encode() in data), file
+        of_ids = top in ("spool", "postgres") or file.name in ("envoy-access.log", "gateway.log")
+        assert of_ids or REQUEST_ID.encode() not in data, file
         assert AGENT.encode() not in data or file.name == "envoy-access.log", file
         seen.add(file.name)
     logs = {"gateway.log", "router.log", "loader.log", "echo-0.log", "vendor-0.log", "postgres.log", "envoy-access.log"}
@@ -347,6 +350,7 @@ def of_files(scene: Scene, secret: list[str]) -> None:
 ON_PURPOSE = {
     LABEL: {("requests", "user_label"), ("requests", "session_label"), ("contents", "input")},
     MODEL: {("requests", "model"), ("contents", "input")},
+    REQUEST_ID: {("requests", "edge_request_id")},
     AGENT: set(),
 }
 _COLUMNS = """

@@ -13,7 +13,7 @@ CREATE FUNCTION uuid_moment(id uuid) RETURNS timestamptz
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
     RETURN to_timestamp(('x' || lpad(left(replace(id::text, '-', ''), 12), 16, '0'))::bit(64)::bigint / 1000.0);
 
--- What is there is copied, one minute for some millions of rows. Meanwhile loaders wait, and gateways write to their spools.
+-- What is there is copied, a million requests in a minute or so. Meanwhile loaders wait, and gateways write to their spools.
 DROP VIEW request_summary;
 ALTER TABLE requests RENAME TO requests_before;
 ALTER TABLE attempts RENAME TO attempts_before;

@@ -24,6 +24,7 @@ from services.gateway.admin.servicer import AdminServicer
 from services.gateway.admin.store import Store
 from services.gateway.database import open_database
 from services.gateway.identity.peppers import Peppers
+from services.gateway.schema import SchemaUnknown
 
 LOG = structlog.get_logger()
 
@@ -39,6 +40,7 @@ async def serve(config: mesh.MeshConfig, path: pathlib.Path, dsn: str, operators
     async with contextlib.AsyncExitStack() as stack:
         stack.enter_context(metrics.serving_metrics(registry, config.metrics_address(NAME)))
         database = await stack.enter_async_context(open_database(dsn, name="hybrid-admin"))
+        await database.require_schema()
         store = Store(database, peppers)
         guard = Guard(operators, store.refused, registry)
         servicer = AdminServicer(store, _known(config), clock=functools.partial(datetime.datetime.now, datetime.UTC))
@@ -101,7 +103,10 @@ def main() -> None:
     if not dsn:
         sys.exit(f"{arguments.config}: no database: give --dsn, or set ledger.dsn")
     logs.configure(NAME, level=config.log.level)
-    uvloop.run(serve(config, arguments.config, dsn, operators, peppers))
+    try:
+        uvloop.run(serve(config, arguments.config, dsn, operators, peppers))
+    except SchemaUnknown as unknown:
+        sys.exit(str(unknown))
 
 
 if __name__ == "__main__":

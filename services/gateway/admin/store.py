@@ -21,6 +21,8 @@ from services.gateway.identity.peppers import Peppers
 LOG = structlog.get_logger()
 
 _RETRY_SECONDS = 1.0
+# A little more than what PostgreSQL is told, so that it is the one that gives up.
+_USAGE_SECONDS = 31.0
 
 
 class Store:
@@ -135,7 +137,8 @@ class Store:
             Failure: ACCOUNTING_UNAVAILABLE.
         """
         async with self._changing() as connection:
-            found = await connection.fetch(sql, *arguments)
+            await connection.execute(statements.PATIENT)
+            found = await connection.fetch(sql, *arguments, timeout=_USAGE_SECONDS)
             await _write(connection, operator, "QueryUsage", None, details)
         return found
 

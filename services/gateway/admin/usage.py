@@ -24,28 +24,20 @@ _DIMENSIONS = {
     admin.USAGE_DIMENSION_OWNER: ("by_owner", "owner"),
     admin.USAGE_DIMENSION_MODEL: ("by_model", "model"),
     admin.USAGE_DIMENSION_PROVIDER: ("by_provider", "provider"),
-    admin.USAGE_DIMENSION_DAY: ("by_day", "to_char(hour AT TIME ZONE 'UTC', 'YYYY-MM-DD')"),
-    admin.USAGE_DIMENSION_HOUR: ("by_hour", """to_char(hour AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')"""),
+    admin.USAGE_DIMENSION_DAY: ("by_day", "(hour AT TIME ZONE 'UTC')::date"),
+    admin.USAGE_DIMENSION_HOUR: ("by_hour", "hour"),
 }
 _FILTERS = ("key_id", "owner", "model", "provider")
-_SUMS = (
-    *("requests", "attempts", "input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens", "cost_nano_usd"),
-)
-_SHARED = "hour, key_id, owner, model, provider"
+_TOKENS = ("input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens")
+_SUMS = ("requests", "attempts", *_TOKENS, "cost_nano_usd")
 # A request counts where it was served, an attempt where it was made: tokens and money are the attempts', all of them,
 # so that what is told of each provider adds up to what is told of all.
-_HOURS = f"""
-    SELECT {_SHARED}, requests, 0 AS attempts, 0 AS input_tokens, 0 AS cached_tokens, 0 AS output_tokens,
-        0 AS reasoning_tokens, 0 AS cost_nano_usd
-    FROM requests_hourly
-    UNION ALL
-    SELECT {_SHARED}, 0, attempts, input_tokens, cached_tokens, output_tokens, reasoning_tokens, cost_nano_usd
-    FROM attempts_hourly WHERE kind <> 'shadow'
-"""  # noqa: S608 (constants)
+_TABLES = {"requests_hourly": _SUMS[:1], "attempts_hourly": _SUMS[1:]}
 _WHERE = """
     hour >= $1 AND hour < $2 AND ($3::text[] IS NULL OR owner = ANY($3))
     AND ($4 = '' OR key_id = $4) AND ($5 = '' OR owner = $5) AND ($6 = '' OR model = $6) AND ($7 = '' OR provider = $7)
 """
+_ASIDE = {"requests_hourly": "", "attempts_hourly": "AND kind <> 'shadow'"}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -82,15 +74,6 @@ def question(request: admin.QueryUsageRequest, *, owners: Sequence[str] | None, 
     until = _hour("until", request.until) if request.HasField("until") else now
     if since >= until:
         raise _wrong("until", "must come after `from`")
-    columns = [f"{expression} AS {name}" for name, expression in (_DIMENSIONS[each] for each in by)]
-    sums = [f"coalesce(sum({name}), 0)::bigint AS {name}" for name in _SUMS]
-    names = ", ".join(_DIMENSIONS[each][0] for each in by)
-    # Without a dimension there is one sum, whatever there was.
-    order = f"GROUP BY {names} ORDER BY {names}" if names else ""
-    sql = (
-        f"SELECT {', '.join((*columns, *sums))} FROM ({_HOURS}) hours WHERE {_WHERE} {order} "  # noqa: S608
-        f"LIMIT {MOST_ROWS + 1}"
-    )
     asked = tuple(getattr(request, name) for name in _FILTERS)
     details = {
         "by": [admin.UsageDimension.Name(each).removeprefix("USAGE_DIMENSION_").lower() for each in by],
@@ -98,7 +81,23 @@ def question(request: admin.QueryUsageRequest, *, owners: Sequence[str] | None, 
         "until": until.isoformat(),
         **{name: value for name, value in zip(_FILTERS, asked, strict=True) if value},
     }
-    return Question(sql, (since, until, owners, *asked), details)
+    return Question(_sql([_DIMENSIONS[each] for each in by]), (since, until, owners, *asked), details)
+
+
+def _sql(by: Sequence[tuple[str, str]]) -> str:
+    """The question in SQL: of each table what there is, then both together. All of it is made of our own words."""
+    dimensions = [f"{expression} AS {name}" for name, expression in by]
+    names = ", ".join(name for name, _ in by)
+    grouped = f"GROUP BY {names}" if names else ""
+    parts = []
+    for table, own in _TABLES.items():
+        sums = [f"{f'sum({name})' if name in own else '0'} AS {name}" for name in _SUMS]
+        columns = ", ".join((*dimensions, *sums))
+        parts.append(f"SELECT {columns} FROM {table} WHERE {_WHERE} {_ASIDE[table]} {grouped}")  # noqa: S608
+    total = ", ".join((*filter(None, [names]), *(f"coalesce(sum({name}), 0)::bigint AS {name}" for name in _SUMS)))
+    # Without a dimension there is one sum, whatever there was.
+    order = f"{grouped} ORDER BY {names}" if names else ""
+    return f"SELECT {total} FROM ({' UNION ALL '.join(parts)}) parts {order} LIMIT {MOST_ROWS + 1}"  # noqa: S608
 
 
 def answer(found: Sequence[asyncpg.Record]) -> admin.QueryUsageResponse:
@@ -112,12 +111,18 @@ def answer(found: Sequence[asyncpg.Record]) -> admin.QueryUsageResponse:
     return admin.QueryUsageResponse(
         rows=[
             admin.UsageRow(
-                values=[value for name, value in row.items() if name not in _SUMS],
+                values=[_told(value) for name, value in row.items() if name not in _SUMS],
                 **{name: row[name] for name in _SUMS},
             )
             for row in found
         ]
     )
+
+
+def _told(value: str | datetime.date | datetime.datetime) -> str:
+    if isinstance(value, datetime.datetime):
+        return f"{value.astimezone(datetime.UTC):%Y-%m-%dT%H:%M:%SZ}"
+    return value if isinstance(value, str) else value.isoformat()
 
 
 def _wrong(field: str, what: str) -> Failure:

@@ -9,7 +9,6 @@ from services.gateway.content.capture import MOST_BYTES, Writer
 
 # A text in many pieces takes many times its size.
 _PIECES = 256
-_KINDS = ("text", "reasoning", "refusal")
 
 
 class Heard:
@@ -26,11 +25,15 @@ class Heard:
     def hear(self, ready: Sequence[generation.GenerationEvent]) -> None:
         """Take what is delivered; what is too much is not kept."""
         for event in ready:
-            if self._left <= 0:
-                self.cut = True
-                return
-            if event.WhichOneof("event") == "delta":
-                self._left -= self._choice(event.delta.choice).take(event.delta)
+            if event.HasField("delta"):
+                if self._left <= 0:
+                    self.cut = True
+                    return
+                delta = event.delta
+                choice = self._choices.get(delta.choice)
+                if choice is None:
+                    choice = self._choices[delta.choice] = _Choice()
+                self._left -= choice.take(delta)
 
     def answered(self, writer: Writer) -> dict[str, Any]:
         """All of it, written down; `cut` of the writer is true where some is missing."""
@@ -46,38 +49,33 @@ class Heard:
         """About how many characters are kept."""
         return MOST_BYTES - self._left
 
-    def _choice(self, index: int) -> "_Choice":
-        if index not in self._choices:
-            self._choices[index] = _Choice()
-        return self._choices[index]
-
 
 class _Choice:
+    __slots__ = ("_calls", "_reasoning", "_refusal", "_text")
+
     def __init__(self) -> None:
-        self._texts: dict[str, list[str]] = {}
+        self._text: list[str] = []
+        self._reasoning: list[str] = []
+        self._refusal: list[str] = []
         self._calls: dict[int, tuple[generation.ToolCallDelta, list[str]]] = {}
 
     def take(self, delta: generation.Delta) -> int:
         """Keep a piece. How many characters that are, and one more for the piece itself."""
-        size = 1
-        for kind in _KINDS:
-            piece = getattr(delta, kind)
-            if piece:
-                size += len(piece)
-                _add(self._texts.setdefault(kind, []), piece)
+        size = 1 + _add(self._text, delta.text) + _add(self._reasoning, delta.reasoning)
+        size += _add(self._refusal, delta.refusal)
         for called in delta.tool_calls:
             first = generation.ToolCallDelta(id=called.id, name=called.name)
             call, arguments = self._calls.setdefault(called.index, (first, []))
             call.id = call.id or called.id
             call.name = call.name or called.name
-            size += len(called.arguments_json) + len(called.id) + len(called.name)
-            _add(arguments, called.arguments_json)
+            size += _add(arguments, called.arguments_json) + len(called.id) + len(called.name)
         return size
 
     def written(self, index: int, writer: Writer) -> dict[str, Any]:
         made: dict[str, Any] = {"index": index}
-        for kind, pieces in self._texts.items():
-            made[kind] = writer.text("".join(pieces))
+        for kind, pieces in (("text", self._text), ("reasoning", self._reasoning), ("refusal", self._refusal)):
+            if pieces:
+                made[kind] = writer.text("".join(pieces))
         if self._calls:
             made["tool_calls"] = [
                 {
@@ -90,7 +88,10 @@ class _Choice:
         return made
 
 
-def _add(pieces: list[str], piece: str) -> None:
-    pieces.append(piece)
-    if len(pieces) >= _PIECES:
-        pieces[:] = ["".join(pieces)]
+def _add(pieces: list[str], piece: str) -> int:
+    """Keep a piece of a text. How many characters that are."""
+    if piece:
+        pieces.append(piece)
+        if len(pieces) >= _PIECES:
+            pieces[:] = ["".join(pieces)]
+    return len(piece)

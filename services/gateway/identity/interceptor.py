@@ -37,18 +37,20 @@ class IdentityInterceptor(grpc.aio.ServerInterceptor):
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Any:
-        handler = await continuation(handler_call_details)
-        if handler is None:  # unknown method: gRPC answers UNIMPLEMENTED
-            return handler
         try:
             scope = policy.needed(handler_call_details.method)
-            if scope is None:
-                return handler
-            # Calls are handled in the task that asks here, so that it is known there, and to no other call.
-            caller.is_now(await self._admitted(scope, handler_call_details.invocation_metadata or ()))
         except Failure as failure:
-            return _refusing(failure)
-        return handler
+            handler = await continuation(handler_call_details)
+            # What there is not, gRPC answers with UNIMPLEMENTED: by that clients find out what there is.
+            return None if handler is None else _refusing(failure)
+        if scope is not None:
+            try:
+                grant = await self._admitted(scope, handler_call_details.invocation_metadata or ())
+            except Failure as failure:
+                return _refusing(failure)
+            # Calls are handled in the task that asks here, so that it is known there, and to no other call.
+            caller.is_now(grant)
+        return await continuation(handler_call_details)
 
     async def _admitted(self, scope: Scope, metadata: Iterable[tuple[str, str | bytes]]) -> Grant:
         if self._keyring is None:

@@ -27,8 +27,8 @@ POLL_SECONDS = 1.0
 _POLL_PATIENCE_SECONDS = 2.0
 # A change has the time at which its transaction began, and is seen when that has ended.
 _OVERLAP = datetime.timedelta(seconds=30)
-# Now and then all that is remembered is read again: what was changed by hand, or removed, has no new time.
-_ALL_AGAIN_SECONDS = 60.0
+# Within so many polls all that is remembered is read again: what was changed by hand, or removed, has no new time.
+ROUND = 60
 _READ_AT_ONCE = 1000
 
 # For so long nobody asks again for what there was not. A key that is made meanwhile is heard of before.
@@ -74,8 +74,11 @@ class Keyring:
         self._absent: collections.OrderedDict[str, float] = collections.OrderedDict()  # ids, and until when
         self._lookups = Lookups(self._read)
         self._seen: datetime.datetime | None = None
-        self._known_at = self._all_at = monotonic()
+        self._again: list[str] = []  # ids that are still to be read again in this round
+        self._part = 0
+        self._known_at = monotonic()
         self._away = False
+        self._missing: set[str] = set()
         cached = Gauge("hybrid_gateway_keys_cached", "Keys that are remembered.", registry=registry)
         cached.set_function(lambda: len(self._keys))
         age = Gauge(
@@ -104,6 +107,8 @@ class Keyring:
             stored = await self._lookups.find(credential.key_id)
         verdict = judged(stored, self._peppers.macs(credential), self._clock())
         if stored is None or verdict != "accepted":
+            if stored is not None and verdict == "unverifiable":
+                self._say_missing(stored.current.pepper_id)
             return verdict, None
         ceiling = self._ceilings.get(stored.created_by)
         grant = stored.grant if ceiling is None else within(stored.grant, ceiling)
@@ -146,10 +151,12 @@ class Keyring:
         known = [key_id for key_id in changed if key_id in self._keys]
         await self._refresh([each for each in known if self._keys[each].changed_at != changed[each]])
         self._seen = now
-        if begun - self._all_at >= _ALL_AGAIN_SECONDS:
-            await self._refresh(list(self._keys))
-            self._all_at = begun
         self._known_at = begun
+        if not self._again:
+            self._again = list(self._keys)
+            self._part = -(-len(self._again) // ROUND)
+        part = [self._again.pop() for _ in range(min(self._part, len(self._again)))]
+        await self._refresh(part)
 
     async def _refresh(self, key_ids: Sequence[str]) -> None:
         """Read what is remembered of some keys again."""
@@ -188,6 +195,11 @@ class Keyring:
                 yield connection
         except asyncpg.PostgresError as error:  # it answers, but not this: no tables yet, or a question that took long
             raise DatabaseAway(type(error).__name__) from error
+
+    def _say_missing(self, pepper_id: str) -> None:
+        if pepper_id not in self._missing:
+            self._missing.add(pepper_id)
+            LOG.error("keyring.pepper_missing", pepper_id=pepper_id)  # once: callers decide how often they come
 
     def _is_absent(self, key_id: str) -> bool:
         return self._monotonic() < self._absent.get(key_id, 0.0)

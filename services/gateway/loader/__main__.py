@@ -20,7 +20,7 @@ from services.gateway.loader.loading import Keeping, Loader
 from services.gateway.loader.store import open_store
 from services.gateway.loader.upkeep import Upkeep
 from services.gateway.schema import Known, SchemaUnknown
-from services.gateway.spool.kept import KEPT_SHARE
+from services.gateway.spool.kept import KEPT_TIMES
 from services.gateway.spool.segments import LOADER_FILE, SpoolTaken, lock
 
 LOG = structlog.get_logger()
@@ -36,7 +36,7 @@ async def serve(config: mesh.MeshConfig, place: mesh.GatewayPlace, dsn: str) -> 
     registry = new_registry()
     with _locked(directory), serving_metrics(registry, config.metrics_address(place.loader)):
         known = Known()
-        keeping = Keeping(config.ledger.replay_hours * 3600, config.gateway.spool_bytes // KEPT_SHARE)
+        keeping = Keeping(config.ledger.replay_hours * 3600, config.gateway.spool_bytes * KEPT_TIMES)
         loader = Loader(directory, lambda: open_store(dsn, known), registry, keeping=keeping)
         upkeep = Upkeep(dsn, registry, retention_months=config.ledger.retention_months, clock=lambda: datetime.now(UTC))
         stop = asyncio.Event()

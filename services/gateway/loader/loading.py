@@ -158,7 +158,8 @@ class Loader:
             records, new = [], await store.load(spool_id, name, batch.start, batch.end, [])
         self._loaded[name] = batch.end
         self._metrics.requests.inc(new)
-        self._metrics.replayed.inc(sum(rows.is_end for rows in records) - new)
+        # A late shadow's record may be the first of its request: the other one was put aside.
+        self._metrics.replayed.inc(max(0, sum(rows.is_end for rows in records) - new))
 
     def _put_aside(self, segment: Segment) -> bool:
         """Keep a segment that is loaded, and will not grow. Returns whether it is."""

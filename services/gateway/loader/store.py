@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 import asyncpg
 
 from services.gateway.loader.rows import Row, Rows
-from services.gateway.loader.tables import SUMS, TABLES
+from services.gateway.loader.tables import STAGING, SUMS, TABLES
 from services.gateway.schema import Known
 
 # What the database, not a row, is the cause of: the same rows may be tried again. TimeoutError is an OSError.
@@ -137,18 +137,10 @@ async def open_store(dsn: str, known: Known | None = None) -> AsyncIterator[Stor
     try:
         if known:
             await known.require(connection)
-        # Temporary: never in the write-ahead log, and gone with the connection.
-        for table in TABLES:
-            await _stage(connection, table.staging, table.staged_as)
-        for sums in SUMS:
-            await _stage(connection, sums.staging, f"SELECT * FROM {sums.name}")  # noqa: S608
+        await connection.execute(STAGING)
         yield Store(connection)
     finally:
         try:
             await connection.close(timeout=_CLOSE_SECONDS)
         except UNAVAILABLE:
             connection.terminate()
-
-
-async def _stage(connection: asyncpg.Connection, name: str, query: str) -> None:
-    await connection.execute(f"CREATE TEMPORARY TABLE {name} ON COMMIT DELETE ROWS AS {query} WITH NO DATA")

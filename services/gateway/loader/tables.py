@@ -56,6 +56,11 @@ class Sums:
         return f"staged_{self.name}"
 
     @property
+    def staged_as(self) -> str:
+        """The staging table's columns, in SQL."""
+        return f"SELECT * FROM {self.name}"  # noqa: S608
+
+    @property
     def add(self) -> str:
         """The statement that adds them to the others. Its rows are locked until the commit, so it comes last."""
         sums = ", ".join(f"{column} = known.{column} + excluded.{column}" for column in self._sums())
@@ -142,4 +147,10 @@ TABLES = (
         f"SELECT {', '.join(ATTEMPT_COLUMNS)} FROM attempts",  # noqa: S608
         _ATTEMPT_SUMS.of_new(_insert("attempts", ATTEMPT_COLUMNS, "attempt_id")),
     ),
+)
+
+# Temporary: never in the write-ahead log, and gone with the connection.
+STAGING = "; ".join(
+    f"CREATE TEMPORARY TABLE {one.staging} ON COMMIT DELETE ROWS AS {one.staged_as} WITH NO DATA"
+    for one in (*TABLES, *SUMS)
 )

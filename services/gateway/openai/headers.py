@@ -1,6 +1,5 @@
 """The headers of an answer: what it took, and who gave it."""
 
-import math
 import string
 import urllib.parse
 
@@ -8,7 +7,6 @@ from hybridinference.gateway.v1 import inference_service_pb2 as inference
 
 from services.chassis.deadline import to_seconds
 from services.gateway.pricing.told import cost_headers
-from services.gateway.quota.reservation import Metered
 
 Headers = tuple[tuple[str, str], ...]
 
@@ -35,25 +33,6 @@ def of_route(route: inference.Route, provider_model: str) -> Headers:
     if route.worker:
         headers = (*headers, ("x-hybrid-worker", _fit(route.worker)))
     return (*headers, *cost_headers(route))
-
-
-def of_limits(limits: Metered) -> Headers:
-    """Where the limits of a key stand, in the words and the form of OpenAI."""
-    headers: list[tuple[str, str]] = []
-    for name, meter in (("requests", limits.requests), ("tokens", limits.tokens)):
-        if meter is not None:
-            headers += (
-                (f"x-ratelimit-limit-{name}", str(meter.limit)),
-                (f"x-ratelimit-remaining-{name}", str(meter.remaining)),
-                (f"x-ratelimit-reset-{name}", _duration(meter.reset_seconds)),
-            )
-    return tuple(headers)
-
-
-def _duration(seconds: float) -> str:
-    """Seconds, rounded up: `1s`, `6m0s`."""
-    minutes, rest = divmod(math.ceil(seconds), 60)
-    return f"{minutes}m{rest}s" if minutes else f"{rest}s"
 
 
 def _milliseconds(seconds: float) -> str:

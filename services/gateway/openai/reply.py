@@ -18,6 +18,7 @@ from services.gateway.openai import dropped, errors, headers
 from services.gateway.pricing.told import cost_comment
 from services.gateway.quota.refusal import Limited
 from services.gateway.quota.reservation import UNLIMITED, Metered
+from services.gateway.quota.told import limit_headers
 
 LOG = structlog.get_logger()
 
@@ -161,10 +162,10 @@ class Reply:
         of_call = headers.of_call(traceparent=self._traceparent, seconds=self._now() - self._arrived_at)
         running = self._running
         if running is None:
-            return (*of_call, *headers.of_limits(self._limits))
+            return (*of_call, *limit_headers(self._limits))
         of_route = headers.of_route(running.route(), running.provider_model)
         limits = self._limits if self._limits is not UNLIMITED else running.limits
-        of_route = (*headers.of_limits(limits), *of_route)
+        of_route = (*limit_headers(limits), *of_route)
         return (*of_call, *of_route, *dropped.header(running.dropped, running.call.spec, self.param_of))
 
     def _perhaps_comment(self) -> None:

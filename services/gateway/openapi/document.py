@@ -44,10 +44,12 @@ def document(contracts: descriptor_pb2.FileDescriptorSet) -> dict[str, Any]:
             {"name": service.name, "description": comments.of(service.full_name).partition("\n\n")[0]}
             for service in (openai.SERVICE, typed.SERVICE)
         ],
+        "security": list(http.SECURITY),
         "paths": paths,
         "components": {
             "schemas": openai.schemas() | typed.schemas() | messages.schemas(),
             "responses": openai.responses() | typed.responses(),
             "headers": http.headers(),
+            "securitySchemes": http.SECURITY_SCHEMES,
         },
     }

@@ -10,6 +10,7 @@ from services.gateway.idempotency import naming
 from services.gateway.idempotency.methods import METHODS
 from services.gateway.openai import dropped
 from services.gateway.openapi.examples import EXAMPLES
+from services.gateway.quota.told import UNITS
 
 Node = dict[str, Any]
 
@@ -53,7 +54,7 @@ _SAID: Mapping[str, tuple[str, Node]] = {
         {"type": "integer", "minimum": 1, "maximum": hints.MAX_SLO_SECONDS * 1000},
     ),
     "criticality": (
-        "Who gives way first where there is too much. `critical-plus` is refused.",
+        "Who gives way first where there is too much; at most as the key allows. Beyond it `critical-plus` is refused.",
         {"type": "string", "enum": list(hints.CRITICALITIES)},
     ),
     "worker": (
@@ -66,6 +67,11 @@ ROUTING: Sequence[Node] = [
     for field, (said, schema) in _SAID.items()
 ]
 _COUNT = {"type": "integer", "minimum": 0}
+_LIMITS: Sequence[tuple[str, str, Node]] = (
+    ("limit", "Most in a minute", _COUNT),
+    ("remaining", "What is left of the minute, as far as is known", _COUNT),
+    ("reset", "Time until the next minute, such as `1s`", {"type": "string", "pattern": "^([0-9]+m)?[0-9]+s$"}),
+)
 _HEADERS: Mapping[str, Node] = {
     "x-request-id": {
         "description": "Identifies the request in the edge's log and in the ledger.",
@@ -102,6 +108,12 @@ _HEADERS: Mapping[str, Node] = {
         "description": "Whether the answer is that of an earlier try with the same `Idempotency-Key`.",
         "schema": {"enum": ["true"]},
     },
+    **{
+        f"x-ratelimit-{what}-{unit}": {"description": f"{said}, where the key has a limit of {unit}.", "schema": schema}
+        for unit in UNITS
+        for what, said, schema in _LIMITS
+    },
+    "www-authenticate": {"description": "How to prove who calls: with a key.", "schema": {"const": "Bearer"}},
     "x-should-retry": {"description": "Whether another try can help at all.", "schema": {"enum": ["true", "false"]}},
     "retry-after": {
         "description": "Seconds after which another try may help.",
@@ -110,8 +122,15 @@ _HEADERS: Mapping[str, Node] = {
 }
 # What an answer of the OpenAI face says beside its body: every one, and one that has reached a worker.
 EVERY = ("traceparent", "openai-processing-ms")
-SERVED = (*EVERY, "idempotent-replayed", *(name for name in _HEADERS if name.startswith("x-hybrid-")))
+LIMITS = tuple(name for name in _HEADERS if name.startswith("x-ratelimit-"))
+SERVED = (*EVERY, "idempotent-replayed", *(name for name in _HEADERS if name.startswith("x-hybrid-")), *LIMITS)
 _RETRIED = (429, 503)
+_UNAUTHENTICATED = 401
+# Of every operation. A mesh may do without keys, where only its own host can call.
+SECURITY: Sequence[Node] = ({"key": []}, {})
+SECURITY_SCHEMES: Node = {
+    "key": {"type": "http", "scheme": "bearer", "description": "An API key, `hi_<id>_<secret>`."},
+}
 
 
 def named(method: MethodDescriptor) -> Sequence[Node]:
@@ -144,7 +163,8 @@ def answer(description: str, content: Mapping[str, Node], *names: str) -> Node:
 def failure(status: int, words: Iterable[str], schema: Node, *names: str) -> Node:
     """A response to a failure; `words` are what programs know it by, `names` its further headers."""
     said = "One of " + ", ".join(f"`{word}`" for word in words) + "."
-    return answer(said, {JSON: schema}, *names, *(["retry-after"] if status in _RETRIED else []))
+    more = ["retry-after"] if status in _RETRIED else ["www-authenticate"] if status == _UNAUTHENTICATED else []
+    return answer(said, {JSON: schema}, *names, *more)
 
 
 def events(item: Node, *, done: bool = False) -> Node:

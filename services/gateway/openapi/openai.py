@@ -23,7 +23,7 @@ Node = dict[str, Any]
 SERVICE = openai_service_pb2.DESCRIPTOR.services_by_name["OpenAIService"]
 
 # Statuses of what reads: there is no body to refuse, and no worker to fail.
-_READS = (400, 404, 429, 431, 500, 503, 504)
+_READS = (400, 401, 403, 404, 429, 431, 500, 503, 504)
 
 # RPC -> (name of the request's schema, of the answer's, of a streamed piece's).
 _BODIES: Mapping[str, tuple[str, str, str]] = {
@@ -59,6 +59,8 @@ _SCHEMAS: Mapping[str, Node] = {
     "Error": members.ERROR,
 }
 
+_TOO_MANY = 429
+
 
 def paths(comments: Comments) -> dict[str, Node]:
     """The paths of the face, each with its operation."""
@@ -75,7 +77,13 @@ def responses() -> dict[str, Node]:
     """Responses to failures, by name."""
     final = {row.http for row in register.REASONS.values() if row.final}
     return {
-        _name(code): http.failure(code, words, _reference("Error"), *(["x-should-retry"] if code in final else []))
+        _name(code): http.failure(
+            code,
+            words,
+            _reference("Error"),
+            *(["x-should-retry"] if code in final else []),
+            *(http.LIMITS if code == _TOO_MANY else ()),
+        )
         for code, words in _failures().items()
     }
 

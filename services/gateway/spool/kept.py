@@ -9,8 +9,8 @@ from services.gateway.spool.segments import CLOSED, Segment, segments, sync_dire
 
 # Below the spool's directory. What is in it counts nowhere as a byte that is not loaded.
 KEPT_DIRECTORY = "loaded"
-# Of the bytes that a spool may hold unloaded: a day's segments may be more, and must not fill the disk.
-KEPT_SHARE = 4
+# How many times the bytes of a full spool: a day's segments may be more than that, and must not fill the disk.
+KEPT_TIMES = 4
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -117,6 +117,7 @@ class Spool:
             return
         waiter: asyncio.Future[None] = self._loop.create_future()
         self._waiters.append((target, waiter))
+        writer.hurry()
         self._settle()  # it may have become durable before the writer could see the waiter
         try:
             async with asyncio.timeout(seconds):

@@ -22,6 +22,8 @@ class WritePolicy:
 
     # A disk does some hundred syncs a second; one each 20 ms leaves it to others, and adds little to an answer's end.
     group_seconds: float = 0.020
+    # While somebody waits for it.
+    awaited_seconds: float = 0.005
     group_bytes: int = 256 << 10
     segment_bytes: int = 8 << 20
     # So that a quiet spool also empties, and the age of its oldest segment tells how far the loader is behind.
@@ -44,6 +46,7 @@ class SpoolWriter:
         self._on_change = on_change
         self._queue: collections.deque[bytes] = collections.deque()
         self._work, self._full, self._closing = threading.Event(), threading.Event(), threading.Event()
+        self._awaited = False
         self._segment: SegmentFile | None = None
         self._surveyed = 0.0
         self._survey(time.monotonic())
@@ -66,6 +69,12 @@ class SpoolWriter:
         if self.put_bytes - self.durable_bytes >= self._policy.group_bytes and not self._full.is_set():
             self._full.set()
 
+    def hurry(self) -> None:
+        """Somebody waits for what is queued."""
+        self._awaited = True
+        if not self._full.is_set():
+            self._full.set()
+
     def close(self, *, seconds: float) -> None:
         """Write what is queued and end the thread, waiting up to `seconds`."""
         self._closing.set()
@@ -82,9 +91,12 @@ class SpoolWriter:
             if self._queue:
                 # At once when idle; under load what comes within the interval shares one sync.
                 self._full.wait(max(0.0, synced + self._policy.group_seconds - time.monotonic()))
+                if self._awaited:
+                    time.sleep(max(0.0, synced + self._policy.awaited_seconds - time.monotonic()))
             # Cleared before the queue is read: what is put from here on sets them again.
             self._work.clear()
             self._full.clear()
+            self._awaited = False
             if batch := self._batch():
                 synced = time.monotonic()
                 if not self._written(batch):

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hybridinference.gateway.v1 import ledger_pb2 as ledger
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
+from hybridinference.inference.v1 import generation_pb2 as generation
 from prometheus_client import CollectorRegistry
 
 from services.chassis.deadline import Deadline
@@ -44,6 +45,16 @@ async def slow() -> Events:
     yield delta("late")
 
 
+def token(text: str, number: int) -> generation.GenerationEvent:
+    return generation.GenerationEvent(delta=generation.Delta(text=text, tokens=1, token_ids=[number]))
+
+
+async def dying_after_content() -> Events:
+    yield started()
+    yield token("a", 1)
+    raise Failure(reasons.ERROR_REASON_ENGINE_FAILED, "no")
+
+
 async def broken_after_content() -> Events:
     yield started()
     yield delta("a")
@@ -58,9 +69,10 @@ async def two(directory: pathlib.Path) -> AsyncIterator[Scene]:
         "elsewhere": broken_before_content,
         "slow": slow,
         "breaks": broken_after_content,
+        "dies": dying_after_content,
         "nobody": broken_before_content,
     }
-    second = dict.fromkeys(first, saying(started(), delta("c"), finished(1))) | {"nobody": broken_before_content}
+    second = dict.fromkeys(first, saying(started(), token("c", 2), finished(1))) | {"nobody": broken_before_content}
     async with scene(directory, first, second) as made:
         yield made
 
@@ -116,6 +128,12 @@ async def test_of_a_request_that_nobody_answers_the_question_is_kept(two: Scene)
 async def test_of_several_attempts_is_kept_what_the_caller_got(two: Scene) -> None:
     await run(two, "elsewhere")
     assert answer(two) == ["c"]
+
+
+async def test_of_an_answer_that_went_on_elsewhere_both_parts_are_kept_as_one(two: Scene) -> None:
+    await run(two, "dies")
+    assert [attempt.kind for attempt in two.attempts] == ["", "continuation"]
+    assert answer(two) == ["ac"]
 
 
 async def test_of_a_hedge_is_kept_what_the_caller_got_and_of_a_shadow_nothing(two: Scene) -> None:

@@ -329,6 +329,11 @@ async def test_a_method_that_nobody_has_thought_of_is_refused_to_everybody(
     assert rig.database.asked == 0
 
 
+async def test_a_method_that_there_is_not_is_unimplemented_as_clients_that_try_expect(gate: Gate) -> None:
+    for method in ("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", "/no.Service/Method"):
+        assert await gate.end(method) == grpc.StatusCode.UNIMPLEMENTED
+
+
 class Owners:
     """A keyring in which every key is its own's."""
 

@@ -62,3 +62,8 @@ async def progress(dsn: str) -> dict[str, int]:
 
 def payloads(records: list[ledger_pb2.LedgerRecord]) -> list[bytes]:
     return [one.SerializeToString() for one in records]
+
+
+def load_for_ever(spool: pathlib.Path, dsn: str) -> None:
+    """A process of its own, until it is killed."""
+    asyncio.run(loader_of(spool, dsn, CollectorRegistry()).follow(asyncio.Event()))

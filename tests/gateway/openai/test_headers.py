@@ -5,7 +5,6 @@ from hybridinference.gateway.v1 import inference_service_pb2 as inference
 
 from services.chassis.deadline import to_duration
 from services.gateway.openai import headers
-from services.gateway.quota.reservation import UNLIMITED, Meter, Unlimited
 
 ROUTE = inference.Route(provider="local", attempts=2, queue_time=to_duration(0.0126))
 
@@ -53,22 +52,3 @@ def test_every_answer_tells_its_trace_and_how_long_it_took() -> None:
         ("openai-processing-ms", "30"),
         ("traceparent", "00-t"),
     )
-
-
-def test_limits_of_a_minute_are_told_as_openai_does() -> None:
-    class Limited(Unlimited):
-        requests = Meter(60, 59, 0.2)
-        tokens = Meter(10_000, 0, 360.0)
-
-    assert dict(headers.of_limits(Limited())) == {
-        "x-ratelimit-limit-requests": "60",
-        "x-ratelimit-remaining-requests": "59",
-        "x-ratelimit-reset-requests": "1s",
-        "x-ratelimit-limit-tokens": "10000",
-        "x-ratelimit-remaining-tokens": "0",
-        "x-ratelimit-reset-tokens": "6m0s",
-    }
-
-
-def test_of_a_key_without_such_limits_nothing_is_told() -> None:
-    assert headers.of_limits(UNLIMITED) == ()

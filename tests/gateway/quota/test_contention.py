@@ -20,7 +20,7 @@ from tests.gateway.quota.cut import Cut
 from tests.gateway.quota.keys import insert_key, leases_on
 
 PRICE = 1_000_003  # nano-USD that a request may cost
-LIMITS = Limits(usd_per_day=50 * PRICE, usd_per_month=1 << 60)
+LIMITS = Limits(usd_per_month=50 * PRICE, usd_per_day=1 << 60)
 AT_ONCE = 200
 
 
@@ -114,7 +114,7 @@ async def _keep(quota: Quota) -> None:
 
 
 async def leased(connection: asyncpg.Connection, key_id: str) -> set[int]:
-    """What all gateways have of the budgets of a day and of a month, of which the first is the smaller one."""
+    """What all gateways have of the budgets of a month, the smaller one, and of a day."""
     question = "SELECT sum(amount)::bigint AS amount FROM quota_leases WHERE key_id = $1 GROUP BY measure"
     return {row["amount"] for row in await connection.fetch(question, key_id)}
 

@@ -26,9 +26,10 @@ from services.gateway.call import Call
 from services.gateway.identity.grant import Grant
 from services.gateway.pricing.book import PriceBook
 from services.gateway.recorder import Entry, Recorder
+from services.gateway.run import Run
 from services.gateway.spool.spool import open_spool
 from services.gateway.spool.writer import WritePolicy
-from tests.fakes import spec
+from tests.fakes import delta, spec
 from tests.gateway.recording import open_recorder
 from tests.gateway.scene import CONFIG
 
@@ -61,29 +62,32 @@ class Life:
         )
         entry = recorder.begin(ids.new_id(), call)
         say("accepted", entry.generation_id)
-        attempt = self._attempt(entry)
+        run = self._begun(entry)
         if rng.random() < 0.2:
-            recorder.attempt_ended(attempt, FAILED, None, None)
-            recorder.attempt_left(entry, attempt)
+            recorder.attempt_ended(entry, run, FAILED)
+            recorder.attempt_left(entry, run.record)
             await asyncio.sleep(0)
-            attempt = self._attempt(entry)
-        usage = generation.Usage(estimated=True)
+            run = self._begun(entry)
+        run.has_content()
         for _ in range(rng.choice((0, 1, 3, 60))):  # the last is more than a slot holds
-            usage.output_tokens += 64
-            recorder.attempt_goes_on(entry, attempt, usage, time.time())
+            run.count([delta("x")] * 64)
+            recorder.attempt_goes_on(entry, run.record, run.usage, run.first_content_at)
             await asyncio.sleep(0)
         failure = FAILED if rng.random() < 0.3 else None
-        entry.usage = generation.Usage(input_tokens=7, output_tokens=usage.output_tokens + 1)
-        recorder.attempt_ended(attempt, failure, entry.usage, time.time())
+        entry.usage = run.usage = generation.Usage(input_tokens=7, output_tokens=1)
+        run.finished = failure is None
+        run.ends(asyncio.get_running_loop().time())
+        recorder.attempt_ended(entry, run, failure)
         recorder.end(entry, failure)
         if strict:
             await recorder.durable()
             assert entry.request is not None
             say("ended", entry.generation_id, ledger.Outcome.Name(entry.request.outcome))
 
-    def _attempt(self, entry: Entry) -> ledger.AttemptRecord:
+    def _begun(self, entry: Entry) -> Run:
         placed = placement.Placement(attempt_id=ids.new_id(), provider="p", worker="w0", provider_model="m")
-        return self._recorder.attempt_begins(entry, placed)
+        record = self._recorder.attempt_begins(entry, placed)
+        return Run(placed, asyncio.get_running_loop().time(), record)
 
 
 def say(*words: str) -> None:
@@ -108,7 +112,7 @@ def main() -> None:
     """Live and be killed, round after round."""
     directory, seed, rounds = pathlib.Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
     rng, book = random.Random(seed), PriceBook(CONFIG)
-    sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - for as long as there are lives
+    sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - logs, for as long as there are lives
     hears, tells = os.pipe()
     for _ in range(rounds):
         of_life, early, seconds = random.Random(rng.random()), rng.random() < 0.2, rng.uniform(0.0, 0.04)

@@ -281,12 +281,21 @@ async def test_a_request_that_cannot_be_kept_is_refused(tmp_path: pathlib.Path) 
 
 
 async def test_a_disk_that_does_not_answer_is_not_waited_for_for_ever(tmp_path: pathlib.Path) -> None:
-    async with opened(tmp_path, policy=WritePolicy(group_seconds=0.3)) as spool:
+    async with opened(tmp_path, policy=WritePolicy(group_seconds=0.3, awaited_seconds=0.3)) as spool:
         for _ in range(2):  # the second waits for the first one's interval to end
             spool.append(record())
             await asyncio.sleep(0.01)
         with pytest.raises(Failure, match="does not answer"):
             await spool.flushed(seconds=0.02)
+
+
+async def test_who_waits_for_the_disk_does_not_wait_for_the_group(tmp_path: pathlib.Path) -> None:
+    policy = WritePolicy(group_seconds=3600.0)
+    async with opened(tmp_path, policy=policy) as spool, asyncio.timeout(20):
+        for number in range(5):
+            spool.append(record())
+            await spool.flushed()
+            assert len(spooled(tmp_path)) == number + 1
 
 
 async def test_loaded_segments_do_not_count(tmp_path: pathlib.Path) -> None:
