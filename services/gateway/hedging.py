@@ -1,6 +1,7 @@
 """A second attempt beside one that is slow to begin; whichever has content first goes on."""
 
 import asyncio
+import functools
 from typing import Protocol
 
 from hybridinference.inference.v1 import generation_pb2 as generation
@@ -68,14 +69,17 @@ async def race(runner: Runner, first: Run, *, seconds: float) -> tuple[Run, Even
         left = [*begun, asking] if asking else begun
         for one in left:
             one.cancel()
+        if asking and placed is None:
+            # Whoever runs us may be cancelled as we wait: what comes late is given back all the same.
+            asking.add_done_callback(functools.partial(_give_back, runner))
         await asyncio.gather(*left, return_exceptions=True)
-        if asking and placed is None and (late := _answer(asking)) is not None:
-            runner.unused(late)
 
 
 def _has_content(running: dict[asyncio.Task[Events], Run]) -> bool:
     return any(task.done() and task.exception() is None for task in running)
 
 
-def _answer(asking: asyncio.Task[placement.Placement | None]) -> placement.Placement | None:
-    return None if asking.cancelled() or asking.exception() else asking.result()
+def _give_back(runner: Runner, asking: asyncio.Task[placement.Placement | None]) -> None:
+    late = None if asking.cancelled() or asking.exception() else asking.result()
+    if late is not None:
+        runner.unused(late)

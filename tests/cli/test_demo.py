@@ -68,7 +68,8 @@ def nothing_is_left(home: Home, edge: str, leaders: list[int]) -> None:
     assert processes(home) == []
     assert [pid for pid in leaders if pathlib.Path(f"/proc/{pid}").exists()] == []
     assert list(home.run.iterdir()) == []
-    assert sorted(entry.name for entry in home.path.iterdir()) == ["logs", "postgres", "run", "spool", "tenant.key"]
+    kept = ["admin.key", "logs", "pepper.key", "postgres", "run", "spool", "tenant.key"]
+    assert sorted(entry.name for entry in home.path.iterdir()) == kept
     with pytest.raises(urllib.error.URLError):
         urllib.request.urlopen(f"{edge}/healthz", timeout=5)
 

@@ -21,7 +21,7 @@ collect_ignore = [] if importlib.util.find_spec("langchain_tests") else ["test_l
 CONFIG = """
 gateway: {{drain_seconds: 2, keep_alive_seconds: 0.25}}
 router: {{breaker: {{consecutive_failures: 1000}}}}
-access: {keyless: true}
+access: {{keyless: true}}
 providers:
   vendor:
     kind: openai

@@ -7,8 +7,12 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 from hybridinference.gateway.v1 import ledger_pb2 as ledger
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
+from hybridinference.inference.v1 import generation_pb2 as generation
+from hybridinference.router.v1 import placement_pb2 as placement
 
 from services.chassis.failure import Failure
+from services.gateway.hedging import race
+from services.gateway.run import Run
 from tests.fakes import Events, delta, eventually, finished, saying, started
 from tests.gateway.scene import Scene, scene
 
@@ -187,3 +191,43 @@ async def test_the_winner_that_breaks_later_is_answered_for(three: Scene) -> Non
         await three.run("s")
     assert three.request.error_reason == "PROVIDER_UNAVAILABLE"
     assert kinds(three) == [("", "w0", ledger.OUTCOME_CANCELLED), ("hedge", "w1", ledger.OUTCOME_ERROR)]
+
+
+class LeavingCaller:
+    """Runs an attempt whose caller leaves just as what was placed beside it comes too late."""
+
+    def __init__(self) -> None:
+        self.racing: asyncio.Task[object]
+        self.asked = asyncio.Event()
+        self.given_back: list[str] = []
+
+    async def content(self, run: Run) -> list[generation.GenerationEvent]:
+        await self.asked.wait()
+        return [delta("a")]
+
+    async def ask_beside(self, run: Run) -> placement.Placement | None:
+        self.asked.set()
+        try:
+            await asyncio.get_running_loop().create_future()
+        except asyncio.CancelledError:
+            asyncio.get_running_loop().call_soon(self.racing.cancel)
+        return placement.Placement(attempt_id="late")
+
+    def begin_beside(self, placed: placement.Placement) -> Run | None:
+        raise AssertionError("nobody is there to take it")
+
+    def unused(self, placed: placement.Placement) -> None:
+        self.given_back.append(placed.attempt_id)
+
+    def fallen(self, run: Run, failure: Failure) -> None:
+        raise AssertionError("none has failed")
+
+
+async def test_a_second_attempt_that_comes_as_the_caller_leaves_is_given_back() -> None:
+    caller = LeavingCaller()
+    run = Run(placement.Placement(), 0.0, ledger.AttemptRecord())
+    caller.racing = asyncio.create_task(race(caller, run, seconds=0.001))
+    with pytest.raises(asyncio.CancelledError):
+        await caller.racing
+    await asyncio.sleep(0)
+    assert caller.given_back == ["late"]

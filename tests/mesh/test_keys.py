@@ -216,7 +216,7 @@ async def test_with_the_database_away_known_keys_work_and_unknown_ones_are_to_co
 
 async def test_a_key_of_the_command_line_calls_is_accounted_for_rotated_and_revoked(keyed: Keyed) -> None:
     hybrid = keyed.mesh.hybrid
-    made = hybrid("keys", "create", "--owner", "team", "--model", "echo", "--expires", "1h")
+    made = hybrid("keys", "create", "--owner", "shell", "--model", "echo", "--expires", "1h")
     assert made.returncode == 0, made.stderr
     first = parse(made.stdout.strip())
     assert first
@@ -231,7 +231,7 @@ async def test_a_key_of_the_command_line_calls_is_accounted_for_rotated_and_revo
         revoked = hybrid("keys", "revoke", second.text())
         assert revoked.stdout == f"{first.key_id} is revoked\n"
         await until(lambda: not lets_in(client), seconds=5)
-    listed = json.loads(hybrid("keys", "list", "--owner", "team", "--all", "--json").stdout)
+    listed = json.loads(hybrid("keys", "list", "--owner", "shell", "--all", "--json").stdout)
     assert [(key["key_id"], key["created_by"], key["models"]) for key in listed] == [(first.key_id, "root", ["echo"])]
 
     def used() -> list[dict[str, Any]]:

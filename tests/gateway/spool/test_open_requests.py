@@ -8,6 +8,7 @@ import pytest
 from hybridinference.gateway.v1 import ledger_pb2 as ledger
 from hybridinference.inference.v1 import generation_pb2 as generation
 
+from benchmarks.records import records
 from services.gateway.spool.open_requests import Left, OpenRequest, OpenRequests
 from services.gateway.spool.segments import DEAD_DIRECTORY
 from tests.gateway.loader.records import record, uuid7
@@ -154,6 +155,15 @@ def test_a_file_of_another_format_is_kept_aside_and_told_of(
     assert len(found(tmp_path)) == 1
 
 
+def test_a_request_whose_one_attempt_is_explained_is_never_moved(tmp_path: pathlib.Path) -> None:
+    keeping = OpenRequests(tmp_path)
+    record = next(records(1))
+    one = keeping.begin(record.request)
+    one.placed(record.request, record.attempts[0])
+    one.ended(record.SerializeToString())
+    assert [path.name for path in tmp_path.glob("*.slots")] == ["open-4k.slots"]
+
+
 def slot_of(one: OpenRequest) -> tuple[int, int]:
     return one._slot.start, one._slot.at
 
@@ -189,5 +199,5 @@ def test_a_flipped_bit_anywhere_costs_at_most_what_it_hit_and_is_told(tmp_path: 
             if path.suffix == ".json":
                 assert "changed on disk" in json.loads(path.read_text())["reason"]
             else:
-                assert path.read_bytes() == bytes(damaged[begin : begin + 2048])
+                assert path.read_bytes() == bytes(damaged[begin : begin + 4096])
             path.unlink()
