@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable
 
+import structlog
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
 
 from services.chassis.failure import Failure
@@ -16,6 +17,8 @@ from services.gateway.quota.lender import Lender
 from services.gateway.quota.quota_metrics import QuotaMetrics
 from services.gateway.quota.reservation import UNLIMITED, Need, Reservation
 from services.gateway.quota.waiting import Parts, Waiter, reserve
+
+LOG = structlog.get_logger()
 
 _NONE = Limits()
 
@@ -124,6 +127,7 @@ class Quota:
         """The database did not answer: from now on nobody waits for it."""
         if not self._away:
             self._away = True
+            LOG.warning("quota.away", keys=len(self._accounts))
             for account in self._accounts.values():
                 account.go_alone(self._gateways)
 
@@ -131,6 +135,7 @@ class Quota:
         """It answers again."""
         if self._away:
             self._away = False
+            LOG.info("quota.back", keys=len(self._accounts))
             for account in self._accounts.values():
                 account.rejoin()
 
