@@ -172,6 +172,10 @@ class Quota:
 
     async def _ask(self, account: Account) -> None:
         """One question for all who wait, and their answers."""
+        if self._away:  # it fell silent while they waited for an earlier question
+            self._answer(account, list(account.waiting), last=True)
+            await asyncio.sleep(0)  # who has left takes itself off the list
+            return
         asked = list(account.waiting)
         wishes = account.wishes()
         if not wishes:

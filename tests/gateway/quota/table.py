@@ -99,7 +99,7 @@ class Gateway:
             await self.answers.wait()
         else:
             await asyncio.sleep(0)
-        if self._lost():
+        if self.away or self._lost():
             raise DatabaseAway("on the way back")
         return answer
 

@@ -10,7 +10,9 @@ from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from prometheus_client import CollectorRegistry
 
 from services.chassis.failure import Failure
+from services.gateway.database import DatabaseAway
 from services.gateway.identity.grant import ANYBODY, Grant, Limits
+from services.gateway.quota.account import Account
 from services.gateway.quota.quota import Quota
 from services.gateway.quota.quota_metrics import QuotaMetrics
 from services.gateway.quota.refusal import Limited
@@ -298,6 +300,32 @@ async def test_without_the_database_a_budget_serves_within_its_lease_and_then_sa
         gateway.away = False
         quota.is_back()
         await quota.reserve(key, Need(0, 100))
+
+
+async def test_who_waits_behind_a_return_that_nobody_hears_asks_no_second_time() -> None:
+    key = grant(usd_per_day=10_000)
+    gateway = table_of(key).gateway()
+
+    async def give_back(quota: Quota, account: Account) -> None:
+        try:
+            await quota.give_back(account, everything=True)
+        except DatabaseAway:
+            quota.is_away()
+
+    async with quota_of(gateway) as quota:
+        (await quota.reserve(key, Need(0, 100))).settle(0, 0)
+        (account,) = quota.accounts.values()
+        gateway.answers = asyncio.Event()
+        giving = asyncio.create_task(give_back(quota, account))
+        waiting = asyncio.create_task(refused(quota, key, Need(0, 9_000)))
+        while not account.waiting:
+            await asyncio.sleep(0)
+        asked = gateway.asked
+        gateway.away = True
+        gateway.answers.set()
+        await giving
+        assert (await waiting).reason == reasons.ERROR_REASON_ACCOUNTING_UNAVAILABLE
+        assert gateway.asked == asked, "each question may take two seconds, and nobody waits for longer"
 
 
 async def test_without_the_database_limits_of_a_minute_and_slots_fall_back_to_an_equal_part() -> None:
