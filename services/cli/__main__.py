@@ -250,7 +250,9 @@ def create_key(
     criticality: Annotated[
         str | None, typer.Option("--criticality", help="At most: sheddable, sheddable-plus, critical, critical-plus.")
     ] = None,
-    weight: Annotated[float | None, typer.Option("--weight", help="Its share beside other keys. Default: 1.")] = None,
+    weight: Annotated[
+        float | None, typer.Option("--weight", min=0.001, max=1000, help="Its share beside other keys. Default: 1.")
+    ] = None,
     content: Annotated[str, typer.Option("--content", help="What is kept: none, hashed, redacted, stored.")] = "none",
     retention_days: Annotated[
         int | None, typer.Option("--retention-days", min=1, help="How long. Default: 30.")
@@ -304,7 +306,8 @@ def list_keys(
     elif found:
         _console().print(module.table(found, now=_now()))
     else:
-        print("no key so far; `hybrid keys create` makes one", file=sys.stderr)
+        rest = "" if ended else "; `--all` shows those that have ended, too"
+        print(f"no key{f' of {owner}' if owner else ''}{rest}; `hybrid keys create` makes one", file=sys.stderr)
 
 
 @keys.command("revoke")
@@ -356,6 +359,8 @@ def usage(
     """Show what was used and what it cost, to the nano-dollar."""
     from services.cli import usage as module
 
+    if as_csv and as_json:
+        raise Problem("--csv and --json: one of them", code=2)
     asked = module.question(
         by=by, now=_now(), since=since, until=until, key=key, owner=owner, model=model, provider=provider
     )

@@ -21,7 +21,10 @@ def nano_usd(text: str, option: str) -> int:
     except decimal.InvalidOperation:
         fits = False
     if not fits:
-        raise Problem(f"{option}: `{text}` is no amount of US dollars, such as 12.50; at most 9 decimals", code=2)
+        raise Problem(
+            f"{option}: `{text}` is no amount of US dollars, such as 12.50; at most a billion, with at most 9 decimals",
+            code=2,
+        )
     return int(amount * _NANO)
 
 

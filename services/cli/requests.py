@@ -43,7 +43,8 @@ def read(reading: Coroutine[Any, Any, T]) -> T:
     try:
         return asyncio.run(reading)
     except (OSError, TimeoutError, asyncpg.PostgresError) as error:
-        raise Problem(f"the ledger cannot be read: {error}; `hybrid status` says what is missing") from error
+        why = str(error) or "its database does not answer"
+        raise Problem(f"the ledger cannot be read: {why}; `hybrid status` says what is missing") from error
 
 
 def dsn_of(mesh: MeshState) -> str:

@@ -166,9 +166,12 @@ def test_for_programs_it_comes_with_the_key(said: Asked) -> None:
 
 
 def test_no_key_is_an_empty_list_and_no_line_on_standard_output(said: Asked) -> None:
-    said.said = [admin.ListKeysResponse(), admin.ListKeysResponse()]
+    said.said = [admin.ListKeysResponse()] * 3
     assert json.loads(CliRunner().invoke(command.app, ["keys", "list", "--json"]).stdout) == []
-    assert CliRunner().invoke(command.app, ["keys", "list"]).stdout == ""
+    valid, every = (CliRunner().invoke(command.app, ["keys", "list", *more]) for more in ([], ["--all"]))
+    assert valid.stdout == every.stdout == ""
+    assert "`--all` shows those that have ended" in valid.stderr
+    assert "--all" not in every.stderr
 
 
 def test_keys_of_a_mesh_that_does_not_run_are_not_made(home: Home) -> None:

@@ -11,7 +11,8 @@ from hybridinference.gateway.v1 import ledger_pb2
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from rich.console import Console
 
-from services.cli import ledger
+from services.cli import ledger, requests
+from services.cli.problem import Problem
 from services.gateway.loader.rows import parse
 from services.gateway.loader.store import open_store
 from tests.gateway.loader.records import TODAY, record
@@ -145,3 +146,11 @@ async def test_a_callers_words_cannot_command_the_terminal(dsn: str) -> None:
     for text in (*printed(rows, width=80), *printed(rows, width=160), *ledger.as_json(rows).splitlines()):
         assert text.isprintable()
     assert json.loads(ledger.as_json(rows))[0]["user_label"] == made.request.user
+
+
+def test_a_database_that_is_silent_is_told_as_that() -> None:
+    async def silent() -> None:
+        raise TimeoutError
+
+    with pytest.raises(Problem, match="its database does not answer; `hybrid status`"):
+        requests.read(silent())

@@ -105,3 +105,9 @@ def test_the_command_shows_what_it_is_asked_for(monkeypatch: pytest.MonkeyPatch)
 @given(st.integers(0, 10**18))
 def test_an_amount_is_read_as_it_was_shown(nano: int) -> None:
     assert nano_usd(usd(nano), "--x") == nano
+
+
+def test_two_forms_at_once_are_refused() -> None:
+    done = CliRunner().invoke(command.app, ["usage", "--csv", "--json"])
+    assert isinstance(done.exception, Problem)
+    assert str(done.exception) == "--csv and --json: one of them"

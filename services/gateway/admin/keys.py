@@ -63,7 +63,7 @@ def checked(spec: admin.KeySpec, known: Known, *, now: datetime.datetime) -> Ter
     """
     _require_known_fields(spec)
     if not spec.owner:
-        raise _wrong("owner", "is required: whose key is it?")
+        raise _wrong("owner", "is required: it says whose key it is")
     limits = Limits(
         requests_per_minute=_limit(spec, "requests_per_minute"),
         tokens_per_minute=_limit(spec, "tokens_per_minute"),
@@ -165,7 +165,7 @@ def _among(field: str, names: Collection[str], known: Collection[str]) -> set[st
         raise _wrong(field, f"must be at most {_MOST_NAMES}")
     for index, name in enumerate(names):
         if name not in known:
-            raise _wrong(f"{field}[{index}]", "is not one that the mesh has")
+            raise _wrong(f"{field}[{index}]", f"is not one that the mesh has: {ascii(name)[:80]}")
     return set(names)
 
 

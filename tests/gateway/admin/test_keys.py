@@ -101,3 +101,8 @@ def test_a_grant_above_the_ceiling_of_its_maker_is_refused_and_what_may_be_given
         keys.require_within(checked().grant, ceiling)
     assert refused.value.reason == reasons.ERROR_REASON_PERMISSION_DENIED
     assert refused.value.metadata["field"] == f"spec.{field}"
+
+
+def test_a_name_that_the_mesh_does_not_have_is_said() -> None:
+    with pytest.raises(Failure, match=r"`spec.models\[1\]` is not one that the mesh has: 'smal'\."):
+        checked(models=["small", "smal"])
