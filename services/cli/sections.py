@@ -18,6 +18,8 @@ _FIXED = {
     "metrics": ("listen",),
     "ledger": ("dsn",),
 }
+# What loaders read, and follow no reload.
+_LOADERS = ("retention_months", "replay_hours")
 FIXED = frozenset(f"{section}.{key}" for section, keys in _FIXED.items() for key in keys)
 
 
@@ -30,6 +32,7 @@ def of(config: MeshConfig) -> dict[str, str]:
     edge = content.pop("edge")
     found = {"log": content["log"]}
     found |= {f"{section}.{key}": content[section][key] for section, keys in _FIXED.items() for key in keys}
+    found |= {f"ledger.{key}": content["ledger"][key] for key in _LOADERS}
     found |= {f"providers.{name}": value for name, value in content["providers"].items()}
     found |= {f"edge.{name}": value for name, value in edge.items() if name not in _LIVE}
     found |= {f"edge.{name}.{key}": edge[name][key] for name, keys in _BOUND.items() for key in keys}

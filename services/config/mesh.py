@@ -84,7 +84,9 @@ class Gateway(Section):
     )
     spool: str = pydantic.Field(default="spool", description="Directory of the spool; of the second, with -2 added.")
     spool_bytes: int = pydantic.Field(
-        default=1 << 30, ge=1 << 20, description="Bytes of a spool that is not loaded, at which keys are refused."
+        default=1 << 30,
+        ge=1 << 20,
+        description="Bytes of a spool that is not loaded, at which strict keys are refused.",
     )
     tenant_key: str = pydantic.Field(
         default="tenant.key", description="File of the key under which callers are marked; made where it is missing."

@@ -32,6 +32,7 @@ def of(**changes):
         ({"admin": {"operators": [{"name": "o", "credential": "o.key"}]}}, ()),
         ({"access": {"keyless": True, "cached_keys": 5}}, ("access.keyless",)),
         ({"admin": {"listen": "127.0.0.1:9000"}}, ("admin.listen",)),
+        ({"ledger": {"retention_months": 13, "replay_hours": 1}}, ("ledger.replay_hours", "ledger.retention_months")),
         ({"providers": {"a": {"kind": "echo", "workers": 2}}}, ("providers.a", "providers.b")),
         ({"models": [{"name": "n", "routes": [{"provider": "a"}]}]}, ()),
     ],
