@@ -45,9 +45,10 @@ class Tariff:
     def tier(self, input_tokens: int) -> Tier:
         """What the tokens of a request with such a prompt cost."""
         tiers = self.tiers
-        for tier in tiers[:0:-1]:
-            if input_tokens > tier.above_input_tokens:
-                return tier
+        if len(tiers) > 1:
+            for tier in reversed(tiers):
+                if input_tokens > tier.above_input_tokens:
+                    return tier
         return tiers[0]
 
     @property
@@ -77,7 +78,8 @@ class Tariff:
 
     def expected_nano_usd(self, input_tokens: int, cached_tokens: int, output_tokens: float, seconds: float) -> float:
         """The same as `nano_usd` for an answer and a time that are only expected, and not rounded."""
-        tier = self.tier(input_tokens)
+        tiers = self.tiers  # asked of every target for every request: mostly there is one
+        tier = tiers[0] if len(tiers) == 1 else self.tier(input_tokens)
         tokens = (input_tokens - cached_tokens) * tier.input + cached_tokens * tier.cached_input
         return (tokens + output_tokens * tier.output + seconds * self.second) / _PICO_IN_NANO
 

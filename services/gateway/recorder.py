@@ -247,7 +247,7 @@ class Recorder:
         ended_at = time.time()
         request = entry.request = entry.so_far
         request.ended_at.CopyFrom(_timestamp(ended_at))
-        request.outcome = outcome_of(failure, begun=entry.first_content_at is not None)
+        request.outcome = outcome_of(failure, begun=entry.first_content_at is not None or entry.spent > 0)
         request.cost_nano_usd = entry.spent
         if failure is not None:
             request.error_reason = failure.reason_name
@@ -333,7 +333,7 @@ class Recorder:
 
 
 def outcome_of(failure: Failure | None, *, begun: bool) -> ledger.Outcome:
-    """How a request or an attempt with this failure ended. What had content was not shed."""
+    """How a request or an attempt with this failure ended. What had content, or is paid for, was not shed."""
     if failure is None:
         return ledger.OUTCOME_SUCCESS
     if failure.reason == reasons.ERROR_REASON_CANCELLED:

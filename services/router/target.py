@@ -124,7 +124,7 @@ class Target:
         if price is None:
             return 0
         context = self.worker.context_tokens.get(self.provider_model, 0)
-        asked, time = request.input_tokens, micros(request.seconds)
+        asked, time = request.input_tokens, micros(request.seconds) if price.second else 0
         longest = request.ask.max_output_tokens or max(0, context - asked)
         most = price.most_nano_usd(asked, longest, time)
         return max(most, price.most_nano_usd(asked + longest, 0, time)) if going_on else most

@@ -13,6 +13,7 @@ from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hybridinference.inference.v1 import generation_pb2 as generation
 from hybridinference.inference.v1 import routing_pb2 as routing
 
+from services.chassis import ids
 from services.chassis.deadline import Deadline
 from services.chassis.failure import Failure
 from services.config.mesh import MeshConfig
@@ -133,6 +134,17 @@ async def test_what_had_content_was_not_shed_whatever_its_failure_says(directory
         with pytest.raises(Failure):
             await running.run("s")
         assert running.request.outcome == running.attempts[0].outcome == ledger.OUTCOME_ERROR
+
+
+async def test_what_is_paid_for_was_not_shed_though_nobody_had_room_in_the_end(directory: pathlib.Path) -> None:
+    no_room = Failure(reasons.ERROR_REASON_FLEET_SATURATED, "no room")
+    async with paid(directory) as running:
+        for spent, outcome in ((0, ledger.OUTCOME_SHED), (1, ledger.OUTCOME_ERROR)):
+            call = Call(spec=spec("s"), api="inference", streamed=True, deadline=Deadline(None))
+            entry = running.recorder.begin(ids.new_id(), call)
+            entry.spent = spent
+            running.recorder.end(entry, no_room)
+            assert running.book.records[-1].request.outcome == outcome
 
 
 @pytest.mark.parametrize(("script", "answered"), [(silent, 0), (endless, 2)])

@@ -1,28 +1,16 @@
 """All limits of one key in this gateway."""
 
 import asyncio
-import dataclasses
 from collections.abc import Iterator
 
 from services.gateway.identity.grant import Limits
 from services.gateway.quota.allowance import Allowance, Lease, Wish
 from services.gateway.quota.reservation import Need
+from services.gateway.quota.waiting import Part, Parts, Waiter
 from services.gateway.quota.window import Measure, period_of
-
-# A limit, and what a request takes of it.
-Part = tuple[Allowance, int]
-Parts = tuple[Part, ...]
 
 # A key that nobody has used for so long gives back what it has not spent.
 _IDLE_SECONDS = 2.0
-
-
-@dataclasses.dataclass(slots=True, eq=False)
-class Waiter:
-    """A request that waits for a lease. `answer` is True once its parts are reserved."""
-
-    parts: Parts
-    answer: asyncio.Future[bool]
 
 
 class Account:
@@ -154,13 +142,3 @@ class Account:
             known = self._current[measure] = Allowance(measure, period_of(measure, at), limit)
         known.tell(limit)
         return known
-
-
-def reserve(parts: Parts) -> bool:
-    """Set aside what a request takes of each limit; all of it or nothing."""
-    for allowance, amount in parts:
-        if not allowance.fits(amount):
-            return False
-    for allowance, amount in parts:
-        allowance.reserve(amount)
-    return True

@@ -3,9 +3,9 @@
 import time
 from collections.abc import Awaitable, Callable
 
-from services.gateway.quota.account import Part, Parts
 from services.gateway.quota.allowance import Allowance
 from services.gateway.quota.reservation import Meter
+from services.gateway.quota.waiting import Part, Parts
 
 # Sets aside more of the same limits, or raises Failure.
 Extend = Callable[[Parts], Awaitable[None]]

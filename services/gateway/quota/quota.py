@@ -2,34 +2,25 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Callable
 
+import structlog
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
 
 from services.chassis.failure import Failure
 from services.gateway.database import DatabaseAway
 from services.gateway.identity.grant import Grant, Limits
 from services.gateway.quota import refusal
-from services.gateway.quota.account import Account, Parts, Waiter, reserve
-from services.gateway.quota.allowance import Lease, Wish
+from services.gateway.quota.account import Account
 from services.gateway.quota.held import Held, meter
+from services.gateway.quota.lender import Lender
 from services.gateway.quota.quota_metrics import QuotaMetrics
 from services.gateway.quota.reservation import UNLIMITED, Need, Reservation
-from services.gateway.quota.window import Measure
+from services.gateway.quota.waiting import Parts, Waiter, reserve
+
+LOG = structlog.get_logger()
 
 _NONE = Limits()
-
-
-class Lender(Protocol):
-    """Where leases come from."""
-
-    async def lease(self, key_id: str, wishes: Sequence[Wish]) -> dict[tuple[Measure, int], Lease]:
-        """Have so much of these limits; empty where there is no such key.
-
-        Raises:
-            DatabaseAway: it does not answer, or refused. What was asked may have been done.
-        """
 
 
 class Quota:
@@ -136,6 +127,7 @@ class Quota:
         """The database did not answer: from now on nobody waits for it."""
         if not self._away:
             self._away = True
+            LOG.warning("quota.away", keys=len(self._accounts))
             for account in self._accounts.values():
                 account.go_alone(self._gateways)
 
@@ -143,6 +135,7 @@ class Quota:
         """It answers again."""
         if self._away:
             self._away = False
+            LOG.info("quota.back", keys=len(self._accounts))
             for account in self._accounts.values():
                 account.rejoin()
 
@@ -173,7 +166,9 @@ class Quota:
             raise Failure(reasons.ERROR_REASON_DEADLINE_EXCEEDED, message, stage="total") from error
         finally:
             if not got:
-                _leave(account, waiter)
+                if waiter in account.waiting:
+                    account.waiting.remove(waiter)
+                waiter.leave()
 
     async def _ask(self, account: Account) -> None:
         """One question for all who wait, and their answers."""
@@ -233,15 +228,3 @@ class Quota:
             self._metrics.refusals.labels(allowance.measure).inc()
             why = refusal.refusal(allowance, amount, now)
         return refusal.Limited(why, meter(parts, "requests"), meter(parts, "tokens"))
-
-
-def _leave(account: Account, waiter: Waiter) -> None:
-    """Who waited has gone, or was refused. What was reserved for it just now is given back."""
-    if waiter in account.waiting:
-        account.waiting.remove(waiter)
-    answer = waiter.answer
-    if not answer.done():
-        answer.cancel()
-    elif not answer.cancelled() and answer.exception() is None:
-        for allowance, amount in waiter.parts:
-            allowance.settle(amount, 0)

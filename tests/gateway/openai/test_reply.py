@@ -16,7 +16,8 @@ from services.chassis.deadline import Deadline
 from services.chassis.failure import Failure
 from services.gateway.call import Call
 from services.gateway.openai.reply import COMMENT, EVENTS, PIECE_BYTES, Reply
-from services.gateway.quota.reservation import UNLIMITED
+from services.gateway.quota.refusal import Limited
+from services.gateway.quota.reservation import UNLIMITED, Meter
 from tests.fakes import eventually
 
 SILENCE = 0.02
@@ -228,3 +229,17 @@ async def test_a_comment_that_nobody_takes_is_no_fault_and_content_tells(wire: W
 
     with pytest.raises(grpc.aio.InternalError):
         await handle()
+
+
+async def test_who_is_refused_by_a_limit_of_a_minute_is_told_where_it_stands_and_when_to_come_back(wire: Wire) -> None:
+    why = Failure(reasons.ERROR_REASON_RATE_LIMITED, "over the limit", retry_after=12.3, limit="requests")
+    async with Reply(wire, traceparent="t", keep_alive_seconds=0).failing_in_kind():  # type: ignore[arg-type]
+        raise Limited(why, Meter(60, 0, 12.3), None)
+    told = {name: value for name, value in wire.metadata.items() if name.startswith(("x-", "retry-"))}
+    assert told == {
+        "x-http-status": "429",
+        "retry-after": "13",
+        "x-ratelimit-limit-requests": "60",
+        "x-ratelimit-remaining-requests": "0",
+        "x-ratelimit-reset-requests": "13s",
+    }

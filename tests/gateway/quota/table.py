@@ -71,7 +71,7 @@ class Table:
 
 @dataclasses.dataclass(eq=False)
 class Gateway:
-    """Implements services.gateway.quota.quota.Lender."""
+    """Implements services.gateway.quota.lender.Lender."""
 
     table: Table
     chance: random.Random | None = None

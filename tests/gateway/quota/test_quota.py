@@ -128,6 +128,27 @@ async def test_a_refusal_is_remembered_for_half_a_second_so_that_a_flood_asks_no
         assert gateway.asked == asked + 1
 
 
+async def test_refusals_are_counted_by_the_limit_and_questions_by_what_became_of_them() -> None:
+    registry = CollectorRegistry()
+    key = grant(usd_per_day=100, concurrency=1)
+    gateway = table_of(key).gateway()
+    async with asyncio.TaskGroup() as tasks:
+        quota = Quota(gateway, QuotaMetrics(registry), tasks, gateways=1, now=Clock())
+        held = await quota.reserve(key, Need(0, 10))
+        await refused(quota, key)
+        await refused(quota, key, Need(0, 200))
+        held.settle(0, 10)
+        gateway.away = True
+        await refused(quota, key, Need(0, 80))
+
+    def count(name: str, **labels: str) -> float:
+        return registry.get_sample_value(f"hybrid_quota_{name}_total", labels) or 0.0
+
+    assert [count("refusals", limit=limit) for limit in ("concurrency", "usd_day", "database")] == [1, 1, 1]
+    assert count("leases", outcome="away") == 1
+    assert count("leases", outcome="leased") >= 1
+
+
 async def test_requests_of_a_minute_come_back_with_the_next_one() -> None:
     key, clock = grant(requests_per_minute=3), Clock()
     clock.now = MORNING - MORNING % 60 + 50.5
