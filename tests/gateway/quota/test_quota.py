@@ -52,7 +52,7 @@ async def refused(quota: Quota, key: Grant, need: Need = NOTHING) -> Failure:
 async def idle(quota: Quota, clock: Clock) -> None:
     """Nobody uses any key for a while, and upkeep does its work."""
     clock.now += 5
-    for account in list(quota.accounts.values()):
+    for account in quota.restless():
         await quota.give_back(account)
     quota.forget()
 
@@ -447,6 +447,50 @@ async def test_what_such_a_request_costs_after_midnight_counts_in_its_own_day() 
         free.settle(0, 50)
         await idle(quota, clock)
         assert table.amounts("k", "usd_day") == 50
+
+
+async def test_nothing_is_done_for_a_key_that_rests_until_it_is_used_again_or_a_period_ends() -> None:
+    key, clock = grant(usd_per_day=1000), Clock()
+    async with quota_of(table_of(key).gateway(), clock) as quota:
+        held = await quota.reserve(key, Need(0, 100))
+        await idle(quota, clock)
+        assert quota.restless(), "a request is under way"
+        held.settle(0, 50)
+        await idle(quota, clock)
+        assert not quota.restless()
+        (await quota.reserve(key, Need(0, 100))).cancel()
+        assert quota.restless()
+        await idle(quota, clock)
+        assert not quota.restless()
+        clock.now += 86_400
+        assert quota.restless()
+        await idle(quota, clock)
+        assert not quota.accounts
+
+
+async def test_upkeep_does_not_wait_for_a_key_whose_limits_are_being_asked() -> None:
+    key = grant(usd_per_day=1000)
+    gateway = table_of(key).gateway()
+    gateway.answers = asyncio.Event()
+    async with quota_of(gateway) as quota:
+        waiting = asyncio.create_task(quota.reserve(key, Need(0, 100)))
+        await asyncio.sleep(0.001)
+        (account,) = quota.accounts.values()
+        async with asyncio.timeout(1):
+            await quota.give_back(account)
+        gateway.answers.set()
+        await waiting
+
+
+async def test_a_gateway_alone_has_its_part_by_as_many_as_are_configured_now() -> None:
+    key = grant(requests_per_minute=8)
+    gateway = table_of(key).gateway()
+    gateway.away = True
+    async with quota_of(gateway, gateways=2) as quota:
+        (await quota.reserve(key, NOTHING)).settle(0, 0)
+        quota.reconfigure(gateways=4)
+        (await quota.reserve(key, NOTHING)).settle(0, 0)
+        await refused(quota, key)
 
 
 async def test_of_an_overspent_budget_what_is_free_is_still_served() -> None:
