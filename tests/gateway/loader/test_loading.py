@@ -486,6 +486,7 @@ async def test_a_connection_lost_during_commit_loads_once(
             await eventually(lambda: not segments(spool))
     assert cuts == 0
     assert await ids(dsn) == ids_of(taken)
+    await assert_sums(dsn)
     # Where the commit did arrive, the progress told so, and nothing was even tried again.
     assert registry.get_sample_value("hybrid_loader_requests_total") == (0 if arrives else 50)
     assert registry.get_sample_value("hybrid_loader_replayed_total") == 0
