@@ -49,7 +49,7 @@ class Entry:
     """The record of one request while it runs. Times are seconds since 1970.
 
     Attributes:
-        so_far: what is known of it from its beginning.
+        record: what is known of it, with its attempts: written as it stands at the end, and never copied.
         kept: where what is known of it outlives this process, until its record is on disk.
         book: what it is charged by, whatever the configuration becomes meanwhile.
         reservation: its part of its key's limits, settled at its end.
@@ -64,7 +64,7 @@ class Entry:
     generation_id: str
     call: Call[Any]
     received_at: float
-    so_far: ledger.RequestRecord
+    record: ledger.LedgerRecord
     kept: OpenRequest
     book: PriceBook
     reservation: Reservation = UNLIMITED
@@ -73,12 +73,16 @@ class Entry:
     usage: generation.Usage | None = None
     finish_reasons: tuple[generation.FinishReason, ...] = ()
     provider_model: str = ""
-    attempts: list[ledger.AttemptRecord] = dataclasses.field(default_factory=list)
     served: ledger.AttemptRecord | None = None
     request: ledger.RequestRecord | None = None
     refused_by: routing.Decision | None = None
     spent: int = 0
     heard: Heard | None = None
+
+    @property
+    def so_far(self) -> ledger.RequestRecord:
+        """What is known of the request itself."""
+        return self.record.request
 
     def asked(self, ask: placement.PlacementAsk) -> None:
         """The router is asked for a place."""
@@ -90,13 +94,14 @@ class Entry:
     @property
     def tried(self) -> int:
         """Number of attempts so far, shadows aside."""
-        return sum(attempt.kind != SHADOW for attempt in self.attempts)
+        return sum(attempt.kind != SHADOW for attempt in self.record.attempts)
 
     def attempt_begins(self, placed: placement.Placement, follows: str) -> ledger.AttemptRecord:
         """Another attempt has been placed, which `follows` the one with that id; "" is none."""
-        record = ledger.AttemptRecord(
+        attempts = self.record.attempts
+        record = attempts.add(
             attempt_id=placed.attempt_id,
-            number=len(self.attempts) + 1,
+            number=len(attempts) + 1,
             provider=placed.provider,
             worker=placed.worker,
             provider_model=placed.provider_model,
@@ -106,8 +111,7 @@ class Entry:
             decision=placed.decision if placed.HasField("decision") else None,
             follows=follows,
         )
-        self.attempts.append(record)
-        if len(self.attempts) == 1:
+        if record.number == 1:
             self.so_far.placed_at.CopyFrom(record.placed_at)
         if record.kind != SHADOW and self.first_content_at is None:
             self.served = record
@@ -160,7 +164,8 @@ class Recorder:
         """
         self._spool.check(strict=call.grant.strict)
         received_at = time.time() if received_at is None else received_at
-        so_far = ledger.RequestRecord(
+        record = ledger.LedgerRecord()
+        request = ledger.RequestRecord(
             generation_id=generation_id,
             api=call.api,
             operation=call.operation,
@@ -178,10 +183,11 @@ class Recorder:
             session=call.routing.session,
             criticality=call.routing.criticality or routing.CRITICALITY_CRITICAL,
         )
-        kept = self._spool.opened(so_far)
+        record.request.CopyFrom(request)
+        kept = self._spool.opened(request)
         self._metrics.running.inc()
         heard = self._contents.listen(call.grant)
-        return Entry(generation_id, call, received_at, so_far, kept, self._book, reservation, estimates, heard=heard)
+        return Entry(generation_id, call, received_at, record, kept, self._book, reservation, estimates, heard=heard)
 
     def attempt_begins(self, entry: Entry, placed: placement.Placement, *, follows: str = "") -> ledger.AttemptRecord:
         """Another attempt at a request has been placed.
@@ -220,16 +226,16 @@ class Recorder:
         if run.first_content_at is not None:
             attempt.first_content_at.CopyFrom(_timestamp(run.first_content_at))
         attempt.outcome = outcome_of(failure, begun=begun)
-        attempt.error_reason = failure.reason_name if failure else ""
+        if failure is not None:
+            attempt.error_reason = failure.reason_name
         if charge.usage is not None:
             attempt.usage.CopyFrom(charge.usage)
-        attempt.tries.extend(run.tries)
+        if run.tries:
+            attempt.tries.extend(run.tries)
         attempt.cost_nano_usd = _cost(entry, run, charge)
         if attempt.kind != SHADOW:
             entry.spent += attempt.cost_nano_usd
-        self._metrics.attempts.labels(
-            attempt.provider, attempt.worker, _name(attempt.outcome), attempt.error_reason
-        ).inc()
+        self._metrics.attempt_ended(attempt.provider, attempt.worker, _name(attempt.outcome), attempt.error_reason)
 
     def cost(self, entry: Entry, run: Run, failure: Failure | None) -> int:
         """What an attempt costs that has ended, in nano-USD, by the prices that its request began with."""
@@ -264,11 +270,9 @@ class Recorder:
             request.refused_by.CopyFrom(entry.refused_by)
         if entry.first_content_at is not None:
             request.first_content_at.CopyFrom(_timestamp(entry.first_content_at))
-        # A shadow that still runs is written down when it ends.
-        attempts = [attempt for attempt in entry.attempts if attempt.HasField("ended_at")]
         tokens = request.usage.input_tokens + request.usage.output_tokens
         entry.reservation.settle(tokens, request.cost_nano_usd)
-        self._spool.append(ledger.LedgerRecord(request=request, attempts=attempts), ends=entry.kept)
+        self._spool.append(_ended(entry.record), ends=entry.kept)
         self._observe(entry, request, ended_at)
         if entry.heard is not None:
             self._contents.keep(entry.generation_id, entry.call, entry.heard)
@@ -304,17 +308,16 @@ class Recorder:
             LOG.warning("spool.taken_over", abandoned=len(found) - ended, ended=ended)
 
     def _observe(self, entry: Entry, request: ledger.RequestRecord, ended_at: float) -> None:
-        metrics = self._metrics
         model = self._models.get(request.model, "other")
-        labels = (request.api, model)
-        metrics.running.dec()
-        metrics.ended.labels(*labels, _name(request.outcome), request.error_reason).inc()
-        metrics.seconds.labels(*labels).observe(ended_at - entry.received_at)
+        self._metrics.running.dec()
+        metrics = self._metrics.of(request.api, model)
+        metrics.ended(_name(request.outcome), request.error_reason)
+        metrics.seconds.observe(ended_at - entry.received_at)
         if entry.first_content_at is not None:
-            metrics.first_content.labels(*labels).observe(entry.first_content_at - entry.received_at)
+            metrics.first_content.observe(entry.first_content_at - entry.received_at)
         if entry.usage is not None:
-            metrics.tokens.labels(*labels, "input").inc(entry.usage.input_tokens)
-            metrics.tokens.labels(*labels, "output").inc(entry.usage.output_tokens)
+            metrics.input_tokens.inc(entry.usage.input_tokens)
+            metrics.output_tokens.inc(entry.usage.output_tokens)
         LOG.info(
             "request.finished",
             generation_id=entry.generation_id,
@@ -330,6 +333,14 @@ class Recorder:
             ms=round((ended_at - entry.received_at) * 1e3, 1),
             edge_request_id=request.edge_request_id,
         )
+
+
+def _ended(record: ledger.LedgerRecord) -> ledger.LedgerRecord:
+    """A request's record, without attempts that still run: a shadow is written down when it ends."""
+    ended = [attempt for attempt in record.attempts if attempt.HasField("ended_at")]
+    if len(ended) == len(record.attempts):
+        return record
+    return ledger.LedgerRecord(request=record.request, attempts=ended)
 
 
 def outcome_of(failure: Failure | None, *, begun: bool) -> ledger.Outcome:

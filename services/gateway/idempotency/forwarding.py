@@ -63,18 +63,20 @@ class Forwarding:
             try:
                 if not streams:
                     answer = await call
-                    context.set_trailing_metadata(tuple(await call.trailing_metadata() or ()))
-                    return answer
-                async for message in call:
-                    if not begun:
-                        begun = True
-                        await context.send_initial_metadata(tuple(await call.initial_metadata()))
-                    await context.write(message)
-                return None
+                else:
+                    async for message in call:
+                        if not begun:
+                            begun = True
+                            await context.send_initial_metadata(tuple(await call.initial_metadata()))
+                        await context.write(message)
+                context.set_trailing_metadata(_passed_on(await call.trailing_metadata() or ()))
+                return None if streams else answer
             except grpc.aio.AioRpcError as error:
-                bare = not any(key == _DETAILS for key, _ in error.trailing_metadata() or ())
+                trailers = tuple(error.trailing_metadata() or ())
+                bare = not any(key == _DETAILS for key, _ in trailers)
                 if not begun and bare and error.code() is grpc.StatusCode.UNAVAILABLE:
                     raise AwayError from error
+                context.set_trailing_metadata(_passed_on(trailers))
                 raise status.from_rpc_error(error) from error
             finally:
                 call.cancel()  # grpc.aio never cancels a call that is merely dropped

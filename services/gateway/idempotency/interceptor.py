@@ -76,9 +76,10 @@ class IdempotencyInterceptor(grpc.aio.ServerInterceptor):
                 transcript.add(serialize(await handler(request, DetachedContext(context, transcript, serialize))))
 
             with self._runs.following(named, fingerprint(body), work) as (transcript, again):
-                answer = b"".join([message async for message in transcript.messages()])
-                context.set_trailing_metadata((*transcript.trailers, *((REPLAYED,) if again else ())))
-                return answer
+                try:
+                    return b"".join([message async for message in transcript.messages()])
+                finally:  # who is refused is told where its limits stand, too
+                    context.set_trailing_metadata((*transcript.trailers, *((REPLAYED,) if again else ())))
 
         return call
 
@@ -108,14 +109,17 @@ class IdempotencyInterceptor(grpc.aio.ServerInterceptor):
         headers = await transcript.begun()
         if headers is not None or again:
             await context.send_initial_metadata((*(headers or ()), *((REPLAYED,) if again else ())))
-        async for message in transcript.messages():
-            try:
-                async with asyncio.timeout(self._slow_reader_seconds):
-                    await context.write(message)
-            except TimeoutError as error:
-                raise Failure(reasons.ERROR_REASON_SLOW_CONSUMER, "The answer was not read for too long.") from error
-        if transcript.trailers:
-            context.set_trailing_metadata(transcript.trailers)
+        try:
+            async for message in transcript.messages():
+                try:
+                    async with asyncio.timeout(self._slow_reader_seconds):
+                        await context.write(message)
+                except TimeoutError as error:
+                    said = "The answer was not read for too long."
+                    raise Failure(reasons.ERROR_REASON_SLOW_CONSUMER, said) from error
+        finally:
+            if transcript.trailers:
+                context.set_trailing_metadata(transcript.trailers)
 
 
 @contextlib.asynccontextmanager

@@ -15,7 +15,8 @@ from services.gateway.idempotency.transcript import Transcript
 
 Work = Callable[[Transcript], Awaitable[None]]
 
-_LEFT = Failure(reasons.ERROR_REASON_CANCELLED, "Nobody came back for the answer.")
+# What it takes to keep an answer beside its bytes: measured, with a few headers.
+_KEPT_BYTES = 2048
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -24,7 +25,7 @@ class Policy:
 
     Attributes:
         keep_seconds: how long a whole answer is there for another try.
-        keep_bytes: most bytes of such answers; the oldest go first.
+        keep_bytes: most bytes of such answers, with what it takes to keep them; the oldest go first.
         grace_seconds: how long a run goes on with nobody there. SDKs try again within eight seconds, or none.
         most_running: most runs at once.
     """
@@ -53,8 +54,9 @@ class Runs:
         self._tasks = tasks
         self._policy = policy
         self._loop = asyncio.get_running_loop()
-        self._runs: dict[bytes, Run] = {}  # kept ones in the order in which they ended, after those that run
-        self._running = 0
+        self._running: dict[bytes, Run] = {}
+        self._kept: dict[bytes, Run] = {}  # in the order in which they ended
+        self._under_way = 0  # those that are still ending, too
         self._kept_bytes = 0
         self._requests = Counter(
             "hybrid_gateway_idempotent_requests_total",
@@ -72,7 +74,7 @@ class Runs:
         Raises:
             Failure: SPEC_INVALID where the name stands for another request; FLEET_SATURATED where too many run.
         """
-        run = self._runs.get(identity)
+        run = self._running.get(identity) or self._kept.get(identity)
         if run is None:
             self._requests.labels("ran").inc()
             run, again = self._begun(identity, fingerprint, work), False
@@ -90,68 +92,72 @@ class Runs:
         finally:
             run.followers -= 1
             if not run.followers and not run.transcript.ended:
-                run.timer = self._loop.call_later(self._policy.grace_seconds, self._abandon, run)
+                run.timer = self._loop.call_later(self._policy.grace_seconds, self._abandon, identity, run)
 
     def close(self) -> None:
         """End what runs."""
-        for run in list(self._runs.values()):
+        for run in self._kept.values():
             if run.timer is not None:
                 run.timer.cancel()
-            self._abandon(run)
+        for identity, run in list(self._running.items()):
+            self._abandon(identity, run)
 
     def _begun(self, identity: bytes, fingerprint: bytes, work: Work) -> Run:
-        if self._running >= self._policy.most_running:
+        if self._under_way >= self._policy.most_running:
             self._requests.labels("refused").inc()
             message = "Too many requests with idempotency keys are under way at this gateway."
             raise Failure(reasons.ERROR_REASON_FLEET_SATURATED, message, retry_after=1.0)
-        run = self._runs[identity] = Run(fingerprint)
-        self._running += 1
+        run = self._running[identity] = Run(fingerprint)
+        self._under_way += 1
         run.task = self._tasks.create_task(self._run(identity, run, work))
         return run
 
     async def _run(self, identity: bytes, run: Run, work: Work) -> None:
-        failure: Exception | None = _LEFT
+        failure: Exception | None = None
         told = None
         try:
             with verdict.awaited() as told:
                 await work(run.transcript)
-            failure = None
         except asyncio.CancelledError as cancelled:
             why = cancelled.args[0] if cancelled.args else None
-            failure = why if isinstance(why, Failure) else _LEFT
+            failure = why if isinstance(why, Failure) else _left()
         except Exception as error:  # noqa: BLE001 (whoever follows raises it, where it is told and logged)
             failure = error
         finally:
-            self._running -= 1
-            run.transcript.end(failure)
+            self._under_way -= 1
+            run.task = None
             if run.timer is not None:
                 run.timer.cancel()
-            del self._runs[identity]
-            # What failed is run again by the next try: it may fare better, and nobody has paid for a whole answer.
-            if failure is None and told is not None and not told.failed:
-                self._keep(identity, run)
+            run.transcript.end(failure)
+            if self._running.get(identity) is run:
+                del self._running[identity]
+                # What failed is run again by the next try: it may fare better, and nobody has paid for a whole answer.
+                if failure is None and told is not None and not told.failed:
+                    self._keep(identity, run)
 
     def _keep(self, identity: bytes, run: Run) -> None:
-        self._runs[identity] = run
-        self._kept_bytes += run.transcript.bytes
-        run.timer = self._loop.call_later(self._policy.keep_seconds, self._forget, identity, run)
-        for other, candidate in list(self._runs.items()):
-            if self._kept_bytes <= self._policy.keep_bytes:
-                return
-            if candidate.transcript.ended:
-                self._forget(other, candidate)
+        self._kept[identity] = run
+        self._kept_bytes += _KEPT_BYTES + run.transcript.bytes
+        run.timer = self._loop.call_later(self._policy.keep_seconds, self._forget, identity)
+        while self._kept_bytes > self._policy.keep_bytes:
+            self._forget(next(iter(self._kept)))
 
-    def _forget(self, identity: bytes, run: Run) -> None:
-        if self._runs.get(identity) is run:
-            del self._runs[identity]
-            self._kept_bytes -= run.transcript.bytes
-            if run.timer is not None:
-                run.timer.cancel()
+    def _forget(self, identity: bytes) -> None:
+        run = self._kept.pop(identity)
+        self._kept_bytes -= _KEPT_BYTES + run.transcript.bytes
+        if run.timer is not None:
+            run.timer.cancel()
 
-    @staticmethod
-    def _abandon(run: Run) -> None:
+    def _abandon(self, identity: bytes, run: Run) -> None:
+        """End a run. It may take its time to: who comes meanwhile is given another."""
+        if self._running.get(identity) is run:
+            del self._running[identity]
         if run.task is not None:
             run.task.cancel()
+
+
+def _left() -> Failure:
+    return Failure(reasons.ERROR_REASON_CANCELLED, "Nobody came back for the answer.")
 
 
 @contextlib.asynccontextmanager

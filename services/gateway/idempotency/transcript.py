@@ -5,6 +5,9 @@ from collections.abc import AsyncIterator
 
 Metadata = tuple[tuple[str, str | bytes], ...]
 
+# What Python needs for a message beside its bytes, in bytes: the object and its place in the list.
+_MESSAGE_BYTES = 48
+
 
 class Transcript:
     """Headers, messages and the end of one run. Written by one task, read by any number at their own pace."""
@@ -12,7 +15,7 @@ class Transcript:
     def __init__(self) -> None:
         self.headers: Metadata | None = None
         self.trailers: Metadata = ()
-        self.bytes = 0
+        self.bytes = 0  # what the messages take
         self.ended = False
         self.failure: Exception | None = None
         self._messages: list[bytes] = []
@@ -26,7 +29,7 @@ class Transcript:
     def add(self, message: bytes) -> None:
         """Another message, serialized."""
         self._messages.append(message)
-        self.bytes += len(message)
+        self.bytes += _MESSAGE_BYTES + len(message)
         self._tell()
 
     def end(self, failure: Exception | None) -> None:

@@ -28,6 +28,7 @@ from services.gateway.identity import caller
 from services.gateway.identity.grant import Grant
 
 NAMED = (("idempotency-key", "order-7"),)
+COST = (("x-hybrid-cost-usd", "0.1"),)
 
 
 class Work(inference_grpc.InferenceServiceServicer, openai_grpc.OpenAIServiceServicer):
@@ -40,6 +41,7 @@ class Work(inference_grpc.InferenceServiceServicer, openai_grpc.OpenAIServiceSer
         self.go.set()
         self.begun = asyncio.Event()
         self.failure: Failure | None = None
+        self.ending: asyncio.Event | None = None  # what a run that is stopped still waits for
 
     async def _run(self) -> int:
         self.runs += 1
@@ -49,15 +51,19 @@ class Work(inference_grpc.InferenceServiceServicer, openai_grpc.OpenAIServiceSer
             await self.go.wait()
         except asyncio.CancelledError:
             self.stopped.set()
+            if self.ending is not None:
+                await self.ending.wait()
             raise
         if self.failure is not None:
             raise self.failure
         return number
 
     async def Generate(self, request: inference.GenerateRequest, context: Any) -> inference.GenerateResponse:
+        context.set_trailing_metadata(COST)
         return inference.GenerateResponse(generation_id=str(await self._run()))
 
     async def StreamGenerate(self, request: Any, context: Any) -> AsyncIterator[inference.StreamGenerateResponse]:
+        context.set_trailing_metadata(COST)
         yield inference.StreamGenerateResponse(generation_id="first")
         yield inference.StreamGenerateResponse(generation_id=str(await self._run()))
 
@@ -129,6 +135,10 @@ def places_of(directory: pathlib.Path, count: int) -> tuple[GatewayPlace, ...]:
     return tuple(GatewayPlace(f"g{index}", f"unix:{directory}/{index}.sock", "", "") for index in range(count))
 
 
+def trailers(ended: Any) -> dict[str, Any]:
+    return {str(key): value for key, value in ended.trailing_metadata()}
+
+
 @pytest.fixture
 async def one(directory: pathlib.Path) -> AsyncIterator[Gateway]:
     async with gateway(directory, places_of(directory, 1), 0, Policy(grace_seconds=0.05)) as made:
@@ -174,11 +184,27 @@ async def test_a_run_that_nobody_comes_back_for_is_ended(one: Gateway) -> None:
     assert await one.generate() == "2"
 
 
+async def test_who_comes_while_an_abandoned_run_still_ends_is_given_a_run_of_its_own(one: Gateway) -> None:
+    one.work.go.clear()
+    one.work.ending = asyncio.Event()
+    first = asyncio.create_task(one.generate())
+    await one.work.begun.wait()
+    first.cancel()
+    async with asyncio.timeout(5):
+        await one.work.stopped.wait()
+    one.work.go.set()
+    second = asyncio.create_task(one.generate())
+    assert await second == "2"
+    one.work.ending.set()
+    assert await one.generate() == "2", "what ended late has taken nothing with it"
+
+
 async def test_a_failure_is_not_kept(one: Gateway) -> None:
     one.work.failure = Failure(reasons.ERROR_REASON_FLEET_SATURATED, "no room", retry_after=1)
     with pytest.raises(grpc.aio.AioRpcError) as failed:
         await one.generate()
     assert failed.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert trailers(failed.value)["x-hybrid-cost-usd"] == "0.1", "where its caller's limits stand, say"
     one.work.failure = None
     assert await one.generate() == "2"
 
@@ -227,7 +253,8 @@ async def test_calls_without_a_name_and_those_that_cost_nothing_are_left_alone(o
 
 
 async def test_what_is_kept_is_bounded_and_the_oldest_goes_first(directory: pathlib.Path) -> None:
-    async with gateway(directory, places_of(directory, 1), 0, Policy(keep_bytes=30)) as one:
+    # Each answer has 8 bytes, and is counted with what it takes to keep it.
+    async with gateway(directory, places_of(directory, 1), 0, Policy(keep_bytes=7500)) as one:
         for name in "abcd":
             await one.chat(metadata=(("idempotency-key", name),))
         await one.chat(metadata=(("idempotency-key", "d"),))
@@ -264,6 +291,24 @@ async def test_whichever_gateway_a_try_reaches_there_is_one_run(directory: pathl
             assert len(answers) == len(streams) == 1
         assert first.work.runs + second.work.runs == 16
         assert min(first.work.runs, second.work.runs) > 0
+
+
+async def test_trailers_come_through_from_the_other_gateway(directory: pathlib.Path) -> None:
+    places = places_of(directory, 2)
+    async with gateway(directory, places, 0) as first, gateway(directory, places, 1) as second:
+        for name in "abcdefgh":
+            named = (("idempotency-key", name),)
+            for each in (first, second):
+                streamed = each.typed.StreamGenerate(inference.StreamGenerateRequest(), metadata=named)
+                assert len([answer async for answer in streamed]) == 2
+                assert dict(await streamed.trailing_metadata())["x-hybrid-cost-usd"] == "0.1"
+        for each in (first, second):
+            each.work.failure = Failure(reasons.ERROR_REASON_RATE_LIMITED, "later", retry_after=1)
+        for name in "abcdefgh":
+            with pytest.raises(grpc.aio.AioRpcError) as failed:
+                await first.generate(metadata=(("idempotency-key", name),))
+            assert trailers(failed.value)["x-hybrid-cost-usd"] == "0.1"
+            assert failed.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
 async def test_failures_come_through_from_the_other_gateway_as_they_are(directory: pathlib.Path) -> None:
