@@ -144,7 +144,11 @@ class Undertaking:
         if not reservation.priced or estimates is None:
             return
         most = self._most[placed.attempt_id] = estimates.attempt(
-            self.call.spec, placed.provider, placed.provider_model, self._time_left()
+            self.call.spec,
+            placed.provider,
+            placed.provider_model,
+            self._time_left(),
+            input_tokens=self._entry.so_far.estimated_input_tokens,
         )
         most += self._entry.spent + sum(self._most[run.placed.attempt_id] for run in self._open)
         reservation.shrink(most)
