@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
 import grpc
@@ -20,6 +20,7 @@ from services.gateway.idempotency.naming import HEADER, fingerprint, identity, n
 from services.gateway.idempotency.runs import Runs, open_runs
 from services.gateway.idempotency.transcript import Transcript
 from services.gateway.identity import caller
+from services.gateway.identity.grant import Grant
 
 REPLAYED = ("idempotent-replayed", "true")
 
@@ -152,5 +153,11 @@ def _named(method: str, context: Context) -> bytes:
     """What stands for the request."""
     metadata = _metadata(context)
     name = name_of(metadata.get(HEADER))
-    who = caller.current().key_id or str(metadata.get("authorization", ""))
-    return identity(caller=who, method=method, name=name)
+    return identity(caller=_who(caller.current(), metadata), method=method, name=name)
+
+
+def _who(grant: Grant, metadata: Mapping[str, str | bytes]) -> str:
+    """A caller by its key, and by what it may have: of what was taken from it since nothing is given again."""
+    if not grant.key_id:
+        return str(metadata.get("authorization", ""))
+    return f"{grant.key_id} {sorted(grant.models)} {sorted(grant.providers)} {sorted(grant.scopes)}"

@@ -83,8 +83,9 @@ class Caller(grpc.aio.ServerInterceptor):
     """Takes the caller's word for who calls."""
 
     async def intercept_service(self, continuation: Any, handler_call_details: Any) -> Any:
-        said = dict(handler_call_details.invocation_metadata).get("authorization", "")
-        caller.is_now(Grant(key_id=said, owner="o"))
+        said = dict(handler_call_details.invocation_metadata)
+        models = frozenset(filter(None, said.get("x-models", "").split(",")))
+        caller.is_now(Grant(key_id=said.get("authorization", ""), owner="o", models=models))
         return await continuation(handler_call_details)
 
 
@@ -243,6 +244,12 @@ async def test_names_of_other_callers_and_methods_are_others(one: Gateway) -> No
     assert await one.generate() == "1"
     assert await one.generate(metadata=(*NAMED, ("authorization", "k2"))) == "2"
     assert (await one.chat())[1] == b"answer 3"
+
+
+async def test_what_a_key_was_given_is_not_given_again_when_it_may_do_less(one: Gateway) -> None:
+    key = (*NAMED, ("authorization", "k"))
+    before, after = (*key, ("x-models", "m,other")), (*key, ("x-models", "other"))
+    assert [await one.generate(metadata=said) for said in (before, after, before)] == ["1", "2", "1"]
 
 
 async def test_calls_without_a_name_and_those_that_cost_nothing_are_left_alone(one: Gateway) -> None:
