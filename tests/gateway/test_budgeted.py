@@ -242,3 +242,19 @@ def test_time_that_is_paid_for_is_reserved_up_to_the_deadline() -> None:
     estimates = Estimates(config, PriceBook(config))
     assert estimates.need(spec(), 2.5, priced=True).cost_nano_usd == 2_500_000
     assert estimates.need(spec(), None, priced=True).cost_nano_usd == 600_000_000
+
+
+def test_an_attempt_may_cost_what_it_would_wherever_its_prompt_is_cached() -> None:
+    """A cache may be dearer than the prompt: writes are, at some vendors."""
+    price = {"input": 1, "cached_input": 3, "output": 2}
+    config = MeshConfig.model_validate(
+        {
+            "providers": {"scripted": {"kind": "echo", "models": [MODEL]}},
+            "models": [{"name": MODEL, "routes": [{"provider": "scripted", "price": price}]}],
+        }
+    )
+    asked, estimates = spec(), Estimates(config, PriceBook(config))
+    asked.max_output_tokens = 10
+    need = estimates.need(asked, 60.0, priced=True)
+    assert need.cost_nano_usd == (need.tokens - 10) * 3000 + 10 * 2000
+    assert estimates.attempt(asked, "scripted", MODEL, 60.0) == need.cost_nano_usd

@@ -44,8 +44,9 @@ class Estimates:
     def attempt(self, spec: Spec, provider: str, provider_model: str, seconds: float | None) -> int:
         """The most that one attempt there may cost, in nano-USD."""
         given, made = self._tokens(spec)
-        usage = generation.Usage(input_tokens=given, output_tokens=made)
-        return self._book.cost(provider, provider_model, usage, self._seconds(seconds))
+        return self._book.most(
+            provider, provider_model, input_tokens=given, output_tokens=made, seconds=self._seconds(seconds)
+        )
 
     def _tokens(self, spec: Spec) -> tuple[int, int]:
         """Tokens of the prompt, as estimated, and of all answers together at most."""
