@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
@@ -69,7 +70,7 @@ class IdempotencyInterceptor(grpc.aio.ServerInterceptor):
             address = self._forwarding.elsewhere(named, _metadata(context))
             if address is not None:
                 try:
-                    return await self._forwarding.hand_on(address, method, body, context, streams=False)
+                    return await self._forwarding.hand_on(address, method, body, context)
                 except AwayError:
                     pass  # run here: another try is likely to come here, too
 
@@ -91,7 +92,8 @@ class IdempotencyInterceptor(grpc.aio.ServerInterceptor):
             address = self._forwarding.elsewhere(named, _metadata(context))
             if address is not None:
                 try:
-                    await self._forwarding.hand_on(address, method, body, context, streams=True)
+                    write = functools.partial(self._write, context)
+                    await self._forwarding.hand_on(address, method, body, context, write=write)
                     return
                 except AwayError:
                     pass
@@ -112,15 +114,17 @@ class IdempotencyInterceptor(grpc.aio.ServerInterceptor):
             await context.send_initial_metadata((*(headers or ()), *((REPLAYED,) if again else ())))
         try:
             async for message in transcript.messages():
-                try:
-                    async with asyncio.timeout(self._slow_reader_seconds):
-                        await context.write(message)
-                except TimeoutError as error:
-                    said = "The answer was not read for too long."
-                    raise Failure(reasons.ERROR_REASON_SLOW_CONSUMER, said) from error
+                await self._write(context, message)
         finally:
             if transcript.trailers:
                 context.set_trailing_metadata(transcript.trailers)
+
+    async def _write(self, context: Context, message: bytes) -> None:
+        try:
+            async with asyncio.timeout(self._slow_reader_seconds):
+                await context.write(message)
+        except TimeoutError as error:
+            raise Failure(reasons.ERROR_REASON_SLOW_CONSUMER, "The answer was not read for too long.") from error
 
 
 @contextlib.asynccontextmanager
