@@ -250,7 +250,9 @@ def create_key(
     criticality: Annotated[
         str | None, typer.Option("--criticality", help="At most: sheddable, sheddable-plus, critical, critical-plus.")
     ] = None,
-    weight: Annotated[float | None, typer.Option("--weight", help="Its share beside other keys. Default: 1.")] = None,
+    weight: Annotated[
+        float | None, typer.Option("--weight", min=0.001, max=1000, help="Its share beside other keys. Default: 1.")
+    ] = None,
     content: Annotated[str, typer.Option("--content", help="What is kept: none, hashed, redacted, stored.")] = "none",
     retention_days: Annotated[
         int | None, typer.Option("--retention-days", min=1, help="How long. Default: 30.")

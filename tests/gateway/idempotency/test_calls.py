@@ -28,6 +28,7 @@ from services.gateway.identity import caller
 from services.gateway.identity.grant import Grant
 
 NAMED = (("idempotency-key", "order-7"),)
+LARGE = 16  # MiB, of an answer that no window holds
 COST = (("x-hybrid-cost-usd", "0.1"),)
 
 
@@ -70,6 +71,11 @@ class Work(inference_grpc.InferenceServiceServicer, openai_grpc.OpenAIServiceSer
     async def ListModels(self, request: Any, context: Any) -> inference.ListModelsResponse:
         return inference.ListModelsResponse(next_page_token=str(await self._run()))
 
+    async def CreateCompletion(self, request: HttpBody, context: Any) -> None:  # type: ignore[override]
+        self.runs += 1
+        for _ in range(LARGE):
+            await context.write(HttpBody(data=bytes(1 << 20)))
+
     async def CreateChatCompletion(self, request: HttpBody, context: Any) -> None:  # type: ignore[override]
         number = await self._run()
         told = request.data == b"fail"
@@ -83,8 +89,9 @@ class Caller(grpc.aio.ServerInterceptor):
     """Takes the caller's word for who calls."""
 
     async def intercept_service(self, continuation: Any, handler_call_details: Any) -> Any:
-        said = dict(handler_call_details.invocation_metadata).get("authorization", "")
-        caller.is_now(Grant(key_id=said, owner="o"))
+        said = dict(handler_call_details.invocation_metadata)
+        models = frozenset(filter(None, said.get("x-models", "").split(",")))
+        caller.is_now(Grant(key_id=said.get("authorization", ""), owner="o", models=models))
         return await continuation(handler_call_details)
 
 
@@ -115,7 +122,12 @@ class Gateway:
 
 @contextlib.asynccontextmanager
 async def gateway(
-    directory: pathlib.Path, places: tuple[GatewayPlace, ...], index: int, policy: Policy | None = None
+    directory: pathlib.Path,
+    places: tuple[GatewayPlace, ...],
+    index: int,
+    policy: Policy | None = None,
+    *,
+    slow_reader_seconds: float = 60,
 ) -> AsyncIterator[Gateway]:
     registry, work, place = CollectorRegistry(), Work(), places[index]
 
@@ -125,7 +137,7 @@ async def gateway(
 
     async with open_channels() as channels, open_runs(registry, policy) as runs:
         forwarding = Forwarding(channels, place.name, places)
-        between = (Caller(), IdempotencyInterceptor(runs, forwarding, slow_reader_seconds=60))
+        between = (Caller(), IdempotencyInterceptor(runs, forwarding, slow_reader_seconds=slow_reader_seconds))
         server = open_server(place.address, add, [], CollectorRegistry(), interceptors=between)
         async with server, open_channel(place.address) as channel:
             yield Gateway(channel, work, registry)
@@ -245,6 +257,12 @@ async def test_names_of_other_callers_and_methods_are_others(one: Gateway) -> No
     assert (await one.chat())[1] == b"answer 3"
 
 
+async def test_what_a_key_was_given_is_not_given_again_when_it_may_do_less(one: Gateway) -> None:
+    key = (*NAMED, ("authorization", "k"))
+    before, after = (*key, ("x-models", "m,other")), (*key, ("x-models", "other"))
+    assert [await one.generate(metadata=said) for said in (before, after, before)] == ["1", "2", "1"]
+
+
 async def test_calls_without_a_name_and_those_that_cost_nothing_are_left_alone(one: Gateway) -> None:
     assert [await one.generate(metadata=()), await one.generate(metadata=())] == ["1", "2"]
     for wanted in ("3", "4"):
@@ -330,3 +348,32 @@ async def test_a_gateway_that_is_gone_is_done_without(directory: pathlib.Path) -
             assert await first.generate(metadata=named) == await first.generate(metadata=named)
             assert (await first.chat(metadata=named))[1] == (await first.chat(metadata=named))[1]
         assert first.work.runs == 16
+
+
+async def test_who_does_not_read_is_told_so_whichever_gateway_runs_it(directory: pathlib.Path) -> None:
+    places = places_of(directory, 2)
+    async with (
+        gateway(directory, places, 0, slow_reader_seconds=0.1) as first,
+        gateway(directory, places, 1) as second,
+    ):
+        calls = [
+            first.openai.CreateCompletion(HttpBody(), metadata=(("idempotency-key", name),), timeout=10.0)
+            for name in "abcd"
+        ]
+        for call in calls:
+            await call.initial_metadata()
+        await asyncio.sleep(0.3)
+        for call in calls:
+            with pytest.raises(grpc.aio.AioRpcError) as told:
+                assert len([part async for part in call]) < LARGE
+            assert told.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert min(first.work.runs, second.work.runs) > 0
+
+
+async def test_a_gateway_that_ends_ends_what_nobody_waits_for(directory: pathlib.Path) -> None:
+    async with asyncio.timeout(5), gateway(directory, places_of(directory, 1), 0) as one:
+        one.work.go.clear()
+        first = asyncio.create_task(one.generate())
+        await one.work.begun.wait()
+        first.cancel()
+    assert one.work.stopped.is_set()
