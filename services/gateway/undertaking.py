@@ -16,9 +16,10 @@ from services.chassis.deadline import to_duration
 from services.chassis.failure import Failure
 from services.gateway.ask import placement_ask
 from services.gateway.call import Call
+from services.gateway.entry import Entry
 from services.gateway.placement import Placements, Refused
 from services.gateway.quota.reservation import Metered
-from services.gateway.recorder import Entry, Recorder
+from services.gateway.recorder import Recorder
 from services.gateway.run import Run
 from services.gateway.starting import LAST_WORD_SECONDS
 from services.inference.capabilities import needs_of
@@ -88,7 +89,7 @@ class Undertaking:
         """What it costs, in nano-USD, once that is final."""
         if not (self._finished or self._over):
             return None
-        ends = sum(self._recorder.cost(self._entry, run, None) for run in self._open if run.finished)
+        ends = sum(self._entry.cost(run, None) for run in self._open if run.finished)
         return self._entry.spent + ends
 
     @contextlib.contextmanager
