@@ -21,19 +21,17 @@ _KEPT_BYTES = 2048
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Policy:
-    """How long runs go on and answers are kept.
+    """How long runs go on and answers are kept. How many run at once is for the work to bound, as without a name.
 
     Attributes:
         keep_seconds: how long a whole answer is there for another try.
         keep_bytes: most bytes of such answers, with what it takes to keep them; the oldest go first.
         grace_seconds: how long a run goes on with nobody there. SDKs try again within eight seconds, or none.
-        most_running: most runs at once.
     """
 
     keep_seconds: float = 600.0
     keep_bytes: int = 256 << 20
     grace_seconds: float = 30.0
-    most_running: int = 1024
 
 
 @dataclasses.dataclass(slots=True, eq=False)
@@ -56,7 +54,6 @@ class Runs:
         self._loop = asyncio.get_running_loop()
         self._running: dict[bytes, Run] = {}
         self._kept: dict[bytes, Run] = {}  # in the order in which they ended
-        self._under_way = 0  # those that are still ending, too
         self._kept_bytes = 0
         self._requests = Counter(
             "hybrid_gateway_idempotent_requests_total",
@@ -72,7 +69,7 @@ class Runs:
         """The transcript of the one run of a request, begun by `work` where there is none, and whether there was one.
 
         Raises:
-            Failure: SPEC_INVALID where the name stands for another request; FLEET_SATURATED where too many run.
+            Failure: SPEC_INVALID where the name stands for another request.
         """
         run = self._running.get(identity) or self._kept.get(identity)
         if run is None:
@@ -103,12 +100,7 @@ class Runs:
             self._abandon(identity, run)
 
     def _begun(self, identity: bytes, fingerprint: bytes, work: Work) -> Run:
-        if self._under_way >= self._policy.most_running:
-            self._requests.labels("refused").inc()
-            message = "Too many requests with idempotency keys are under way at this gateway."
-            raise Failure(reasons.ERROR_REASON_FLEET_SATURATED, message, retry_after=1.0)
         run = self._running[identity] = Run(fingerprint)
-        self._under_way += 1
         run.task = self._tasks.create_task(self._run(identity, run, work))
         return run
 
@@ -124,7 +116,6 @@ class Runs:
         except Exception as error:  # noqa: BLE001 (whoever follows raises it, where it is told and logged)
             failure = error
         finally:
-            self._under_way -= 1
             run.task = None
             if run.timer is not None:
                 run.timer.cancel()

@@ -24,6 +24,7 @@ from services.gateway.idempotency import verdict
 from services.gateway.idempotency.forwarding import Forwarding
 from services.gateway.idempotency.interceptor import IdempotencyInterceptor
 from services.gateway.idempotency.runs import Policy, open_runs
+from services.gateway.idempotency.transcript import Transcript
 from services.gateway.identity import caller
 from services.gateway.identity.grant import Grant
 
@@ -287,16 +288,14 @@ async def test_what_is_kept_goes_after_a_while(directory: pathlib.Path) -> None:
         assert await one.generate() == "2"
 
 
-async def test_too_many_runs_at_once_are_refused(directory: pathlib.Path) -> None:
-    async with gateway(directory, places_of(directory, 1), 0, Policy(most_running=1)) as one:
-        one.work.go.clear()
-        running = asyncio.create_task(one.generate())
-        await one.work.begun.wait()
-        with pytest.raises(grpc.aio.AioRpcError) as refused:
-            await one.generate(metadata=(("idempotency-key", "other"),))
-        assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-        one.work.go.set()
-        await running
+async def test_there_may_be_as_many_named_requests_as_others() -> None:
+    async def work(_: Transcript) -> None:
+        await asyncio.Event().wait()
+
+    async with asyncio.timeout(5), open_runs(CollectorRegistry()) as runs:
+        with contextlib.ExitStack() as tries:
+            for number in range(2000):
+                tries.enter_context(runs.following(number.to_bytes(32, "big"), b"", work))
 
 
 async def test_whichever_gateway_a_try_reaches_there_is_one_run(directory: pathlib.Path) -> None:
