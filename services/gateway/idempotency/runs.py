@@ -26,11 +26,13 @@ class Policy:
     Attributes:
         keep_seconds: how long a whole answer is there for another try.
         keep_bytes: most bytes of such answers, with what it takes to keep them; the oldest go first.
+        run_bytes: most bytes of those and of answers under way, which nobody may be reading; a run without room fails.
         grace_seconds: how long a run goes on with nobody there. SDKs try again within eight seconds, or none.
     """
 
     keep_seconds: float = 600.0
     keep_bytes: int = 256 << 20
+    run_bytes: int = 2 << 30
     grace_seconds: float = 30.0
 
 
@@ -39,7 +41,7 @@ class Run:
     """One run of a named request."""
 
     fingerprint: bytes
-    transcript: Transcript = dataclasses.field(default_factory=Transcript)
+    transcript: Transcript
     followers: int = 0
     task: "asyncio.Task[None] | None" = None
     timer: asyncio.TimerHandle | None = None
@@ -55,6 +57,7 @@ class Runs:
         self._running: dict[bytes, Run] = {}
         self._kept: dict[bytes, Run] = {}  # in the order in which they ended
         self._kept_bytes = 0
+        self._run_bytes = 0
         self._requests = Counter(
             "hybrid_gateway_idempotent_requests_total",
             "Requests with an idempotency key: run, joined to a run, given its answer again, or refused.",
@@ -100,7 +103,7 @@ class Runs:
             self._abandon(identity, run)
 
     def _begun(self, identity: bytes, fingerprint: bytes, work: Work) -> Run:
-        run = self._running[identity] = Run(fingerprint)
+        run = self._running[identity] = Run(fingerprint, Transcript(self._more))
         run.task = self._tasks.create_task(self._run(identity, run, work))
         return run
 
@@ -120,11 +123,21 @@ class Runs:
             if run.timer is not None:
                 run.timer.cancel()
             run.transcript.end(failure)
+            self._run_bytes -= run.transcript.bytes
             if self._running.get(identity) is run:
                 del self._running[identity]
                 # What failed is run again by the next try: it may fare better, and nobody has paid for a whole answer.
                 if failure is None and told is not None and not told.failed:
                     self._keep(identity, run)
+
+    def _more(self, size: int) -> None:
+        """Make room for more of an answer that is under way."""
+        while self._kept and self._run_bytes + self._kept_bytes + size > self._policy.run_bytes:
+            self._forget(next(iter(self._kept)))
+        if self._run_bytes + size > self._policy.run_bytes:
+            message = "Answers to requests with idempotency keys take all the memory that there is for them."
+            raise Failure(reasons.ERROR_REASON_FLEET_SATURATED, message, retry_after=1.0)
+        self._run_bytes += size
 
     def _keep(self, identity: bytes, run: Run) -> None:
         self._kept[identity] = run

@@ -376,3 +376,37 @@ async def test_a_gateway_that_ends_ends_what_nobody_waits_for(directory: pathlib
         await one.work.begun.wait()
         first.cancel()
     assert one.work.stopped.is_set()
+
+
+async def test_an_answer_for_which_there_is_no_memory_ends_with_an_error_and_leaves_nothing(
+    directory: pathlib.Path,
+) -> None:
+    room = Policy(run_bytes=(LARGE // 2) << 20)
+    async with gateway(directory, places_of(directory, 1), 0, room) as one:
+        for _number in range(2):  # what the first took is there again
+            call = one.openai.CreateCompletion(HttpBody(), metadata=NAMED, timeout=5.0)
+            with pytest.raises(grpc.aio.AioRpcError) as told:
+                assert len([part async for part in call]) < LARGE
+            assert told.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert (await one.chat())[1] == b"answer 3"
+
+
+async def test_what_is_kept_makes_room_for_what_runs(directory: pathlib.Path) -> None:
+    async with gateway(directory, places_of(directory, 1), 0, Policy(run_bytes=(LARGE + 1) << 20)) as one:
+        for name in "ab":
+            call = one.openai.CreateCompletion(HttpBody(), metadata=(("idempotency-key", name),), timeout=5.0)
+            assert len([part async for part in call]) == LARGE
+
+
+def test_of_an_answer_without_room_only_its_last_words_are_kept() -> None:
+    def full(_: int) -> None:
+        raise Failure(reasons.ERROR_REASON_FLEET_SATURATED, "full")
+
+    transcript, refused = Transcript(full), 0
+    for _ in range(100):
+        try:
+            transcript.add(b"x")
+        except Failure:
+            refused += 1
+    assert refused > 90
+    assert transcript.bytes == 0
