@@ -67,12 +67,12 @@ class Accounting:
         )
         self._usage = generation.Usage(input_tokens=900, output_tokens=200, cached_tokens=450)
 
-    def one(self) -> None:
+    def one(self, generation_id: str, attempt_id: str) -> None:
         """A request that is answered by its first attempt."""
         recorder, placed = self._recorder, self._placed
-        entry = recorder.begin(ids.new_id(), self._call)
+        entry = recorder.begin(generation_id, self._call)
         entry.asked(self._ask)
-        placed.attempt_id = ids.new_id()
+        placed.attempt_id = attempt_id
         run = Run(placed, 1.0, recorder.attempt_begins(entry, placed))
         run.has_content()
         entry.first_content_at = run.first_content_at
@@ -106,15 +106,14 @@ async def accounting(directory: pathlib.Path) -> AsyncIterator[Accounting]:
 
 async def _paced(made: Accounting | None, per_second: float, seconds: float) -> tuple[int, int]:
     """So many a second for so long, or the pace alone. How many, and this process's CPU in ns, all threads."""
-    done, begun, used = 0, time.perf_counter(), time.process_time_ns()
+    # Ids are made elsewhere: of requests where they come in, of attempts by the router.
+    waiting = [(ids.new_id(), ids.new_id()) for _ in range(int(per_second * seconds))]
+    count, begun, used = len(waiting), time.perf_counter(), time.process_time_ns()
     while (passed := time.perf_counter() - begun) < seconds:
-        due = int(passed * per_second)
-        if made is not None:
-            for _ in range(due - done):
-                made.one()
-        done = due
+        while made is not None and count - len(waiting) < int(passed * per_second):
+            made.one(*waiting.pop())
         await asyncio.sleep(_TICK_SECONDS)
-    return done, time.process_time_ns() - used
+    return count - len(waiting), time.process_time_ns() - used
 
 
 async def serve(directory: pathlib.Path) -> None:

@@ -7,6 +7,7 @@ one attempt, with the decision that led to it. The gateway's part is its recorde
 
 import argparse
 import asyncio
+import itertools
 import json
 import os
 import pathlib
@@ -76,7 +77,9 @@ def main() -> None:
     """Parse the command line and measure."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.ledger", description=__doc__)
     parser.add_argument("--requests", type=int, default=150_000, help="in the spool")
-    parser.add_argument("--per-second", type=float, default=500.0, help="requests that the gateway accounts for")
+    parser.add_argument(
+        "--per-second", type=float, nargs="*", default=[500.0, 2000.0], help="requests that the gateway accounts for"
+    )
     parser.add_argument("--seconds", type=float, default=10.0, help="for how long it does")
     parser.add_argument("--rounds", type=int, default=3, help="measurements of each")
     parser.add_argument("--name", help="keep the results under this name")
@@ -85,9 +88,9 @@ def main() -> None:
     piece = calibrate()
     rounds = range(arguments.rounds)
     parts: dict[str, Sequence[Figures]] = {"loader": [loading(arguments.requests) for _ in rounds]}
-    for level in _LEVELS:
-        parts[f"gateway, logs at {level}"] = [
-            accounting(level, arguments.per_second, arguments.seconds) for _ in rounds
+    for level, rate in itertools.product(_LEVELS, arguments.per_second):
+        parts[f"gateway, {rate:g} requests/s, logs at {level}"] = [
+            accounting(level, rate, arguments.seconds) for _ in rounds
         ]
     print(table(parts))
     if arguments.name:

@@ -87,7 +87,7 @@ async def load(home: pathlib.Path, dsn: str, server: int, requests: int) -> Load
     """Have a loader process load a spool of so many requests into an empty ledger.
 
     Raises:
-        RuntimeError: the ledger is not what was in the spool.
+        RuntimeError: the ledger is not what was in the spool, or that was too little.
     """
     connection = await asyncpg.connect(dsn)
     try:
@@ -97,6 +97,8 @@ async def load(home: pathlib.Path, dsn: str, server: int, requests: int) -> Load
             before, begun = sample(processes), time.perf_counter()
             await _reached(connection, requests)
             seconds, after = time.perf_counter() - begun, sample(processes)
+        if first == requests:
+            raise RuntimeError("all of it was loaded at once: too little to measure")
         if await connection.fetchval(_AMISS, requests):
             raise RuntimeError("rows or sums are not what was in the spool")
     finally:

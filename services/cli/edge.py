@@ -82,6 +82,7 @@ def render(
         "header_time": _duration(limits.header_seconds),
         "request_time": _duration(limits.request_seconds),
         "idle_time": _duration(limits.idle_seconds),
+        "hosts": json.dumps(_hosts(config)),
         "cors_origins": json.dumps([_origin(origin) for origin in config.edge.cors_origins]),
         "local_replies": json.dumps(edge_replies.mappers()),
         "counted_services": json.dumps(_counted()),
@@ -246,6 +247,18 @@ def _readable(setting: str, path: pathlib.Path) -> pathlib.Path:
     except OSError as error:
         raise ConfigError([f"`{setting}`: {path} cannot be read: {error.strerror}"]) from error
     return path
+
+
+def _hosts(config: MeshConfig) -> str:
+    """What matches the hosts by which the edge may be called, with or without a port.
+
+    Without keys a page could have its name lead here, and be of the edge's own origin: browsers would let it call. One
+    whose host is an address comes from there.
+    """
+    if not config.access.keyless or "*" in config.edge.hosts:
+        return ".*"
+    names = "|".join(re.escape(host) for host in config.edge.hosts)
+    return rf"(?i)([0-9.]+|\[[0-9a-f:.]+\]|([a-z0-9-]+\.)*localhost{names and '|'}{names})(:\d+)?"
 
 
 def _origin(origin: str) -> dict[str, Any]:

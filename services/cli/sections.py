@@ -7,7 +7,7 @@ from typing import Any
 from services.config.mesh import MeshConfig
 
 # Taken up by a running edge; the rest of its section is not.
-_LIVE = ("limits", "tls", "cors_origins")
+_LIVE = ("limits", "tls", "cors_origins", "hosts")
 _BOUND = {"limits": ("connections",)}
 # What running processes cannot take up; the gateways' addresses are settled by the reload itself.
 _FIXED = {

@@ -11,6 +11,7 @@ _Name = Annotated[str, pydantic.Field(min_length=1, max_length=64, pattern=r"^[A
 
 Right = Literal["keys", "usage"]
 Scope = Literal["generate", "embed", "models", "explain"]
+Criticality = Literal["sheddable", "sheddable-plus", "critical", "critical-plus"]
 
 
 class Access(Section):
@@ -43,6 +44,12 @@ class Ceiling(Section):
     scopes: tuple[Scope, ...] | None = pydantic.Field(default=None, description="What its keys may do.")
     budget_usd_per_month: float | None = pydantic.Field(
         default=None, ge=0, le=1e9, allow_inf_nan=False, description="Of each of its keys."
+    )
+    criticality: Criticality | None = pydantic.Field(
+        default=None, description="The most critical that requests of its keys may be."
+    )
+    weight: float | None = pydantic.Field(
+        default=None, gt=0, le=1000, allow_inf_nan=False, description="Most that each of its keys weighs beside others."
     )
 
 

@@ -22,7 +22,7 @@ from services.config.tariff import Tariff
 
 # What a browser sends: a scheme, a host, and a port unless it is the scheme's own.
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::(?:[0-9]{1,5}|\*))?")
-
+_HOST = re.compile(r"[A-Za-z0-9._-]+")
 
 # More than any one host has use for.
 MOST_GATEWAYS = 64
@@ -63,6 +63,19 @@ class Edge(Section):
         default=("http://localhost:*", "https://localhost:*", "http://127.0.0.1:*", "https://127.0.0.1:*"),
         description="Pages that browsers let call: SCHEME://HOST[:PORT]; port * is any or none, * alone every page.",
     )
+
+    hosts: tuple[str, ...] = pydantic.Field(
+        default=(),
+        description="Without keys: names by which it may be called beside localhost and addresses; * alone is any.",
+    )
+
+    @pydantic.field_validator("hosts")
+    @classmethod
+    def _names(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
+        for host in hosts:
+            if host != "*" and not _HOST.fullmatch(host):
+                raise ValueError(f"`{host}` is not the name of a host: without a scheme, a port or a path")
+        return hosts
 
     @pydantic.field_validator("cors_origins")
     @classmethod

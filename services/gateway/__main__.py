@@ -150,6 +150,7 @@ async def serve(
             keyring=keyring,
             placements=placements,
             models=models,
+            quota=quota,
             recorder=recorder,
             relay=relay,
             sessions=sessions,

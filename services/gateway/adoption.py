@@ -11,6 +11,7 @@ from services.gateway.openai.face import OpenAIServicer
 from services.gateway.placement import Placements
 from services.gateway.pricing.book import PriceBook
 from services.gateway.quota.estimates import Estimates
+from services.gateway.quota.quota import Quota
 from services.gateway.recorder import Recorder
 from services.gateway.relay import Relay
 from services.gateway.session import Sessions
@@ -24,6 +25,7 @@ class Adoption:
     keyring: Keyring | None
     placements: Placements
     models: Models
+    quota: Quota
     recorder: Recorder
     relay: Relay
     sessions: Sessions
@@ -39,6 +41,7 @@ class Adoption:
         self.idempotency.reconfigure(config)
         self.placements.reconfigure(waiting_bytes=limits.waiting_bytes)
         self.models.reconfigure(config)
+        self.quota.reconfigure(gateways=len(config.gateways()))
         self.recorder.reconfigure(config_version=config.version, models=config.names(), book=book)
         self.relay.reconfigure(
             max_running=limits.max_running,

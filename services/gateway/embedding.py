@@ -15,8 +15,9 @@ from services.chassis import status
 from services.chassis.deadline import to_seconds
 from services.chassis.failure import Failure
 from services.gateway.channels import Channels
+from services.gateway.entry import Entry
 from services.gateway.placement import Placements
-from services.gateway.recorder import Entry, Recorder
+from services.gateway.recorder import Recorder
 from services.gateway.run import Run
 from services.gateway.starting import time_for_worker
 from services.gateway.undertaking import Undertaking, deadline_passed

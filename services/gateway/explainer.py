@@ -63,6 +63,10 @@ class Explainer:
             refusal = status.from_status(said.refusal)
             name_field(refusal, needs)
             told.refusal.CopyFrom(status.to_status(refusal))
+        if call.grant.providers:  # what else there is, is not for the key to know
+            allowed = [one for one in told.decision.candidates if one.provider in call.grant.providers]
+            del told.decision.candidates[:]
+            told.decision.candidates.extend(allowed)
         if not self._relay.show_worker:
             for candidate in told.decision.candidates:
                 candidate.worker = ""

@@ -12,8 +12,9 @@ from services.chassis.failure import Failure
 from services.gateway import hedging
 from services.gateway.attempt import Attempt
 from services.gateway.continuing import Spoken, of_worker
+from services.gateway.entry import Entry
 from services.gateway.placement import Placements
-from services.gateway.recorder import Entry, Recorder
+from services.gateway.recorder import Recorder
 from services.gateway.run import Run
 from services.gateway.session import Sessions
 from services.gateway.shadowing import Shadows

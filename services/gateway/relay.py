@@ -12,13 +12,14 @@ from services.chassis.failure import Failure
 from services.gateway.call import Call, Spec
 from services.gateway.channels import Channels
 from services.gateway.embedding import Embedding
+from services.gateway.entry import Entry
 from services.gateway.generation import Generation
 from services.gateway.identity.grant import Limits
 from services.gateway.placement import Placements
 from services.gateway.quota.estimates import Estimates
 from services.gateway.quota.quota import Quota
 from services.gateway.quota.reservation import Need
-from services.gateway.recorder import Entry, Recorder
+from services.gateway.recorder import Recorder
 from services.gateway.session import Sessions
 from services.gateway.shadowing import Shadows
 from services.gateway.validate import validate, validate_embedding

@@ -13,13 +13,17 @@ def read(path: pathlib.Path, fresh: bytes) -> bytes:
 
     Raises:
         OSError: it can be neither read nor made.
-        ValueError: others can read it.
+        ValueError: others can read it, or it is theirs.
     """
     if not path.exists():
         _make(path, fresh)
-    if path.stat().st_mode & 0o077:
-        raise ValueError(f"{path} can be read by others; `chmod 600` it")
-    return path.read_bytes()
+    with path.open("rb") as file:
+        found = os.fstat(file.fileno())
+        if found.st_mode & 0o077:
+            raise ValueError(f"{path} can be read by others; `chmod 600` it")
+        if found.st_uid != os.geteuid():
+            raise ValueError(f"{path} belongs to another user, who can read it; `chown` it to who runs the mesh")
+        return file.read()
 
 
 def _make(path: pathlib.Path, content: bytes) -> None:

@@ -10,8 +10,9 @@ from hybridinference.router.v1 import placement_pb2 as placement
 from services.chassis import status
 from services.chassis.deadline import to_duration
 from services.chassis.failure import Failure
+from services.gateway.entry import Entry
 from services.gateway.placement import Placements
-from services.gateway.recorder import Entry, Recorder
+from services.gateway.recorder import Recorder
 from services.gateway.run import Run
 from services.gateway.session import Sessions
 from services.gateway.starting import start_attempt

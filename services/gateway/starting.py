@@ -7,7 +7,7 @@ from hybridinference.worker.v1 import session_pb2 as session
 
 from services.chassis.deadline import to_duration
 from services.gateway.call import Call
-from services.gateway.recorder import Entry
+from services.gateway.entry import Entry
 
 # A worker's time ends so much before the caller's: its last word says what it asked in vain, and is still heard.
 LAST_WORD_SECONDS = 0.02

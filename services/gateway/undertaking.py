@@ -16,9 +16,10 @@ from services.chassis.deadline import to_duration
 from services.chassis.failure import Failure
 from services.gateway.ask import placement_ask
 from services.gateway.call import Call
+from services.gateway.entry import Entry
 from services.gateway.placement import Placements, Refused
 from services.gateway.quota.reservation import Metered
-from services.gateway.recorder import Entry, Recorder
+from services.gateway.recorder import Recorder
 from services.gateway.run import Run
 from services.gateway.starting import LAST_WORD_SECONDS
 from services.inference.capabilities import needs_of
@@ -88,7 +89,7 @@ class Undertaking:
         """What it costs, in nano-USD, once that is final."""
         if not (self._finished or self._over):
             return None
-        ends = sum(self._recorder.cost(self._entry, run, None) for run in self._open if run.finished)
+        ends = sum(self._entry.cost(run, None) for run in self._open if run.finished)
         return self._entry.spent + ends
 
     @contextlib.contextmanager
@@ -144,7 +145,11 @@ class Undertaking:
         if not reservation.priced or estimates is None:
             return
         most = self._most[placed.attempt_id] = estimates.attempt(
-            self.call.spec, placed.provider, placed.provider_model, self._time_left()
+            self.call.spec,
+            placed.provider,
+            placed.provider_model,
+            self._time_left(),
+            input_tokens=self._entry.so_far.estimated_input_tokens,
         )
         most += self._entry.spent + sum(self._most[run.placed.attempt_id] for run in self._open)
         reservation.shrink(most)

@@ -169,7 +169,7 @@ def test_quantiles_of_small_samples() -> None:
 
 @pytest.mark.slow
 def test_the_ledger_has_a_rate_and_costs() -> None:
-    loaded = ledger.loading(3000)
+    loaded = ledger.loading(10_000)
     assert loaded["requests_per_second"] > 100
     assert 5.0 < loaded["loader_us"] < 5000.0
     assert 5.0 < loaded["postgres_us"] < 5000.0

@@ -208,6 +208,20 @@ def test_every_gateway_is_an_endpoint_and_the_edge_lets_through_what_all_of_them
     assert only["circuit_breakers"]["thresholds"][0]["max_requests"] > 21
 
 
+def test_with_keys_the_edge_may_be_called_by_any_name(home):
+    def names(**sections):
+        whole = rendered(home, **sections)
+        manager = whole["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+        first = manager["route_config"]["virtual_hosts"][0]["routes"][0]
+        (header,) = first["match"]["headers"]
+        assert (header["name"], header["invert_match"]) == (":authority", True)
+        return re.compile(header["string_match"]["safe_regex"]["regex"])
+
+    assert names().fullmatch("any.example")
+    assert names(access={"keyless": True}, edge={"hosts": ["*"]}).fullmatch("any.example")
+    assert not names(access={"keyless": True}, edge={"hosts": ["any.example"]}).fullmatch("anyxexample")
+
+
 @pytest.mark.parametrize(
     ("origin", "matches", "others"),
     [

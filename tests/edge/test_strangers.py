@@ -15,6 +15,11 @@ pytestmark = [pytest.mark.edge, pytest.mark.asyncio(loop_scope="module")]
 REAL = "hybridinference.gateway.v1.InferenceService"
 
 
+@pytest.fixture(scope="module")
+def sections():
+    return {"access": {"keyless": True}, "edge": {"hosts": ["mesh.example"]}}
+
+
 async def call(channel, method):
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await channel.unary_unary(method)(b"", timeout=5)
@@ -117,3 +122,28 @@ async def test_what_only_the_mesh_may_say_does_not_get_past_the_edge(envoy, gate
 async def test_answers_do_not_tell_what_the_edge_is(http, path):
     reply = await http.get(path)
     assert not [name for name in reply.headers if name == "server" or name.startswith("x-envoy-")]
+
+
+BY_NAME = ("localhost", "LocalHost:8080", "mesh.localhost", "mesh.example:8443")
+BY_ADDRESS = ("127.0.0.1:1", "127.9.9.9", "[::1]:8080")
+OTHERS = ("evil.example", "evil.example:8080", "127.0.0.1.evil.example", "localhost.evil.example", "a.mesh.example")
+
+
+@pytest.mark.parametrize("path", ["/v1/models", "/openapi.json"])
+async def test_without_keys_a_page_whose_name_is_made_to_lead_here_is_refused(http, gateway, path):
+    for name in (*BY_NAME, *BY_ADDRESS):
+        assert (await http.get(path, headers={"host": name})).status_code == 200
+    gateway.script.clear()
+    for name in OTHERS:
+        refused = await http.get(path, headers={"host": name})
+        assert refused.status_code == 403
+        assert "`edge.hosts`" in refused.json()["error"]["message"]
+    assert not gateway.script.metadata, "none has got to a gateway"
+
+
+async def test_without_keys_grpc_is_called_by_a_name_of_this_machine(envoy):
+    for name, code in (("mesh.example", grpc.StatusCode.OK), ("evil.example", grpc.StatusCode.PERMISSION_DENIED)):
+        options = [("grpc.default_authority", name)]
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{envoy.port}", options=options) as channel:
+            asked = channel.unary_unary(f"/{REAL}/Generate")(b"", timeout=5)
+            assert await asked.code() is code

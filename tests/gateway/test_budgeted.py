@@ -224,7 +224,7 @@ def test_a_request_may_take_its_prompt_and_every_choice_at_its_longest() -> None
     assert estimates.need(asked, None, priced=True) == Need(5 + 21, 21 * 80_000)
     assert estimates.need(asked, None, priced=False) == Need(5 + 21, 0)
     assert estimates.need(asked, None, priced=True, providers=("scripted",)).cost_nano_usd == 21 * _ANSWERED
-    assert estimates.attempt(asked, "scripted", MODEL, None) == 21 * _ANSWERED
+    assert estimates.attempt(asked, "scripted", MODEL, None, input_tokens=5) == 21 * _ANSWERED
 
 
 def test_where_the_model_is_smaller_than_what_is_assumed_its_context_is_the_longest_answer() -> None:
@@ -242,3 +242,20 @@ def test_time_that_is_paid_for_is_reserved_up_to_the_deadline() -> None:
     estimates = Estimates(config, PriceBook(config))
     assert estimates.need(spec(), 2.5, priced=True).cost_nano_usd == 2_500_000
     assert estimates.need(spec(), None, priced=True).cost_nano_usd == 600_000_000
+
+
+def test_an_attempt_may_cost_what_it_would_wherever_its_prompt_is_cached() -> None:
+    """A cache may be dearer than the prompt: writes are, at some vendors."""
+    price = {"input": 1, "cached_input": 3, "output": 2}
+    config = MeshConfig.model_validate(
+        {
+            "providers": {"scripted": {"kind": "echo", "models": [MODEL]}},
+            "models": [{"name": MODEL, "routes": [{"provider": "scripted", "price": price}]}],
+        }
+    )
+    asked, estimates = spec(), Estimates(config, PriceBook(config))
+    asked.max_output_tokens = 10
+    need = estimates.need(asked, 60.0, priced=True)
+    assert need.cost_nano_usd == (need.tokens - 10) * 3000 + 10 * 2000
+    most = estimates.attempt(asked, "scripted", MODEL, 60.0, input_tokens=need.tokens - 10)
+    assert most == need.cost_nano_usd

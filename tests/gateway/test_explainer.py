@@ -23,6 +23,8 @@ from services.chassis import status
 from services.chassis.deadline import to_duration
 from services.chassis.failure import Failure
 from services.gateway.explainer import MOST_A_SECOND
+from services.gateway.identity.credential import Credential, make
+from services.gateway.identity.grant import Grant
 from tests.fakes import delta, finished, saying, spec, started
 from tests.gateway.answers import Answer, received
 from tests.gateway.faces import Faces, faces
@@ -202,6 +204,20 @@ async def test_workers_are_named_where_callers_may_know_them() -> None:
         assert [candidate.worker for candidate in told.decision.candidates] == ["local-0", "vendor-0"]
         reply = json.loads((await explained(served, chat())).data)
         assert [candidate["worker"] for candidate in reply["candidates"]] == ["local-0", "vendor-0"]
+
+
+class Limited:
+    """Takes whatever has the form of a key for one that may use the provider `local` alone."""
+
+    async def judge(self, credential: Credential) -> tuple[str, Grant]:
+        return "accepted", Grant(key_id=credential.key_id, owner="o", providers=("local",))
+
+
+async def test_a_key_hears_of_no_provider_that_it_may_not_use() -> None:
+    async with serving(keyring=Limited()) as served:
+        told = (await explained(served, chat(), ("authorization", f"Bearer {make(bytes(42)).text()}"))).data
+        assert [one["provider"] for one in json.loads(told)["candidates"]] == ["local"]
+        assert b"vendor" not in told
 
 
 async def test_the_openai_face_tells_it_as_json(served: Faces) -> None:

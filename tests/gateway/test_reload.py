@@ -71,11 +71,12 @@ async def test_metrics_have_a_model_by_its_own_name(tmp_path: pathlib.Path) -> N
 
 def test_every_setting_of_a_gateway_that_may_change_while_it_runs_is_taken_up() -> None:
     parts = {field.name: mock.Mock() for field in dataclasses.fields(Adoption)}
-    at_start = {"instances", "listen", "spool", "spool_bytes", "tenant_key"}
+    at_start = {"listen", "spool", "spool_bytes", "tenant_key"}
     elsewhere = {"drain_seconds"}  # looked up at the stop
-    config = CONFIG.model_copy(update={"gateway": Gateway(waiting_bytes=1, max_running=2, max_shadows=3)})
+    config = CONFIG.model_copy(update={"gateway": Gateway(waiting_bytes=1, max_running=2, max_shadows=3, instances=2)})
     Adoption(**parts).take(config)
     taken = {name: value for part in parts.values() for name, value in part.reconfigure.call_args.kwargs.items()}
     taken["timeout_seconds"] = taken.pop("longest_seconds")
+    taken["instances"] = taken.pop("gateways")
     wanted = config.gateway.model_dump(exclude=at_start | elsewhere)
     assert {name: taken.get(name) for name in wanted} == wanted

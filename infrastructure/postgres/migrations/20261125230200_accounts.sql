@@ -171,10 +171,12 @@ CREATE TABLE attempts_hourly (
 
 COMMENT ON TABLE requests_hourly IS 'Sums of `requests` by the hour in which they were received, UTC.';
 COMMENT ON TABLE attempts_hourly IS 'Sums of `attempts` by the hour in which they were placed, UTC. Shadows are of kind `shadow`.';
-COMMENT ON COLUMN requests_hourly.model IS 'As asked for; empty where there is no such model, so that callers cannot make rows at will.';
+COMMENT ON COLUMN requests_hourly.model IS 'As asked for; empty where there is no such model, or nobody got to look, so that callers cannot make rows at will.';
 
 INSERT INTO requests_hourly
-SELECT date_trunc('hour', received_at, 'UTC'), '', '', CASE WHEN error_reason = 'MODEL_NOT_FOUND' THEN '' ELSE model END,
+SELECT date_trunc('hour', received_at, 'UTC'), '', '',
+    CASE WHEN error_reason IN ('MODEL_NOT_FOUND', 'ROUTER_UNAVAILABLE')
+        OR provider IS NULL AND outcome IN ('cancelled', 'deadline', 'abandoned') THEN '' ELSE model END,
     coalesce(provider, ''), outcome, count(*), sum(input_tokens), sum(cached_tokens), sum(output_tokens),
     sum(reasoning_tokens), 0
 FROM requests GROUP BY 1, 2, 3, 4, 5, 6;

@@ -111,6 +111,8 @@ def require_within(grant: Grant, ceiling: Ceiling) -> None:
         "models": f"models {_listed(ceiling.models)}, by name",
         "scopes": f"scopes {_listed(ceiling.scopes)}, by name",
         "budget_nano_usd_per_month": f"a month's budget of at most {most} nano-USD",
+        "criticality": f"at most the criticality {ceiling.criticality}, by name",
+        "weight": f"a weight of at most {ceiling.weight or 0:g}",
     }[field]
     raise Failure(
         reasons.ERROR_REASON_PERMISSION_DENIED,

@@ -1,6 +1,6 @@
 """Which of several gateways runs a named request, and how another one hands it on."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import grpc
@@ -44,9 +44,15 @@ class Forwarding:
         return None if name == self._own else self._addresses[name]
 
     async def hand_on(
-        self, address: str, method: str, request: bytes, context: "grpc.aio.ServicerContext[Any, Any]", *, streams: bool
+        self,
+        address: str,
+        method: str,
+        request: bytes,
+        context: "grpc.aio.ServicerContext[Any, Any]",
+        *,
+        write: Callable[[bytes], Awaitable[None]] | None = None,
     ) -> bytes | None:
-        """Have it answered there, and pass the answer on: what is streamed to the context, what is not as the result.
+        """Have it answered there, and pass the answer on: of a stream each message to `write`, else the one as result.
 
         Raises:
             AwayError: it cannot be reached; nothing has been passed on.
@@ -58,23 +64,25 @@ class Forwarding:
         answer: bytes
         async with self._channels.to(address) as channel:
             # Bytes both ways: what is passed on is never parsed.
-            make: Any = channel.unary_stream(method) if streams else channel.unary_unary(method)
+            make: Any = channel.unary_stream(method) if write else channel.unary_unary(method)
             call = make(request, metadata=metadata, timeout=timeout)
             try:
-                if not streams:
+                if write is None:
                     answer = await call
-                    context.set_trailing_metadata(tuple(await call.trailing_metadata() or ()))
-                    return answer
-                async for message in call:
-                    if not begun:
-                        begun = True
-                        await context.send_initial_metadata(tuple(await call.initial_metadata()))
-                    await context.write(message)
-                return None
+                else:
+                    async for message in call:
+                        if not begun:
+                            begun = True
+                            await context.send_initial_metadata(tuple(await call.initial_metadata()))
+                        await write(message)
+                context.set_trailing_metadata(_passed_on(await call.trailing_metadata() or ()))
+                return None if write else answer
             except grpc.aio.AioRpcError as error:
-                bare = not any(key == _DETAILS for key, _ in error.trailing_metadata() or ())
+                trailers = tuple(error.trailing_metadata() or ())
+                bare = not any(key == _DETAILS for key, _ in trailers)
                 if not begun and bare and error.code() is grpc.StatusCode.UNAVAILABLE:
                     raise AwayError from error
+                context.set_trailing_metadata(_passed_on(trailers))
                 raise status.from_rpc_error(error) from error
             finally:
                 call.cancel()  # grpc.aio never cancels a call that is merely dropped

@@ -2,8 +2,9 @@
 
 import asyncio
 import contextlib
+import functools
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
 import grpc
@@ -20,6 +21,7 @@ from services.gateway.idempotency.naming import HEADER, fingerprint, identity, n
 from services.gateway.idempotency.runs import Runs, open_runs
 from services.gateway.idempotency.transcript import Transcript
 from services.gateway.identity import caller
+from services.gateway.identity.grant import Grant
 
 REPLAYED = ("idempotent-replayed", "true")
 
@@ -68,7 +70,7 @@ class IdempotencyInterceptor(grpc.aio.ServerInterceptor):
             address = self._forwarding.elsewhere(named, _metadata(context))
             if address is not None:
                 try:
-                    return await self._forwarding.hand_on(address, method, body, context, streams=False)
+                    return await self._forwarding.hand_on(address, method, body, context)
                 except AwayError:
                     pass  # run here: another try is likely to come here, too
 
@@ -76,9 +78,10 @@ class IdempotencyInterceptor(grpc.aio.ServerInterceptor):
                 transcript.add(serialize(await handler(request, DetachedContext(context, transcript, serialize))))
 
             with self._runs.following(named, fingerprint(body), work) as (transcript, again):
-                answer = b"".join([message async for message in transcript.messages()])
-                context.set_trailing_metadata((*transcript.trailers, *((REPLAYED,) if again else ())))
-                return answer
+                try:
+                    return b"".join([message async for message in transcript.messages()])
+                finally:  # who is refused is told where its limits stand, too
+                    context.set_trailing_metadata((*transcript.trailers, *((REPLAYED,) if again else ())))
 
         return call
 
@@ -89,7 +92,8 @@ class IdempotencyInterceptor(grpc.aio.ServerInterceptor):
             address = self._forwarding.elsewhere(named, _metadata(context))
             if address is not None:
                 try:
-                    await self._forwarding.hand_on(address, method, body, context, streams=True)
+                    write = functools.partial(self._write, context)
+                    await self._forwarding.hand_on(address, method, body, context, write=write)
                     return
                 except AwayError:
                     pass
@@ -108,14 +112,19 @@ class IdempotencyInterceptor(grpc.aio.ServerInterceptor):
         headers = await transcript.begun()
         if headers is not None or again:
             await context.send_initial_metadata((*(headers or ()), *((REPLAYED,) if again else ())))
-        async for message in transcript.messages():
-            try:
-                async with asyncio.timeout(self._slow_reader_seconds):
-                    await context.write(message)
-            except TimeoutError as error:
-                raise Failure(reasons.ERROR_REASON_SLOW_CONSUMER, "The answer was not read for too long.") from error
-        if transcript.trailers:
-            context.set_trailing_metadata(transcript.trailers)
+        try:
+            async for message in transcript.messages():
+                await self._write(context, message)
+        finally:
+            if transcript.trailers:
+                context.set_trailing_metadata(transcript.trailers)
+
+    async def _write(self, context: Context, message: bytes) -> None:
+        try:
+            async with asyncio.timeout(self._slow_reader_seconds):
+                await context.write(message)
+        except TimeoutError as error:
+            raise Failure(reasons.ERROR_REASON_SLOW_CONSUMER, "The answer was not read for too long.") from error
 
 
 @contextlib.asynccontextmanager
@@ -148,5 +157,11 @@ def _named(method: str, context: Context) -> bytes:
     """What stands for the request."""
     metadata = _metadata(context)
     name = name_of(metadata.get(HEADER))
-    who = caller.current().key_id or str(metadata.get("authorization", ""))
-    return identity(caller=who, method=method, name=name)
+    return identity(caller=_who(caller.current(), metadata), method=method, name=name)
+
+
+def _who(grant: Grant, metadata: Mapping[str, str | bytes]) -> str:
+    """A caller by its key, and by what it may have: of what was taken from it since nothing is given again."""
+    if not grant.key_id:
+        return str(metadata.get("authorization", ""))
+    return f"{grant.key_id} {sorted(grant.models)} {sorted(grant.providers)} {sorted(grant.scopes)}"

@@ -15,24 +15,25 @@ from services.gateway.idempotency.transcript import Transcript
 
 Work = Callable[[Transcript], Awaitable[None]]
 
-_LEFT = Failure(reasons.ERROR_REASON_CANCELLED, "Nobody came back for the answer.")
+# What it takes to keep an answer beside its bytes: measured, with a few headers.
+_KEPT_BYTES = 2048
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Policy:
-    """How long runs go on and answers are kept.
+    """How long runs go on and answers are kept. How many run at once is for the work to bound, as without a name.
 
     Attributes:
         keep_seconds: how long a whole answer is there for another try.
-        keep_bytes: most bytes of such answers; the oldest go first.
+        keep_bytes: most bytes of such answers, with what it takes to keep them; the oldest go first.
+        run_bytes: most bytes of those and of answers under way, which nobody may be reading; a run without room fails.
         grace_seconds: how long a run goes on with nobody there. SDKs try again within eight seconds, or none.
-        most_running: most runs at once.
     """
 
     keep_seconds: float = 600.0
     keep_bytes: int = 256 << 20
+    run_bytes: int = 2 << 30
     grace_seconds: float = 30.0
-    most_running: int = 1024
 
 
 @dataclasses.dataclass(slots=True, eq=False)
@@ -40,7 +41,7 @@ class Run:
     """One run of a named request."""
 
     fingerprint: bytes
-    transcript: Transcript = dataclasses.field(default_factory=Transcript)
+    transcript: Transcript
     followers: int = 0
     task: "asyncio.Task[None] | None" = None
     timer: asyncio.TimerHandle | None = None
@@ -53,9 +54,10 @@ class Runs:
         self._tasks = tasks
         self._policy = policy
         self._loop = asyncio.get_running_loop()
-        self._runs: dict[bytes, Run] = {}  # kept ones in the order in which they ended, after those that run
-        self._running = 0
+        self._running: dict[bytes, Run] = {}
+        self._kept: dict[bytes, Run] = {}  # in the order in which they ended
         self._kept_bytes = 0
+        self._run_bytes = 0
         self._requests = Counter(
             "hybrid_gateway_idempotent_requests_total",
             "Requests with an idempotency key: run, joined to a run, given its answer again, or refused.",
@@ -70,9 +72,9 @@ class Runs:
         """The transcript of the one run of a request, begun by `work` where there is none, and whether there was one.
 
         Raises:
-            Failure: SPEC_INVALID where the name stands for another request; FLEET_SATURATED where too many run.
+            Failure: SPEC_INVALID where the name stands for another request.
         """
-        run = self._runs.get(identity)
+        run = self._running.get(identity) or self._kept.get(identity)
         if run is None:
             self._requests.labels("ran").inc()
             run, again = self._begun(identity, fingerprint, work), False
@@ -90,68 +92,76 @@ class Runs:
         finally:
             run.followers -= 1
             if not run.followers and not run.transcript.ended:
-                run.timer = self._loop.call_later(self._policy.grace_seconds, self._abandon, run)
+                run.timer = self._loop.call_later(self._policy.grace_seconds, self._abandon, identity, run)
 
     def close(self) -> None:
         """End what runs."""
-        for run in list(self._runs.values()):
+        for run in self._kept.values():
             if run.timer is not None:
                 run.timer.cancel()
-            self._abandon(run)
+        for identity, run in list(self._running.items()):
+            self._abandon(identity, run)
 
     def _begun(self, identity: bytes, fingerprint: bytes, work: Work) -> Run:
-        if self._running >= self._policy.most_running:
-            self._requests.labels("refused").inc()
-            message = "Too many requests with idempotency keys are under way at this gateway."
-            raise Failure(reasons.ERROR_REASON_FLEET_SATURATED, message, retry_after=1.0)
-        run = self._runs[identity] = Run(fingerprint)
-        self._running += 1
+        run = self._running[identity] = Run(fingerprint, Transcript(self._more))
         run.task = self._tasks.create_task(self._run(identity, run, work))
         return run
 
     async def _run(self, identity: bytes, run: Run, work: Work) -> None:
-        failure: Exception | None = _LEFT
+        failure: Exception | None = None
         told = None
         try:
             with verdict.awaited() as told:
                 await work(run.transcript)
-            failure = None
         except asyncio.CancelledError as cancelled:
             why = cancelled.args[0] if cancelled.args else None
-            failure = why if isinstance(why, Failure) else _LEFT
+            failure = why if isinstance(why, Failure) else _left()
         except Exception as error:  # noqa: BLE001 (whoever follows raises it, where it is told and logged)
             failure = error
         finally:
-            self._running -= 1
-            run.transcript.end(failure)
+            run.task = None
             if run.timer is not None:
                 run.timer.cancel()
-            del self._runs[identity]
-            # What failed is run again by the next try: it may fare better, and nobody has paid for a whole answer.
-            if failure is None and told is not None and not told.failed:
-                self._keep(identity, run)
+            run.transcript.end(failure)
+            self._run_bytes -= run.transcript.bytes
+            if self._running.get(identity) is run:
+                del self._running[identity]
+                # What failed is run again by the next try: it may fare better, and nobody has paid for a whole answer.
+                if failure is None and told is not None and not told.failed:
+                    self._keep(identity, run)
+
+    def _more(self, size: int) -> None:
+        """Make room for more of an answer that is under way."""
+        while self._kept and self._run_bytes + self._kept_bytes + size > self._policy.run_bytes:
+            self._forget(next(iter(self._kept)))
+        if self._run_bytes + size > self._policy.run_bytes:
+            message = "Answers to requests with idempotency keys take all the memory that there is for them."
+            raise Failure(reasons.ERROR_REASON_FLEET_SATURATED, message, retry_after=1.0)
+        self._run_bytes += size
 
     def _keep(self, identity: bytes, run: Run) -> None:
-        self._runs[identity] = run
-        self._kept_bytes += run.transcript.bytes
-        run.timer = self._loop.call_later(self._policy.keep_seconds, self._forget, identity, run)
-        for other, candidate in list(self._runs.items()):
-            if self._kept_bytes <= self._policy.keep_bytes:
-                return
-            if candidate.transcript.ended:
-                self._forget(other, candidate)
+        self._kept[identity] = run
+        self._kept_bytes += _KEPT_BYTES + run.transcript.bytes
+        run.timer = self._loop.call_later(self._policy.keep_seconds, self._forget, identity)
+        while self._kept_bytes > self._policy.keep_bytes:
+            self._forget(next(iter(self._kept)))
 
-    def _forget(self, identity: bytes, run: Run) -> None:
-        if self._runs.get(identity) is run:
-            del self._runs[identity]
-            self._kept_bytes -= run.transcript.bytes
-            if run.timer is not None:
-                run.timer.cancel()
+    def _forget(self, identity: bytes) -> None:
+        run = self._kept.pop(identity)
+        self._kept_bytes -= _KEPT_BYTES + run.transcript.bytes
+        if run.timer is not None:
+            run.timer.cancel()
 
-    @staticmethod
-    def _abandon(run: Run) -> None:
+    def _abandon(self, identity: bytes, run: Run) -> None:
+        """End a run. It may take its time to: who comes meanwhile is given another."""
+        if self._running.get(identity) is run:
+            del self._running[identity]
         if run.task is not None:
             run.task.cancel()
+
+
+def _left() -> Failure:
+    return Failure(reasons.ERROR_REASON_CANCELLED, "Nobody came back for the answer.")
 
 
 @contextlib.asynccontextmanager

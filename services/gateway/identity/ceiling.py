@@ -3,10 +3,18 @@
 import dataclasses
 import decimal
 
-from services.config.access import Ceiling
+from hybridinference.inference.v1 import routing_pb2
+
+from services.config.access import Ceiling, Criticality
 from services.gateway.identity.grant import Grant
 
 _NANO = 10**9
+_VALUES: dict[Criticality, int] = {
+    "sheddable": routing_pb2.CRITICALITY_SHEDDABLE,
+    "sheddable-plus": routing_pb2.CRITICALITY_SHEDDABLE_PLUS,
+    "critical": routing_pb2.CRITICALITY_CRITICAL,
+    "critical-plus": routing_pb2.CRITICALITY_CRITICAL_PLUS,
+}
 
 
 def beyond(grant: Grant, ceiling: Ceiling) -> str:
@@ -24,6 +32,10 @@ def beyond(grant: Grant, ceiling: Ceiling) -> str:
     budget = grant.limits.usd_per_month
     if most is not None and (budget is None or budget > most):
         return "budget_nano_usd_per_month"
+    if ceiling.criticality is not None and _criticality(grant) > _VALUES[ceiling.criticality]:
+        return "criticality"
+    if ceiling.weight is not None and grant.weight > ceiling.weight:
+        return "weight"
     return ""
 
 
@@ -49,7 +61,14 @@ def within(grant: Grant, ceiling: Ceiling) -> Grant | None:
     if most is not None:
         own = limits.usd_per_month
         limits = dataclasses.replace(limits, usd_per_month=most if own is None else min(own, most))
-    return dataclasses.replace(grant, models=models, scopes=scopes, limits=limits)
+    criticality, weight = grant.criticality, grant.weight
+    if ceiling.criticality is not None and _criticality(grant) > _VALUES[ceiling.criticality]:
+        criticality = _VALUES[ceiling.criticality]
+    if ceiling.weight is not None:
+        weight = min(weight, ceiling.weight)
+    return dataclasses.replace(
+        grant, models=models, scopes=scopes, limits=limits, criticality=criticality, weight=weight
+    )
 
 
 def monthly(ceiling: Ceiling) -> int | None:
@@ -57,3 +76,7 @@ def monthly(ceiling: Ceiling) -> int | None:
     usd = ceiling.budget_usd_per_month
     # By the digits that stand in the file: the float nearest to 0.1 is not a tenth.
     return None if usd is None else int(decimal.Decimal(repr(usd)) * _NANO)
+
+
+def _criticality(grant: Grant) -> int:
+    return grant.criticality or routing_pb2.CRITICALITY_CRITICAL

@@ -13,6 +13,7 @@ from services.gateway.database import DatabaseAway
 from services.gateway.identity import caller, credential, policy
 from services.gateway.identity.grant import ANYBODY, Grant
 from services.gateway.identity.keyring import Keyring
+from services.gateway.identity.public import PublicStreams
 
 HEADER = "authorization"
 
@@ -25,9 +26,12 @@ _CHALLENGE = (("www-authenticate", "Bearer"),)
 class IdentityInterceptor(grpc.aio.ServerInterceptor):
     """Refuses calls without a right, before anything of their message is read; says of others who makes them."""
 
-    def __init__(self, keyring: Keyring | None, registry: CollectorRegistry) -> None:
+    def __init__(
+        self, keyring: Keyring | None, registry: CollectorRegistry, *, public: PublicStreams | None = None
+    ) -> None:
         """Without a keyring whoever calls is anybody, who may do everything that has a name in the policy."""
         self._keyring = keyring
+        self._public = public or PublicStreams()
         self._results = Counter(
             "hybrid_gateway_authentications_total", "Calls that need a key, by result.", ("result",), registry=registry
         )
@@ -43,13 +47,15 @@ class IdentityInterceptor(grpc.aio.ServerInterceptor):
             handler = await continuation(handler_call_details)
             # What there is not, gRPC answers with UNIMPLEMENTED: by that clients find out what there is.
             return None if handler is None else _refusing(failure)
-        if scope is not None:
-            try:
-                grant = await self._admitted(scope, handler_call_details.invocation_metadata or ())
-            except Failure as failure:
-                return _refusing(failure)
-            # Calls are handled in the task that asks here, so that it is known there, and to no other call.
-            caller.is_now(grant)
+        if scope is None:
+            handler = await continuation(handler_call_details)
+            return None if handler is None else self._public.bounded(handler)
+        try:
+            grant = await self._admitted(scope, handler_call_details.invocation_metadata or ())
+        except Failure as failure:
+            return _refusing(failure)
+        # Calls are handled in the task that asks here, so that it is known there, and to no other call.
+        caller.is_now(grant)
         return await continuation(handler_call_details)
 
     async def _admitted(self, scope: Scope, metadata: Iterable[tuple[str, str | bytes]]) -> Grant:

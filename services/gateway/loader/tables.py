@@ -101,8 +101,9 @@ SUMS = (
             "hour": "date_trunc('hour', received_at, 'UTC')",
             "key_id": "key_id",
             "owner": "owner",
-            # A name that nobody configured is a caller's invention.
-            "model": "CASE WHEN error_reason = 'MODEL_NOT_FOUND' THEN '' ELSE model END",
+            # A name that nobody configured is a caller's invention, and so may be one that nobody got to look up.
+            "model": "CASE WHEN error_reason IN ('MODEL_NOT_FOUND', 'ROUTER_UNAVAILABLE') "
+            "OR provider IS NULL AND outcome IN ('cancelled', 'deadline', 'abandoned') THEN '' ELSE model END",
             "provider": "coalesce(provider, '')",
             "outcome": "outcome",
         },

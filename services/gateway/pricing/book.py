@@ -47,6 +47,19 @@ class PriceBook:
         tokens = usage or generation.Usage()
         return tariff.nano_usd(tokens.input_tokens, tokens.cached_tokens, tokens.output_tokens, micros(seconds))
 
+    def most(self, provider: str, provider_model: str, *, input_tokens: int, output_tokens: int, seconds: float) -> int:
+        """The most that an attempt there may cost in nano-USD, however much of its prompt is cached, rounded up.
+
+        Args:
+            provider: whose attempt it is.
+            provider_model: the model as asked of the provider.
+            input_tokens: of the prompt.
+            output_tokens: of the longest answer.
+            seconds: the longest that it may take.
+        """
+        tariff = self._tariffs.get((provider, provider_model), _UNKNOWN)
+        return tariff.most_nano_usd(input_tokens, output_tokens, micros(seconds))
+
     def dearest(
         self, model: str, *, input_tokens: int, output_tokens: int, seconds: float, providers: Collection[str] = ()
     ) -> int:

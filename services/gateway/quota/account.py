@@ -22,6 +22,7 @@ class Account:
         self.lock = asyncio.Lock()  # held by whoever asks the database, or tells it
         self.renewing: asyncio.Task[None] | None = None
         self.used_at = 0.0
+        self.rests_until = 0.0  # nothing has to be done for it before that, unless somebody uses it
         self._current: dict[Measure, Allowance] = {}
         self._ended: list[Allowance] = []  # budgets of periods that are over, until they are settled
 
@@ -117,16 +118,26 @@ class Account:
         """Let go of budgets of the past of which all is settled."""
         self._ended = [allowance for allowance in self._ended if not allowance.settled]
 
+    def rest(self, now: float) -> None:
+        """Let it rest where nothing is under way and all is given back, until the first of its periods ends."""
+        self.rests_until = min(self._spent_until(now), default=now) if self._quiet(now) else now
+
     def forgettable(self, now: float) -> bool:
         """Whether nothing of it matters any more. What of a budget is spent does, until its period ends."""
+        return self._quiet(now) and not self._spent_until(now)
+
+    def _quiet(self, now: float) -> bool:
         if self.waiting or self._ended or self.renewing is not None or self.lock.locked():
             return False
         return all(
-            allowance.settled and not allowance.spent
-            if allowance.period.end > now
-            else allowance.settled or not (allowance.money or allowance.reserved)
+            allowance.settled or not (allowance.money or allowance.reserved or allowance.period.end > now)
             for allowance in self._current.values()
         )
+
+    def _spent_until(self, now: float) -> list[float]:
+        """When the periods end in which something is spent."""
+        current = self._current.values()
+        return [allowance.period.end for allowance in current if allowance.spent and allowance.period.end > now]
 
     def _known(self) -> Iterator[Allowance]:
         known = {id(allowance): allowance for allowance in self.all()}

@@ -58,6 +58,7 @@ class Allowance:
         granted: what this gateway may use of it; the sum over gateways is at most the limit.
         spent: what ended requests took.
         reserved: what those under way may take.
+        holders: how many are under way that have a part in it, be that nothing: one may come to take more.
         others: what other gateways had, when it was last asked.
         alone: what may be used though it is not granted, while nobody can be asked.
         told: the limit as the key's holder was last known to have it; the database may know better.
@@ -71,6 +72,7 @@ class Allowance:
     granted: int = 0
     spent: int = 0
     reserved: int = 0
+    holders: int = 0
     others: int = 0
     alone: int = 0
     told: int = -1
@@ -111,7 +113,7 @@ class Allowance:
     @property
     def settled(self) -> bool:
         """Whether the database has exactly what was spent, and nothing is under way."""
-        return not self.reserved and self.stated == self.granted == self.spent
+        return not (self.reserved or self.holders) and self.stated == self.granted == self.spent
 
     def tell(self, limit: int) -> None:
         """This is the key's limit as a request came with it."""
@@ -120,11 +122,11 @@ class Allowance:
             self.refused_until = 0.0
 
     def fits(self, amount: int) -> bool:
-        """Whether so much can be reserved without asking.
+        """Whether so much can be reserved without asking. Nothing always can: what is free is not overspent.
 
         A gateway alone has a part of the limit, that may be less than one large request: it is let in as the first.
         """
-        return amount <= self.free or (self.alone > 0 and self.measure == "tokens" and not self.used)
+        return amount <= max(0, self.free) or (self.alone > 0 and self.measure == "tokens" and not self.used)
 
     def reserve(self, amount: int) -> None:
         """Set aside what a request may take."""

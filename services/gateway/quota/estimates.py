@@ -33,7 +33,7 @@ class Estimates:
             priced: whether it matters what it costs.
             providers: those that may serve it; empty is all.
         """
-        given, made = self._tokens(spec)
+        given, made = estimated_tokens(spec), self._longest(spec)
         if not priced:
             return Need(given + made, 0)
         cost = self._book.dearest(
@@ -41,22 +41,27 @@ class Estimates:
         )
         return Need(given + made, cost)
 
-    def attempt(self, spec: Spec, provider: str, provider_model: str, seconds: float | None) -> int:
-        """The most that one attempt there may cost, in nano-USD."""
-        given, made = self._tokens(spec)
-        usage = generation.Usage(input_tokens=given, output_tokens=made)
-        return self._book.cost(provider, provider_model, usage, self._seconds(seconds))
+    def attempt(
+        self, spec: Spec, provider: str, provider_model: str, seconds: float | None, *, input_tokens: int
+    ) -> int:
+        """The most that one attempt there may cost, in nano-USD; `input_tokens` of the prompt, as estimated."""
+        return self._book.most(
+            provider,
+            provider_model,
+            input_tokens=input_tokens,
+            output_tokens=self._longest(spec),
+            seconds=self._seconds(seconds),
+        )
 
-    def _tokens(self, spec: Spec) -> tuple[int, int]:
-        """Tokens of the prompt, as estimated, and of all answers together at most."""
-        given = estimated_tokens(spec)
+    def _longest(self, spec: Spec) -> int:
+        """Tokens of all answers together, at most."""
         if isinstance(spec, embedding.EmbeddingSpec):
-            return given, 0
+            return 0
         longest = spec.max_output_tokens
         if not longest:
             context = self._contexts.get(spec.model, 0)
             longest = min(context, self._assumed_output_tokens) if context else self._assumed_output_tokens
-        return given, longest * max(1, spec.choices)
+        return longest * max(1, spec.choices)
 
     def _seconds(self, seconds: float | None) -> float:
         return self._longest_seconds if seconds is None else min(seconds, self._longest_seconds)

@@ -21,6 +21,8 @@ class Held:
         self._parts: list[Part] = list(parts)
         self._extend = extend
         self._settled = False
+        for allowance, _ in self._parts:
+            allowance.holders += 1
 
     @property
     def requests(self) -> Meter | None:
@@ -76,6 +78,7 @@ class Held:
             return
         self._settled = True
         for allowance, amount in self._parts:
+            allowance.holders -= 1
             allowance.settle(amount, took.get(allowance.measure, 0))
 
 

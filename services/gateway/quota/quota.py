@@ -53,10 +53,21 @@ class Quota:
         """What is known of keys with limits, by their id."""
         return self._accounts
 
+    def restless(self) -> list[Account]:
+        """Keys for which there may be something to do: most of many have long been settled, and wait for their day."""
+        now = self._now()
+        return [account for account in self._accounts.values() if account.rests_until <= now]
+
     @property
     def away(self) -> bool:
         """Whether the database did not answer when it was last asked."""
         return self._away
+
+    def reconfigure(self, *, gateways: int) -> None:
+        """So many share the limits from now on."""
+        self._gateways = gateways
+        if self._away:
+            self._go_alone()
 
     async def reserve(
         self, grant: Grant, need: Need, *, at: float | None = None, until: float | None = None
@@ -79,6 +90,7 @@ class Quota:
         account = self._accounts.get(grant.key_id)
         if account is None:
             account = self._accounts[grant.key_id] = Account(grant.key_id)
+        account.rests_until = 0.0
         account.used_at = now = self._now()
         parts = account.parts(grant.limits, need, now if at is None else at)
 
@@ -99,11 +111,17 @@ class Quota:
                 account.renewing = None
 
     async def give_back(self, account: Account, *, everything: bool = False) -> None:
-        """Give back what the key does not use here.
+        """Give back what the key does not use here; later, where its limits are being asked: nobody waits for that.
+
+        Args:
+            account: the key's.
+            everything: nothing more will be reserved.
 
         Raises:
             DatabaseAway: nobody heard.
         """
+        if account.lock.locked() and not everything:
+            return
         if everything and account.renewing is not None:
             await asyncio.wait((account.renewing,))
         async with account.lock:
@@ -116,11 +134,12 @@ class Quota:
                     raise
                 self._metrics.leases.labels("returned").inc()
             account.forget_ended()
+        account.rest(self._now())
 
     def forget(self) -> None:
         """Let go of keys of which nothing matters any more."""
         now = self._now()
-        for account in [each for each in self._accounts.values() if each.forgettable(now)]:
+        for account in [each for each in self.restless() if each.forgettable(now)]:
             del self._accounts[account.key_id]
 
     def is_away(self) -> None:
@@ -128,8 +147,7 @@ class Quota:
         if not self._away:
             self._away = True
             LOG.warning("quota.away", keys=len(self._accounts))
-            for account in self._accounts.values():
-                account.go_alone(self._gateways)
+            self._go_alone()
 
     def is_back(self) -> None:
         """It answers again."""
@@ -138,6 +156,10 @@ class Quota:
             LOG.info("quota.back", keys=len(self._accounts))
             for account in self._accounts.values():
                 account.rejoin()
+
+    def _go_alone(self) -> None:
+        for account in self._accounts.values():
+            account.go_alone(self._gateways)
 
     async def _reserve(self, account: Account, parts: Parts, until: float | None) -> None:
         if reserve(parts):

@@ -24,6 +24,8 @@ _BEAT_SECONDS = 5.0
 # then it has stopped to rely on them.
 _LAPSE_SECONDS = 25.0
 _FAREWELL_SECONDS = 5.0
+# Others' tokens wait for no more than so many keys, some half a millisecond.
+_AT_ONCE = 64
 
 
 class Upkeep:
@@ -42,19 +44,34 @@ class Upkeep:
 
     async def follow(self) -> None:
         """Keep going until cancelled."""
+        # Apart: to give back what many keys have left may take long, and who is not seen meanwhile loses its slots.
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._stay())
+            tasks.create_task(self._keep_tidy())
+
+    async def _stay(self) -> None:
+        """Be seen, and know whether the database is there."""
         beat_at = self._loop.time()
         while True:
             now = self._loop.time()
-            try:
-                if now >= beat_at or self._quota.away:
+            if now >= beat_at or self._quota.away:
+                try:
                     await self._beat()
                     beat_at = now + _BEAT_SECONDS
-                await self.tidy()
-            except DatabaseAway:
-                self._quota.is_away()
+                except DatabaseAway:
+                    self._quota.is_away()
             if self._loop.time() - self._seen_at > _LAPSE_SECONDS:
                 for account in self._quota.accounts.values():
                     account.lose_slots()
+            await asyncio.sleep(_TICK_SECONDS)
+
+    async def _keep_tidy(self) -> None:
+        while True:
+            try:
+                if not self._quota.away:
+                    await self.tidy()
+            except DatabaseAway:
+                self._quota.is_away()
             await asyncio.sleep(_TICK_SECONDS)
 
     async def tidy(self) -> None:
@@ -63,8 +80,10 @@ class Upkeep:
         Raises:
             DatabaseAway: nobody heard.
         """
-        for account in list(self._quota.accounts.values()):
+        for number, account in enumerate(self._quota.restless(), 1):
             await self._quota.give_back(account)
+            if number % _AT_ONCE == 0:
+                await asyncio.sleep(0)
         self._quota.forget()
 
     async def settle_lost(self) -> None:

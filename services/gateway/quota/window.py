@@ -38,7 +38,7 @@ def moment(seconds: float) -> datetime.datetime:
 
 
 def _month(at: float) -> Period:
-    now = moment(at)
+    now = moment(math.floor(at))  # a moment rounds to microseconds, and might be of the next month
     first = datetime.datetime(now.year, now.month, 1, tzinfo=datetime.UTC)
     following = datetime.datetime(now.year + now.month // 12, now.month % 12 + 1, 1, tzinfo=datetime.UTC)
     return Period(int(first.timestamp()), int(following.timestamp()))

@@ -105,7 +105,14 @@ def operator(directory: pathlib.Path, name: str, **fields: Any) -> Operator:
 
 def operators(directory: pathlib.Path) -> list[Operator]:
     """One of each kind: `root`; `reader`, who sees usage alone; `lead`, who has a ceiling."""
-    bounds = Ceiling(owners=("team",), models=("small",), scopes=("generate", "models"), budget_usd_per_month=10)
+    bounds = Ceiling(
+        owners=("team",),
+        models=("small",),
+        scopes=("generate", "models"),
+        budget_usd_per_month=10,
+        criticality="critical",
+        weight=1,
+    )
     return [
         operator(directory, "root"),
         operator(directory, "reader", may=("usage",)),

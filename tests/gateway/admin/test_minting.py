@@ -7,6 +7,7 @@ import pytest
 from google.protobuf import timestamp_pb2
 from hybridinference.gateway.v1 import admin_service_pb2 as admin
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
+from hybridinference.inference.v1 import routing_pb2
 
 from services.chassis.failure import Failure
 from services.gateway.identity import credential as credentials
@@ -35,6 +36,8 @@ async def test_an_operator_makes_no_key_above_its_ceiling_and_each_attempt_is_wr
         *({"models": models} for models in ([], ["big"], ["small", "big"], ["alias"])),
         *({"scopes": scopes} for scopes in ([], ["embed"], ["generate", "explain"])),
         *({"budget_nano_usd_per_month": budget} for budget in (None, 10 * 10**9 + 1)),
+        {"criticality": routing_pb2.CRITICALITY_CRITICAL_PLUS},
+        {"weight": 1.5},
     ):
         failure = await refused(admins.create("lead", **{**MOST, **fields}))
         assert failure.reason == DENIED

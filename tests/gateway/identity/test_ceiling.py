@@ -19,6 +19,8 @@ grants = st.builds(
     models=st.frozensets(st.sampled_from(NAMES)),
     scopes=st.frozensets(st.sampled_from(SCOPES)),
     limits=st.builds(Limits, usd_per_month=st.none() | st.integers(0, 10**12)),
+    criticality=st.integers(0, 4),
+    weight=st.sampled_from((0.5, 1.0, 2.0)),
 )
 ceilings = st.builds(
     Ceiling,
@@ -26,6 +28,8 @@ ceilings = st.builds(
     models=st.none() | st.lists(st.sampled_from(NAMES)).map(tuple),
     scopes=st.none() | st.lists(st.sampled_from(SCOPES)).map(tuple),
     budget_usd_per_month=st.none() | st.integers(0, 1000).map(float),
+    criticality=st.none() | st.sampled_from(("sheddable", "sheddable-plus", "critical", "critical-plus")),
+    weight=st.none() | st.sampled_from((0.5, 1.0, 2.0)),
 )
 
 
@@ -43,6 +47,8 @@ def test_what_is_left_is_below_the_ceiling_and_allows_nothing_new(grant: Grant, 
     assert allows(left.scopes, SCOPES) <= allows(grant.scopes, SCOPES)
     before, after = grant.limits.usd_per_month, left.limits.usd_per_month
     assert before is None or (after is not None and after <= before)
+    assert (left.criticality or 3) <= (grant.criticality or 3)
+    assert left.weight <= grant.weight
 
 
 @given(grants, ceilings)
@@ -66,6 +72,16 @@ def test_what_is_left_open_is_above_what_is_bounded() -> None:
     assert beyond(grant, Ceiling(budget_usd_per_month=1)) == "budget_nano_usd_per_month"
     assert beyond(grant, Ceiling(owners=("b",))) == "owner"
     assert beyond(grant, Ceiling()) == ""
+
+
+def test_no_key_is_more_critical_or_weighs_more_than_its_ceiling() -> None:
+    grant = Grant("k", "a")
+    assert beyond(grant, Ceiling(criticality="sheddable")) == "criticality", "what a key says nothing of is critical"
+    assert beyond(grant, Ceiling(criticality="critical", weight=1)) == ""
+    assert beyond(dataclasses.replace(grant, criticality=4), Ceiling(criticality="critical")) == "criticality"
+    assert beyond(grant, Ceiling(weight=0.5)) == "weight"
+    left = within(dataclasses.replace(grant, criticality=4, weight=9.0), Ceiling(criticality="sheddable", weight=0.5))
+    assert left == dataclasses.replace(grant, criticality=1, weight=0.5)
 
 
 def test_a_ceiling_in_dollars_is_exact_to_the_nano_dollar() -> None:

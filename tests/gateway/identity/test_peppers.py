@@ -59,6 +59,14 @@ def test_a_line_that_is_no_pepper_is_named_and_not_shown(tmp_path: pathlib.Path,
     assert "sesame" not in str(caught.value)
 
 
+def test_a_file_of_another_user_is_refused(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = file(tmp_path / "pepper.key", "a" * 64)
+    other = path.stat().st_uid + 1
+    monkeypatch.setattr("os.geteuid", lambda: other)
+    with pytest.raises(ValueError, match="belongs to another user"):
+        Peppers.of_file(path)
+
+
 def test_an_empty_file_is_not_filled(tmp_path: pathlib.Path) -> None:
     path = file(tmp_path / "pepper.key", "\n")
     with pytest.raises(ValueError, match="holds no pepper"):

@@ -8,7 +8,9 @@ _SUMS = (
 )
 _OF_REQUESTS = f"""
 SELECT date_trunc('hour', received_at, 'UTC'), key_id, owner,
-    CASE WHEN error_reason = 'MODEL_NOT_FOUND' THEN '' ELSE model END, coalesce(provider, ''), outcome, {_SUMS}
+    CASE WHEN error_reason IN ('MODEL_NOT_FOUND', 'ROUTER_UNAVAILABLE')
+        OR provider IS NULL AND outcome IN ('cancelled', 'deadline', 'abandoned') THEN '' ELSE model END,
+    coalesce(provider, ''), outcome, {_SUMS}
 FROM requests GROUP BY 1, 2, 3, 4, 5, 6
 """
 _OF_ATTEMPTS = f"""

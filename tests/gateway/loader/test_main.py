@@ -80,10 +80,6 @@ async def holds(connection: "asyncpg.Connection[asyncpg.Record]", condition: str
     return bool(await connection.fetchval(condition))
 
 
-async def moved_or_done(connection: "asyncpg.Connection[asyncpg.Record]", spool: pathlib.Path, reached: int) -> bool:
-    return not segments(spool) or await holds(connection, f"SELECT count(*) > {reached} FROM requests")
-
-
 async def test_a_spool_has_one_loader(home: pathlib.Path, dsn: str) -> None:
     async with loader(home, dsn) as first, connected(dsn) as connection:
         write_segment(home / "spool", [record().SerializeToString()])
@@ -158,26 +154,6 @@ async def test_killed_after_commit_and_before_the_deletion_it_loads_once(home: p
             assert (await stopped(process))[0] == 0
         assert await connection.fetchval("SELECT count(*) FROM requests") == 100
     assert segments(home / "spool") == []
-
-
-@pytest.mark.slow
-async def test_killed_at_any_moment_it_loads_once(home: pathlib.Path, dsn: str) -> None:
-    taken = 16_000
-    for _ in range(8):
-        write_segment(home / "spool", [record().SerializeToString() for _ in range(taken // 8)])
-    async with connected(dsn) as connection:
-        kills = 0
-        while segments(home / "spool"):
-            reached = await connection.fetchval("SELECT count(*) FROM requests")
-            async with loader(home, dsn):
-                # Somewhat after it has moved: each time at another of its steps.
-                await eventually(lambda: moved_or_done(connection, home / "spool", reached))  # noqa: B023
-                await asyncio.sleep(0.003 * (kills % 7))
-            kills += 1
-        assert kills > 3
-        assert await connection.fetchval("SELECT count(*) FROM requests") == taken
-        assert await connection.fetchval("SELECT count(*) FROM attempts") == taken
-        assert await connection.fetchval("SELECT count(*) FROM (SELECT DISTINCT generation_id FROM attempts)") == taken
 
 
 async def test_tables_of_another_release_are_refused_with_what_to_do(home: pathlib.Path, dsn: str) -> None:

@@ -51,6 +51,14 @@ async def refused(quota: Quota, key: Grant, need: Need = NOTHING) -> Failure:
     return caught.value
 
 
+async def idle(quota: Quota, clock: Clock) -> None:
+    """Nobody uses any key for a while, and upkeep does its work."""
+    clock.now += 5
+    for account in quota.restless():
+        await quota.give_back(account)
+    quota.forget()
+
+
 async def test_a_key_without_limits_asks_nobody() -> None:
     gateway = Table().gateway()
     async with quota_of(gateway) as quota:
@@ -435,3 +443,87 @@ async def test_two_gateways_with_lost_connections_never_spend_more_than_the_limi
         assert table.amounts("k", "usd_day") == table.amounts("k", "usd_month") == spent
         assert table.amounts("k", "concurrency") == 0
         assert spent > 2500, "the test is about something"
+
+
+async def test_a_request_that_sets_nothing_aside_is_remembered_while_it_is_under_way() -> None:
+    """It is where it costs nothing, and its next attempt may be where it does."""
+    key, clock = grant(usd_per_day=1000), Clock()
+    table = table_of(key)
+    async with quota_of(table.gateway(), clock) as quota:
+        free = await quota.reserve(key, Need(0, 100))
+        free.shrink(0)
+        await idle(quota, clock)
+        other = await quota.reserve(key, Need(0, 600))
+        await free.cover(200)
+        assert table.amounts("k", "usd_day") >= 800, "both are within what is leased"
+        free.settle(0, 200)
+        other.settle(0, 600)
+        await idle(quota, clock)
+        assert table.amounts("k", "usd_day") == 800
+
+
+async def test_what_such_a_request_costs_after_midnight_counts_in_its_own_day() -> None:
+    key, clock = grant(usd_per_day=1000), Clock()
+    table = table_of(key)
+    async with quota_of(table.gateway(), clock) as quota:
+        free = await quota.reserve(key, Need(0, 100))
+        free.shrink(0)
+        clock.now += 86_400
+        (await quota.reserve(key, Need(0, 100))).settle(0, 0)
+        await idle(quota, clock)
+        await free.cover(200)
+        free.settle(0, 50)
+        await idle(quota, clock)
+        assert table.amounts("k", "usd_day") == 50
+
+
+async def test_nothing_is_done_for_a_key_that_rests_until_it_is_used_again_or_a_period_ends() -> None:
+    key, clock = grant(usd_per_day=1000), Clock()
+    async with quota_of(table_of(key).gateway(), clock) as quota:
+        held = await quota.reserve(key, Need(0, 100))
+        await idle(quota, clock)
+        assert quota.restless(), "a request is under way"
+        held.settle(0, 50)
+        await idle(quota, clock)
+        assert not quota.restless()
+        (await quota.reserve(key, Need(0, 100))).cancel()
+        assert quota.restless()
+        await idle(quota, clock)
+        assert not quota.restless()
+        clock.now += 86_400
+        assert quota.restless()
+        await idle(quota, clock)
+        assert not quota.accounts
+
+
+async def test_upkeep_does_not_wait_for_a_key_whose_limits_are_being_asked() -> None:
+    key = grant(usd_per_day=1000)
+    gateway = table_of(key).gateway()
+    gateway.answers = asyncio.Event()
+    async with quota_of(gateway) as quota:
+        waiting = asyncio.create_task(quota.reserve(key, Need(0, 100)))
+        await asyncio.sleep(0.001)
+        (account,) = quota.accounts.values()
+        async with asyncio.timeout(1):
+            await quota.give_back(account)
+        gateway.answers.set()
+        await waiting
+
+
+async def test_a_gateway_alone_has_its_part_by_as_many_as_are_configured_now() -> None:
+    key = grant(requests_per_minute=8)
+    gateway = table_of(key).gateway()
+    gateway.away = True
+    async with quota_of(gateway, gateways=2) as quota:
+        (await quota.reserve(key, NOTHING)).settle(0, 0)
+        quota.reconfigure(gateways=4)
+        (await quota.reserve(key, NOTHING)).settle(0, 0)
+        await refused(quota, key)
+
+
+async def test_of_an_overspent_budget_what_is_free_is_still_served() -> None:
+    key = grant(usd_per_day=1000)
+    async with quota_of(table_of(key).gateway()) as quota:
+        (await quota.reserve(key, Need(0, 1000))).settle(0, 1001)
+        assert (await refused(quota, key, Need(0, 1))).reason == reasons.ERROR_REASON_QUOTA_EXHAUSTED
+        await quota.reserve(key, NOTHING)

@@ -4,21 +4,26 @@ import asyncio
 import contextlib
 import pathlib
 from collections.abc import AsyncIterator
+from unittest import mock
 
 import asyncpg
+import pytest
 from hybridinference.gateway.v1 import ledger_pb2 as ledger
 from prometheus_client import CollectorRegistry
 
 from services.chassis import ids
 from services.gateway.database import Database, open_database
 from services.gateway.identity.grant import Grant, Limits
+from services.gateway.quota import upkeep
 from services.gateway.quota.quota import Quota
 from services.gateway.quota.quota_metrics import QuotaMetrics
 from services.gateway.quota.reservation import Need
 from services.gateway.quota.upkeep import Upkeep, open_quota
 from services.gateway.spool.segments import segments
 from services.gateway.spool.spool import Spool, open_spool
+from tests.fakes import eventually
 from tests.gateway.quota.keys import KEY, insert_key, leases_on
+from tests.gateway.quota.table import Table
 
 LIMITS = Limits(usd_per_day=100_000, usd_per_month=1_000_000, concurrency=10)
 GRANT = Grant(key_id=KEY, owner="o", limits=LIMITS)
@@ -130,3 +135,23 @@ async def spent(connection: asyncpg.Connection, run: object, cost: int, *, days_
         run,
         days_ago,
     )
+
+
+async def test_a_gateway_is_seen_however_long_it_takes_to_give_back(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "_TICK_SECONDS", 0.001)
+    monkeypatch.setattr(upkeep, "_BEAT_SECONDS", 0.001)
+    gateway = Table(**{KEY: LIMITS}).gateway()
+    leases = mock.AsyncMock()
+    async with open_spool(tmp_path, registry=CollectorRegistry()) as spool, asyncio.TaskGroup() as tasks:
+        quota = Quota(gateway, QuotaMetrics(CollectorRegistry()), tasks, gateways=1)
+        (await quota.reserve(GRANT, Need(0, 1000))).settle(0, 1)
+        gateway.answers = asyncio.Event()  # what is given back now is never heard of
+        (account,) = quota.accounts.values()
+        account.used_at = 0.0
+        following = tasks.create_task(Upkeep(quota, leases, spool, tmp_path).follow())
+        await eventually(account.lock.locked, seconds=2)
+        before = leases.seen.await_count
+        await eventually(lambda: leases.seen.await_count > before + 2, seconds=2)
+        following.cancel()

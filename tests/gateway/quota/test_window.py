@@ -2,7 +2,7 @@
 
 import datetime
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from services.gateway.quota.window import ALWAYS, Measure, moment, period_of
@@ -16,6 +16,7 @@ def at(*when: int) -> float:
 
 
 @given(TIMES, st.sampled_from(list(LONGEST)))
+@example(2051222399.9999995, "usd_month")
 def test_each_time_is_in_one_period_and_the_next_one_begins_where_it_ends(time: float, measure: Measure) -> None:
     period = period_of(measure, time)
     assert period.start <= time < period.end

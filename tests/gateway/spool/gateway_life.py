@@ -23,9 +23,10 @@ from services.chassis import ids
 from services.chassis.deadline import Deadline
 from services.chassis.failure import Failure
 from services.gateway.call import Call
+from services.gateway.entry import Entry
 from services.gateway.identity.grant import Grant
 from services.gateway.pricing.book import PriceBook
-from services.gateway.recorder import Entry, Recorder
+from services.gateway.recorder import Recorder
 from services.gateway.run import Run
 from services.gateway.spool.spool import open_spool
 from services.gateway.spool.writer import WritePolicy
