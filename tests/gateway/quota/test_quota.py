@@ -326,8 +326,9 @@ async def test_who_waits_behind_a_return_that_nobody_hears_asks_no_second_time()
         gateway.answers = asyncio.Event()
         giving = asyncio.create_task(give_back(quota, account))
         waiting = asyncio.create_task(refused(quota, key, Need(0, 9_000)))
-        while not account.waiting:
+        for _ in range(5):
             await asyncio.sleep(0)
+        assert account.waiting
         asked = gateway.asked
         gateway.away = True
         gateway.answers.set()
