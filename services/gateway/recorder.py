@@ -167,7 +167,7 @@ class Recorder:
 
     def take_over(self) -> None:
         """Write down what an earlier process of this gateway left under way. Before requests are taken."""
-        found = self._spool.left
+        found, self._spool.left = self._spool.left, []
         ended = sum(one.ended for one in found)
         # What any of them was last known to do was done while that process lived.
         at = max((one.written_at for one in found), default=0.0)

@@ -230,6 +230,7 @@ async def test_what_a_dead_gateway_left_is_abandoned_once_under_its_own_name(tmp
         recorder.take_over()
         await spool.flushed()
         assert registry.get_sample_value("hybrid_spool_abandoned_total") == 1
+        assert spool.left == [], "not held for as long as the gateway lives"
     abandoned, ended = [one for one in spooled(tmp_path) if one.HasField("request")]
     assert (abandoned.request.outcome, abandoned.request.gateway_run) == (ledger.OUTCOME_ABANDONED, run)
     assert abandoned.request.generation_id == left.generation_id

@@ -43,7 +43,7 @@ class Spool:
         policy: WritePolicy,
     ) -> None:
         self.spool_id = spool_id
-        self.left = left  # what an earlier process left under way; closed by `append`
+        self.left = left  # what an earlier process left under way, for whoever takes it over; closed by `append`
         self._limits = Limits(max_bytes)
         self._open = open_requests
         self._shed = self._abandoned = 0
