@@ -123,7 +123,7 @@ def request(model: str, *, tokens: int, stream: bool) -> bytes:
     """The bytes of a chat completion, whose length the echo provider takes from its option."""
     message = {"role": "user", "content": "one two three four five six seven eight"}
     body = json.dumps({"model": model, "messages": [message], "stream": stream, "echo": {"tokens": tokens}}).encode()
-    lines = ["POST /v1/chat/completions HTTP/1.1", "host: mesh", "content-type: application/json"]
+    lines = ["POST /v1/chat/completions HTTP/1.1", "host: localhost", "content-type: application/json"]
     return "\r\n".join([*lines, f"content-length: {len(body)}"]).encode() + _HEADERS_END + body
 
 

@@ -51,7 +51,7 @@ async def visit(port: int, rng: random.Random) -> str:
     body = json.dumps(chat | {"echo": script}).encode()
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
-        head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n"
+        head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: {len(body)}\r\n"
         writer.write(f"{head}content-type: application/json\r\n\r\n".encode() + body)
         await writer.drain()
         if moment == "in the middle":

@@ -38,7 +38,7 @@ def _config() -> str:
     }
     routes = [{"provider": name} for name in NAMES]
     models = [{"name": name, "strategy": strategy, "routes": routes} for name, strategy in MODELS.items()]
-    processes = {"gateway": {"drain_seconds": 1}, "router": {"probe": {"seconds": 3}}}
+    processes = {"access": {"keyless": True}, "gateway": {"drain_seconds": 1}, "router": {"probe": {"seconds": 3}}}
     return json.dumps({**processes, "providers": providers, "models": models})
 
 
