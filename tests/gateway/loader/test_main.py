@@ -16,6 +16,7 @@ import pytest
 from services.gateway.spool.segments import OPEN, segments
 from tests.gateway.loader.records import record, write_segment
 from tests.gateway.loader.waiting import eventually
+from tests.postgres import EMBEDDED, Postgres, Servers
 
 ROOT = pathlib.Path(__file__).parents[3]
 CONFIG = "providers:\n  echo: {kind: echo}\nmodels:\n  - {name: echo, routes: [{provider: echo}]}\n"
@@ -29,6 +30,12 @@ def home() -> Iterator[pathlib.Path]:
         (path / "run").mkdir()
         (path / "mesh.yaml").write_text(CONFIG)
         yield path
+
+
+@pytest.fixture
+def postgres(postgres_servers: Servers) -> Postgres:
+    """One server is enough for what is asked of the process; what it writes is tried on both elsewhere."""
+    return postgres_servers.of(EMBEDDED)
 
 
 @contextlib.asynccontextmanager
