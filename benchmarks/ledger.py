@@ -78,7 +78,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.ledger", description=__doc__)
     parser.add_argument("--requests", type=int, default=150_000, help="in the spool")
     parser.add_argument(
-        "--per-second", type=float, nargs="*", default=[500.0, 2000.0, 5000.0], help="requests that the gateway accounts for"
+        "--per-second", type=float, nargs="*", default=[500.0, 2000.0, 5000.0], help="requests of a gateway"
     )
     parser.add_argument("--seconds", type=float, default=10.0, help="for how long it does")
     parser.add_argument("--rounds", type=int, default=3, help="measurements of each")
