@@ -133,6 +133,10 @@ class Ledger(Section):
         default=24.0, ge=0, le=24 * 31, description="How long a loaded segment is kept, to be loaded again if need be."
     )
 
+    def address(self, given: str | None) -> str:
+        """The DSN that a process uses: the one it was given, else the configuration's; empty where there is none."""
+        return given or (self.dsn.get_secret_value() if self.dsn else "")
+
 
 class Metrics(Section):
     """Prometheus endpoints."""

@@ -250,7 +250,7 @@ def main() -> None:
             peppers = Peppers.of_file(pathlib.Path(config.access.pepper))
         except (OSError, ValueError) as error:
             sys.exit(f"the peppers of the keys (`access.pepper`) cannot be used: {error}")
-    dsn = arguments.dsn or (config.ledger.dsn.get_secret_value() if config.ledger.dsn else "")
+    dsn = config.ledger.address(arguments.dsn)
     if not dsn and not config.access.keyless:
         sys.exit(f"{arguments.config}: no database for keys: give --dsn, or set ledger.dsn")
     try:

@@ -11,7 +11,7 @@ from services.gateway.schema import Known, SchemaUnknown
 
 LOG = structlog.get_logger()
 
-# What the database, not a question, is the cause of. TimeoutError is an OSError.
+# What the database, not a question or a row, is the cause of: the same may be tried again. TimeoutError is an OSError.
 UNAVAILABLE = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 _CONNECT_SECONDS = 2.0

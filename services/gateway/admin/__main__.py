@@ -99,7 +99,7 @@ def main() -> None:
         sys.exit(str(error))
     except (OSError, ValueError) as error:
         sys.exit(f"the pepper of the keys cannot be used: {error}")
-    dsn = arguments.dsn or (config.ledger.dsn.get_secret_value() if config.ledger.dsn else "")
+    dsn = config.ledger.address(arguments.dsn)
     if not dsn:
         sys.exit(f"{arguments.config}: no database: give --dsn, or set ledger.dsn")
     logs.configure(NAME, level=config.log.level)

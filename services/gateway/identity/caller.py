@@ -2,7 +2,7 @@
 
 import contextvars
 
-from services.gateway.identity.grant import ANYBODY, Grant
+from services.gateway.identity.grant import Grant
 
 # Set by the interceptor that has checked the call, for the one task that handles it. Where nobody has, asking is a
 # fault: what cannot be attributed to anybody is not served.
@@ -21,6 +21,3 @@ def current() -> Grant:
         LookupError: nobody has checked the call.
     """
     return _CALLER.get()
-
-
-__all__ = ["ANYBODY", "current", "is_now"]

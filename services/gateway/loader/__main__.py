@@ -76,7 +76,7 @@ def main() -> None:
         place = config.gateway_place(arguments.gateway)
     except ConfigError as error:
         sys.exit(str(error))
-    dsn = arguments.dsn or (config.ledger.dsn.get_secret_value() if config.ledger.dsn else None)
+    dsn = config.ledger.address(arguments.dsn)
     if not dsn:
         sys.exit(f"{arguments.config}: no database: give --dsn, or set ledger.dsn")
     logs.configure(place.loader, level=config.log.level)

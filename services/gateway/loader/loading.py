@@ -12,11 +12,12 @@ from contextlib import AbstractAsyncContextManager
 import structlog
 from prometheus_client import CollectorRegistry
 
+from services.gateway.database import UNAVAILABLE
 from services.gateway.loader.batches import Batch, Place, batches
 from services.gateway.loader.dead import bury
 from services.gateway.loader.metrics import BehindCollector, LoaderMetrics
 from services.gateway.loader.reader import read_spool_id
-from services.gateway.loader.store import UNAVAILABLE, Overtaken, Refused, Store
+from services.gateway.loader.store import Overtaken, Refused, Store
 from services.gateway.spool import kept
 from services.gateway.spool.framing import Damage, Frame
 from services.gateway.spool.segments import Segment, segments

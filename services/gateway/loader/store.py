@@ -5,12 +5,10 @@ from collections.abc import AsyncIterator, Sequence
 
 import asyncpg
 
+from services.gateway.database import UNAVAILABLE
 from services.gateway.loader.rows import Row, Rows
 from services.gateway.loader.tables import STAGING, SUMS, TABLES
 from services.gateway.schema import Known
-
-# What the database, not a row, is the cause of: the same rows may be tried again. TimeoutError is an OSError.
-UNAVAILABLE = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 _CONNECT_SECONDS = 5.0
 _COMMAND_SECONDS = 60.0

@@ -9,12 +9,11 @@ import asyncpg
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from services.gateway.database import UNAVAILABLE
 from services.gateway.loader import months
 from services.gateway.schema import SchemaUnknown, require_schema
 
 LOG = structlog.get_logger()
-
-UNAVAILABLE = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 _ROUND_SECONDS = 3600.0
 _RETRY_SECONDS = 60.0
