@@ -250,6 +250,8 @@ async def test_a_database_that_is_away_for_a_minute_costs_no_row_and_no_request_
             await asyncio.sleep(5)
             freely.over = tightly.over = True
     assert {answer[1:] for answer in freely.answers} == {(200, "")}
+    # Also in the moments in which it goes, and is back.
+    assert {answer[1:] for answer in tightly.answers} == {(200, ""), (503, "service_unavailable")}
     during = [answer[1:] for answer in tightly.answers if stopped + 1 < answer[0] < back]
     # As long as the lease lasts it is served; then it is told to come back, since nobody can say what is left.
     assert set(during) == {(200, ""), (503, "service_unavailable")}
