@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import inspect
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterator
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 
 import grpc
@@ -54,19 +54,19 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         """Return once no call is under way, other than the endless ones."""
         await self._rested.wait()
 
-    @contextlib.contextmanager
-    def _running(self, method: str) -> Iterator[None]:
+    def _count(self, method: str, context: grpc.aio.ServicerContext[Any, Any]) -> None:
+        """Under way until its last words have left: a handler that returned may have them still on their way."""
         if method.startswith(_QUIET) or method in self._endless:
-            yield
             return
         self._working += 1
         self._rested.clear()
-        try:
-            yield
-        finally:
-            self._working -= 1
-            if not self._working:
-                self._rested.set()
+        # types-grpcio has a class where any callable will do.
+        context.add_done_callback(lambda _: self._ended())  # type: ignore[arg-type]
+
+    def _ended(self) -> None:
+        self._working -= 1
+        if not self._working:
+            self._rested.set()
 
     async def intercept_service(
         self,
@@ -96,7 +96,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
     def _single(self, method: str, handler: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         async def call(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
-            with self._running(method), _Observed(self._metrics, method, context) as observed:
+            self._count(method, context)
+            with _Observed(self._metrics, method, context) as observed:
                 try:
                     return await handler(_read(request), context)
                 except Failure as failure:
@@ -111,7 +112,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
     def _streaming(self, method: str, handler: Callable[..., Any]) -> Callable[..., Awaitable[None]]:
         async def call(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> None:
-            with self._running(method), _Observed(self._metrics, method, context) as observed:
+            self._count(method, context)
+            with _Observed(self._metrics, method, context) as observed:
                 try:
                     responses = handler(_read(request), context)
                     if inspect.isasyncgen(responses):

@@ -32,7 +32,6 @@ _OPTIONS: list[tuple[str, int]] = [
 
 # A call that was accepted just before the drain needs this long, at most, to reach its handler and be counted.
 _SETTLE_SECONDS = 0.1
-_LAST_WORDS_SECONDS = 0.2
 
 # Between hearing that we take no more work and no longer sending any: what is on its way still gets here.
 _NOTICE_SECONDS = 0.5
@@ -71,8 +70,6 @@ class Server:
             rested = tasks.create_task(self._rest())
             await asyncio.wait([stopped, rested], return_when=asyncio.FIRST_COMPLETED)
             rested.cancel()
-            # A handler that has returned may have its last words still on their way.
-            await asyncio.wait([stopped], timeout=_LAST_WORDS_SECONDS)
             await self._server.stop(None)
 
     async def _rest(self) -> None:

@@ -20,7 +20,9 @@ from hybridinference.gateway.v1 import inference_service_pb2, openai_service_pb2
 
 from services.chassis.config import ConfigError
 from services.cli import edge_files, edge_replies
-from services.config.mesh import MOST_GATEWAYS, MeshConfig, Tls
+from services.config.edge import Tls
+from services.config.gateway import MOST_GATEWAYS
+from services.config.mesh import MeshConfig
 
 # Error details are not reachable from the services, yet the transcoder prints them only where it knows them.
 _ROOTS = (inference_service_pb2.DESCRIPTOR, openai_service_pb2.DESCRIPTOR, error_details_pb2.DESCRIPTOR)

@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping
 
 from services.cli import admin, drain, migrations, postgres, readiness
 from services.cli.spec import Spec
-from services.config.mesh import GatewayPlace, MeshConfig, WorkerPlace
+from services.config.mesh import MeshConfig
+from services.config.places import GatewayPlace, RouterPlace, WorkerPlace
 from services.config.provider import VllmProvider
 
 # Stopped from the highest to the lowest: whoever gives work goes before whoever does it.
@@ -54,7 +55,7 @@ def specs(
         *store,
         tables,
         *workers,
-        _router(config, sources, environment),
+        *(_router(place, sources, environment) for place in config.routers()),
         _admin(config, sources, environment, embedded),
         *loaders,
         *gateways,
@@ -93,13 +94,13 @@ def worker(config: MeshConfig, place: WorkerPlace, sources: Sources, environment
     )
 
 
-def _router(config: MeshConfig, sources: Sources, environment: Mapping[str, str]) -> Spec:
+def _router(place: RouterPlace, sources: Sources, environment: Mapping[str, str]) -> Spec:
     return Spec(
-        name="router",
-        command=_python("services.router", sources),
+        name=place.name,
+        command=_python("services.router", sources, "--router", place.name),
         environment=environment,
         tier=_ROUTER,
-        ready=functools.partial(readiness.grpc_serving, config.router.listen),
+        ready=functools.partial(readiness.grpc_serving, place.address),
     )
 
 
@@ -146,7 +147,7 @@ def _gateway(
         command=_python("services.gateway", sources, "--gateway", place.name, *_database(embedded)),
         environment=environment,
         tier=_GATEWAY,
-        after=("router", migrations.NAME),
+        after=(*(router.name for router in config.routers()), migrations.NAME),
         ready=functools.partial(readiness.grpc_serving, place.address),
         # It may be on its way out already, and telling the edge so.
         stop_seconds=config.gateway.drain_seconds + 2 * _MARGIN_SECONDS,

@@ -11,7 +11,7 @@ _LIVE = ("limits", "tls", "cors_origins", "hosts")
 _BOUND = {"limits": ("connections",)}
 # What running processes cannot take up; the gateways' addresses are settled by the reload itself.
 _FIXED = {
-    "router": ("listen",),
+    "router": ("listen", "instances"),
     "gateway": ("spool", "spool_bytes", "tenant_key"),
     "access": ("keyless", "pepper"),
     "admin": ("listen",),
@@ -30,7 +30,7 @@ def of(config: MeshConfig) -> dict[str, str]:
     """
     content: dict[str, Any] = config.model_dump(mode="json")
     edge = content.pop("edge")
-    found = {"log": content["log"]}
+    found = {key: content[key] for key in ("log", "mtls", "hosts")}
     found |= {f"{section}.{key}": content[section][key] for section, keys in _FIXED.items() for key in keys}
     found |= {f"ledger.{key}": content["ledger"][key] for key in _LOADERS}
     found |= {f"providers.{name}": value for name, value in content["providers"].items()}

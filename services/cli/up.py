@@ -70,7 +70,7 @@ def up(home: Home, config_file: pathlib.Path, port: int | None, progress: Progre
             state="starting",
             config=str(config_file),
             edge=f"{'https' if tls else 'http'}://{host}:{edge_port}",
-            router=config.router.listen,
+            router=config.routers()[0].address,
             dsn=embedded.dsn if embedded else None,
             models=tuple(model.name for model in config.models),
             certificate=certificate,

@@ -5,6 +5,7 @@ from services.config.mesh import MeshConfig
 
 _KEYS = (
     "router.listen",
+    "router.instances",
     "metrics.listen",
     "ledger.dsn",
     "gateway.spool",
@@ -28,6 +29,7 @@ def require_same(running: MeshConfig, wanted: MeshConfig, *, source: str) -> Non
     before = {place.name: place.address for place in running.gateways()}
     if any(before.get(place.name, place.address) != place.address for place in wanted.gateways()):
         changed.append("gateway.listen")
+    changed += [key for key in ("mtls", "hosts") if getattr(running, key) != getattr(wanted, key)]
     if changed:
         raise ConfigError([f"{source}: `{key}` takes effect at restart; the rest waits for it, too" for key in changed])
 

@@ -1,9 +1,7 @@
 """The whole file: processes, providers, models."""
 
-import dataclasses
 import hashlib
 import pathlib
-import re
 from collections.abc import Mapping
 from typing import Literal, Self
 
@@ -11,115 +9,19 @@ import pydantic
 
 from services.chassis import config
 from services.chassis.mistake import Misfit
+from services.config import places
 from services.config.access import Access, Admin
 from services.config.base import Section
+from services.config.edge import Edge
 from services.config.flags import Flags
+from services.config.gateway import Gateway
 from services.config.loopback import is_loopback
 from services.config.model import Model, Route
+from services.config.mtls import Mtls
+from services.config.places import GatewayPlace, RouterPlace, WorkerPlace
 from services.config.provider import Provider
 from services.config.router import Router
 from services.config.tariff import Tariff
-
-# What a browser sends: a scheme, a host, and a port unless it is the scheme's own.
-_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::(?:[0-9]{1,5}|\*))?")
-_HOST = re.compile(r"[A-Za-z0-9._-]+")
-
-# More than any one host has use for.
-MOST_GATEWAYS = 64
-
-
-class Tls(Section):
-    """The edge's certificate. Files, never their content; relative paths are meant from the mesh's home."""
-
-    certificate: str = pydantic.Field(min_length=1, description="PEM file: the certificate, then those in between.")
-    key: str = pydantic.Field(min_length=1, description="PEM file of the private key.")
-    client_ca: str | None = pydantic.Field(
-        default=None, min_length=1, description="PEM file; with it callers need a certificate signed by one of these."
-    )
-
-
-class Limits(Section):
-    """What callers may send, how much and how slowly. The gateway's own limits stand above them."""
-
-    request_bytes: int = pydantic.Field(default=32 << 20, ge=1024, le=60 << 20, description="A body below /v1.")
-    typed_request_bytes: int = pydantic.Field(default=4 << 20, ge=1024, le=60 << 20, description="A body below /api.")
-    headers_kib: int = pydantic.Field(default=60, ge=8, le=60, description="All headers of a request.")
-    requests_per_second: int = pydantic.Field(default=5000, ge=1, le=4_000_000_000, description="Of all callers.")
-    connections: int = pydantic.Field(default=10_000, ge=1, description="Connections at once.")
-    streams_per_connection: int = pydantic.Field(default=256, ge=1, le=2**31 - 1, description="On HTTP/2.")
-    header_seconds: float = pydantic.Field(default=10.0, ge=0.1, description="Until all headers are there.")
-    request_seconds: float = pydantic.Field(default=300.0, ge=0.1, description="Until the whole request is there.")
-    idle_seconds: float = pydantic.Field(default=300.0, ge=0.1, description="Of a connection without requests.")
-
-
-class Edge(Section):
-    """Envoy."""
-
-    host: str = "127.0.0.1"
-    port: int = pydantic.Field(default=8080, ge=1, le=65535)
-    tls: Tls | None = pydantic.Field(default=None, description="Default: none, plain HTTP.")
-    limits: Limits = Limits()
-    cors_origins: tuple[str, ...] = pydantic.Field(
-        default=("http://localhost:*", "https://localhost:*", "http://127.0.0.1:*", "https://127.0.0.1:*"),
-        description="Pages that browsers let call: SCHEME://HOST[:PORT]; port * is any or none, * alone every page.",
-    )
-
-    hosts: tuple[str, ...] = pydantic.Field(
-        default=(),
-        description="Without keys: names by which it may be called beside localhost and addresses; * alone is any.",
-    )
-
-    @pydantic.field_validator("hosts")
-    @classmethod
-    def _names(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
-        for host in hosts:
-            if host != "*" and not _HOST.fullmatch(host):
-                raise ValueError(f"`{host}` is not the name of a host: without a scheme, a port or a path")
-        return hosts
-
-    @pydantic.field_validator("cors_origins")
-    @classmethod
-    def _origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
-        for origin in origins:
-            if origin != "*" and not _ORIGIN.fullmatch(origin):
-                raise ValueError(f"`{origin}` is not an origin: SCHEME://HOST or SCHEME://HOST:PORT, without a path")
-        return origins
-
-
-class Gateway(Section):
-    """The gateways, each with a spool."""
-
-    instances: int = pydantic.Field(
-        default=1, ge=1, le=MOST_GATEWAYS, description="Processes; more than one share the load."
-    )
-    listen: str | tuple[str, ...] = pydantic.Field(
-        default="unix:run/gateway.sock", description="unix:PATH or HOST:PORT; a list names one for each process."
-    )
-    spool: str = pydantic.Field(default="spool", description="Directory of the spool; of the second, with -2 added.")
-    spool_bytes: int = pydantic.Field(
-        default=1 << 30,
-        ge=1 << 20,
-        description="Bytes of a spool that is not loaded, at which strict keys are refused.",
-    )
-    tenant_key: str = pydantic.Field(
-        default="tenant.key", description="File of the key under which callers are marked; made where it is missing."
-    )
-    timeout_seconds: float = pydantic.Field(default=600.0, gt=0, description="Longest request.")
-    idle_seconds: float = pydantic.Field(default=60.0, gt=0, description="Longest silence of a worker within a stream.")
-    slow_reader_seconds: float = pydantic.Field(default=60.0, gt=0, description="How long a client may not read.")
-    drain_seconds: float = pydantic.Field(default=30.0, ge=0, description="How long running calls may finish on stop.")
-    max_running: int = pydantic.Field(default=4096, ge=1, description="Most requests under way at once.")
-    max_shadows: int = pydantic.Field(
-        default=64, ge=0, description="Most attempts at once on shadow routes; those beyond are not sent."
-    )
-    waiting_bytes: int = pydantic.Field(
-        default=64 << 20, ge=0, description="Most bytes of prompts that wait here for a worker."
-    )
-    show_worker: bool = pydantic.Field(default=False, description="Whether callers are told which worker served them.")
-    allow_pinning: bool = pydantic.Field(default=False, description="Whether callers may choose the worker.")
-    keep_alive_seconds: float = pydantic.Field(
-        default=15.0, ge=0, description="Silence on a stream of /v1 after which a comment is sent. 0: none is."
-    )
 
 
 class Ledger(Section):
@@ -150,25 +52,6 @@ class Log(Section):
     level: Literal["debug", "info", "warning", "error"] = "info"
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class WorkerPlace:
-    """One worker process: `name` is `<provider>-<index>`."""
-
-    name: str
-    provider: str
-    address: str
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class GatewayPlace:
-    """One gateway process with its spool and the loader of that: `gateway` and `loader`, `gateway-2` and `loader-2`."""
-
-    name: str
-    address: str
-    spool: str
-    loader: str
-
-
 class MeshConfig(Section):
     """The whole configuration. `version` identifies its content."""
 
@@ -180,6 +63,13 @@ class MeshConfig(Section):
     ledger: Ledger = Ledger()
     metrics: Metrics = Metrics()
     log: Log = Log()
+    mtls: Mtls | None = pydantic.Field(
+        default=None, description="TLS on every address between processes that is no unix socket. Default: none."
+    )
+    hosts: dict[str, tuple[str, ...]] = pydantic.Field(
+        default_factory=dict,
+        description="By a name of a host, the processes that it runs; loaders are with their gateways. Default: one.",
+    )
     providers: dict[str, Provider] = pydantic.Field(min_length=1)
     models: tuple[Model, ...] = pydantic.Field(min_length=1)
     flags: Flags = Flags()
@@ -194,7 +84,7 @@ class MeshConfig(Section):
             if place.address in addresses:
                 raise Misfit(f"two workers have the address {place.address}", "providers", place.provider, "workers")
             addresses.add(place.address)
-        self._check_gateways()
+        self._check_places()
         self._check_access()
         seen: set[str] = set()
         for number, model in enumerate(self.models):
@@ -234,20 +124,26 @@ class MeshConfig(Section):
                     message = f"operator `{operator.name}`: there is no model `{name}`; there are: {', '.join(own)}"
                     raise Misfit(message, "admin", "operators", number, "ceiling", "models")
 
-    def _check_gateways(self) -> None:
-        listen, instances = self.gateway.listen, self.gateway.instances
-        if isinstance(listen, str):
-            if instances > 1 and not listen.startswith("unix:"):
-                raise Misfit(
-                    f"`gateway.listen`: {instances} gateways need a list of {instances} addresses", "gateway", "listen"
-                )
-        elif not listen:
-            raise Misfit("`gateway.listen` names no address", "gateway", "listen")
-        elif "instances" in self.gateway.model_fields_set and instances != len(listen):
-            raise Misfit(f"`gateway.listen` has {len(listen)} addresses for {instances} gateways", "gateway", "listen")
-        addresses = [place.address for place in self.gateways()]
-        if len(set(addresses)) < len(addresses):
-            raise Misfit("two gateways have the same address", "gateway", "listen")
+    def _check_places(self) -> None:
+        for kind, section in (("gateway", self.gateway), ("router", self.router)):
+            counted = "instances" in section.model_fields_set
+            wrong = places.mistake(section.listen, section.instances, counted=counted, what=f"{kind}s")
+            if wrong is not None:
+                raise Misfit(f"`{kind}.listen`: {wrong}", kind, "listen")
+        if not self.hosts:
+            return
+        wrong = places.misplaced(self.hosts, self._once(), ("envoy",))
+        if wrong is not None:
+            raise Misfit(f"`hosts`: {wrong}", "hosts")
+        if len(self.hosts) > 1 and self.ledger.dsn is None:
+            raise Misfit("`hosts`: several need a PostgreSQL that all of them reach: `ledger.dsn`", "hosts")
+
+    def _once(self) -> tuple[str, ...]:
+        """Processes that run once in a mesh, beside the loaders."""
+        names = [place.name for place in self.gateways()]
+        names += [place.name for place in self.routers()]
+        names += [place.name for place in self.workers()]
+        return ("admin", *names)
 
     def _check_access(self) -> None:
         """Without keys nobody else may reach what spends money: any neighbour could."""
@@ -284,29 +180,40 @@ class MeshConfig(Section):
 
     def workers(self) -> tuple[WorkerPlace, ...]:
         """Every worker of every provider, in the order of the file."""
-        places = []
+        found = []
         for name, provider in self.providers.items():
             if isinstance(provider.workers, int):
                 addresses = tuple(f"unix:run/worker-{name}-{index}.sock" for index in range(provider.workers))
             else:
                 addresses = provider.workers
-            places += [WorkerPlace(f"{name}-{index}", name, address) for index, address in enumerate(addresses)]
-        return tuple(places)
+            found += [WorkerPlace(f"{name}-{index}", name, address) for index, address in enumerate(addresses)]
+        return tuple(found)
 
     def gateways(self) -> tuple[GatewayPlace, ...]:
         """Every gateway, in the order of the file."""
-        listen = self.gateway.listen
-        count = self.gateway.instances if isinstance(listen, str) else len(listen)
-        places = []
-        for index in range(count):
-            mark = f"-{index + 1}" if index else ""
-            if isinstance(listen, str):
-                path = pathlib.PurePath(listen)
-                address = f"{listen.removesuffix(path.suffix)}{mark}{path.suffix}" if mark else listen
-            else:
-                address = listen[index]
-            places.append(GatewayPlace(f"gateway{mark}", address, f"{self.gateway.spool}{mark}", f"loader{mark}"))
-        return tuple(places)
+        return tuple(
+            GatewayPlace(f"gateway{each.mark}", each.address, f"{self.gateway.spool}{each.mark}", f"loader{each.mark}")
+            for each in places.instances(self.gateway.listen, self.gateway.instances)
+        )
+
+    def routers(self) -> tuple[RouterPlace, ...]:
+        """Every router, in the order of the file."""
+        return tuple(
+            RouterPlace(f"router{each.mark}", each.address)
+            for each in places.instances(self.router.listen, self.router.instances)
+        )
+
+    def router_place(self, name: str) -> RouterPlace:
+        """The router of that name.
+
+        Raises:
+            ConfigError: there is none.
+        """
+        for place in self.routers():
+            if place.name == name:
+                return place
+        known = ", ".join(place.name for place in self.routers())
+        raise config.ConfigError([f"no router `{name}`; there are: {known}"])
 
     def gateway_place(self, name: str) -> GatewayPlace:
         """The gateway of that name.

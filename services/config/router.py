@@ -4,6 +4,9 @@ import pydantic
 
 from services.config.base import Section
 
+# More than any one mesh has use for.
+MOST_ROUTERS = 16
+
 
 class Retry(Section):
     """Attempts after the first. Never once content has reached the caller."""
@@ -60,7 +63,12 @@ class Continuation(Section):
 class Router(Section):
     """The router."""
 
-    listen: str = "unix:run/router.sock"
+    instances: int = pydantic.Field(
+        default=1, ge=1, le=MOST_ROUTERS, description="Processes; each knows all workers, and gateways keep to one."
+    )
+    listen: str | tuple[str, ...] = pydantic.Field(
+        default="unix:run/router.sock", description="unix:PATH or HOST:PORT; a list names one for each process."
+    )
     retry: Retry = Retry()
     breaker: Breaker = Breaker()
     probe: Probe = Probe()

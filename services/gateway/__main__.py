@@ -20,6 +20,7 @@ from prometheus_client import CollectorRegistry
 from services.chassis import channel, ids, logs, metrics, server
 from services.chassis.reloading import Reloading
 from services.config import fixed, mesh
+from services.config.places import GatewayPlace
 from services.gateway import inference
 from services.gateway.adoption import Adoption
 from services.gateway.channels import open_channels
@@ -55,13 +56,13 @@ _ROUTER_SECONDS = 2.0
 # The edge checks our health every two seconds, again half a second later, and waits a second for each answer.
 _NOTICE_SECONDS = 5.0
 # How long telling those may take whose answers a stop interrupts.
-_FAREWELL_SECONDS = 1.0
+_FAREWELL_SECONDS = 3.0
 
 
 async def serve(
     config: mesh.MeshConfig,
     path: pathlib.Path,
-    place: mesh.GatewayPlace,
+    place: GatewayPlace,
     tenants: Tenants,
     peppers: Peppers | None,
     dsn: str,
@@ -79,7 +80,7 @@ async def serve(
             open_spool(pathlib.Path(place.spool), registry=registry, max_bytes=settings.spool_bytes)
         )
         router = router_grpc.RouterServiceStub(
-            await stack.enter_async_context(channel.open_channel(config.router.listen))
+            await stack.enter_async_context(channel.open_channel(config.routers()[0].address))
         )
         fleet = FleetView(router)
         placements = Placements(router, fleet, registry, gateway=run, waiting_bytes=settings.waiting_bytes)
@@ -205,7 +206,7 @@ async def serve(
 
 @contextlib.asynccontextmanager
 async def _limits(
-    config: mesh.MeshConfig, place: mesh.GatewayPlace, dsn: str, run: str, spool: Spool, registry: CollectorRegistry
+    config: mesh.MeshConfig, place: GatewayPlace, dsn: str, run: str, spool: Spool, registry: CollectorRegistry
 ) -> AsyncIterator[Quota]:
     """Raises SchemaUnknown. Without keys nothing is asked of the database, and it may even be none."""
     keyless = config.access.keyless

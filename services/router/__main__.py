@@ -1,4 +1,4 @@
-"""`python -m services.router --config FILE`: the router process."""
+"""`python -m services.router --config FILE [--router NAME]`: a router process."""
 
 import argparse
 import asyncio
@@ -15,6 +15,7 @@ from services.chassis import ids, logs, metrics, server
 from services.chassis.config import ConfigError
 from services.chassis.reloading import Reloading
 from services.config import fixed, mesh
+from services.config.places import RouterPlace
 from services.router import service
 from services.router.checks import Checks
 from services.router.decider import Decider
@@ -31,8 +32,8 @@ _FIRST_REPORTS_SECONDS = 2.0
 _DRAIN_SECONDS = 0.5
 
 
-async def serve(config: mesh.MeshConfig, path: pathlib.Path) -> None:
-    """Serve until told to stop, by what the file at `path` says from time to time."""
+async def serve(config: mesh.MeshConfig, path: pathlib.Path, place: RouterPlace) -> None:
+    """Serve as that router until told to stop, by what the file at `path` says from time to time."""
     clock = time.monotonic
     registry = metrics.new_registry()
     telemetry = Telemetry(registry, decision_share=config.router.decision_log_share)
@@ -54,10 +55,10 @@ async def serve(config: mesh.MeshConfig, path: pathlib.Path) -> None:
 
     reloading = Reloading(path, config, read=mesh.load, adopt=adopt, version=_version, registry=registry)
     async with contextlib.AsyncExitStack() as stack:
-        stack.enter_context(metrics.serving_metrics(registry, config.metrics_address("router")))
+        stack.enter_context(metrics.serving_metrics(registry, config.metrics_address(place.name)))
         up = await stack.enter_async_context(
             server.open_server(
-                config.router.listen,
+                place.address,
                 lambda grpc_server: router_grpc.add_RouterServiceServicer_to_server(servicer, grpc_server),
                 [service.NAME],
                 registry,
@@ -83,13 +84,15 @@ def main() -> None:
     """Parse the command line and serve."""
     parser = argparse.ArgumentParser(prog="python -m services.router", description="The router process.")
     parser.add_argument("--config", type=pathlib.Path, required=True, help="the mesh's configuration")
+    parser.add_argument("--router", default="router", help="which of the routers to be")
     arguments = parser.parse_args()
     try:
         config = mesh.load(arguments.config)
+        place = config.router_place(arguments.router)
     except ConfigError as error:
         parser.exit(2, f"{error}\n")
-    logs.configure("router", level=config.log.level)
-    uvloop.run(serve(config, arguments.config))
+    logs.configure(place.name, level=config.log.level)
+    uvloop.run(serve(config, arguments.config, place))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,8 @@ from hybridinference.inference.v1 import worker_status_pb2 as worker_status
 from hybridinference.router.v1 import fleet_pb2 as fleet
 
 from services.chassis.deadline import to_duration
-from services.config.mesh import MeshConfig, WorkerPlace
+from services.config.mesh import MeshConfig
+from services.config.places import WorkerPlace
 from services.router import pools
 from services.router.breaker import State
 from services.router.faults import Kind, Verdict

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from hybridinference.inference.v1 import worker_status_pb2 as worker_status
 from hybridinference.router.v1 import fleet_pb2 as fleet
 
-from services.config.mesh import WorkerPlace
+from services.config.places import WorkerPlace
 from services.config.router import Breaker as BreakerSettings
 from services.config.router import Router
 from services.router.breaker import Breaker, State

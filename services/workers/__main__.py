@@ -15,6 +15,7 @@ from hybridinference.worker.v1 import worker_service_pb2_grpc as worker_grpc
 from services.chassis import logs, metrics, server
 from services.chassis.config import ConfigError
 from services.config import mesh
+from services.config.places import WorkerPlace
 from services.config.provider import EchoProvider, GeminiProvider, OpenAIProvider, Provider
 from services.workers import echo, service
 from services.workers.execution import Executor
@@ -43,7 +44,7 @@ def open_provider(config: Provider, report: Callable[[float], None]) -> Provider
     return open_vllm(config, report)
 
 
-async def serve(config: mesh.MeshConfig, place: mesh.WorkerPlace) -> int:
+async def serve(config: mesh.MeshConfig, place: WorkerPlace) -> int:
     """Serve until told to stop (0) or until the provider has died (1)."""
     provider_config = config.providers[place.provider]
     registry = metrics.new_registry()

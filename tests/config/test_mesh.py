@@ -9,6 +9,7 @@ import yaml
 from services.chassis.config import ConfigError
 from services.cli import check
 from services.config import mesh
+from services.config.edge import Edge
 
 _BASE = """
 providers:
@@ -241,7 +242,7 @@ def test_the_edges_limits_stay_below_the_gateways_and_above_nothing(tmp_path: pa
 def test_the_edges_document_shows_every_setting_with_its_default(tmp_path: pathlib.Path) -> None:
     document = (pathlib.Path(__file__).parents[2] / "docs" / "edge.md").read_text(encoding="utf-8")
     shown, secured = re.findall(r"^```yaml\n(.*?)^```$", document, re.MULTILINE | re.DOTALL)
-    assert yaml.safe_load(shown)["edge"] == mesh.Edge().model_dump(mode="json")
+    assert yaml.safe_load(shown)["edge"] == Edge().model_dump(mode="json")
     tls = read(f"{_BASE}{secured}", tmp_path).edge.tls
     assert tls is not None
     assert all(value is not None for _, value in tls), "every setting is shown"
@@ -251,3 +252,34 @@ def test_the_summary_says_when_a_route_serves(tmp_path: pathlib.Path) -> None:
     more = "  - {provider: far, model: large, role: canary, share: 0.05}\n"
     told = check.summary(read(_BASE + more, tmp_path))
     assert "least_loaded over local/smollm2, far/small (fallback), far/large (canary of 5 %)" in told
+
+
+def _hosted(hosts: str, more: str = "") -> str:
+    return f"""
+providers: {{echo: {{kind: echo, workers: ["10.0.0.1:7001", "10.0.0.2:7001"]}}}}
+models: [{{name: echo, routes: [{{provider: echo}}]}}]
+router: {{listen: ["10.0.0.1:7100", "10.0.0.2:7100"]}}
+hosts: {hosts}
+ledger: {{dsn: "postgresql://db/hybrid"}}
+{more}
+"""
+
+
+def test_routers_are_named_in_the_order_of_their_addresses(tmp_path: pathlib.Path) -> None:
+    config = read(_hosted("{}"), tmp_path)
+    assert [(place.name, place.address) for place in config.routers()] == [
+        ("router", "10.0.0.1:7100"),
+        ("router-2", "10.0.0.2:7100"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("hosts", "wrong"),
+    [
+        ("{a: [envoy, gateway, router, admin, echo-0], b: [envoy, router-2]}", "`echo-1` is on no host"),
+        ("{a: [gateway, router, admin, echo-0], b: [echo-0, echo-1, router-2]}", "`echo-0` is on two hosts"),
+        ("{a: [gateway, router, admin, echo-0, rooter]}", "there is no process `rooter`"),
+    ],
+)
+def test_a_process_on_no_host_or_on_two_is_named(tmp_path: pathlib.Path, hosts: str, wrong: str) -> None:
+    assert wrong in problem(_hosted(hosts), tmp_path)

@@ -5,7 +5,7 @@ from hybridinference.inference.v1 import worker_status_pb2 as worker_status
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.config.mesh import WorkerPlace
+from services.config.places import WorkerPlace
 from services.config.router import Breaker
 from services.router.faults import Kind, Verdict
 from services.router.worker import Worker

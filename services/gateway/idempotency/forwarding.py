@@ -6,7 +6,7 @@ from typing import Any
 import grpc
 
 from services.chassis import status
-from services.config.mesh import GatewayPlace
+from services.config.places import GatewayPlace
 from services.gateway.channels import Channels
 from services.gateway.idempotency.naming import home
 from services.gateway.idempotency.transcript import Metadata

@@ -16,6 +16,7 @@ from services.chassis.config import ConfigError
 from services.chassis.metrics import new_registry, serving_metrics
 from services.chassis.server import stop_requested
 from services.config import mesh
+from services.config.places import GatewayPlace
 from services.gateway.loader.loading import Keeping, Loader
 from services.gateway.loader.store import open_store
 from services.gateway.loader.upkeep import Upkeep
@@ -29,7 +30,7 @@ LOG = structlog.get_logger()
 _LAST_PASS_SECONDS = 10.0
 
 
-async def serve(config: mesh.MeshConfig, place: mesh.GatewayPlace, dsn: str) -> None:
+async def serve(config: mesh.MeshConfig, place: GatewayPlace, dsn: str) -> None:
     """Load that gateway's spool until SIGTERM or SIGINT, then what is left of it."""
     directory = pathlib.Path(place.spool)
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)

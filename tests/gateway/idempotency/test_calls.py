@@ -18,7 +18,7 @@ from prometheus_client import CollectorRegistry
 from services.chassis.channel import open_channel
 from services.chassis.failure import Failure
 from services.chassis.server import open_server
-from services.config.mesh import GatewayPlace
+from services.config.places import GatewayPlace
 from services.gateway.channels import open_channels
 from services.gateway.idempotency import verdict
 from services.gateway.idempotency.forwarding import Forwarding

@@ -1,0 +1,99 @@
+"""Which process is where: names and addresses, and the host that runs each."""
+
+import dataclasses
+import pathlib
+from collections.abc import Mapping
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class WorkerPlace:
+    """One worker process: `name` is `<provider>-<index>`."""
+
+    name: str
+    provider: str
+    address: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class GatewayPlace:
+    """One gateway process with its spool and the loader of that: `gateway` and `loader`, `gateway-2` and `loader-2`."""
+
+    name: str
+    address: str
+    spool: str
+    loader: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RouterPlace:
+    """One router process: `router`, `router-2`."""
+
+    name: str
+    address: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Instance:
+    """One of several processes of a kind; `mark` is empty for the first, `-2` for the second."""
+
+    mark: str
+    address: str
+
+
+def instances(listen: str | tuple[str, ...], count: int) -> tuple[Instance, ...]:
+    """Where each of several processes listens: at the addresses of a list, or at one that is marked for each.
+
+    Args:
+        listen: an address for each, or a unix socket's for all.
+        count: how many there are, where `listen` is no list.
+    """
+    if not isinstance(listen, str):
+        return tuple(Instance(f"-{index + 1}" if index else "", address) for index, address in enumerate(listen))
+    path = pathlib.PurePath(listen)
+    marks = [f"-{index + 1}" if index else "" for index in range(count)]
+    return tuple(
+        Instance(mark, f"{listen.removesuffix(path.suffix)}{mark}{path.suffix}" if mark else listen) for mark in marks
+    )
+
+
+def mistake(listen: str | tuple[str, ...], count: int, *, counted: bool, what: str) -> str | None:
+    """What is wrong with the addresses of several processes; None: nothing.
+
+    Args:
+        listen: an address for each, or one for all.
+        count: how many there shall be.
+        counted: whether the file says how many.
+        what: what they are, in the plural.
+    """
+    if isinstance(listen, str):
+        if count > 1 and not listen.startswith("unix:"):
+            return f"{count} {what} need a list of {count} addresses"
+    elif not listen:
+        return "names no address"
+    elif counted and count != len(listen):
+        return f"has {len(listen)} addresses for {count} {what}"
+    found = [each.address for each in instances(listen, count)]
+    if len(set(found)) < len(found):
+        return f"two {what} have the same address"
+    return None
+
+
+def misplaced(hosts: Mapping[str, tuple[str, ...]], once: tuple[str, ...], anywhere: tuple[str, ...]) -> str | None:
+    """What is wrong with who runs what; None: nothing.
+
+    Args:
+        hosts: by the name of a host, the processes that it runs.
+        once: those that have to run on one.
+        anywhere: those that may run on several hosts.
+    """
+    named = [name for each in hosts.values() for name in each]
+    known = (*once, *anywhere)
+    for name in named:
+        if name not in known:
+            return f"there is no process `{name}`; there are: {', '.join(known)}"
+        if name in once and named.count(name) > 1:
+            return f"`{name}` is on two hosts"
+    for name in once:
+        if name not in named:
+            return f"`{name}` is on no host"
+    return None
