@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry
 from services.chassis.address import claimed
 from services.chassis.health import Health
 from services.chassis.interceptors import CallInterceptor, RpcMetrics
+from services.chassis.notify import Notifier
 
 LOG = structlog.get_logger()
 
@@ -121,8 +122,12 @@ async def open_server(
             await server.stop(None)
 
 
-async def stop_requested() -> signal.Signals:
-    """Wait for SIGTERM or SIGINT; which of them it was."""
+async def stop_requested(serving: Notifier | None = None) -> signal.Signals:
+    """Wait for SIGTERM or SIGINT; which of them it was.
+
+    Args:
+        serving: hears that the process serves, and then that it stops. Not before a signal would be heard.
+    """
     loop = asyncio.get_running_loop()
     stop: asyncio.Future[signal.Signals] = loop.create_future()
 
@@ -132,6 +137,10 @@ async def stop_requested() -> signal.Signals:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, asked, number)
+    if serving is not None:
+        serving.ready()
     number = await stop
+    if serving is not None:
+        serving.stopping()
     LOG.info("process.stopping")
     return number
