@@ -13,6 +13,7 @@ from grpc_reflection.v1alpha import reflection
 from prometheus_client import CollectorRegistry
 
 from services.chassis.address import claimed
+from services.chassis.channel import KEEPALIVE
 from services.chassis.health import Health
 from services.chassis.interceptors import CallInterceptor, RpcMetrics
 
@@ -25,8 +26,8 @@ _OPTIONS: list[tuple[str, int]] = [
     ("grpc.max_metadata_size", 64 << 10),
     ("grpc.absolute_max_metadata_size", 128 << 10),
     ("grpc.so_reuseport", 0),  # a second process on the same address is a mistake, not a pool
-    # A peer that only keeps its connection alive is no abuser.
-    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+    # A peer that only keeps its connection alive is no abuser; ours ask every five seconds.
+    ("grpc.http2.min_ping_interval_without_data_ms", 1_000),
     ("grpc.keepalive_permit_without_calls", 1),
 ]
 
@@ -102,7 +103,8 @@ async def open_server(
         RuntimeError: the address is taken or cannot be bound.
     """
     calls: Any = CallInterceptor(RpcMetrics(registry), endless=endless)
-    server = grpc.aio.server(interceptors=[calls, *interceptors], options=_OPTIONS)
+    options = _OPTIONS if address.startswith("unix:") else [*_OPTIONS, *KEEPALIVE]
+    server = grpc.aio.server(interceptors=[calls, *interceptors], options=options)
     health = Health()
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
     add(server)
