@@ -16,6 +16,7 @@ from services.chassis.address import claimed
 from services.chassis.channel import KEEPALIVE
 from services.chassis.health import Health
 from services.chassis.interceptors import CallInterceptor, RpcMetrics
+from services.chassis.notify import Notifier
 
 LOG = structlog.get_logger()
 
@@ -123,8 +124,12 @@ async def open_server(
             await server.stop(None)
 
 
-async def stop_requested() -> signal.Signals:
-    """Wait for SIGTERM or SIGINT; which of them it was."""
+async def stop_requested(serving: Notifier | None = None) -> signal.Signals:
+    """Wait for SIGTERM or SIGINT; which of them it was.
+
+    Args:
+        serving: hears that the process serves, and then that it stops. Not before a signal would be heard.
+    """
     loop = asyncio.get_running_loop()
     stop: asyncio.Future[signal.Signals] = loop.create_future()
 
@@ -134,6 +139,10 @@ async def stop_requested() -> signal.Signals:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, asked, number)
+    if serving is not None:
+        serving.ready()
     number = await stop
+    if serving is not None:
+        serving.stopping()
     LOG.info("process.stopping")
     return number

@@ -7,7 +7,7 @@ import pathlib
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
 import grpc
 import structlog
@@ -16,7 +16,7 @@ from hybridinference.gateway.v1 import inference_service_pb2_grpc as gateway_grp
 from hybridinference.gateway.v1 import openai_service_pb2_grpc as openai_grpc
 from prometheus_client import CollectorRegistry
 
-from services.chassis import ids, logs, metrics, server
+from services.chassis import ids, logs, metrics, notify, server
 from services.chassis.reloading import Reloading
 from services.config import fixed, mesh
 from services.config.places import GatewayPlace, RouterPlace
@@ -80,6 +80,7 @@ async def serve(
         spool = await stack.enter_async_context(
             open_spool(pathlib.Path(place.spool), registry=registry, max_bytes=settings.spool_bytes)
         )
+        notifier = await stack.enter_async_context(notify.open_notifier(lambda: spool.alive))
         routers = await stack.enter_async_context(open_routers(_preferred(config, place), registry))
         fleet = FleetView(routers)
         placements = Placements(routers, fleet, registry, gateway=run, waiting_bytes=settings.waiting_bytes)
@@ -163,7 +164,9 @@ async def serve(
             wanted.gateway_place(place.name)  # raises where we are to be no more: whoever wants that ends us
             adoption.take(wanted)
 
-        reloading = Reloading(path, config, read=mesh.load, adopt=adopt, version=_version, registry=registry)
+        reloading = Reloading(
+            path, config, read=mesh.load, adopt=adopt, version=_version, registry=registry, notifier=notifier
+        )
 
         def add(grpc_server: grpc.aio.Server) -> None:
             gateway_grpc.add_InferenceServiceServicer_to_server(typed_face, grpc_server)
@@ -193,17 +196,21 @@ async def serve(
         await up.mark_serving()
         LOG.info("gateway.serving", config_version=config.version)
         # SIGINT is for when nobody calls any more, as at the end of a whole mesh.
-        if await server.stop_requested() == signal.SIGTERM:
+        if await server.stop_requested(notifier) == signal.SIGTERM:
             await up.retire(seconds=_NOTICE_SECONDS)
-        # An answer that the server cut would end like a whole one, at a client behind the edge: have it told first.
-        drain_seconds = reloading.config.gateway.drain_seconds
-        later = asyncio.get_running_loop().call_later
-        farewells = [later(drain_seconds, told.interrupt) for told in (sessions, channels, placements)]
-        await up.drain(seconds=drain_seconds + _FAREWELL_SECONDS)
-        for farewell in farewells:
-            farewell.cancel()
+        ways = (sessions.interrupt, channels.interrupt, placements.interrupt)
+        await _drain(up, reloading.config.gateway.drain_seconds, ways)
         for task in following:
             task.cancel()
+
+
+async def _drain(up: server.Server, seconds: float, interrupts: Iterable[Callable[[], None]]) -> None:
+    # An answer that the server cut would end like a whole one, at a client behind the edge: have it told first.
+    later = asyncio.get_running_loop().call_later
+    farewells = [later(seconds, interrupt) for interrupt in interrupts]
+    await up.drain(seconds=seconds + _FAREWELL_SECONDS)
+    for farewell in farewells:
+        farewell.cancel()
 
 
 @contextlib.asynccontextmanager

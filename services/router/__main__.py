@@ -11,7 +11,7 @@ import structlog
 import uvloop
 from hybridinference.router.v1 import router_service_pb2_grpc as router_grpc
 
-from services.chassis import ids, logs, metrics, server
+from services.chassis import ids, logs, metrics, notify, server
 from services.chassis.config import ConfigError
 from services.chassis.reloading import Reloading
 from services.config import fixed, mesh
@@ -53,8 +53,11 @@ async def serve(config: mesh.MeshConfig, path: pathlib.Path, place: RouterPlace)
         telemetry.watch(roster)
         servicer.config_version = wanted.version
 
-    reloading = Reloading(path, config, read=mesh.load, adopt=adopt, version=_version, registry=registry)
     async with contextlib.AsyncExitStack() as stack:
+        notifier = await stack.enter_async_context(notify.open_notifier())
+        reloading = Reloading(
+            path, config, read=mesh.load, adopt=adopt, version=_version, registry=registry, notifier=notifier
+        )
         stack.enter_context(metrics.serving_metrics(registry, config.metrics_address(place.name)))
         up = await stack.enter_async_context(
             server.open_server(
@@ -71,7 +74,7 @@ async def serve(config: mesh.MeshConfig, path: pathlib.Path, place: RouterPlace)
         await fleet.first_reports(seconds=_FIRST_REPORTS_SECONDS)
         await up.mark_serving()
         LOG.info("router.serving", workers=len(roster.workers), models=len(roster.pools))
-        await server.stop_requested()
+        await server.stop_requested(notifier)
         await up.drain(seconds=_DRAIN_SECONDS)
         following.cancel()
 

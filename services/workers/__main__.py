@@ -12,7 +12,7 @@ import structlog
 import uvloop
 from hybridinference.worker.v1 import worker_service_pb2_grpc as worker_grpc
 
-from services.chassis import logs, metrics, server
+from services.chassis import logs, metrics, notify, server
 from services.chassis.config import ConfigError
 from services.config import mesh
 from services.config.places import WorkerPlace
@@ -52,6 +52,7 @@ async def serve(config: mesh.MeshConfig, place: WorkerPlace) -> int:
     executor = Executor(board, registry)
     servicer = service.WorkerServicer(executor, board)
     async with contextlib.AsyncExitStack() as stack:
+        notifier = await stack.enter_async_context(notify.open_notifier())
         stack.enter_context(metrics.serving_metrics(registry, config.metrics_address(place.name)))
         up = await stack.enter_async_context(
             server.open_server(
@@ -63,7 +64,12 @@ async def serve(config: mesh.MeshConfig, place: WorkerPlace) -> int:
             )
         )
         stopping = asyncio.create_task(server.stop_requested())
-        loading = asyncio.create_task(stack.enter_async_context(open_provider(provider_config, board.loading)))
+
+        def report(progress: float) -> None:
+            board.loading(progress)
+            notifier.loading(progress)
+
+        loading = asyncio.create_task(stack.enter_async_context(open_provider(provider_config, report)))
         await asyncio.wait([stopping, loading], return_when=asyncio.FIRST_COMPLETED)
         if not loading.done():
             # An engine that is being built runs in a thread that nothing can interrupt; its children die with us.
@@ -78,6 +84,7 @@ async def serve(config: mesh.MeshConfig, place: WorkerPlace) -> int:
             fill = (await stack.enter_async_context(open_fetcher(provider_config.fetch))).filled
         executor.begin_serving(loading.result(), fill=fill)
         await up.mark_serving()
+        notifier.ready()
         LOG.info("worker.serving", models=[model.name for model in loading.result().models])
         died = asyncio.create_task(loading.result().died())
         await asyncio.wait([stopping, died], return_when=asyncio.FIRST_COMPLETED)
@@ -87,6 +94,7 @@ async def serve(config: mesh.MeshConfig, place: WorkerPlace) -> int:
             await up.drain(seconds=1.0)
             return 1
         died.cancel()
+        notifier.stopping()
         executor.begin_draining()
         await up.drain(seconds=provider_config.drain_seconds)
         return 0

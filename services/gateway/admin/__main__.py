@@ -12,7 +12,7 @@ import structlog
 import uvloop
 from hybridinference.gateway.v1 import admin_service_pb2_grpc
 
-from services.chassis import logs, metrics, server
+from services.chassis import logs, metrics, notify, server
 from services.chassis.config import ConfigError
 from services.chassis.reloading import Reloading
 from services.config import fixed, mesh
@@ -38,6 +38,7 @@ async def serve(config: mesh.MeshConfig, path: pathlib.Path, dsn: str, operators
     """Serve until told to stop, by what the file at `path` says from time to time."""
     registry = metrics.new_registry()
     async with contextlib.AsyncExitStack() as stack:
+        notifier = await stack.enter_async_context(notify.open_notifier())
         stack.enter_context(metrics.serving_metrics(registry, config.metrics_address(NAME)))
         database = await stack.enter_async_context(open_database(dsn, name="hybrid-admin"))
         await database.require_schema()
@@ -50,7 +51,9 @@ async def serve(config: mesh.MeshConfig, path: pathlib.Path, dsn: str, operators
             guard.operators = _operators(wanted)
             servicer.known = _known(wanted)
 
-        reloading = Reloading(path, config, read=mesh.load, adopt=adopt, version=_version, registry=registry)
+        reloading = Reloading(
+            path, config, read=mesh.load, adopt=adopt, version=_version, registry=registry, notifier=notifier
+        )
         up = await stack.enter_async_context(
             server.open_server(
                 config.admin.listen,
@@ -64,7 +67,7 @@ async def serve(config: mesh.MeshConfig, path: pathlib.Path, dsn: str, operators
         following = tasks.create_task(reloading.follow())
         await up.mark_serving()
         LOG.info("admin.serving", operators=[each.name for each in config.admin.operators])
-        await server.stop_requested()
+        await server.stop_requested(notifier)
         await up.drain(seconds=_DRAIN_SECONDS)
         following.cancel()
 
