@@ -17,10 +17,12 @@ from hybridinference.gateway.v1 import openai_service_pb2_grpc as openai_grpc
 from prometheus_client import CollectorRegistry
 
 from services.chassis import ids, logs, metrics, notify, server
+from services.chassis.config import ConfigError
+from services.chassis.credentials import Credentials
 from services.chassis.reloading import Reloading
-from services.config import fixed, mesh
+from services.config import fixed, identity, mesh
 from services.config.places import GatewayPlace, RouterPlace
-from services.gateway import inference
+from services.gateway import callers, inference
 from services.gateway.adoption import Adoption
 from services.gateway.channels import open_channels
 from services.gateway.content.hashing import Hasher
@@ -67,6 +69,7 @@ async def serve(
     tenants: Tenants,
     peppers: Peppers | None,
     dsn: str,
+    credentials: Credentials | None,
 ) -> None:
     """Serve as that gateway until told to stop, by what the file at `path` says from time to time.
 
@@ -81,13 +84,15 @@ async def serve(
             open_spool(pathlib.Path(place.spool), registry=registry, max_bytes=settings.spool_bytes)
         )
         notifier = await stack.enter_async_context(notify.open_notifier(lambda: spool.alive))
-        routers = await stack.enter_async_context(open_routers(_preferred(config, place), registry))
+        routers = await stack.enter_async_context(open_routers(_preferred(config, place), registry, credentials))
         fleet = FleetView(routers)
         placements = Placements(routers, fleet, registry, gateway=run, waiting_bytes=settings.waiting_bytes)
         sessions = await stack.enter_async_context(
-            open_sessions(idle_seconds=settings.idle_seconds, slow_reader_seconds=settings.slow_reader_seconds)
+            open_sessions(
+                credentials, idle_seconds=settings.idle_seconds, slow_reader_seconds=settings.slow_reader_seconds
+            )
         )
-        channels = await stack.enter_async_context(open_channels())
+        channels = await stack.enter_async_context(open_channels(credentials))
         book = PriceBook(config)
         contents = await stack.enter_async_context(open_contents(spool, Hasher(tenants.key), registry))
         recorder = Recorder(
@@ -191,6 +196,8 @@ async def serve(
                     IdentityInterceptor(keyring, registry),
                     idempotency,
                 ],
+                credentials=credentials,
+                callers=callers.CALLERS,
             )
         )
         await up.mark_serving()
@@ -258,6 +265,10 @@ def main() -> None:
     place = config.gateway_place(arguments.gateway)
     logs.configure(place.name, level=config.log.level)
     try:
+        credentials = identity.credentials(config, "gateway", place.name)
+    except ConfigError as error:
+        sys.exit(str(error))
+    try:
         tenants = Tenants.of_file(pathlib.Path(config.gateway.tenant_key))
     except (OSError, ValueError) as error:
         sys.exit(f"the key of the callers' marks cannot be used: {error}")
@@ -271,7 +282,7 @@ def main() -> None:
     if not dsn and not config.access.keyless:
         sys.exit(f"{arguments.config}: no database for keys: give --dsn, or set ledger.dsn")
     try:
-        uvloop.run(serve(config, arguments.config, place, tenants, peppers, dsn))
+        uvloop.run(serve(config, arguments.config, place, tenants, peppers, dsn, credentials))
     except SchemaUnknown as unknown:
         sys.exit(str(unknown))
 

@@ -13,6 +13,7 @@ from hybridinference.router.v1 import router_service_pb2_grpc as router_grpc
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from services.chassis.channel import open_channel
+from services.chassis.credentials import Credentials
 from services.config.places import RouterPlace
 from services.gateway.router_choice import RouterChoice
 
@@ -139,12 +140,14 @@ def _now() -> float:
 
 
 @contextlib.asynccontextmanager
-async def open_routers(places: Sequence[RouterPlace], registry: CollectorRegistry) -> AsyncIterator[Routers]:
+async def open_routers(
+    places: Sequence[RouterPlace], registry: CollectorRegistry, credentials: Credentials | None = None
+) -> AsyncIterator[Routers]:
     """The routers at those places, the preferred first, each over a channel of its own."""
     async with contextlib.AsyncExitStack() as stack:
         routers = []
         for number, place in enumerate(places):
-            channel = await stack.enter_async_context(open_channel(place.address))
+            channel = await stack.enter_async_context(open_channel(place.address, "router", credentials))
             stub, health = router_grpc.RouterServiceStub(channel), health_pb2_grpc.HealthStub(channel)
             routers.append(Router(number, place.name, stub, health))
         yield Routers(routers, registry)
