@@ -250,6 +250,23 @@ class MeshConfig(Section):
         known = ", ".join(place.name for place in self.gateways())
         raise config.ConfigError([f"no gateway `{name}`; there are: {known}"])
 
+    def on(self, host: str) -> frozenset[str]:
+        """The processes that a host of `hosts` runs, loaders with their gateways.
+
+        Raises:
+            KeyError: there is no such host.
+        """
+        named = frozenset(self.hosts[host])
+        return named | {place.loader for place in self.gateways() if place.name in named}
+
+    def beside(self, process: str) -> frozenset[str]:
+        """The processes on the host that runs this one, itself included; all of them where one host runs everything."""
+        for host in self.hosts:
+            found = self.on(host)
+            if process in found:
+                return found
+        return frozenset((*self._once(), "envoy", *(place.loader for place in self.gateways())))
+
     def provider_model(self, route: Route) -> str:
         """The provider's name for the model of a route."""
         return route.model or self.providers[route.provider].model_names[0]
