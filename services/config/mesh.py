@@ -15,7 +15,7 @@ from services.config.base import Section
 from services.config.edge import Edge
 from services.config.flags import Flags
 from services.config.gateway import Gateway
-from services.config.loopback import is_loopback
+from services.config.loopback import is_exposed, is_loopback
 from services.config.metrics import Metrics, Observability, Role
 from services.config.model import Model, Route
 from services.config.mtls import Mtls
@@ -62,6 +62,10 @@ class MeshConfig(Section):
     mtls: Mtls | None = pydantic.Field(
         default=None, description="TLS on every address between processes that is no unix socket. Default: none."
     )
+    encrypted_network: bool = pydantic.Field(
+        default=False,
+        description="The network between processes encrypts and lets in the mesh alone, as a VPN or a service mesh.",
+    )
     hosts: dict[str, tuple[str, ...]] = pydantic.Field(
         default_factory=dict,
         description="By a name of a host, the processes that it runs; loaders are with their gateways. Default: one.",
@@ -99,6 +103,7 @@ class MeshConfig(Section):
                     message = f"flags: there is no model `{name}`; there are: {known}"
                     raise Misfit(message, "flags", switch, "models")
         self._check_ceilings()
+        self._check_network()
         return self
 
     def _check_prices(self) -> None:
@@ -174,8 +179,26 @@ class MeshConfig(Section):
         if not is_loopback(self.edge.host):
             raise Misfit(f"`edge.host` is {self.edge.host}; {advice}", "edge", "host")
         for place in self.gateways():
-            if not place.address.startswith("unix:") and not is_loopback(place.address.rpartition(":")[0]):
+            # With certificates none but the edge and other gateways get in there.
+            if self.mtls is None and is_exposed(place.address):
                 raise Misfit(f"`gateway.listen` has {place.address}; {advice}", "gateway", "listen")
+
+    def _check_network(self) -> None:
+        """What others than this host reach is neither plain text nor open to everybody there."""
+        if self.mtls is not None or self.encrypted_network:
+            return
+        found: list[tuple[str, tuple[str, ...]]] = [(self.admin.listen, ("admin", "listen"))]
+        found += [(place.address, ("gateway", "listen")) for place in self.gateways()]
+        found += [(place.address, ("router", "listen")) for place in self.routers()]
+        found += [(place.address, ("providers", place.provider, "workers")) for place in self.workers()]
+        for address, where in found:
+            if is_exposed(address):
+                raise Misfit(
+                    f"`{'.'.join(where)}` has {address}, which is reached from elsewhere, in the clear and by everybody: "
+                    "give each process a certificate (`mtls`; `hybrid certs` makes some for trials), or say "
+                    "`encrypted_network: true` where the network sees to that, as a VPN or a service mesh does",
+                    *where,
+                )
 
     def _check(self, model: Model, route: Route, *where: str | int) -> None:
         provider = self.providers.get(route.provider)
@@ -247,6 +270,23 @@ class MeshConfig(Section):
                 return place
         known = ", ".join(place.name for place in self.gateways())
         raise config.ConfigError([f"no gateway `{name}`; there are: {known}"])
+
+    def on(self, host: str) -> frozenset[str]:
+        """The processes that a host of `hosts` runs, loaders with their gateways.
+
+        Raises:
+            KeyError: there is no such host.
+        """
+        named = frozenset(self.hosts[host])
+        return named | {place.loader for place in self.gateways() if place.name in named}
+
+    def beside(self, process: str) -> frozenset[str]:
+        """The processes on the host that runs this one, itself included; all of them where one host runs everything."""
+        for host in self.hosts:
+            found = self.on(host)
+            if process in found:
+                return found
+        return frozenset((*self._once(), "envoy", *(place.loader for place in self.gateways())))
 
     def provider_model(self, route: Route) -> str:
         """The provider's name for the model of a route."""
