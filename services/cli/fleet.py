@@ -8,6 +8,7 @@ from hybridinference.inference.v1 import worker_status_pb2 as worker_status
 from hybridinference.router.v1 import fleet_pb2, router_service_pb2, router_service_pb2_grpc
 
 from services.chassis.channel import open_channel
+from services.chassis.credentials import Credentials
 from services.chassis.deadline import to_seconds
 
 _SECONDS = 2.0
@@ -33,10 +34,10 @@ class WorkerRow:
     pid: int
 
 
-async def fleet(address: str) -> tuple[WorkerRow, ...] | None:
-    """What the router says now, or None when it does not answer."""
+async def fleet(address: str, credentials: Credentials | None = None) -> tuple[WorkerRow, ...] | None:
+    """What the router says now, or None when it does not answer; `credentials` prove us to one on a port."""
     try:
-        async with asyncio.timeout(_SECONDS), open_channel(address) as channel:
+        async with asyncio.timeout(_SECONDS), open_channel(address, "router", credentials) as channel:
             stub = router_service_pb2_grpc.RouterServiceStub(channel)
             watch = stub.WatchFleet(router_service_pb2.WatchFleetRequest())
             try:

@@ -30,6 +30,7 @@ class MeshState:
         dsn: that of an embedded server only.
         certificate: the edge's, as an absolute path; None without TLS.
         admin: where the admin service listens.
+        mtls: files of what proves the `hybrid` command to processes on ports, absolute; None where nothing has to.
         sections: what each section of the configuration was at the start, as `services.cli.sections` has it.
     """
 
@@ -42,6 +43,7 @@ class MeshState:
     models: tuple[str, ...]
     certificate: str | None = None
     admin: str = ""
+    mtls: dict[str, str] | None = None
     sections: dict[str, str] = dataclasses.field(default_factory=dict)
     processes: tuple[ProcessState, ...] = ()
 

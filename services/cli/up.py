@@ -9,7 +9,7 @@ import socket
 from collections.abc import Callable, Mapping
 
 from services.chassis.config import ConfigError
-from services.cli import logfile, observability, plan, postgres, sections, surroundings, watchdog
+from services.cli import logfile, observability, plan, postgres, proof, sections, surroundings, watchdog
 from services.cli.children import open_children
 from services.cli.examples import examples, find_grpcurl
 from services.cli.home import Home
@@ -91,6 +91,7 @@ def up(
             models=tuple(model.name for model in config.models),
             certificate=certificate,
             admin=config.admin.listen,
+            mtls=sources.credentials.files.paths() if sources.credentials else None,
             sections=sections.of(config),
         )
         welcome = examples(
@@ -159,6 +160,7 @@ def _sources(config_file: pathlib.Path, config: mesh.MeshConfig, home: Home, por
         migrations=surroundings.MIGRATIONS,
         envoy=tuple(edge.command(edge.live(path), drain_seconds=edge.longest_seconds(config))),
         engine_python=surroundings.engine_python,
+        credentials=proof.of_config(config, home),
     )
 
 
