@@ -75,6 +75,7 @@ def up(home: Home, config_file: pathlib.Path, port: int | None, progress: Progre
             models=tuple(model.name for model in config.models),
             certificate=certificate,
             admin=config.admin.listen,
+            succeeding=tuple(spec.name for spec in specs if spec.succeed is not None),
             sections=sections.of(config),
         )
         welcome = examples(
@@ -87,7 +88,9 @@ def up(home: Home, config_file: pathlib.Path, port: int | None, progress: Progre
         )
         welcome += f"\n{stopped_by} stops it.\n"
         # Removed even when this process is killed, when they are not in the home.
-        outside = (temporary, *([embedded.socket] if embedded else []))
+        from services.cli import edge_lives  # as `edge`, below
+
+        outside = (temporary, edge_lives.shared_memory(home), *([embedded.socket] if embedded else []))
 
         def replan() -> tuple[Spec, ...]:
             return plan.gateways(load(config_file, environment), sources, environment, embedded)
@@ -121,12 +124,13 @@ async def _supervise(
                 supervisor.adopt(replan())
 
         loop.add_signal_handler(signal.SIGUSR1, adopt)
+        loop.add_signal_handler(signal.SIGUSR2, supervisor.hand_over)
         await supervisor.run()
 
 
 def _sources(config_file: pathlib.Path, config: mesh.MeshConfig, home: Home, port: int) -> plan.Sources:
     # Imported late: `hybrid down` and its like must work, and be quick, without them.
-    from services.cli import edge
+    from services.cli import edge, edge_lives
 
     try:
         path = edge.render(config, home=home.path, port=port)
@@ -136,7 +140,7 @@ def _sources(config_file: pathlib.Path, config: mesh.MeshConfig, home: Home, por
     return plan.Sources(
         config=config_file,
         migrations=surroundings.MIGRATIONS,
-        envoy=tuple(edge.command(edge.live(path), drain_seconds=edge.longest_seconds(config))),
+        envoy=edge_lives.commands(home, edge.live(path), config),
         engine_python=surroundings.engine_python,
     )
 

@@ -16,7 +16,7 @@ from services.config.mesh import MeshConfig
 SOURCES = plan.Sources(
     config=pathlib.Path("/etc/mesh.yaml"),
     migrations=pathlib.Path("/migrations"),
-    envoy=("/bin/envoy", "-c", "edge.yaml"),
+    envoy=lambda number: ("/bin/envoy", "--restart-epoch", str(number)),
     engine_python=lambda: "/engine/python",
 )
 OWN = """
