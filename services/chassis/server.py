@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import signal
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import grpc
@@ -13,8 +13,12 @@ from grpc_reflection.v1alpha import reflection
 from prometheus_client import CollectorRegistry
 
 from services.chassis.address import claimed
+from services.chassis.admission import Admission
+from services.chassis.credentials import Credentials
 from services.chassis.health import Health
 from services.chassis.interceptors import CallInterceptor, RpcMetrics
+from services.chassis.notify import Notifier
+from services.chassis.roles import Role
 
 LOG = structlog.get_logger()
 
@@ -86,6 +90,8 @@ async def open_server(
     *,
     endless: Collection[str] = (),
     interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
+    credentials: Credentials | None = None,
+    callers: Mapping[str, Collection[Role]] | None = None,
 ) -> AsyncIterator[Server]:
     """Serve on `unix:PATH` or `HOST:PORT` until the context ends.
 
@@ -96,12 +102,18 @@ async def open_server(
         registry: where the calls' metrics go.
         endless: methods (`/package.Service/Method`) that end only when their caller wants; a drain cuts them.
         interceptors: what stands between ours, which counts and logs every call, and the handlers.
+        credentials: with them anything but a unix socket is TLS, for callers with a certificate alone.
+        callers: by method, the roles that may call it then; what is not named here is refused.
 
     Raises:
         OSError: another process serves on the unix socket.
         RuntimeError: the address is taken or cannot be bound.
     """
-    calls: Any = CallInterceptor(RpcMetrics(registry), endless=endless)
+    if credentials:
+        credentials.watch(registry)
+    secured = credentials if not address.startswith("unix:") else None
+    admit = Admission(callers or {}).admit if secured else None
+    calls: Any = CallInterceptor(RpcMetrics(registry), endless=endless, admit=admit)
     server = grpc.aio.server(interceptors=[calls, *interceptors], options=_OPTIONS)
     health = Health()
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
@@ -112,17 +124,24 @@ async def open_server(
     up = Server(server, calls, health, names)
     await up.mark_serving(False)
     with claimed(address):
-        server.add_insecure_port(address)
+        if secured:
+            server.add_secure_port(address, secured.server())
+        else:
+            server.add_insecure_port(address)
         await server.start()
-        LOG.info("server.listening", address=address)
+        LOG.info("server.listening", address=address, tls=secured is not None)
         try:
             yield up
         finally:
             await server.stop(None)
 
 
-async def stop_requested() -> signal.Signals:
-    """Wait for SIGTERM or SIGINT; which of them it was."""
+async def stop_requested(serving: Notifier | None = None) -> signal.Signals:
+    """Wait for SIGTERM or SIGINT; which of them it was.
+
+    Args:
+        serving: hears that the process serves, and then that it stops. Not before a signal would be heard.
+    """
     loop = asyncio.get_running_loop()
     stop: asyncio.Future[signal.Signals] = loop.create_future()
 
@@ -132,6 +151,10 @@ async def stop_requested() -> signal.Signals:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, asked, number)
+    if serving is not None:
+        serving.ready()
     number = await stop
+    if serving is not None:
+        serving.stopping()
     LOG.info("process.stopping")
     return number

@@ -94,7 +94,7 @@ class Mesh:
             found[:] = [row for row in self.requests() if row["generation_id"] == generation_id]
             return bool(found)
 
-        wait_until(there, seconds=10)
+        wait_until(there, seconds=30)
         return found[0]
 
     def pid(self, process: str) -> int:
