@@ -36,6 +36,7 @@ class Process:
         self._stopping = asyncio.Event()
         self._gone = asyncio.Event()
         self._child: Child | None = None
+        self._end: asyncio.Future[int]  # the exit code of that, or of who has taken over from it
         self._successions = 0  # since its last start
         self._leaving: Child | None = None  # has been succeeded, and may still have work under way
         self._handing_over = False
@@ -86,8 +87,7 @@ class Process:
             self._handing_over = False
 
     async def _succeed(self, before: Child, succeed: Callable[[int], Successor]) -> None:
-        self._successions += 1
-        wanted = succeed(self._successions)
+        wanted = succeed(self._successions + 1)
         try:
             successor = self._spawn(wanted.command)
         except OSError:  # no memory or no descriptors left: perhaps the next time
@@ -97,7 +97,9 @@ class Process:
             first = (ready, stopping, successor.exited)
             await asyncio.wait(first, timeout=self.spec.start_seconds, return_when=asyncio.FIRST_COMPLETED)
             if ready.done() and self._child is before and not self._stopping.is_set():
-                self._child, self._leaving = successor, before
+                self._successions += 1
+                self._leaving = before
+                self._go_on_with(successor)
                 self._enter("ready", pid=successor.pid)
             else:
                 successor.kill()
@@ -128,14 +130,16 @@ class Process:
         """One life; its exit code."""
         self._since = logfile.size(self._home.log(self.spec.name))
         try:
-            child = self._child = self._spawn(self.spec.command)
+            child = self._spawn(self.spec.command)
+            self._end = asyncio.get_running_loop().create_future()
+            self._go_on_with(child)
             self._successions = 0
         except OSError:  # no memory or no descriptors left: perhaps the next time
             return _NOT_STARTED
         self._enter("starting", pid=child.pid)
         async with asyncio.TaskGroup() as tasks:
             watching = tasks.create_task(self._until_ready(child))
-            code = await self._ended(child)
+            code = await self._end
             watching.cancel()
         self._child = None
         if self.spec.once and code == 0:
@@ -151,13 +155,15 @@ class Process:
             stop_signal=self.spec.stop_signal,
         )
 
-    async def _ended(self, child: Child) -> int:
-        """The exit code of the child, or of the last of those that have taken over from it."""
-        while True:
-            code = await asyncio.shield(child.exited)
-            if self._child is None or self._child is child:
-                return code
-            child = self._child
+    def _go_on_with(self, child: Child) -> None:
+        """From now on its life is the process's, and its end as well."""
+
+        def ended(exited: asyncio.Future[int]) -> None:
+            if self._child is child and not self._end.done():
+                self._end.set_result(exited.result())
+
+        self._child = child
+        child.exited.add_done_callback(ended)
 
     async def _until_ready(self, child: Child) -> None:
         try:

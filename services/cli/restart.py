@@ -9,6 +9,7 @@ import signal
 import time
 
 from services.cli import admin
+from services.cli.fleet import fleet
 from services.cli.home import Home
 from services.cli.problem import Problem
 from services.cli.running import required
@@ -25,12 +26,14 @@ def restart(home: Home, name: str, seconds: float) -> None:
     """Restart a process of the mesh in that home.
 
     A gateway among several is restarted without losing a call: the edge calls the others from before it stops until
-    after it serves again. Another Envoy takes over from the one that runs, which lets its running calls finish.
+    after it serves again. A worker takes no more work before it ends, and is waited for until the router places on it
+    again. Another Envoy takes over from the one that runs, which lets its running calls finish.
 
     Raises:
         Problem: there is no such process, it cannot be spared now, or does not serve again within `seconds`.
     """
     _named(required(home), name)  # a wrong name waits for nobody
+    os.chdir(home.path)  # addresses are meant from there
     with turn(home):
         mesh = required(home)
         process = _named(mesh, name)
@@ -72,10 +75,21 @@ async def _until_served(home: Home, before: ProcessState, called: int, until: fl
 
 async def _serves(home: Home, before: ProcessState, called: int) -> bool:
     """Whether a successor is ready, and the edge calls as many gateways as before."""
-    now = _named(required(home), before.name)
-    if now.state != "ready" or now.pid == before.pid:
+    mesh = required(home)
+    now = _named(mesh, before.name)
+    if now.state != "ready" or now.pid == before.pid or not await _known(mesh, now):
         return False
     return not called or await _healthy(home.path / admin.SOCKET) >= called
+
+
+async def _known(mesh: MeshState, process: ProcessState) -> bool:
+    """Whether the router, where it can be asked, places on the process, if that is a worker at all.
+
+    Until it does, the next worker to be restarted might be the only one that it knows to be well.
+    """
+    workers = await fleet(mesh.router)
+    seen = next((worker for worker in workers or () if worker.worker == process.name), None)
+    return seen is None or (seen.health == "healthy" and seen.pid == process.pid)
 
 
 async def _healthy(socket: pathlib.Path) -> int:

@@ -101,6 +101,13 @@ def test_the_admin_process_is_there_whether_callers_need_keys_or_not_and_nobody_
         assert not [spec.name for spec in specs.values() if "admin" in spec.after]
 
 
+def test_an_envoy_takes_over_from_the_one_before_and_all_others_have_to_end_first(demo: dict[str, Spec]) -> None:
+    assert [spec.name for spec in demo.values() if spec.succeed is not None] == ["envoy"]
+    succeed = demo["envoy"].succeed
+    assert succeed is not None
+    assert (demo["envoy"].command[-1], succeed(2).command[-1]) == ("0", "2")
+
+
 def test_gateways_are_not_told_to_wait_for_an_edge_that_has_gone() -> None:
     specs = planned(OWN)
     assert specs["gateway"].stop_signal == signal.SIGINT

@@ -103,7 +103,10 @@ class Load:
         assert finished, "a stream has ended in silence"
 
 
-async def test_every_process_restarted_one_after_the_other_under_load_loses_no_call(rolled: Mesh) -> None:
+async def test_every_process_restarted_one_after_the_other_under_load_loses_no_call(
+    rolled: Mesh, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(rolled.home)  # where the command would be
     load = Load(rolled)
     under_load = asyncio.create_task(load.run())
     await until(lambda: min(load.ended[kind] for kind in ("stream", "call", "typed")) >= 2, seconds=30)
