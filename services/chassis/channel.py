@@ -2,7 +2,7 @@
 
 import grpc
 
-from services.chassis import roles
+from services.chassis import keepalive, roles
 from services.chassis.certificates import Material
 from services.chassis.credentials import Credentials, of_channel
 from services.chassis.renewing import RenewingChannel
@@ -19,8 +19,6 @@ _OPTIONS: list[tuple[str, int | str]] = [
     # A status with details travels in trailers; gRPC's own limit of 8 KiB would replace it with RESOURCE_EXHAUSTED.
     ("grpc.max_metadata_size", 64 << 10),
     ("grpc.absolute_max_metadata_size", 128 << 10),
-    ("grpc.keepalive_time_ms", 30_000),
-    ("grpc.keepalive_timeout_ms", 5_000),
     # One connection per channel: a pool shared between channels would share its backoff too.
     ("grpc.use_local_subchannel_pool", 1),
 ]
@@ -38,9 +36,9 @@ def open_channel(address: str, role: Role | None = None, credentials: Credential
         # The authority of a unix socket is its escaped path, which some servers refuse.
         return grpc.aio.insecure_channel(address, options=[*_OPTIONS, ("grpc.default_authority", "localhost")])
     if credentials is None:
-        return grpc.aio.insecure_channel(address, options=_OPTIONS)
+        return grpc.aio.insecure_channel(address, options=[*_OPTIONS, *keepalive.OPTIONS])
     assert role is not None  # whoever has signed our certificate has signed those of all roles
-    options = [*_OPTIONS, ("grpc.ssl_target_name_override", roles.server_name(role))]
+    options = [*_OPTIONS, *keepalive.OPTIONS, ("grpc.ssl_target_name_override", roles.server_name(role))]
 
     def connect(material: Material) -> grpc.aio.Channel:
         return grpc.aio.secure_channel(address, of_channel(material), options=options)

@@ -12,6 +12,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from prometheus_client import CollectorRegistry
 
+from services.chassis import keepalive
 from services.chassis.address import claimed
 from services.chassis.admission import Admission
 from services.chassis.credentials import Credentials
@@ -29,8 +30,8 @@ _OPTIONS: list[tuple[str, int]] = [
     ("grpc.max_metadata_size", 64 << 10),
     ("grpc.absolute_max_metadata_size", 128 << 10),
     ("grpc.so_reuseport", 0),  # a second process on the same address is a mistake, not a pool
-    # A peer that only keeps its connection alive is no abuser.
-    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+    # A peer that only keeps its connection alive is no abuser; ours ask every five seconds.
+    ("grpc.http2.min_ping_interval_without_data_ms", 1_000),
     ("grpc.keepalive_permit_without_calls", 1),
 ]
 
@@ -114,7 +115,8 @@ async def open_server(
     secured = credentials if not address.startswith("unix:") else None
     admit = Admission(callers or {}).admit if secured else None
     calls: Any = CallInterceptor(RpcMetrics(registry), endless=endless, admit=admit)
-    server = grpc.aio.server(interceptors=[calls, *interceptors], options=_OPTIONS)
+    options = _OPTIONS if address.startswith("unix:") else [*_OPTIONS, *keepalive.OPTIONS]
+    server = grpc.aio.server(interceptors=[calls, *interceptors], options=options)
     health = Health()
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
     add(server)

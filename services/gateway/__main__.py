@@ -7,22 +7,21 @@ import pathlib
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
 import grpc
 import structlog
 import uvloop
 from hybridinference.gateway.v1 import inference_service_pb2_grpc as gateway_grpc
 from hybridinference.gateway.v1 import openai_service_pb2_grpc as openai_grpc
-from hybridinference.router.v1 import router_service_pb2_grpc as router_grpc
 from prometheus_client import CollectorRegistry
 
-from services.chassis import channel, ids, logs, metrics, notify, server
+from services.chassis import ids, logs, metrics, notify, server
 from services.chassis.config import ConfigError
 from services.chassis.credentials import Credentials
 from services.chassis.reloading import Reloading
 from services.config import fixed, identity, mesh
-from services.config.places import GatewayPlace
+from services.config.places import GatewayPlace, RouterPlace
 from services.gateway import callers, inference
 from services.gateway.adoption import Adoption
 from services.gateway.channels import open_channels
@@ -45,6 +44,8 @@ from services.gateway.quota.upkeep import open_quota
 from services.gateway.recorder import Recorder
 from services.gateway.relay import Relay
 from services.gateway.request_metrics import RequestMetrics
+from services.gateway.router_choice import preference
+from services.gateway.routers import open_routers
 from services.gateway.schema import SchemaUnknown
 from services.gateway.session import open_sessions
 from services.gateway.shadowing import open_shadows
@@ -83,11 +84,9 @@ async def serve(
             open_spool(pathlib.Path(place.spool), registry=registry, max_bytes=settings.spool_bytes)
         )
         notifier = await stack.enter_async_context(notify.open_notifier(lambda: spool.alive))
-        router = router_grpc.RouterServiceStub(
-            await stack.enter_async_context(channel.open_channel(config.routers()[0].address, "router", credentials))
-        )
-        fleet = FleetView(router)
-        placements = Placements(router, fleet, registry, gateway=run, waiting_bytes=settings.waiting_bytes)
+        routers = await stack.enter_async_context(open_routers(_preferred(config, place), registry, credentials))
+        fleet = FleetView(routers)
+        placements = Placements(routers, fleet, registry, gateway=run, waiting_bytes=settings.waiting_bytes)
         sessions = await stack.enter_async_context(
             open_sessions(
                 credentials, idle_seconds=settings.idle_seconds, slow_reader_seconds=settings.slow_reader_seconds
@@ -131,7 +130,7 @@ async def serve(
             show_worker=settings.show_worker,
             estimates=Estimates(config, book),
         )
-        explainer = Explainer(router, relay)
+        explainer = Explainer(routers, relay)
         models = Models(config, fleet, created_seconds=int(time.time()))
         typed_face = inference.InferenceServicer(
             relay,
@@ -179,7 +178,10 @@ async def serve(
             openai_grpc.add_OpenAIServiceServicer_to_server(openai_face, grpc_server)
 
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
-        following = [tasks.create_task(each) for each in (fleet.follow(), placements.follow(), reloading.follow())]
+        following = [
+            tasks.create_task(each)
+            for each in (routers.follow(), fleet.follow(), placements.follow(), reloading.follow())
+        ]
         # Before anything listens: an edge that has not noticed the end of our predecessor calls at once.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_ROUTER_SECONDS):
@@ -239,6 +241,13 @@ async def _limits(
             keyless=keyless,
         ) as quota:
             yield quota
+
+
+def _preferred(config: mesh.MeshConfig, place: GatewayPlace) -> Sequence[RouterPlace]:
+    """All routers, in the order in which that gateway prefers them."""
+    routers = {router.name: router for router in config.routers()}
+    number = [each.name for each in config.gateways()].index(place.name)
+    return [routers[name] for name in preference(tuple(routers), number, config.beside(place.name))]
 
 
 def _version(config: mesh.MeshConfig) -> str:
