@@ -19,6 +19,7 @@ _LISTENERS, _GATEWAYS = "listener_manager.total_listeners_active", "cluster.gate
 _CONNECT_PAUSE_MS, _LONGEST_CONNECT_PAUSE_MS = 50, 100
 # A call that waits for a process shows the certificate that held when it began.
 _WATCH_SECONDS = 60.0
+_LIFE = "server.hot_restart_epoch"
 
 
 async def grpc_serving(address: str, role: Role | None = None, credentials: Credentials | None = None) -> None:
@@ -45,12 +46,16 @@ async def grpc_serving(address: str, role: Role | None = None, credentials: Cred
                 watch.cancel()
 
 
-async def edge_open(socket: pathlib.Path) -> None:
-    """Wait until Envoy listens and has a gateway to call. Asked by its admin socket: TLS may keep us from its door."""
+async def edge_open(socket: pathlib.Path, *, life: int = 0) -> None:
+    """Wait until Envoy listens and has a gateway to call. Asked by its admin socket: TLS may keep us from its door.
+
+    With a `life`, until it is that one, by its count of those that have taken over from one another.
+    """
     while True:
         try:
-            found = await admin.counts(socket, _LISTENERS, _GATEWAYS)
-            if all(found.values()) and (await admin.ask(socket, "GET", "/ready")).startswith("LIVE"):
+            found = await admin.counts(socket, _LISTENERS, _GATEWAYS, _LIFE)
+            open_now = found[_LISTENERS] and found[_GATEWAYS] and found[_LIFE] >= life
+            if open_now and (await admin.ask(socket, "GET", "/ready")).startswith("LIVE"):
                 return
         except (OSError, ValueError):
             pass  # not there yet, or gone in the middle of an answer

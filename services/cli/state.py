@@ -31,6 +31,7 @@ class MeshState:
         certificate: the edge's, as an absolute path; None without TLS.
         admin: where the admin service listens.
         mtls: files of what proves the `hybrid` command to processes on ports, absolute; None where nothing has to.
+        succeeding: names of processes that a successor can take over from while they run, on SIGUSR2.
         sections: what each section of the configuration was at the start, as `services.cli.sections` has it.
     """
 
@@ -44,6 +45,7 @@ class MeshState:
     certificate: str | None = None
     admin: str = ""
     mtls: dict[str, str] | None = None
+    succeeding: tuple[str, ...] = ()
     sections: dict[str, str] = dataclasses.field(default_factory=dict)
     processes: tuple[ProcessState, ...] = ()
 
@@ -62,4 +64,5 @@ def read(home: Home) -> MeshState | None:
     except (OSError, ValueError):
         return None
     processes = tuple(ProcessState(**process) for process in fields.pop("processes"))
-    return MeshState(**{**fields, "models": tuple(fields["models"])}, processes=processes)
+    named = {name: tuple(fields.get(name, ())) for name in ("models", "succeeding")}
+    return MeshState(**{**fields, **named}, processes=processes)
