@@ -7,21 +7,22 @@ import pathlib
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
 import grpc
 import structlog
 import uvloop
 from hybridinference.gateway.v1 import inference_service_pb2_grpc as gateway_grpc
 from hybridinference.gateway.v1 import openai_service_pb2_grpc as openai_grpc
-from hybridinference.router.v1 import router_service_pb2_grpc as router_grpc
 from prometheus_client import CollectorRegistry
 
-from services.chassis import channel, ids, logs, metrics, notify, server
+from services.chassis import ids, logs, metrics, notify, server
+from services.chassis.config import ConfigError
+from services.chassis.credentials import Credentials
 from services.chassis.reloading import Reloading
-from services.config import fixed, mesh
-from services.config.places import GatewayPlace
-from services.gateway import inference
+from services.config import fixed, identity, mesh
+from services.config.places import GatewayPlace, RouterPlace
+from services.gateway import callers, inference
 from services.gateway.adoption import Adoption
 from services.gateway.channels import open_channels
 from services.gateway.content.hashing import Hasher
@@ -43,6 +44,8 @@ from services.gateway.quota.upkeep import open_quota
 from services.gateway.recorder import Recorder
 from services.gateway.relay import Relay
 from services.gateway.request_metrics import RequestMetrics
+from services.gateway.router_choice import preference
+from services.gateway.routers import open_routers
 from services.gateway.schema import SchemaUnknown
 from services.gateway.session import open_sessions
 from services.gateway.shadowing import open_shadows
@@ -66,6 +69,7 @@ async def serve(
     tenants: Tenants,
     peppers: Peppers | None,
     dsn: str,
+    credentials: Credentials | None,
 ) -> None:
     """Serve as that gateway until told to stop, by what the file at `path` says from time to time.
 
@@ -80,15 +84,15 @@ async def serve(
             open_spool(pathlib.Path(place.spool), registry=registry, max_bytes=settings.spool_bytes)
         )
         notifier = await stack.enter_async_context(notify.open_notifier(lambda: spool.alive))
-        router = router_grpc.RouterServiceStub(
-            await stack.enter_async_context(channel.open_channel(config.routers()[0].address))
-        )
-        fleet = FleetView(router)
-        placements = Placements(router, fleet, registry, gateway=run, waiting_bytes=settings.waiting_bytes)
+        routers = await stack.enter_async_context(open_routers(_preferred(config, place), registry, credentials))
+        fleet = FleetView(routers)
+        placements = Placements(routers, fleet, registry, gateway=run, waiting_bytes=settings.waiting_bytes)
         sessions = await stack.enter_async_context(
-            open_sessions(idle_seconds=settings.idle_seconds, slow_reader_seconds=settings.slow_reader_seconds)
+            open_sessions(
+                credentials, idle_seconds=settings.idle_seconds, slow_reader_seconds=settings.slow_reader_seconds
+            )
         )
-        channels = await stack.enter_async_context(open_channels())
+        channels = await stack.enter_async_context(open_channels(credentials))
         book = PriceBook(config)
         contents = await stack.enter_async_context(open_contents(spool, Hasher(tenants.key), registry))
         recorder = Recorder(
@@ -126,7 +130,7 @@ async def serve(
             show_worker=settings.show_worker,
             estimates=Estimates(config, book),
         )
-        explainer = Explainer(router, relay)
+        explainer = Explainer(routers, relay)
         models = Models(config, fleet, created_seconds=int(time.time()))
         typed_face = inference.InferenceServicer(
             relay,
@@ -174,7 +178,10 @@ async def serve(
             openai_grpc.add_OpenAIServiceServicer_to_server(openai_face, grpc_server)
 
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
-        following = [tasks.create_task(each) for each in (fleet.follow(), placements.follow(), reloading.follow())]
+        following = [
+            tasks.create_task(each)
+            for each in (routers.follow(), fleet.follow(), placements.follow(), reloading.follow())
+        ]
         # Before anything listens: an edge that has not noticed the end of our predecessor calls at once.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_ROUTER_SECONDS):
@@ -189,6 +196,8 @@ async def serve(
                     IdentityInterceptor(keyring, registry),
                     idempotency,
                 ],
+                credentials=credentials,
+                callers=callers.CALLERS,
             )
         )
         await up.mark_serving()
@@ -234,6 +243,13 @@ async def _limits(
             yield quota
 
 
+def _preferred(config: mesh.MeshConfig, place: GatewayPlace) -> Sequence[RouterPlace]:
+    """All routers, in the order in which that gateway prefers them."""
+    routers = {router.name: router for router in config.routers()}
+    number = [each.name for each in config.gateways()].index(place.name)
+    return [routers[name] for name in preference(tuple(routers), number, config.beside(place.name))]
+
+
 def _version(config: mesh.MeshConfig) -> str:
     return config.version
 
@@ -249,6 +265,10 @@ def main() -> None:
     place = config.gateway_place(arguments.gateway)
     logs.configure(place.name, level=config.log.level)
     try:
+        credentials = identity.credentials(config, "gateway", place.name)
+    except ConfigError as error:
+        sys.exit(str(error))
+    try:
         tenants = Tenants.of_file(pathlib.Path(config.gateway.tenant_key))
     except (OSError, ValueError) as error:
         sys.exit(f"the key of the callers' marks cannot be used: {error}")
@@ -262,7 +282,7 @@ def main() -> None:
     if not dsn and not config.access.keyless:
         sys.exit(f"{arguments.config}: no database for keys: give --dsn, or set ledger.dsn")
     try:
-        uvloop.run(serve(config, arguments.config, place, tenants, peppers, dsn))
+        uvloop.run(serve(config, arguments.config, place, tenants, peppers, dsn, credentials))
     except SchemaUnknown as unknown:
         sys.exit(str(unknown))
 

@@ -14,10 +14,11 @@ from hybridinference.worker.v1 import worker_service_pb2_grpc as worker_grpc
 
 from services.chassis import logs, metrics, notify, secrets, server
 from services.chassis.config import ConfigError
-from services.config import mesh
+from services.chassis.credentials import Credentials
+from services.config import identity, mesh
 from services.config.places import WorkerPlace
 from services.config.provider import EchoProvider, GeminiProvider, OpenAIProvider, Provider, VendorProvider
-from services.workers import echo, service
+from services.workers import callers, echo, service
 from services.workers.execution import Executor
 from services.workers.provider import ProviderContext
 from services.workers.status import StatusBoard
@@ -44,7 +45,7 @@ def open_provider(config: Provider, report: Callable[[float], None]) -> Provider
     return open_vllm(config, report)
 
 
-async def serve(config: mesh.MeshConfig, place: WorkerPlace) -> int:
+async def serve(config: mesh.MeshConfig, place: WorkerPlace, credentials: Credentials | None) -> int:
     """Serve until told to stop (0) or until the provider has died (1)."""
     provider_config = config.providers[place.provider]
     registry = metrics.new_registry()
@@ -61,6 +62,8 @@ async def serve(config: mesh.MeshConfig, place: WorkerPlace) -> int:
                 [service.NAME],
                 registry,
                 endless=service.ENDLESS,
+                credentials=credentials,
+                callers=callers.CALLERS,
             )
         )
         stopping = asyncio.create_task(server.stop_requested())
@@ -119,7 +122,11 @@ def main() -> None:
     if any(secrets.withheld(key.get_secret_value()) for key in keys):
         parser.exit(2, f"`providers.{place.provider}.api_keys`: {secrets.ADVICE}\n")
     logs.configure(place.name, level=config.log.level)
-    sys.exit(uvloop.run(serve(config, place)))
+    try:
+        credentials = identity.credentials(config, "worker", place.name)
+    except ConfigError as error:
+        parser.exit(2, f"{error}\n")
+    sys.exit(uvloop.run(serve(config, place, credentials)))
 
 
 if __name__ == "__main__":

@@ -14,9 +14,10 @@ from hybridinference.gateway.v1 import admin_service_pb2_grpc
 
 from services.chassis import logs, metrics, notify, server
 from services.chassis.config import ConfigError
+from services.chassis.credentials import Credentials
 from services.chassis.reloading import Reloading
-from services.config import fixed, mesh
-from services.gateway.admin import rights
+from services.config import fixed, identity, mesh
+from services.gateway.admin import callers, rights
 from services.gateway.admin.guard import Guard
 from services.gateway.admin.keys import Known
 from services.gateway.admin.operators import Operators
@@ -34,7 +35,14 @@ NAME = "admin"
 _DRAIN_SECONDS = 10.0
 
 
-async def serve(config: mesh.MeshConfig, path: pathlib.Path, dsn: str, operators: Operators, peppers: Peppers) -> None:
+async def serve(
+    config: mesh.MeshConfig,
+    path: pathlib.Path,
+    dsn: str,
+    operators: Operators,
+    peppers: Peppers,
+    credentials: Credentials | None,
+) -> None:
     """Serve until told to stop, by what the file at `path` says from time to time."""
     registry = metrics.new_registry()
     async with contextlib.AsyncExitStack() as stack:
@@ -61,6 +69,8 @@ async def serve(config: mesh.MeshConfig, path: pathlib.Path, dsn: str, operators
                 [rights.NAME],
                 registry,
                 interceptors=[guard],
+                credentials=credentials,
+                callers=callers.CALLERS,
             )
         )
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
@@ -97,6 +107,7 @@ def main() -> None:
     try:
         config = mesh.load(arguments.config)
         operators = _operators(config)
+        credentials = identity.credentials(config, "admin", NAME)
         peppers = Peppers.of_file(pathlib.Path(config.access.pepper))
     except ConfigError as error:
         sys.exit(str(error))
@@ -107,7 +118,7 @@ def main() -> None:
         sys.exit(f"{arguments.config}: no database: give --dsn, or set ledger.dsn")
     logs.configure(NAME, level=config.log.level)
     try:
-        uvloop.run(serve(config, arguments.config, dsn, operators, peppers))
+        uvloop.run(serve(config, arguments.config, dsn, operators, peppers, credentials))
     except SchemaUnknown as unknown:
         sys.exit(str(unknown))
 
