@@ -21,7 +21,7 @@ def read(path: pathlib.Path, fresh: bytes) -> bytes:
         found = os.fstat(file.fileno())
         # Root, who reads everything anyway, hands secrets out to a group or by an access list, which look alike:
         # systemd does with credentials, Kubernetes with secrets.
-        handed_out = found.st_uid == 0 != os.geteuid() and not found.st_mode & 0o037
+        handed_out = found.st_uid == 0 != os.geteuid() and found.st_mode & 0o077 == 0o040
         if found.st_mode & 0o077 and not handed_out:
             raise ValueError(f"{path} can be read by others; `chmod 600` it")
         if found.st_uid != os.geteuid() and not handed_out:
