@@ -12,6 +12,7 @@ from services.cli import admin
 
 _PAUSE_SECONDS = 0.05
 _LISTENERS, _GATEWAYS = "listener_manager.total_listeners_active", "cluster.gateway.membership_healthy"
+_LIFE = "server.hot_restart_epoch"
 # Connections are to this host, and somebody waits for each of them: no growing pauses between attempts.
 _CHANNEL_OPTIONS = [
     ("grpc.initial_reconnect_backoff_ms", 50),
@@ -38,12 +39,16 @@ async def grpc_serving(address: str) -> None:
                 watch.cancel()
 
 
-async def edge_open(socket: pathlib.Path) -> None:
-    """Wait until Envoy listens and has a gateway to call. Asked by its admin socket: TLS may keep us from its door."""
+async def edge_open(socket: pathlib.Path, *, life: int = 0) -> None:
+    """Wait until Envoy listens and has a gateway to call. Asked by its admin socket: TLS may keep us from its door.
+
+    With a `life`, until it is that one, by its count of those that have taken over from one another.
+    """
     while True:
         try:
-            found = await admin.counts(socket, _LISTENERS, _GATEWAYS)
-            if all(found.values()) and (await admin.ask(socket, "GET", "/ready")).startswith("LIVE"):
+            found = await admin.counts(socket, _LISTENERS, _GATEWAYS, _LIFE)
+            open_now = found[_LISTENERS] and found[_GATEWAYS] and found[_LIFE] >= life
+            if open_now and (await admin.ask(socket, "GET", "/ready")).startswith("LIVE"):
                 return
         except (OSError, ValueError):
             pass  # not there yet, or gone in the middle of an answer

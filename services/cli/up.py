@@ -91,6 +91,7 @@ def up(
             models=tuple(model.name for model in config.models),
             certificate=certificate,
             admin=config.admin.listen,
+            succeeding=tuple(spec.name for spec in specs if spec.succeed is not None),
             sections=sections.of(config),
         )
         welcome = examples(
@@ -105,7 +106,9 @@ def up(
             welcome += observability.welcome(config)
         welcome += f"\n{stopped_by} stops it.\n"
         # Removed even when this process is killed, when they are not in the home.
-        outside = (temporary, *([embedded.socket] if embedded else []))
+        from services.cli import edge_lives  # as `edge`, below
+
+        outside = (temporary, edge_lives.shared_memory(home), *([embedded.socket] if embedded else []))
 
         def replan() -> tuple[Spec, ...]:
             wanted = load(config_file, environment)
@@ -142,12 +145,13 @@ async def _supervise(
                 supervisor.adopt(replan())
 
         loop.add_signal_handler(signal.SIGUSR1, adopt)
+        loop.add_signal_handler(signal.SIGUSR2, supervisor.hand_over)
         await supervisor.run()
 
 
 def _sources(config_file: pathlib.Path, config: mesh.MeshConfig, home: Home, port: int) -> plan.Sources:
     # Imported late: `hybrid down` and its like must work, and be quick, without them.
-    from services.cli import edge
+    from services.cli import edge, edge_lives
 
     try:
         path = edge.render(config, home=home.path, port=port)
@@ -157,7 +161,7 @@ def _sources(config_file: pathlib.Path, config: mesh.MeshConfig, home: Home, por
     return plan.Sources(
         config=config_file,
         migrations=surroundings.MIGRATIONS,
-        envoy=tuple(edge.command(edge.live(path), drain_seconds=edge.longest_seconds(config))),
+        envoy=edge_lives.commands(home, edge.live(path), config),
         engine_python=surroundings.engine_python,
     )
 
