@@ -33,6 +33,9 @@ app = typer.Typer(
 HomeOption = Annotated[pathlib.Path, typer.Option("--home", help="Directory of the mesh's state.")]
 ConfigOption = Annotated[pathlib.Path | None, typer.Option("--config", help="Configuration file.")]
 PortOption = Annotated[int | None, typer.Option("--port", min=1, max=65535, help="Port of the edge.")]
+HostOption = Annotated[
+    str | None, typer.Option("--host", help="Which of the configuration's hosts this is. Default: the one of its name.")
+]
 DetachOption = Annotated[bool, typer.Option("--detach", help="Return when the mesh is ready; `hybrid down` stops it.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="For programs.")]
 CredentialOption = Annotated[
@@ -51,12 +54,13 @@ def up(
     home: HomeOption = _HOME,
     config: ConfigOption = None,
     port: PortOption = None,
+    host: HostOption = None,
     detach: DetachOption = False,
     progress_fd: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
-    """Start a mesh. Without --config: HOME/hybrid.yaml, else a vLLM worker with a small real model."""
+    """Start a mesh, or a host's part of one. Without --config: HOME/hybrid.yaml, else vLLM with a small real model."""
     place = _home(home)
-    _start(place, surroundings.chosen_config(config, place), port, detach=detach, progress_fd=progress_fd)
+    _start(place, surroundings.chosen_config(config, place), port, detach=detach, progress_fd=progress_fd, host=host)
 
 
 @app.command()
@@ -495,18 +499,26 @@ def _home(path: pathlib.Path) -> Home:
     return Home(path.expanduser().resolve())
 
 
-def _start(home: Home, config: pathlib.Path, port: int | None, *, detach: bool, progress_fd: int | None) -> None:
+def _start(
+    home: Home,
+    config: pathlib.Path,
+    port: int | None,
+    *,
+    detach: bool,
+    progress_fd: int | None,
+    host: str | None = None,
+) -> None:
     from services.cli import detach as detached
     from services.cli import up as foreground
     from services.cli.progress import to_terminal
 
     if detach:
-        detached.start(home, config, port)
+        detached.start(home, config, port, host)
     elif progress_fd is not None:
-        detached.serve(home, config, port, progress_fd)
+        detached.serve(home, config, port, progress_fd, host=host)
     else:
         with contextlib.closing(to_terminal()) as progress:
-            foreground.up(home, config, port, progress, stopped_by="Ctrl-C")
+            foreground.up(home, config, port, progress, stopped_by="Ctrl-C", host=host)
 
 
 def main() -> None:

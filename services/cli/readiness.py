@@ -38,11 +38,15 @@ async def grpc_serving(address: str) -> None:
                 watch.cancel()
 
 
-async def edge_open(socket: pathlib.Path) -> None:
-    """Wait until Envoy listens and has a gateway to call. Asked by its admin socket: TLS may keep us from its door."""
+async def edge_open(socket: pathlib.Path, *, gateways: bool = True) -> None:
+    """Wait until Envoy listens and, with `gateways`, has one to call.
+
+    Asked by its admin socket: TLS may keep us from its door.
+    """
+    wanted = (_LISTENERS, _GATEWAYS) if gateways else (_LISTENERS,)
     while True:
         try:
-            found = await admin.counts(socket, _LISTENERS, _GATEWAYS)
+            found = await admin.counts(socket, *wanted)
             if all(found.values()) and (await admin.ask(socket, "GET", "/ready")).startswith("LIVE"):
                 return
         except (OSError, ValueError):

@@ -28,8 +28,11 @@ class MeshState:
 
     Attributes:
         dsn: that of an embedded server only.
+        edge: its address; empty where another host has it.
+        routers: addresses of all routers, the nearest first.
         certificate: the edge's, as an absolute path; None without TLS.
-        admin: where the admin service listens.
+        admin: where the admin service listens; empty where another host has it.
+        host: the name of this host, where there are several.
         sections: what each section of the configuration was at the start, as `services.cli.sections` has it.
     """
 
@@ -37,11 +40,12 @@ class MeshState:
     state: MeshPhase
     config: str
     edge: str
-    router: str
+    routers: tuple[str, ...]
     dsn: str | None
     models: tuple[str, ...]
     certificate: str | None = None
     admin: str = ""
+    host: str = ""
     sections: dict[str, str] = dataclasses.field(default_factory=dict)
     processes: tuple[ProcessState, ...] = ()
 
@@ -60,4 +64,6 @@ def read(home: Home) -> MeshState | None:
     except (OSError, ValueError):
         return None
     processes = tuple(ProcessState(**process) for process in fields.pop("processes"))
-    return MeshState(**{**fields, "models": tuple(fields["models"])}, processes=processes)
+    for name in ("routers", "models"):
+        fields[name] = tuple(fields[name])
+    return MeshState(**fields, processes=processes)

@@ -9,7 +9,7 @@ import socket
 from collections.abc import Callable, Mapping
 
 from services.chassis.config import ConfigError
-from services.cli import logfile, plan, postgres, sections, surroundings, watchdog
+from services.cli import hosts, logfile, plan, postgres, sections, surroundings, watchdog
 from services.cli.children import open_children
 from services.cli.examples import examples, find_grpcurl
 from services.cli.home import Home
@@ -34,8 +34,24 @@ def load(config: pathlib.Path, environment: Mapping[str, str]) -> mesh.MeshConfi
         raise Problem("\n".join(error.problems), code=2) from error
 
 
-def up(home: Home, config_file: pathlib.Path, port: int | None, progress: Progress, *, stopped_by: str) -> None:
-    """Run a mesh until it is told to stop; `stopped_by` says how one does that.
+def up(
+    home: Home,
+    config_file: pathlib.Path,
+    port: int | None,
+    progress: Progress,
+    *,
+    stopped_by: str,
+    host: str | None = None,
+) -> None:
+    """Run a mesh, or a host's part of it, until it is told to stop.
+
+    Args:
+        home: where it lives.
+        config_file: what it is.
+        port: of the edge, instead of the configuration's.
+        progress: is told how it goes.
+        stopped_by: how one stops it, in words.
+        host: which of the configuration's hosts this is; None: the one that `hosts.chosen` finds.
 
     Raises:
         Problem: it cannot be started, or did not become ready.
@@ -44,6 +60,8 @@ def up(home: Home, config_file: pathlib.Path, port: int | None, progress: Progre
     if config_file == surroundings.LOCAL:
         surroundings.require_model(environment)
     config = load(config_file, environment)
+    host = hosts.chosen(config, host)
+    edged = host is None or "envoy" in config.on(host)
     edge_port = port or config.edge.port
     home.prepare()
     with locked(home) as lock:
@@ -55,42 +73,48 @@ def up(home: Home, config_file: pathlib.Path, port: int | None, progress: Progre
         environment["TMPDIR"] = str(temporary)
         embedded = None
         try:
-            _check_port(config.edge.host, edge_port)
-            os.close(logfile.open_log(home.log("envoy-access")))  # Envoy would let everybody read it
+            if host is not None:
+                hosts.require_shared(config, host, home.path)
+            if edged:
+                _check_port(config.edge.host, edge_port)
+                os.close(logfile.open_log(home.log("envoy-access")))  # Envoy would let everybody read it
             embedded = postgres.prepare(home) if config.ledger.dsn is None else None
-            sources = _sources(config_file, config, home, edge_port)
-            specs = plan.specs(config, sources, environment, embedded)
+            sources = _sources(config_file, config, home, edge_port if edged else None)
+            specs = plan.specs(config, sources, environment, embedded, host)
         except BaseException:
             watchdog.clear(home.path, [temporary, *([embedded.socket] if embedded else [])])
             raise
-        host, tls = plan.reachable(config.edge.host), config.edge.tls
+        where, tls = plan.reachable(config.edge.host), config.edge.tls
         certificate = str(home.path / tls.certificate) if tls else None
         mesh_state = MeshState(
             pid=os.getpid(),
             state="starting",
             config=str(config_file),
-            edge=f"{'https' if tls else 'http'}://{host}:{edge_port}",
-            router=config.routers()[0].address,
+            edge=f"{'https' if tls else 'http'}://{where}:{edge_port}" if edged else "",
+            routers=_routers(config, host),
             dsn=embedded.dsn if embedded else None,
             models=tuple(model.name for model in config.models),
             certificate=certificate,
-            admin=config.admin.listen,
+            admin=config.admin.listen if host is None or "admin" in config.on(host) else "",
+            host=host or "",
             sections=sections.of(config),
         )
-        welcome = examples(
-            host,
-            edge_port,
-            config.models[0].name,
-            grpcurl=find_grpcurl(),
-            certificate=certificate,
-            keyed=None if config.access.keyless else home.path,
-        )
+        welcome = f"This is the part of `{host}`; it has no edge.\n"
+        if edged:
+            welcome = examples(
+                where,
+                edge_port,
+                config.models[0].name,
+                grpcurl=find_grpcurl(),
+                certificate=certificate,
+                keyed=None if config.access.keyless else home.path,
+            )
         welcome += f"\n{stopped_by} stops it.\n"
         # Removed even when this process is killed, when they are not in the home.
         outside = (temporary, *([embedded.socket] if embedded else []))
 
         def replan() -> tuple[Spec, ...]:
-            return plan.gateways(load(config_file, environment), sources, environment, embedded)
+            return plan.gateways(load(config_file, environment), sources, environment, embedded, host)
 
         asyncio.run(_supervise(home, lock, specs, mesh_state, welcome, progress, outside, replan))
 
@@ -124,7 +148,28 @@ async def _supervise(
         await supervisor.run()
 
 
-def _sources(config_file: pathlib.Path, config: mesh.MeshConfig, home: Home, port: int) -> plan.Sources:
+def _routers(config: mesh.MeshConfig, host: str | None) -> tuple[str, ...]:
+    """Addresses of all routers, those of this host first."""
+    here = frozenset[str]() if host is None else config.on(host)
+    return tuple(place.address for place in sorted(config.routers(), key=lambda place: place.name not in here))
+
+
+def _sources(config_file: pathlib.Path, config: mesh.MeshConfig, home: Home, port: int | None) -> plan.Sources:
+    """Where the programs come from; without a port there is no edge here.
+
+    Raises:
+        Problem: Envoy refuses what it would run with.
+    """
+    envoy = () if port is None else _envoy(config, home, port)
+    return plan.Sources(
+        config=config_file,
+        migrations=surroundings.MIGRATIONS,
+        envoy=envoy,
+        engine_python=surroundings.engine_python,
+    )
+
+
+def _envoy(config: mesh.MeshConfig, home: Home, port: int) -> tuple[str, ...]:
     # Imported late: `hybrid down` and its like must work, and be quick, without them.
     from services.cli import edge
 
@@ -133,12 +178,7 @@ def _sources(config_file: pathlib.Path, config: mesh.MeshConfig, home: Home, por
         edge.validate(path)
     except ConfigError as error:
         raise Problem("\n".join(error.problems), code=2) from error
-    return plan.Sources(
-        config=config_file,
-        migrations=surroundings.MIGRATIONS,
-        envoy=tuple(edge.command(edge.live(path), drain_seconds=edge.longest_seconds(config))),
-        engine_python=surroundings.engine_python,
-    )
+    return tuple(edge.command(edge.live(path), drain_seconds=edge.longest_seconds(config)))
 
 
 def _check_port(host: str, port: int) -> None:
