@@ -37,6 +37,9 @@ HostOption = Annotated[
     str | None, typer.Option("--host", help="Which of the configuration's hosts this is. Default: the one of its name.")
 ]
 DetachOption = Annotated[bool, typer.Option("--detach", help="Return when the mesh is ready; `hybrid down` stops it.")]
+ObservabilityOption = Annotated[
+    bool, typer.Option("--observability", help="Run Prometheus and Alertmanager beside it, where they are installed.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="For programs.")]
 CredentialOption = Annotated[
     pathlib.Path | None, typer.Option("--operator-credential", help="File of it. Default: HOME/admin.key.")
@@ -44,6 +47,9 @@ CredentialOption = Annotated[
 
 keys = typer.Typer(help="Make, show, revoke and rotate the keys that callers need.", no_args_is_help=True)
 app.add_typer(keys, name="keys")
+
+prometheus = typer.Typer(help="What Prometheus needs to know of a mesh.", no_args_is_help=True)
+app.add_typer(prometheus, name="prometheus")
 
 _HOME = pathlib.Path(".hybrid")
 _PIPE_WIDTH = 1000
@@ -56,11 +62,13 @@ def up(
     port: PortOption = None,
     host: HostOption = None,
     detach: DetachOption = False,
+    observability: ObservabilityOption = False,
     progress_fd: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Start a mesh, or a host's part of one. Without --config: HOME/hybrid.yaml, else vLLM with a small real model."""
     place = _home(home)
-    _start(place, surroundings.chosen_config(config, place), port, detach=detach, progress_fd=progress_fd, host=host)
+    file = surroundings.chosen_config(config, place)
+    _start(place, file, port, detach=detach, observed=observability, progress_fd=progress_fd, host=host)
 
 
 @app.command()
@@ -69,10 +77,11 @@ def demo(
     config: ConfigOption = None,
     port: PortOption = None,
     detach: DetachOption = False,
+    observability: ObservabilityOption = False,
 ) -> None:
     """Start a mesh with echo workers: no engine to install, no model to load."""
     file = surroundings.DEMO if config is None else config.absolute()
-    _start(_home(home), file, port, detach=detach, progress_fd=None)
+    _start(_home(home), file, port, detach=detach, observed=observability, progress_fd=None)
 
 
 @app.command()
@@ -420,6 +429,33 @@ def migrate(
     print(module.migrate(module.dsn_of(_home(home), config, dsn)))
 
 
+@prometheus.command("targets")
+def prometheus_targets(
+    home: HomeOption = _HOME,
+    config: ConfigOption = None,
+    host: Annotated[str | None, typer.Option("--host", help="Only the processes on this one.")] = None,
+) -> None:
+    """Print where the processes tell of themselves, for `file_sd_configs`."""
+    from services.cli import prometheus as module
+    from services.cli.up import load
+
+    found = load(surroundings.chosen_config(config, _home(home)), surroundings.environment(os.environ))
+    print(module.encoded(module.targets(found, host=host)), end="")
+
+
+@prometheus.command("rules")
+def prometheus_rules(
+    home: HomeOption = _HOME,  # noqa: ARG001  # every subcommand takes it
+    faster: Annotated[
+        float, typer.Option("--faster", min=1, max=1000, help="Divide all times: to see alerts come and go.")
+    ] = 1.0,
+) -> None:
+    """Print all recording and alert rules in one file."""
+    from services.cli import rules as module
+
+    print(module.faster(module.shipped(), faster) if faster > 1 else module.shipped(), end="")
+
+
 @app.command("check-config")
 def check_config(
     file: Annotated[pathlib.Path, typer.Argument(help="The configuration.")],
@@ -505,6 +541,7 @@ def _start(
     port: int | None,
     *,
     detach: bool,
+    observed: bool,
     progress_fd: int | None,
     host: str | None = None,
 ) -> None:
@@ -513,12 +550,12 @@ def _start(
     from services.cli.progress import to_terminal
 
     if detach:
-        detached.start(home, config, port, host)
+        detached.start(home, config, port, observed=observed, host=host)
     elif progress_fd is not None:
-        detached.serve(home, config, port, progress_fd, host=host)
+        detached.serve(home, config, port, progress_fd, observed=observed, host=host)
     else:
         with contextlib.closing(to_terminal()) as progress:
-            foreground.up(home, config, port, progress, stopped_by="Ctrl-C", host=host)
+            foreground.up(home, config, port, progress, stopped_by="Ctrl-C", observed=observed, host=host)
 
 
 def main() -> None:

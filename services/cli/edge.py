@@ -19,7 +19,7 @@ from google.rpc import error_details_pb2
 from hybridinference.gateway.v1 import inference_service_pb2, openai_service_pb2
 
 from services.chassis.config import ConfigError
-from services.cli import edge_files, edge_replies
+from services.cli import admin, edge_files, edge_metrics, edge_replies
 from services.config.edge import Tls
 from services.config.gateway import MOST_GATEWAYS
 from services.config.mesh import MeshConfig
@@ -68,6 +68,7 @@ def render(
     kinds = {kind for kind, _ in addresses}
     limits = config.edge.limits
     values = {
+        **_told(config),
         "edge_address": json.dumps(_socket(_numeric(config.edge.host), port or config.edge.port)),
         "transport_socket": json.dumps(_transport_socket(config.edge.tls, files or home)),
         "endpoints": json.dumps([{"endpoint": {"address": address}} for _, address in addresses]),
@@ -199,6 +200,17 @@ def descriptor_set() -> bytes:
     for root in _ROOTS:
         add(root)
     return descriptor_pb2.FileDescriptorSet(file=files.values()).SerializeToString(deterministic=True)
+
+
+def _told(config: MeshConfig) -> dict[str, str]:
+    """Where Prometheus reads Envoy's statistics, and how that is reached; nothing where processes have no ports."""
+    port = config.metrics.port_of("envoy", 0)
+    if port is None:
+        return {"metrics_listener": "", "metrics_cluster": ""}
+    return {
+        "metrics_listener": edge_metrics.listener(_socket(_numeric(config.metrics.host), port)),
+        "metrics_cluster": edge_metrics.cluster(str(admin.SOCKET)),
+    }
 
 
 def _counted() -> list[dict[str, Any]]:

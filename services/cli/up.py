@@ -9,7 +9,7 @@ import socket
 from collections.abc import Callable, Mapping
 
 from services.chassis.config import ConfigError
-from services.cli import hosts, logfile, plan, postgres, sections, surroundings, watchdog
+from services.cli import hosts, logfile, observability, plan, postgres, sections, surroundings, watchdog
 from services.cli.children import open_children
 from services.cli.examples import examples, find_grpcurl
 from services.cli.home import Home
@@ -41,6 +41,7 @@ def up(
     progress: Progress,
     *,
     stopped_by: str,
+    observed: bool = False,
     host: str | None = None,
 ) -> None:
     """Run a mesh, or a host's part of it, until it is told to stop.
@@ -51,6 +52,7 @@ def up(
         port: of the edge, instead of the configuration's.
         progress: is told how it goes.
         stopped_by: how one stops it, in words.
+        observed: whether Prometheus and Alertmanager run beside it.
         host: which of the configuration's hosts this is; None: the one that `hosts.chosen` finds.
 
     Raises:
@@ -59,6 +61,8 @@ def up(
     environment = surroundings.environment(os.environ)
     if config_file == surroundings.LOCAL:
         surroundings.require_model(environment)
+    if observed and config_file in surroundings.BUILT_IN:
+        surroundings.give_ports(environment)
     config = load(config_file, environment)
     host = hosts.chosen(config, host)
     edged = host is None or "envoy" in config.on(host)
@@ -76,11 +80,15 @@ def up(
             if host is not None:
                 hosts.require_shared(config, host, home.path)
             if edged:
-                _check_port(config.edge.host, edge_port)
+                _check_port(config.edge.host, edge_port, "choose another with --port")
                 os.close(logfile.open_log(home.log("envoy-access")))  # Envoy would let everybody read it
+            _check_observers(config, host, observed=observed)
             embedded = postgres.prepare(home) if config.ledger.dsn is None else None
             sources = _sources(config_file, config, home, edge_port if edged else None)
             specs = plan.specs(config, sources, environment, embedded, host)
+            if observed:
+                observability.prepare(config, home)
+                specs += observability.specs(config, home, environment)
         except BaseException:
             watchdog.clear(home.path, [temporary, *([embedded.socket] if embedded else [])])
             raise
@@ -109,12 +117,17 @@ def up(
                 certificate=certificate,
                 keyed=None if config.access.keyless else home.path,
             )
+        if observed:
+            welcome += observability.welcome(config)
         welcome += f"\n{stopped_by} stops it.\n"
         # Removed even when this process is killed, when they are not in the home.
         outside = (temporary, *([embedded.socket] if embedded else []))
 
         def replan() -> tuple[Spec, ...]:
-            return plan.gateways(load(config_file, environment), sources, environment, embedded, host)
+            wanted = load(config_file, environment)
+            if observed:
+                observability.write_targets(wanted, home)
+            return plan.gateways(wanted, sources, environment, embedded, host)
 
         asyncio.run(_supervise(home, lock, specs, mesh_state, welcome, progress, outside, replan))
 
@@ -181,13 +194,24 @@ def _envoy(config: mesh.MeshConfig, home: Home, port: int) -> tuple[str, ...]:
     return tuple(edge.command(edge.live(path), drain_seconds=edge.longest_seconds(config)))
 
 
-def _check_port(host: str, port: int) -> None:
+def _check_observers(config: mesh.MeshConfig, host: str | None, *, observed: bool) -> None:
+    """Whether everything can tell Prometheus of itself, and Prometheus can run, before anything is started."""
+    if config.metrics.port is not None:
+        for name, role, index in config.roles():
+            port = config.metrics.port_of(role, index)
+            if port is not None and (host is None or name in config.on(host)):
+                _check_port(config.metrics.host, port, f"{name} would have it: choose another `metrics.port`")
+    if observed:
+        for setting in ("prometheus_port", "alertmanager_port"):
+            port = getattr(config.observability, setting)
+            _check_port("127.0.0.1", port, f"choose another `observability.{setting}`")
+
+
+def _check_port(host: str, port: int, advice: str) -> None:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
         except OSError as error:
-            raise Problem(
-                f"{host}:{port} cannot be listened on: {error.strerror}; choose another with --port"
-            ) from error
+            raise Problem(f"{host}:{port} cannot be listened on: {error.strerror}; {advice}") from error

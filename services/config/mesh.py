@@ -2,7 +2,7 @@
 
 import hashlib
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Literal, Self
 
 import pydantic
@@ -16,6 +16,7 @@ from services.config.edge import Edge
 from services.config.flags import Flags
 from services.config.gateway import Gateway
 from services.config.loopback import is_exposed, is_loopback
+from services.config.metrics import Metrics, Observability, Role
 from services.config.model import Model, Route
 from services.config.mtls import Mtls
 from services.config.places import GatewayPlace, RouterPlace, WorkerPlace
@@ -40,12 +41,6 @@ class Ledger(Section):
         return given or (self.dsn.get_secret_value() if self.dsn else "")
 
 
-class Metrics(Section):
-    """Prometheus endpoints."""
-
-    listen: str = pydantic.Field(default="unix:run/{process}.metrics.sock", description="One per process.")
-
-
 class Log(Section):
     """Logs."""
 
@@ -62,6 +57,7 @@ class MeshConfig(Section):
     admin: Admin = Admin()
     ledger: Ledger = Ledger()
     metrics: Metrics = Metrics()
+    observability: Observability = Observability()
     log: Log = Log()
     mtls: Mtls | None = pydantic.Field(
         default=None, description="TLS on every address between processes that is no unix socket. Default: none."
@@ -89,6 +85,7 @@ class MeshConfig(Section):
                 raise Misfit(f"two workers have the address {place.address}", "providers", place.provider, "workers")
             addresses.add(place.address)
         self._check_places()
+        self._check_ports()
         self._check_access()
         seen: set[str] = set()
         for number, model in enumerate(self.models):
@@ -148,9 +145,11 @@ class MeshConfig(Section):
         """Whoever calls a process from another host needs an address that leads there."""
         gateways = {place.name for place in self.gateways()}
         routers = {place.name for place in self.routers()}
-        listening = {place.name: place.address for place in (*self.gateways(), *self.routers(), *self.workers())}
+        listening = {place.name: place.address for place in self.gateways()}
+        listening |= {place.name: place.address for place in self.routers()}
+        listening |= {place.name: place.address for place in self.workers()}
         callers = dict.fromkeys(listening, gateways | routers)
-        callers |= dict.fromkeys(routers, gateways) | dict.fromkeys(gateways, {"envoy", *gateways})
+        callers |= dict.fromkeys(routers, gateways) | dict.fromkeys(gateways, gateways | {"envoy"})
         found = places.unreachable(self.hosts, listening, callers)
         if found is not None:
             name, address = found
@@ -166,6 +165,30 @@ class MeshConfig(Section):
         names += [place.name for place in self.routers()]
         names += [place.name for place in self.workers()]
         return ("admin", *names)
+
+    def _check_ports(self) -> None:
+        """No port of the metrics is one where something else of the mesh listens."""
+        if self.metrics.port is None:
+            return
+        for name, role, index in self.roles():
+            port = self.metrics.port_of(role, index)
+            for setting, taken in self._ports():
+                if port == taken:
+                    message = f"`metrics.port`: {name} would have port {port}, which is `{setting}`; choose another"
+                    raise Misfit(message, "metrics", "port")
+
+    def _ports(self) -> Iterator[tuple[str, int]]:
+        """Every other port of the configuration, with the setting that names it."""
+        yield "edge.port", self.edge.port
+        yield "observability.prometheus_port", self.observability.prometheus_port
+        yield "observability.alertmanager_port", self.observability.alertmanager_port
+        listens = [("gateway.listen", place.address) for place in self.gateways()]
+        listens += [("router.listen", place.address) for place in self.routers()]
+        listens += [(f"providers.{place.provider}.workers", place.address) for place in self.workers()]
+        for setting, address in (*listens, ("admin.listen", self.admin.listen)):
+            port = address.rpartition(":")[2]
+            if not address.startswith("unix:") and port.isdigit():
+                yield setting, int(port)
 
     def _check_access(self) -> None:
         """Without keys nobody else may reach what spends money: any neighbour could."""
@@ -288,9 +311,26 @@ class MeshConfig(Section):
         """The provider's name for the model of a route."""
         return route.model or self.providers[route.provider].model_names[0]
 
+    def roles(self) -> tuple[tuple[str, Role, int], ...]:
+        """Every process that tells of itself: its name, its role, and its number among those of that role, from 0."""
+        found: list[tuple[str, Role, int]] = [("envoy", "envoy", 0), ("admin", "admin", 0)]
+        for index, gateway in enumerate(self.gateways()):
+            found += [(gateway.name, "gateway", index), (gateway.loader, "loader", index)]
+        found += [(router.name, "router", index) for index, router in enumerate(self.routers())]
+        found += [(worker.name, "worker", index) for index, worker in enumerate(self.workers())]
+        return tuple(found)
+
     def metrics_address(self, process: str) -> str:
-        """Where a process serves its metrics."""
-        return self.metrics.listen.replace("{process}", process)
+        """Where a process serves its metrics.
+
+        Raises:
+            ConfigError: there is no such process.
+        """
+        for name, role, index in self.roles():
+            if name == process:
+                return self.metrics.address(name, role, index)
+        known = ", ".join(name for name, _, _ in self.roles())
+        raise config.ConfigError([f"no process `{process}`; there are: {known}"])
 
 
 def load(path: pathlib.Path, environment: Mapping[str, str] | None = None) -> MeshConfig:
