@@ -9,7 +9,7 @@ import pathlib
 import re
 import string
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import envoy  # type: ignore[import-untyped]
@@ -34,6 +34,7 @@ _LEAST_IDLE_SECONDS = 300
 _LEAST_LONGEST_SECONDS = 3600
 
 _VALIDATION_SECONDS = 30.0
+_NEVER = ("--disable-hot-restart",)
 _TYPES = "type.googleapis.com/envoy.extensions"
 
 
@@ -144,7 +145,7 @@ def longest_seconds(config: MeshConfig) -> int:
     return max(_seconds(config), _LEAST_LONGEST_SECONDS)
 
 
-def command(path: pathlib.Path, *, drain_seconds: float = 3600.0) -> list[str]:
+def command(path: pathlib.Path, *, drain_seconds: float = 3600.0, restarting: Sequence[str] = _NEVER) -> list[str]:
     """The command line that runs Envoy with a rendered configuration, from the mesh's home.
 
     Envoy dies with the thread that starts it: start it from a thread that lives as long as it should.
@@ -152,8 +153,9 @@ def command(path: pathlib.Path, *, drain_seconds: float = 3600.0) -> list[str]:
     Args:
         path: what `render` or `live` has returned.
         drain_seconds: how long calls go on that began before the listener was replaced.
+        restarting: what it is told of another Envoy that it takes over from, or that takes over from it.
     """
-    flags = ["--concurrency", "1", "--disable-hot-restart", "--reject-unknown-dynamic-fields"]
+    flags = ["--concurrency", "1", *restarting, "--reject-unknown-dynamic-fields"]
     # New calls meet what is new at once: connections of a listener that was replaced are given up call by call.
     flags += ["--drain-time-s", str(round(drain_seconds)), "--drain-strategy", "immediate"]
     # Ten seconds otherwise, until a request can be seen in the access log.

@@ -12,6 +12,7 @@ from services.cli import admin
 
 _PAUSE_SECONDS = 0.05
 _LISTENERS, _GATEWAYS = "listener_manager.total_listeners_active", "cluster.gateway.membership_healthy"
+_LIFE = "server.hot_restart_epoch"
 # Connections are to this host, and somebody waits for each of them: no growing pauses between attempts.
 _CHANNEL_OPTIONS = [
     ("grpc.initial_reconnect_backoff_ms", 50),
@@ -38,16 +39,18 @@ async def grpc_serving(address: str) -> None:
                 watch.cancel()
 
 
-async def edge_open(socket: pathlib.Path, *, gateways: bool = True) -> None:
+async def edge_open(socket: pathlib.Path, *, gateways: bool = True, life: int = 0) -> None:
     """Wait until Envoy listens and, with `gateways`, has one to call.
 
-    Asked by its admin socket: TLS may keep us from its door.
+    Asked by its admin socket: TLS may keep us from its door. With a `life`, until it is that one, by its count of those
+    that have taken over from one another.
     """
-    wanted = (_LISTENERS, _GATEWAYS) if gateways else (_LISTENERS,)
     while True:
         try:
-            found = await admin.counts(socket, *wanted)
-            if all(found.values()) and (await admin.ask(socket, "GET", "/ready")).startswith("LIVE"):
+            found = await admin.counts(socket, _LISTENERS, _GATEWAYS, _LIFE)
+            called = found[_GATEWAYS] or not gateways
+            open_now = found[_LISTENERS] and called and found[_LIFE] >= life
+            if open_now and (await admin.ask(socket, "GET", "/ready")).startswith("LIVE"):
                 return
         except (OSError, ValueError):
             pass  # not there yet, or gone in the middle of an answer

@@ -33,6 +33,7 @@ class MeshState:
         certificate: the edge's, as an absolute path; None without TLS.
         admin: where the admin service listens; empty where another host has it.
         host: the name of this host, where there are several.
+        succeeding: names of processes that a successor can take over from while they run, on SIGUSR2.
         sections: what each section of the configuration was at the start, as `services.cli.sections` has it.
     """
 
@@ -46,6 +47,7 @@ class MeshState:
     certificate: str | None = None
     admin: str = ""
     host: str = ""
+    succeeding: tuple[str, ...] = ()
     sections: dict[str, str] = dataclasses.field(default_factory=dict)
     processes: tuple[ProcessState, ...] = ()
 
@@ -64,6 +66,5 @@ def read(home: Home) -> MeshState | None:
     except (OSError, ValueError):
         return None
     processes = tuple(ProcessState(**process) for process in fields.pop("processes"))
-    for name in ("routers", "models"):
-        fields[name] = tuple(fields[name])
-    return MeshState(**fields, processes=processes)
+    named = {name: tuple(fields.get(name, ())) for name in ("models", "routers", "succeeding")}
+    return MeshState(**{**fields, **named}, processes=processes)

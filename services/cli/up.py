@@ -105,6 +105,7 @@ def up(
             certificate=certificate,
             admin=config.admin.listen if host is None or "admin" in config.on(host) else "",
             host=host or "",
+            succeeding=tuple(spec.name for spec in specs if spec.succeed is not None),
             sections=sections.of(config),
         )
         welcome = f"This is the part of `{host}`; it has no edge.\n"
@@ -121,7 +122,9 @@ def up(
             welcome += observability.welcome(config)
         welcome += f"\n{stopped_by} stops it.\n"
         # Removed even when this process is killed, when they are not in the home.
-        outside = (temporary, *([embedded.socket] if embedded else []))
+        from services.cli import edge_lives  # as `edge`, below
+
+        outside = (temporary, edge_lives.shared_memory(home), *([embedded.socket] if embedded else []))
 
         def replan() -> tuple[Spec, ...]:
             wanted = load(config_file, environment)
@@ -158,6 +161,7 @@ async def _supervise(
                 supervisor.adopt(replan())
 
         loop.add_signal_handler(signal.SIGUSR1, adopt)
+        loop.add_signal_handler(signal.SIGUSR2, supervisor.hand_over)
         await supervisor.run()
 
 
@@ -173,25 +177,28 @@ def _sources(config_file: pathlib.Path, config: mesh.MeshConfig, home: Home, por
     Raises:
         Problem: Envoy refuses what it would run with.
     """
-    envoy = () if port is None else _envoy(config, home, port)
     return plan.Sources(
         config=config_file,
         migrations=surroundings.MIGRATIONS,
-        envoy=envoy,
+        envoy=_no_envoy if port is None else _envoy(config, home, port),
         engine_python=surroundings.engine_python,
     )
 
 
-def _envoy(config: mesh.MeshConfig, home: Home, port: int) -> tuple[str, ...]:
+def _no_envoy(life: int) -> tuple[str, ...]:
+    raise AssertionError(f"a host without an edge was asked for life {life} of one")
+
+
+def _envoy(config: mesh.MeshConfig, home: Home, port: int) -> Callable[[int], tuple[str, ...]]:
     # Imported late: `hybrid down` and its like must work, and be quick, without them.
-    from services.cli import edge
+    from services.cli import edge, edge_lives
 
     try:
         path = edge.render(config, home=home.path, port=port)
         edge.validate(path)
     except ConfigError as error:
         raise Problem("\n".join(error.problems), code=2) from error
-    return tuple(edge.command(edge.live(path), drain_seconds=edge.longest_seconds(config)))
+    return edge_lives.commands(home, edge.live(path), config)
 
 
 def _check_observers(config: mesh.MeshConfig, host: str | None, *, observed: bool) -> None:
