@@ -7,7 +7,7 @@ from typing import Literal, Self
 
 import pydantic
 
-from services.chassis import config
+from services.chassis import config, secrets
 from services.chassis.mistake import Misfit
 from services.config import places
 from services.config.access import Access, Admin
@@ -37,8 +37,15 @@ class Ledger(Section):
     )
 
     def address(self, given: str | None) -> str:
-        """The DSN that a process uses: the one it was given, else the configuration's; empty where there is none."""
-        return given or (self.dsn.get_secret_value() if self.dsn else "")
+        """The DSN that a process uses: the one it was given, else the configuration's; empty where there is none.
+
+        Raises:
+            ConfigError: the configuration's is in a file that this process was not given.
+        """
+        dsn = given or (self.dsn.get_secret_value() if self.dsn else "")
+        if secrets.withheld(dsn):
+            raise config.ConfigError([f"`ledger.dsn`: {secrets.ADVICE}"])
+        return dsn
 
 
 class Log(Section):
