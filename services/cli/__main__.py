@@ -33,6 +33,9 @@ app = typer.Typer(
 HomeOption = Annotated[pathlib.Path, typer.Option("--home", help="Directory of the mesh's state.")]
 ConfigOption = Annotated[pathlib.Path | None, typer.Option("--config", help="Configuration file.")]
 PortOption = Annotated[int | None, typer.Option("--port", min=1, max=65535, help="Port of the edge.")]
+HostOption = Annotated[
+    str | None, typer.Option("--host", help="Which of the configuration's hosts this is. Default: the one of its name.")
+]
 DetachOption = Annotated[bool, typer.Option("--detach", help="Return when the mesh is ready; `hybrid down` stops it.")]
 ObservabilityOption = Annotated[
     bool, typer.Option("--observability", help="Run Prometheus and Alertmanager beside it, where they are installed.")
@@ -70,14 +73,15 @@ def up(
     home: HomeOption = _HOME,
     config: ConfigOption = None,
     port: PortOption = None,
+    host: HostOption = None,
     detach: DetachOption = False,
     observability: ObservabilityOption = False,
     progress_fd: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
-    """Start a mesh. Without --config: HOME/hybrid.yaml, else a vLLM worker with a small real model."""
+    """Start a mesh, or a host's part of one. Without --config: HOME/hybrid.yaml, else vLLM with a small real model."""
     place = _home(home)
     file = surroundings.chosen_config(config, place)
-    _start(place, file, port, detach=detach, observed=observability, progress_fd=progress_fd)
+    _start(place, file, port, detach=detach, observed=observability, progress_fd=progress_fd, host=host)
 
 
 @app.command()
@@ -695,19 +699,26 @@ def _home(path: pathlib.Path) -> Home:
 
 
 def _start(
-    home: Home, config: pathlib.Path, port: int | None, *, detach: bool, observed: bool, progress_fd: int | None
+    home: Home,
+    config: pathlib.Path,
+    port: int | None,
+    *,
+    detach: bool,
+    observed: bool,
+    progress_fd: int | None,
+    host: str | None = None,
 ) -> None:
     from services.cli import detach as detached
     from services.cli import up as foreground
     from services.cli.progress import to_terminal
 
     if detach:
-        detached.start(home, config, port, observed=observed)
+        detached.start(home, config, port, observed=observed, host=host)
     elif progress_fd is not None:
-        detached.serve(home, config, port, progress_fd, observed=observed)
+        detached.serve(home, config, port, progress_fd, observed=observed, host=host)
     else:
         with contextlib.closing(to_terminal()) as progress:
-            foreground.up(home, config, port, progress, stopped_by="Ctrl-C", observed=observed)
+            foreground.up(home, config, port, progress, stopped_by="Ctrl-C", observed=observed, host=host)
 
 
 def main() -> None:
