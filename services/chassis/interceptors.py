@@ -9,11 +9,13 @@ from typing import Any
 
 import grpc
 import structlog
+from google.protobuf import descriptor_pool
 from google.protobuf.message import DecodeError
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry
 
-from services.chassis import status
+from services.chassis import declared, status
+from services.chassis.children import Children
 from services.chassis.failure import Failure
 
 LOG = structlog.get_logger()
@@ -25,18 +27,36 @@ _QUIET = ("/grpc.health.v1.", "/grpc.reflection.")
 _FAREWELL_SECONDS = 1.0
 
 
+# By whether requests and responses are streams.
+_TYPES = {
+    (False, False): "unary",
+    (True, False): "client_stream",
+    (False, True): "server_stream",
+    (True, True): "bidi_stream",
+}
+_CODE_NAMES = {code.value[0]: code.name.title().replace("_", "") for code in grpc.StatusCode} | {0: "OK"}
+
+_METHOD = (
+    declared.one_of("grpc_type", _TYPES.values()),
+    declared.Label("grpc_service", "a service of the contracts, or of gRPC's own"),
+    declared.Label("grpc_method", "one of its methods"),
+)
+STARTED = declared.Counter("grpc_server_started_total", "Calls begun.", _METHOD)
+HANDLED = declared.Counter(
+    "grpc_server_handled_total",
+    "Calls ended, by status code.",
+    (*_METHOD, declared.one_of("grpc_code", _CODE_NAMES.values(), "a status code as Go writes it, such as `NotFound`")),
+)
+SECONDS = declared.Histogram("grpc_server_handling_seconds", "Duration of calls.", _METHOD)
+
+
 class RpcMetrics:
     """The names that most gRPC dashboards expect (go-grpc-prometheus)."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        labels = ("grpc_service", "grpc_method")
-        self.started = Counter("grpc_server_started_total", "Calls begun.", labels, registry=registry)
-        self.handled = Counter(
-            "grpc_server_handled_total", "Calls ended, by status code.", (*labels, "grpc_code"), registry=registry
-        )
-        self.seconds = Histogram(
-            "grpc_server_handling_seconds", "Duration of calls, in seconds.", labels, registry=registry
-        )
+        self.started = Children(STARTED.on(registry))
+        self.handled = Children(HANDLED.on(registry))
+        self.seconds = Children(SECONDS.on(registry))
 
 
 class CallInterceptor(grpc.aio.ServerInterceptor):
@@ -46,6 +66,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         """`endless` names methods (`/package.Service/Method`) that end only when their caller wants."""
         self._metrics = metrics
         self._endless = endless
+        self._methods: dict[str, _Method] = {}  # those that have a handler, so that they are few
         self._working = 0
         self._rested = asyncio.Event()
         self._rested.set()
@@ -76,7 +97,10 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         handler = await continuation(handler_call_details)
         if handler is None:  # unknown method: gRPC answers UNIMPLEMENTED
             return handler
-        method = handler_call_details.method
+        path = handler_call_details.method
+        method = self._methods.get(path)
+        if method is None:
+            method = self._methods[path] = _Method(path, handler)
         coders = {
             # Of a stream the first message that cannot be read ends the call anyway, and peers of the mesh send none.
             "request_deserializer": handler.request_deserializer if handler.request_streaming else _reader(handler),
@@ -94,9 +118,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         )
         return factory(self._single(method, handler.stream_unary or handler.unary_unary), **coders)
 
-    def _single(self, method: str, handler: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    def _single(self, method: "_Method", handler: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         async def call(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
-            self._count(method, context)
+            self._count(method.path, context)
             with _Observed(self._metrics, method, context) as observed:
                 try:
                     return await handler(_read(request), context)
@@ -105,14 +129,14 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 except grpc.aio.AbortError:  # the handler has already said how the call ends
                     raise
                 except Exception as error:  # noqa: BLE001 (the one place where a crash becomes a status)
-                    observed.failure = _unexpected(method, error)
+                    observed.failure = _unexpected(method.path, error)
             return await context.abort_with_status(_beside(context, status.to_grpc(observed.failure)))
 
         return call
 
-    def _streaming(self, method: str, handler: Callable[..., Any]) -> Callable[..., Awaitable[None]]:
+    def _streaming(self, method: "_Method", handler: Callable[..., Any]) -> Callable[..., Awaitable[None]]:
         async def call(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> None:
-            self._count(method, context)
+            self._count(method.path, context)
             with _Observed(self._metrics, method, context) as observed:
                 try:
                     responses = handler(_read(request), context)
@@ -139,26 +163,40 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 except grpc.aio.AbortError:  # the handler has already said how the call ends
                     raise
                 except Exception as error:  # noqa: BLE001 (the one place where a crash becomes a status)
-                    observed.failure = _unexpected(method, error)
+                    observed.failure = _unexpected(method.path, error)
             await context.abort_with_status(_beside(context, status.to_grpc(observed.failure)))
 
         return call
 
 
+class _Method:
+    """A method as a call has it, `/package.Service/Method`, and what it is in labels."""
+
+    __slots__ = ("labels", "path")
+
+    def __init__(self, path: str, handler: Any) -> None:
+        service, _, name = path.removeprefix("/").partition("/")
+        try:  # what refuses a call in place of its handler need not have the handler's type
+            found = descriptor_pool.Default().FindMethodByName(f"{service}.{name}")
+            kind = _TYPES[found.client_streaming, found.server_streaming]
+        except KeyError:
+            kind = _TYPES[handler.request_streaming, handler.response_streaming]
+        self.path = path
+        self.labels = (kind, service, name)
+
+
 class _Observed:
     """Counts, times and logs one call."""
 
-    def __init__(self, metrics: RpcMetrics, method: str, context: grpc.aio.ServicerContext[Any, Any]) -> None:
+    def __init__(self, metrics: RpcMetrics, method: _Method, context: grpc.aio.ServicerContext[Any, Any]) -> None:
         self.failure: Failure | None = None
         self._metrics = metrics
         self._method = method
         self._context = context
-        service, _, name = method.removeprefix("/").partition("/")
-        self._labels = (service, name)
 
     def __enter__(self) -> "_Observed":
         self._begun = time.perf_counter()
-        self._metrics.started.labels(*self._labels).inc()
+        self._metrics.started.of(*self._method.labels).inc()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
@@ -170,14 +208,11 @@ class _Observed:
             code = _CODE_NAMES[(own or grpc.StatusCode.OK).value[0]]
         else:
             code = "Cancelled"  # every other exception has become a Failure by now
-        self._metrics.handled.labels(*self._labels, code).inc()
-        self._metrics.seconds.labels(*self._labels).observe(seconds)
-        log = LOG.debug if self._method.startswith(_QUIET) else LOG.info
+        self._metrics.handled.of(*self._method.labels, code).inc()
+        self._metrics.seconds.of(*self._method.labels).observe(seconds)
+        log = LOG.debug if self._method.path.startswith(_QUIET) else LOG.info
         fields = {"reason": self.failure.reason_name} if self.failure is not None else {}
-        log("rpc.finished", method=self._method, code=code, ms=round(seconds * 1e3, 2), **fields)
-
-
-_CODE_NAMES = {code.value[0]: code.name.title().replace("_", "") for code in grpc.StatusCode} | {0: "OK"}
+        log("rpc.finished", method=self._method.path, code=code, ms=round(seconds * 1e3, 2), **fields)
 
 
 def _beside(context: grpc.aio.ServicerContext[Any, Any], failed: Any) -> Any:

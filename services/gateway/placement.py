@@ -14,9 +14,8 @@ from hybridinference.router.v1 import placement_pb2 as placement
 from hybridinference.router.v1 import router_service_pb2 as router
 from hybridinference.router.v1 import router_service_pb2_grpc as router_grpc
 from prometheus_client import CollectorRegistry
-from prometheus_client import Counter as Metric
 
-from services.chassis import ids, status
+from services.chassis import declared, ids, status
 from services.chassis.deadline import Deadline, to_duration
 from services.chassis.failure import Failure
 from services.gateway import fallback
@@ -29,6 +28,12 @@ LOG = structlog.get_logger()
 _RECONNECT_SECONDS = 0.1
 # When to come back to a gateway that holds as many waiting prompts as it may.
 _FULL_RETRY_SECONDS = 1.0
+
+ALONE = declared.Counter(
+    "hybrid_gateway_fallback_placements_total", "Attempts that the gateway placed without a router."
+)
+LOSSES = declared.Counter("hybrid_gateway_router_losses_total", "Lost Place streams.")
+CONNECTED = declared.Gauge("hybrid_gateway_router_connected", "Whether a router answers.")
 
 
 class Refused(Failure):
@@ -93,12 +98,9 @@ class Placements:
         self._bytes = 0  # of prompts that wait
         self._interrupted = False
         self._leases: dict[str, Lease] = {}
-        self._alone = Metric(
-            "hybrid_gateway_fallback_placements_total",
-            "Attempts that the gateway placed without a router.",
-            registry=registry,
-        )
-        self._losses = Metric("hybrid_gateway_router_losses_total", "Lost Place streams.", registry=registry)
+        self._alone = ALONE.on(registry)
+        self._losses = LOSSES.on(registry)
+        CONNECTED.on(registry).set_function(self.connected.is_set)
 
     def reconfigure(self, *, waiting_bytes: int) -> None:
         """Hold so many bytes of waiting prompts from now on. Those that wait go on waiting."""

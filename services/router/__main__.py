@@ -55,7 +55,7 @@ async def serve(config: mesh.MeshConfig, path: pathlib.Path, place: RouterPlace)
 
     reloading = Reloading(path, config, read=mesh.load, adopt=adopt, version=_version, registry=registry)
     async with contextlib.AsyncExitStack() as stack:
-        stack.enter_context(metrics.serving_metrics(registry, config.metrics_address(place.name)))
+        await stack.enter_async_context(metrics.open_metrics(registry, config.metrics_address(place.name)))
         up = await stack.enter_async_context(
             server.open_server(
                 place.address,
