@@ -31,17 +31,20 @@ dev-environment:
 
 NOT_SLOW = not slow and not engine and not edge and not clients and not ops
 
+# Two files at once; the others measure, or run whole meshes, and want the machine for themselves.
+FAST = $(DEV) -m pytest -m "$(NOT_SLOW)" --numprocesses 2 --dist loadfile
+
 # Where it cannot be installed all tests run that do not need it, and those that do fail.
 debian-postgres:
 	-tests/debian-postgres
 
 test: dev-environment debian-postgres  ## Run all tests: the fast ones, then those with processes, Envoy and the engine.
 	$(SETUP) mesh engine model embedding-model
-	$(DEV) -m pytest -m "$(NOT_SLOW)" $(ARGS)
+	$(FAST) $(ARGS)
 	$(DEV) -m pytest -m "not ($(NOT_SLOW)) and not clients and not ops" $(ARGS)
 
 test-fast: dev-environment debian-postgres  ## Run the tests that need no engine, no Envoy and little time.
-	$(DEV) -m pytest -m "$(NOT_SLOW)" $(ARGS)
+	$(FAST) $(ARGS)
 
 # What npm installs, again once its lock is newer.
 NODE_MODULES = $(patsubst %,%/node_modules/.package-lock.json,tests/clients examples/node examples/browser)

@@ -1,8 +1,9 @@
 """Which trace shows an example of what a histogram has counted."""
 
-_SAMPLED = "01"  # of version 00 of `traceparent`, the only one that is handed on
+from services.chassis.traceparent import sampled_trace_id
 
 
 def exemplar_of(traceparent: str) -> dict[str, str] | None:
-    """The labels of an exemplar; None without a trace, or for one that nobody keeps."""
-    return {"trace_id": traceparent[3:35]} if traceparent[53:] == _SAMPLED else None
+    """The labels of an exemplar; None without a trace, or for one whose spans nobody keeps."""
+    trace_id = sampled_trace_id(traceparent)
+    return {"trace_id": trace_id} if trace_id else None

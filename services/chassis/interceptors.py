@@ -9,64 +9,34 @@ from typing import Any
 
 import grpc
 import structlog
-from google.protobuf import descriptor_pool
 from google.protobuf.message import DecodeError
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
-from prometheus_client import CollectorRegistry
 
-from services.chassis import declared, status
-from services.chassis.children import Children
+from services.chassis import status
 from services.chassis.failure import Failure
+from services.chassis.rpc_metrics import CODE_NAMES, Method, RpcMetrics
 
 LOG = structlog.get_logger()
 
 # Calls that are made all the time by machines are worth a line only when somebody looks for them.
 _QUIET = ("/grpc.health.v1.", "/grpc.reflection.")
 
+Admit = Callable[[str, "grpc.aio.ServicerContext[Any, Any]"], None]
+
 # How long the end of a call may take to be handed to a peer that has not read for long.
 _FAREWELL_SECONDS = 1.0
-
-
-# By whether requests and responses are streams.
-_TYPES = {
-    (False, False): "unary",
-    (True, False): "client_stream",
-    (False, True): "server_stream",
-    (True, True): "bidi_stream",
-}
-_CODE_NAMES = {code.value[0]: code.name.title().replace("_", "") for code in grpc.StatusCode} | {0: "OK"}
-
-_METHOD = (
-    declared.one_of("grpc_type", _TYPES.values()),
-    declared.Label("grpc_service", "a service of the contracts, or of gRPC's own"),
-    declared.Label("grpc_method", "one of its methods"),
-)
-STARTED = declared.Counter("grpc_server_started_total", "Calls begun.", _METHOD)
-HANDLED = declared.Counter(
-    "grpc_server_handled_total",
-    "Calls ended, by status code.",
-    (*_METHOD, declared.one_of("grpc_code", _CODE_NAMES.values(), "a status code as Go writes it, such as `NotFound`")),
-)
-SECONDS = declared.Histogram("grpc_server_handling_seconds", "Duration of calls.", _METHOD)
-
-
-class RpcMetrics:
-    """The names that most gRPC dashboards expect (go-grpc-prometheus)."""
-
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self.started = Children(STARTED.on(registry))
-        self.handled = Children(HANDLED.on(registry))
-        self.seconds = Children(SECONDS.on(registry))
 
 
 class CallInterceptor(grpc.aio.ServerInterceptor):
     """Wraps every handler: counts it, times it, logs it, and turns a Failure into a status."""
 
-    def __init__(self, metrics: RpcMetrics, *, endless: Collection[str] = ()) -> None:
-        """`endless` names methods (`/package.Service/Method`) that end only when their caller wants."""
+    def __init__(self, metrics: RpcMetrics, *, endless: Collection[str] = (), admit: Admit | None = None) -> None:
+        """`endless` names methods (`/package.Service/Method`) that end only when their caller wants; `admit` raises
+        a Failure where a caller may not call."""
         self._metrics = metrics
+        self._admit = admit
         self._endless = endless
-        self._methods: dict[str, _Method] = {}  # those that have a handler, so that they are few
+        self._methods: dict[str, Method] = {}  # those that have a handler, so that they are few
         self._working = 0
         self._rested = asyncio.Event()
         self._rested.set()
@@ -100,7 +70,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         path = handler_call_details.method
         method = self._methods.get(path)
         if method is None:
-            method = self._methods[path] = _Method(path, handler)
+            method = self._methods[path] = Method(path, handler)
         coders = {
             # Of a stream the first message that cannot be read ends the call anyway, and peers of the mesh send none.
             "request_deserializer": handler.request_deserializer if handler.request_streaming else _reader(handler),
@@ -118,11 +88,13 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         )
         return factory(self._single(method, handler.stream_unary or handler.unary_unary), **coders)
 
-    def _single(self, method: "_Method", handler: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    def _single(self, method: Method, handler: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         async def call(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
             self._count(method.path, context)
             with _Observed(self._metrics, method, context) as observed:
                 try:
+                    if self._admit is not None:
+                        self._admit(method.path, context)
                     return await handler(_read(request), context)
                 except Failure as failure:
                     observed.failure = failure
@@ -134,11 +106,13 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
         return call
 
-    def _streaming(self, method: "_Method", handler: Callable[..., Any]) -> Callable[..., Awaitable[None]]:
+    def _streaming(self, method: Method, handler: Callable[..., Any]) -> Callable[..., Awaitable[None]]:
         async def call(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> None:
             self._count(method.path, context)
             with _Observed(self._metrics, method, context) as observed:
                 try:
+                    if self._admit is not None:
+                        self._admit(method.path, context)
                     responses = handler(_read(request), context)
                     if inspect.isasyncgen(responses):
                         async with contextlib.aclosing(responses):
@@ -169,26 +143,10 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         return call
 
 
-class _Method:
-    """A method as a call has it, `/package.Service/Method`, and what it is in labels."""
-
-    __slots__ = ("labels", "path")
-
-    def __init__(self, path: str, handler: Any) -> None:
-        service, _, name = path.removeprefix("/").partition("/")
-        try:  # what refuses a call in place of its handler need not have the handler's type
-            found = descriptor_pool.Default().FindMethodByName(f"{service}.{name}")
-            kind = _TYPES[found.client_streaming, found.server_streaming]
-        except KeyError:
-            kind = _TYPES[handler.request_streaming, handler.response_streaming]
-        self.path = path
-        self.labels = (kind, service, name)
-
-
 class _Observed:
     """Counts, times and logs one call."""
 
-    def __init__(self, metrics: RpcMetrics, method: _Method, context: grpc.aio.ServicerContext[Any, Any]) -> None:
+    def __init__(self, metrics: RpcMetrics, method: Method, context: grpc.aio.ServicerContext[Any, Any]) -> None:
         self.failure: Failure | None = None
         self._metrics = metrics
         self._method = method
@@ -202,10 +160,10 @@ class _Observed:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         seconds = time.perf_counter() - self._begun
         if self.failure is not None:
-            code = _CODE_NAMES[status.code_of(self.failure)]
+            code = CODE_NAMES[status.code_of(self.failure)]
         elif kind is None or issubclass(kind, grpc.aio.AbortError):
             own: grpc.StatusCode | None = self._context.code()  # None, unless the handler has set one
-            code = _CODE_NAMES[(own or grpc.StatusCode.OK).value[0]]
+            code = CODE_NAMES[(own or grpc.StatusCode.OK).value[0]]
         else:
             code = "Cancelled"  # every other exception has become a Failure by now
         self._metrics.handled.of(*self._method.labels, code).inc()

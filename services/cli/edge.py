@@ -9,7 +9,7 @@ import pathlib
 import re
 import string
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import envoy  # type: ignore[import-untyped]
@@ -19,7 +19,7 @@ from google.rpc import error_details_pb2
 from hybridinference.gateway.v1 import inference_service_pb2, openai_service_pb2
 
 from services.chassis.config import ConfigError
-from services.cli import edge_files, edge_replies
+from services.cli import admin, edge_files, edge_metrics, edge_replies
 from services.config.edge import Tls
 from services.config.gateway import MOST_GATEWAYS
 from services.config.mesh import MeshConfig
@@ -34,6 +34,7 @@ _LEAST_IDLE_SECONDS = 300
 _LEAST_LONGEST_SECONDS = 3600
 
 _VALIDATION_SECONDS = 30.0
+_NEVER = ("--disable-hot-restart",)
 _TYPES = "type.googleapis.com/envoy.extensions"
 
 
@@ -68,6 +69,7 @@ def render(
     kinds = {kind for kind, _ in addresses}
     limits = config.edge.limits
     values = {
+        **_told(config),
         "edge_address": json.dumps(_socket(_numeric(config.edge.host), port or config.edge.port)),
         "transport_socket": json.dumps(_transport_socket(config.edge.tls, files or home)),
         "endpoints": json.dumps([{"endpoint": {"address": address}} for _, address in addresses]),
@@ -143,7 +145,7 @@ def longest_seconds(config: MeshConfig) -> int:
     return max(_seconds(config), _LEAST_LONGEST_SECONDS)
 
 
-def command(path: pathlib.Path, *, drain_seconds: float = 3600.0) -> list[str]:
+def command(path: pathlib.Path, *, drain_seconds: float = 3600.0, restarting: Sequence[str] = _NEVER) -> list[str]:
     """The command line that runs Envoy with a rendered configuration, from the mesh's home.
 
     Envoy dies with the thread that starts it: start it from a thread that lives as long as it should.
@@ -151,8 +153,9 @@ def command(path: pathlib.Path, *, drain_seconds: float = 3600.0) -> list[str]:
     Args:
         path: what `render` or `live` has returned.
         drain_seconds: how long calls go on that began before the listener was replaced.
+        restarting: what it is told of another Envoy that it takes over from, or that takes over from it.
     """
-    flags = ["--concurrency", "1", "--disable-hot-restart", "--reject-unknown-dynamic-fields"]
+    flags = ["--concurrency", "1", *restarting, "--reject-unknown-dynamic-fields"]
     # New calls meet what is new at once: connections of a listener that was replaced are given up call by call.
     flags += ["--drain-time-s", str(round(drain_seconds)), "--drain-strategy", "immediate"]
     # Ten seconds otherwise, until a request can be seen in the access log.
@@ -199,6 +202,17 @@ def descriptor_set() -> bytes:
     for root in _ROOTS:
         add(root)
     return descriptor_pb2.FileDescriptorSet(file=files.values()).SerializeToString(deterministic=True)
+
+
+def _told(config: MeshConfig) -> dict[str, str]:
+    """Where Prometheus reads Envoy's statistics, and how that is reached; nothing where processes have no ports."""
+    port = config.metrics.port_of("envoy", 0)
+    if port is None:
+        return {"metrics_listener": "", "metrics_cluster": ""}
+    return {
+        "metrics_listener": edge_metrics.listener(_socket(_numeric(config.metrics.host), port)),
+        "metrics_cluster": edge_metrics.cluster(str(admin.SOCKET)),
+    }
 
 
 def _counted() -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Mapping
 
 from services.cli import admin, drain, migrations, postgres, readiness
-from services.cli.spec import Spec
+from services.cli.spec import Spec, Successor
 from services.config.mesh import MeshConfig
 from services.config.places import GatewayPlace, RouterPlace, WorkerPlace
 from services.config.provider import VllmProvider
@@ -26,11 +26,11 @@ _MARGIN_SECONDS = 5.0
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Sources:
-    """Where the programs come from. Paths are absolute; `envoy` is its whole command line."""
+    """Where the programs come from. Paths are absolute; `envoy` is its whole command line, by how many went before."""
 
     config: pathlib.Path
     migrations: pathlib.Path
-    envoy: tuple[str, ...]
+    envoy: Callable[[int], tuple[str, ...]]
     engine_python: Callable[[], str]
 
 
@@ -159,12 +159,15 @@ def _gateway(
 def _edge(config: MeshConfig, sources: Sources, environment: Mapping[str, str], *, after: tuple[str, ...]) -> Spec:
     return Spec(
         name="envoy",
-        command=sources.envoy,
+        command=sources.envoy(0),
         environment=environment,
         tier=_EDGE,
         # Not before there is somebody to answer.
         after=after,
         ready=functools.partial(readiness.edge_open, admin.SOCKET),
+        succeed=lambda number: Successor(
+            sources.envoy(number), functools.partial(readiness.edge_open, admin.SOCKET, life=number)
+        ),
         leave=functools.partial(drain.drain_edge, admin.SOCKET, config.gateway.drain_seconds),
         stop_seconds=config.gateway.drain_seconds + _MARGIN_SECONDS,
     )

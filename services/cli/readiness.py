@@ -12,6 +12,7 @@ from services.cli import admin
 
 _PAUSE_SECONDS = 0.05
 _LISTENERS, _GATEWAYS = "listener_manager.total_listeners_active", "cluster.gateway.membership_healthy"
+_LIFE = "server.hot_restart_epoch"
 # Connections are to this host, and somebody waits for each of them: no growing pauses between attempts.
 _CHANNEL_OPTIONS = [
     ("grpc.initial_reconnect_backoff_ms", 50),
@@ -38,12 +39,16 @@ async def grpc_serving(address: str) -> None:
                 watch.cancel()
 
 
-async def edge_open(socket: pathlib.Path) -> None:
-    """Wait until Envoy listens and has a gateway to call. Asked by its admin socket: TLS may keep us from its door."""
+async def edge_open(socket: pathlib.Path, *, life: int = 0) -> None:
+    """Wait until Envoy listens and has a gateway to call. Asked by its admin socket: TLS may keep us from its door.
+
+    With a `life`, until it is that one, by its count of those that have taken over from one another.
+    """
     while True:
         try:
-            found = await admin.counts(socket, _LISTENERS, _GATEWAYS)
-            if all(found.values()) and (await admin.ask(socket, "GET", "/ready")).startswith("LIVE"):
+            found = await admin.counts(socket, _LISTENERS, _GATEWAYS, _LIFE)
+            open_now = found[_LISTENERS] and found[_GATEWAYS] and found[_LIFE] >= life
+            if open_now and (await admin.ask(socket, "GET", "/ready")).startswith("LIVE"):
                 return
         except (OSError, ValueError):
             pass  # not there yet, or gone in the middle of an answer
@@ -60,3 +65,19 @@ async def postgres_accepting(dsn: str) -> None:
         else:
             await connection.close()
             return
+
+
+async def http_ready(host: str, port: int, path: str) -> None:
+    """Wait until a GET of the path is answered with 200."""
+    while True:
+        try:
+            reader, writer = await asyncio.open_connection(host, port)
+            try:
+                writer.write(f"GET {path} HTTP/1.0\r\n\r\n".encode())
+                if b" 200 " in await reader.readline():
+                    return
+            finally:
+                writer.close()
+        except OSError:
+            pass  # not there yet
+        await asyncio.sleep(_PAUSE_SECONDS)

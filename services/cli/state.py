@@ -30,6 +30,7 @@ class MeshState:
         dsn: that of an embedded server only.
         certificate: the edge's, as an absolute path; None without TLS.
         admin: where the admin service listens.
+        succeeding: names of processes that a successor can take over from while they run, on SIGUSR2.
         sections: what each section of the configuration was at the start, as `services.cli.sections` has it.
     """
 
@@ -42,6 +43,7 @@ class MeshState:
     models: tuple[str, ...]
     certificate: str | None = None
     admin: str = ""
+    succeeding: tuple[str, ...] = ()
     sections: dict[str, str] = dataclasses.field(default_factory=dict)
     processes: tuple[ProcessState, ...] = ()
 
@@ -60,4 +62,5 @@ def read(home: Home) -> MeshState | None:
     except (OSError, ValueError):
         return None
     processes = tuple(ProcessState(**process) for process in fields.pop("processes"))
-    return MeshState(**{**fields, "models": tuple(fields["models"])}, processes=processes)
+    named = {name: tuple(fields.get(name, ())) for name in ("models", "succeeding")}
+    return MeshState(**{**fields, **named}, processes=processes)

@@ -16,7 +16,7 @@ from services.config.mesh import MeshConfig
 SOURCES = plan.Sources(
     config=pathlib.Path("/etc/mesh.yaml"),
     migrations=pathlib.Path("/migrations"),
-    envoy=("/bin/envoy", "-c", "edge.yaml"),
+    envoy=lambda number: ("/bin/envoy", "--restart-epoch", str(number)),
     engine_python=lambda: "/engine/python",
 )
 OWN = """
@@ -99,6 +99,13 @@ def test_the_admin_process_is_there_whether_callers_need_keys_or_not_and_nobody_
     for specs in (demo, planned(OWN), planned(f"{OWN}access: {{keyless: true}}\n")):
         assert specs["admin"].after == ("migrations",)
         assert not [spec.name for spec in specs.values() if "admin" in spec.after]
+
+
+def test_an_envoy_takes_over_from_the_one_before_and_all_others_have_to_end_first(demo: dict[str, Spec]) -> None:
+    assert [spec.name for spec in demo.values() if spec.succeed is not None] == ["envoy"]
+    succeed = demo["envoy"].succeed
+    assert succeed is not None
+    assert (demo["envoy"].command[-1], succeed(2).command[-1]) == ("0", "2")
 
 
 def test_gateways_are_not_told_to_wait_for_an_edge_that_has_gone() -> None:
