@@ -2,6 +2,8 @@
 
 import asyncio
 import dataclasses
+from collections import Counter
+from collections.abc import Sequence
 
 import grpc
 from hybridinference.inference.v1 import worker_status_pb2 as worker_status
@@ -33,8 +35,21 @@ class WorkerRow:
     pid: int
 
 
-async def fleet(address: str) -> tuple[WorkerRow, ...] | None:
-    """What the router says now, or None when it does not answer."""
+async def fleet(routers: Sequence[str]) -> tuple[WorkerRow, ...] | None:
+    """What the routers at these addresses say now, or None when none answers.
+
+    What workers report is told as the first of them says it. Each router knows its own leases alone: they are summed.
+    """
+    heard = [rows for rows in await asyncio.gather(*(_heard(address) for address in routers)) if rows is not None]
+    if not heard:
+        return None
+    leases = Counter[str]()
+    for rows in heard:
+        leases.update({each.worker: each.leases for each in rows})
+    return tuple(dataclasses.replace(each, leases=leases[each.worker]) for each in heard[0])
+
+
+async def _heard(address: str) -> tuple[WorkerRow, ...] | None:
     try:
         async with asyncio.timeout(_SECONDS), open_channel(address) as channel:
             stub = router_service_pb2_grpc.RouterServiceStub(channel)

@@ -33,6 +33,8 @@ def ask(home: Home, mesh: MeshState, credential: pathlib.Path | None, method: st
     Raises:
         Problem: with what the service said, or that it does not answer.
     """
+    if not mesh.admin:
+        raise Problem(f"`{mesh.host}` does not run the admin service; ask on the host that runs `admin`")
     secret = _read(credential or home.path / "admin.key")
     # Its address is meant from the home, and a unix socket's path must be short.
     os.chdir(home.path)

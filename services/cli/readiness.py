@@ -39,15 +39,17 @@ async def grpc_serving(address: str) -> None:
                 watch.cancel()
 
 
-async def edge_open(socket: pathlib.Path, *, life: int = 0) -> None:
-    """Wait until Envoy listens and has a gateway to call. Asked by its admin socket: TLS may keep us from its door.
+async def edge_open(socket: pathlib.Path, *, gateways: bool = True, life: int = 0) -> None:
+    """Wait until Envoy listens and, with `gateways`, has one to call.
 
-    With a `life`, until it is that one, by its count of those that have taken over from one another.
+    Asked by its admin socket: TLS may keep us from its door. With a `life`, until it is that one, by its count of those
+    that have taken over from one another.
     """
     while True:
         try:
             found = await admin.counts(socket, _LISTENERS, _GATEWAYS, _LIFE)
-            open_now = found[_LISTENERS] and found[_GATEWAYS] and found[_LIFE] >= life
+            called = found[_GATEWAYS] or not gateways
+            open_now = found[_LISTENERS] and called and found[_LIFE] >= life
             if open_now and (await admin.ask(socket, "GET", "/ready")).startswith("LIVE"):
                 return
         except (OSError, ValueError):

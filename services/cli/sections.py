@@ -21,7 +21,7 @@ _FIXED = {
 }
 # What loaders read, and follow no reload.
 _LOADERS = ("retention_months", "replay_hours")
-FIXED = frozenset(f"{section}.{key}" for section, keys in _FIXED.items() for key in keys)
+FIXED = frozenset(("hosts", "mtls", *(f"{section}.{key}" for section, keys in _FIXED.items() for key in keys)))
 
 
 def of(config: MeshConfig) -> dict[str, str]:

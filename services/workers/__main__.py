@@ -12,13 +12,13 @@ import structlog
 import uvloop
 from hybridinference.worker.v1 import worker_service_pb2_grpc as worker_grpc
 
-from services.chassis import logs, metrics, notify, server
+from services.chassis import logs, metrics, notify, secrets, server
 from services.chassis.config import ConfigError
 from services.chassis.credentials import Credentials
 from services.chassis.reloading import INFO
 from services.config import identity, mesh
 from services.config.places import WorkerPlace
-from services.config.provider import EchoProvider, GeminiProvider, OpenAIProvider, Provider
+from services.config.provider import EchoProvider, GeminiProvider, OpenAIProvider, Provider, VendorProvider
 from services.workers import callers, echo, service
 from services.workers.execution import Executor
 from services.workers.load_metrics import LoadCollector
@@ -121,6 +121,10 @@ def main() -> None:
     place = places.get(arguments.worker)
     if place is None:
         parser.error(f"no worker {arguments.worker}; there are: {', '.join(places)}")
+    provider = config.providers[place.provider]
+    keys = provider.api_keys if isinstance(provider, VendorProvider) else ()
+    if any(secrets.withheld(key.get_secret_value()) for key in keys):
+        parser.exit(2, f"`providers.{place.provider}.api_keys`: {secrets.ADVICE}\n")
     logs.configure(place.name, level=config.log.level)
     try:
         credentials = identity.credentials(config, "worker", place.name)
