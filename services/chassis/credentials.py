@@ -8,12 +8,19 @@ from collections.abc import Callable, Iterator, Mapping
 
 import grpc
 import structlog
-from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client import CollectorRegistry
 
+from services.chassis import declared
 from services.chassis.certificates import CertificateError, Material, examine
 from services.chassis.roles import Role
 
 LOG = structlog.get_logger()
+
+EXPIRES = declared.Gauge(
+    "hybrid_certificate_expires_seconds",
+    "When a certificate in use expires, in seconds since 1970: the process's own, and its authority's.",
+    [declared.one_of("certificate", ("process", "authority"))],
+)
 
 _Mark = tuple[tuple[int, int, int], ...]
 
@@ -105,12 +112,7 @@ class Credentials:
 
     def watch(self, registry: CollectorRegistry) -> None:
         """Tell Prometheus until when they hold. To be scraped is to look at the files, too."""
-        gauge = Gauge(
-            "hybrid_certificate_expires_seconds",
-            "When a certificate in use expires, in seconds since 1970: the process's own, and its authority's.",
-            ("certificate",),
-            registry=registry,
-        )
+        gauge = EXPIRES.on(registry)
         gauge.labels("process").set_function(lambda: self.current().expires)
         gauge.labels("authority").set_function(lambda: self.current().ca_expires)
 

@@ -636,7 +636,7 @@ def verify_units(
 @app.command()
 def version(home: HomeOption = _HOME) -> None:  # noqa: ARG001  # every subcommand takes it
     """Show the version."""
-    from services.cli import version as module
+    from services.chassis import version as module
 
     print(module.version())
 
