@@ -4,6 +4,7 @@ import pathlib
 import re
 from typing import Any
 
+import promql_parser
 import pytest
 import yaml
 
@@ -56,6 +57,36 @@ def test_every_alert_has_a_unit_test_in_which_it_fires_and_one_in_which_it_does_
     for rule in ALERTS:
         for fires in (True, False):
             assert tested(rule["alert"], rule["labels"]["severity"], fires=fires), (rule["alert"], fires)
+
+
+def test_every_metric_of_a_rule_is_exported_recorded_or_of_envoy_or_prometheus() -> None:
+    register = (ROOT / "docs/metrics.md").read_text(encoding="utf-8")
+    exported = set(re.findall(r"^\| `(\w+)`", register, re.MULTILINE))
+    recorded = {rule["record"] for rule in ALL if "record" in rule}
+    edge = set(re.findall(r"`(envoy_\w+)`", (ROOT / "docs/edge.md").read_text(encoding="utf-8")))
+    others = {"up", "process_start_time_seconds"}
+    for rule in ALL:
+        for name in metrics_of(rule["expr"]):
+            plain = re.sub(r"_(bucket|count|sum)$", "", name)
+            assert {name, plain} & (exported | recorded | edge | others), name
+
+
+def metrics_of(expression: str) -> set[str]:
+    """The names of all series that an expression of PromQL asks for."""
+    found: set[str] = set()
+
+    def walk(node: Any) -> None:
+        if isinstance(node, promql_parser.VectorSelector):
+            found.add(node.name)
+        for part in ("vector_selector", "vs", "expr", "lhs", "rhs", "param"):
+            child = getattr(node, part, None)
+            if child is not None and not isinstance(child, str | float):
+                walk(child)
+        for child in getattr(node, "args", ()) or ():
+            walk(child)
+
+    walk(promql_parser.parse(expression))
+    return found
 
 
 def test_what_alertmanager_holds_back_or_routes_by_name_is_an_alert() -> None:

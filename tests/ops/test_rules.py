@@ -1,4 +1,4 @@
-"""The files of infrastructure/prometheus and infrastructure/alertmanager before Prometheus' and Alertmanager's own tools."""
+"""The files of infrastructure/prometheus and infrastructure/alertmanager before the tools of those who read them."""
 
 import pathlib
 import shutil
