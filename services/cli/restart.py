@@ -44,7 +44,8 @@ def restart(home: Home, name: str, seconds: float) -> None:
 
 async def _restart(home: Home, mesh: MeshState, process: ProcessState, until: float) -> None:
     socket = home.path / admin.SOCKET
-    one_of_several = _is_gateway(process) and sum(_is_gateway(each) for each in mesh.processes) > 1
+    several = sum(_is_gateway(each) for each in mesh.processes) > 1
+    one_of_several = bool(mesh.edge) and _is_gateway(process) and several
     called = await _healthy(socket) if one_of_several else 0
     if one_of_several and called < 2:
         raise Problem(f"{process.name} is the only gateway that can be called now; `hybrid status` says why")
@@ -87,7 +88,7 @@ async def _known(mesh: MeshState, process: ProcessState) -> bool:
 
     Until it does, the next worker to be restarted might be the only one that it knows to be well.
     """
-    workers = await fleet(mesh.router)
+    workers = await fleet(mesh.routers)
     seen = next((worker for worker in workers or () if worker.worker == process.name), None)
     return seen is None or (seen.health == "healthy" and seen.pid == process.pid)
 
