@@ -7,6 +7,6 @@ from services.gateway.identity.policy import PUBLIC, SCOPES
 
 # What comes from outside comes by the edge, and what another gateway runs comes from there. Health is everybody's.
 CALLERS: Mapping[str, tuple[Role, ...]] = {
-    **{method: ("envoy", "gateway") for method in SCOPES},
+    **dict.fromkeys(SCOPES, ("envoy", "gateway")),
     **{method: ("envoy", *COMMON[method]) for method in PUBLIC},
 }
