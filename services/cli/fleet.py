@@ -34,6 +34,22 @@ class WorkerRow:
 
 
 async def fleet(address: str) -> tuple[WorkerRow, ...] | None:
+    """The workers as the router has them now, or None when it does not answer."""
+    seen = await heard(address)
+    return None if seen is None else tuple(row(worker) for worker in seen.workers)
+
+
+def drained(seen: router_service_pb2.WatchFleetResponse) -> tuple[str, ...]:
+    """What operators have taken out of service, as `hybrid drain` takes it."""
+    drains = seen.drains
+    return (
+        *(f"gateway {name}" for name in drains.gateways),
+        *(f"worker {name}" for name in drains.workers),
+        *(f"route {route.model}/{route.provider}" for route in drains.routes),
+    )
+
+
+async def heard(address: str) -> router_service_pb2.WatchFleetResponse | None:
     """What the router says now, or None when it does not answer."""
     try:
         async with asyncio.timeout(_SECONDS), open_channel(address) as channel:
@@ -41,7 +57,7 @@ async def fleet(address: str) -> tuple[WorkerRow, ...] | None:
             watch = stub.WatchFleet(router_service_pb2.WatchFleetRequest())
             try:
                 async for response in watch:
-                    return tuple(row(worker) for worker in response.workers)
+                    return response
             finally:
                 watch.cancel()
     except (grpc.aio.AioRpcError, TimeoutError):

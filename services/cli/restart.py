@@ -9,7 +9,7 @@ import signal
 import time
 
 from services.cli import admin
-from services.cli.fleet import fleet
+from services.cli.fleet import fleet, heard
 from services.cli.home import Home
 from services.cli.problem import Problem
 from services.cli.running import required
@@ -44,7 +44,10 @@ def restart(home: Home, name: str, seconds: float) -> None:
 
 async def _restart(home: Home, mesh: MeshState, process: ProcessState, until: float) -> None:
     socket = home.path / admin.SOCKET
-    one_of_several = _is_gateway(process) and sum(_is_gateway(each) for each in mesh.processes) > 1
+    # One that is drained is called by nobody.
+    drains = await heard(mesh.router) if _is_gateway(process) else None
+    drained = drains is not None and process.name in drains.drains.gateways
+    one_of_several = _is_gateway(process) and not drained and sum(_is_gateway(each) for each in mesh.processes) > 1
     called = await _healthy(socket) if one_of_several else 0
     if one_of_several and called < 2:
         raise Problem(f"{process.name} is the only gateway that can be called now; `hybrid status` says why")

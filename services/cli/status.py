@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from services.cli.fleet import WorkerRow, fleet
+from services.cli.fleet import WorkerRow, drained, heard, row
 from services.cli.home import Home
 from services.cli.running import running
 from services.cli.state import MeshState
@@ -29,11 +29,15 @@ _STYLES = {
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Status:
-    """The mesh of a home at one moment. `workers` is None when the router does not answer."""
+    """The mesh of a home at one moment. `workers` is None when the router does not answer.
+
+    `drained` has what operators have taken out of service.
+    """
 
     home: str
     mesh: MeshState | None
     workers: tuple[WorkerRow, ...] | None
+    drained: tuple[str, ...] = ()
 
     @property
     def ready(self) -> bool:
@@ -47,6 +51,7 @@ class Status:
             "running": self.mesh is not None,
             "ready": self.ready,
             "mesh": dataclasses.asdict(self.mesh) if self.mesh else None,
+            "drained": list(self.drained),
             "workers": None if self.workers is None else [dataclasses.asdict(worker) for worker in self.workers],
         }
 
@@ -58,7 +63,10 @@ def look(home: Home) -> Status:
         return Status(str(home.path), None, None)
     # The router's address is meant from the home, and a unix socket's path must be short.
     os.chdir(home.path)
-    return Status(str(home.path), mesh, asyncio.run(fleet(mesh.router)))
+    seen = asyncio.run(heard(mesh.router))
+    if seen is None:
+        return Status(str(home.path), mesh, None)
+    return Status(str(home.path), mesh, tuple(row(worker) for worker in seen.workers), drained(seen))
 
 
 def watch(home: Home, console: Console) -> None:
@@ -84,6 +92,7 @@ def rendered(status: Status, *, now: float) -> Group | Text:
     notes = [Text(f"not there: {', '.join(absent)}", style="red")] if absent else []
     if status.workers is None:
         notes.append(Text("the router does not answer, so nothing is known of the workers", style="red"))
+    notes += [Text(f"out of service: {', '.join(status.drained)}", style="yellow")] if status.drained else []
     shown = Group(head, *notes, "", _processes(mesh, now))
     return shown if status.workers is None else Group(shown, "", _workers(status.workers))
 
