@@ -2,12 +2,15 @@
 
 import asyncio
 import dataclasses
+from collections import Counter
+from collections.abc import Iterator, Sequence
 
 import grpc
 from hybridinference.inference.v1 import worker_status_pb2 as worker_status
-from hybridinference.router.v1 import fleet_pb2, router_service_pb2, router_service_pb2_grpc
+from hybridinference.router.v1 import drains_pb2, fleet_pb2, router_service_pb2, router_service_pb2_grpc
 
 from services.chassis.channel import open_channel
+from services.chassis.credentials import Credentials
 from services.chassis.deadline import to_seconds
 
 _SECONDS = 2.0
@@ -33,26 +36,48 @@ class WorkerRow:
     pid: int
 
 
-async def fleet(address: str) -> tuple[WorkerRow, ...] | None:
-    """The workers as the router has them now, or None when it does not answer."""
-    seen = await heard(address)
-    return None if seen is None else tuple(row(worker) for worker in seen.workers)
+@dataclasses.dataclass(frozen=True, slots=True)
+class Seen:
+    """What routers say. `workers` is None where none answers; `drained` is what operators have taken out of service."""
+
+    workers: tuple[WorkerRow, ...] | None
+    drained: tuple[str, ...]
 
 
-def drained(seen: router_service_pb2.WatchFleetResponse) -> tuple[str, ...]:
-    """What operators have taken out of service, as `hybrid drain` takes it."""
-    drains = seen.drains
-    return (
-        *(f"gateway {name}" for name in drains.gateways),
-        *(f"worker {name}" for name in drains.workers),
-        *(f"route {route.model}/{route.provider}" for route in drains.routes),
-    )
+async def fleet(routers: Sequence[str], credentials: Credentials | None = None) -> tuple[WorkerRow, ...] | None:
+    """The workers as `seen` has them."""
+    return (await seen(routers, credentials)).workers
 
 
-async def heard(address: str) -> router_service_pb2.WatchFleetResponse | None:
-    """What the router says now, or None when it does not answer."""
+async def seen(routers: Sequence[str], credentials: Credentials | None = None) -> Seen:
+    """What the routers at these addresses say now.
+
+    What workers report is told as the first of them says it. Each router knows its own leases alone: they are summed.
+    `credentials` prove us to those on ports.
+    """
+    answers = await asyncio.gather(*(_heard(address, credentials) for address in routers))
+    heard = [answer for answer in answers if answer is not None]
+    if not heard:
+        return Seen(None, ())
+    leases = Counter[str]()
+    for answer in heard:
+        leases.update({each.worker: each.leases for each in answer.workers})
+    rows = [row(worker) for worker in heard[0].workers]
+    # One that has just started may not have been told.
+    told = next((answer.drains for answer in heard if answer.HasField("drains")), drains_pb2.Drains())
+    return Seen(tuple(dataclasses.replace(each, leases=leases[each.worker]) for each in rows), tuple(_named(told)))
+
+
+def _named(drains: drains_pb2.Drains) -> Iterator[str]:
+    """What is out of service, as `hybrid drain` takes it."""
+    yield from (f"gateway {name}" for name in drains.gateways)
+    yield from (f"worker {name}" for name in drains.workers)
+    yield from (f"route {route.model}/{route.provider}" for route in drains.routes)
+
+
+async def _heard(address: str, credentials: Credentials | None) -> router_service_pb2.WatchFleetResponse | None:
     try:
-        async with asyncio.timeout(_SECONDS), open_channel(address) as channel:
+        async with asyncio.timeout(_SECONDS), open_channel(address, "router", credentials) as channel:
             stub = router_service_pb2_grpc.RouterServiceStub(channel)
             watch = stub.WatchFleet(router_service_pb2.WatchFleetRequest())
             try:

@@ -91,6 +91,9 @@ class MeshConfig(Section):
             if place.address in addresses:
                 raise Misfit(f"two workers have the address {place.address}", "providers", place.provider, "workers")
             addresses.add(place.address)
+            if place.by_name and not places.NAMED.fullmatch(place.address):
+                message = f"`{place.address}` is no name of DNS: dns:///HOST:PORT"
+                raise Misfit(message, "providers", place.provider, "workers")
         self._check_places()
         self._check_ports()
         self._check_access()
@@ -146,12 +149,31 @@ class MeshConfig(Section):
             raise Misfit(f"`hosts`: {wrong}", "hosts")
         if len(self.hosts) > 1 and self.ledger.dsn is None:
             raise Misfit("`hosts`: several need a PostgreSQL that all of them reach: `ledger.dsn`", "hosts")
+        self._check_reach()
+
+    def _check_reach(self) -> None:
+        """Whoever calls a process from another host needs an address that leads there."""
+        gateways = {place.name for place in self.gateways()}
+        routers = {place.name for place in self.routers()}
+        listening = {place.name: place.address for place in self.gateways()}
+        listening |= {place.name: place.address for place in self.routers()}
+        listening |= {place.name: place.address for place in self.workers() if not place.by_name}
+        callers = dict.fromkeys(listening, gateways | routers)
+        callers |= dict.fromkeys(routers, gateways) | dict.fromkeys(gateways, gateways | {"envoy"})
+        found = places.unreachable(self.hosts, listening, callers)
+        if found is not None:
+            name, address = found
+            raise Misfit(
+                f"`hosts`: `{name}` listens on {address}, and processes of other hosts have to reach it: "
+                "give it an address HOST:PORT of its host",
+                "hosts",
+            )
 
     def _once(self) -> tuple[str, ...]:
         """Processes that run once in a mesh, beside the loaders."""
         names = [place.name for place in self.gateways()]
         names += [place.name for place in self.routers()]
-        names += [place.name for place in self.workers()]
+        names += [place.name for place in self.workers() if not place.by_name]
         return ("admin", *names)
 
     def _check_ports(self) -> None:
@@ -201,8 +223,8 @@ class MeshConfig(Section):
         for address, where in found:
             if is_exposed(address):
                 raise Misfit(
-                    f"`{'.'.join(where)}` has {address}, which is reached from elsewhere, in the clear and by everybody: "
-                    "give each process a certificate (`mtls`; `hybrid certs` makes some for trials), or say "
+                    f"`{'.'.join(where)}` has {address}, which is reached from elsewhere, in the clear and by "
+                    "everybody: give each process a certificate (`mtls`; `hybrid certs` makes some for trials), or say "
                     "`encrypted_network: true` where the network sees to that, as a VPN or a service mesh does",
                     *where,
                 )

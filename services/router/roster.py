@@ -1,7 +1,8 @@
 """The roster: every worker and every pool, and what has been learned of them."""
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from hybridinference.inference.v1 import worker_status_pb2 as worker_status
 from hybridinference.router.v1 import fleet_pb2 as fleet
@@ -34,10 +35,16 @@ class Roster:
         pools: the same, by every name and alias that callers may give.
         leaving: workers that are no longer configured and still have leases, by name.
         stirred: names of workers of which there is news since somebody last looked.
+        found: the addresses to which names of workers lead; taken up by the next `reconfigure`.
     """
 
     def __init__(
-        self, config: MeshConfig, observer: Observer, *, new_strategy: pools.NewStrategy = table.new_strategy
+        self,
+        config: MeshConfig,
+        observer: Observer,
+        *,
+        new_strategy: pools.NewStrategy = table.new_strategy,
+        found: Mapping[str, Sequence[str]] = MappingProxyType({}),
     ) -> None:
         self._observer = observer
         self._new_strategy = new_strategy
@@ -47,13 +54,14 @@ class Roster:
         self.leaving: dict[str, Worker] = {}
         self._renamed: list[Worker] = []  # as those, but another worker has the name now
         self._drains = Drains()
-        self._take(config, *pools.build(config, new_strategy))
+        self.found = found
+        self._take(config, *pools.build(config, new_strategy, found=found))
 
     def reconfigure(self, config: MeshConfig) -> None:
         """Be what another configuration says, in one step; what is known of those that stay, stays known."""
         before = self.version
         known = [*self._renamed, *self.leaving.values(), *self.workers.values()]
-        built = pools.build(config, self._new_strategy, workers=known, pools=self.models)
+        built = pools.build(config, self._new_strategy, workers=known, pools=self.models, found=self.found)
         self._take(config, *built)
         for worker in known:
             worker.reconfigure(config.router)

@@ -15,11 +15,13 @@ from hybridinference.worker.v1 import worker_service_pb2_grpc as worker_grpc
 from services.chassis import logs, metrics, notify, secrets, server
 from services.chassis.config import ConfigError
 from services.chassis.credentials import Credentials
+from services.chassis.reloading import INFO
 from services.config import identity, mesh
 from services.config.places import WorkerPlace
 from services.config.provider import EchoProvider, GeminiProvider, OpenAIProvider, Provider, VendorProvider
 from services.workers import callers, echo, service
 from services.workers.execution import Executor
+from services.workers.load_metrics import LoadCollector
 from services.workers.provider import ProviderContext
 from services.workers.status import StatusBoard
 
@@ -49,15 +51,17 @@ async def serve(config: mesh.MeshConfig, place: WorkerPlace, credentials: Creden
     """Serve until told to stop (0) or until the provider has died (1)."""
     provider_config = config.providers[place.provider]
     registry = metrics.new_registry()
+    INFO.on(registry).labels(config.version).set(1)
     board = StatusBoard(place.name, provider_config.kind)
+    registry.register(LoadCollector(board))
     executor = Executor(board, registry)
     servicer = service.WorkerServicer(executor, board)
     async with contextlib.AsyncExitStack() as stack:
         notifier = await stack.enter_async_context(notify.open_notifier())
-        stack.enter_context(metrics.serving_metrics(registry, config.metrics_address(place.name)))
+        await stack.enter_async_context(metrics.open_metrics(registry, config.metrics_address(place.name)))
         up = await stack.enter_async_context(
             server.open_server(
-                place.address,
+                place.listen,
                 lambda grpc_server: worker_grpc.add_WorkerServiceServicer_to_server(servicer, grpc_server),
                 [service.NAME],
                 registry,

@@ -21,7 +21,7 @@ from services.config.mesh import load as load_config
 from tests.mesh.driver import Mesh, mesh, until
 from tests.mesh.scrape import exposition, total, version
 
-pytestmark = [pytest.mark.slow, pytest.mark.edge]
+pytestmark = [pytest.mark.slow, pytest.mark.edge, pytest.mark.timeout(600)]
 
 ROLLED = """
 access: {keyless: true}
