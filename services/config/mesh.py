@@ -86,14 +86,7 @@ class MeshConfig(Section):
         for name in self.providers:
             if not name.replace("-", "").replace("_", "").isalnum():
                 raise Misfit(f"provider `{name}`: a name is letters, digits, - and _", "providers", name)
-        addresses: set[str] = set()
-        for place in self.workers():
-            if place.address in addresses:
-                raise Misfit(f"two workers have the address {place.address}", "providers", place.provider, "workers")
-            addresses.add(place.address)
-            if place.by_name and not places.NAMED.fullmatch(place.address):
-                message = f"`{place.address}` is no name of DNS: dns:///HOST:PORT"
-                raise Misfit(message, "providers", place.provider, "workers")
+        self._check_workers()
         self._check_places()
         self._check_ports()
         self._check_access()
@@ -115,6 +108,16 @@ class MeshConfig(Section):
         self._check_ceilings()
         self._check_network()
         return self
+
+    def _check_workers(self) -> None:
+        addresses: set[str] = set()
+        for place in self.workers():
+            if place.address in addresses:
+                raise Misfit(f"two workers have the address {place.address}", "providers", place.provider, "workers")
+            addresses.add(place.address)
+            if place.by_name and not places.NAMED.fullmatch(place.address):
+                message = f"`{place.address}` is no name of DNS: dns:///HOST:PORT"
+                raise Misfit(message, "providers", place.provider, "workers")
 
     def _check_prices(self) -> None:
         """What a provider's model costs does not depend on the name under which it was asked for."""
