@@ -4,6 +4,7 @@ import asyncio
 import concurrent.futures
 import contextlib
 import dataclasses
+import datetime
 import itertools
 import json
 import pathlib
@@ -17,15 +18,18 @@ import asyncpg
 import openai
 import pytest
 
+from services.cli import certs
+from services.cli.home import Home
+from services.config import mesh
 from tests.mesh.driver import wait_until
 from tests.mesh.scrape import total
 from tests.ops.networks import Host, Network, hosts, network
 from tests.postgres import EMBEDDED, Postgres
 
-pytestmark = pytest.mark.ops
+pytestmark = [pytest.mark.ops, pytest.mark.timeout(900)]
 
 CONFIG = """
-encrypted_network: true
+mtls: {{ca: tls/ca.pem, certificate: "tls/{{process}}.pem", key: "tls/{{process}}.key"}}
 access: {{keyless: false}}
 ledger: {{dsn: "postgresql://postgres@{one}:5432/ledger?sslmode=disable"}}
 edge: {{host: 0.0.0.0, port: 8080}}
@@ -175,6 +179,16 @@ def database(joined: Network, address: str) -> Iterator[Postgres]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
+def certify(homes: dict[str, Host]) -> None:
+    """Give the processes of each host certificates, and no host those of another."""
+    now, authority = datetime.datetime.now(datetime.UTC), homes["one"].home / certs.DIRECTORY
+    certs.init(authority, days=1, now=now)
+    for name, host in homes.items():
+        config = mesh.load(host.config)
+        mine = [process for process in certs.roles_of(config) if process in (*config.on(name), "cli")]
+        certs.issue(config, Home(host.home), authority, processes=mine, days=1, now=now)
+
+
 @pytest.fixture
 def three() -> Iterator[Three]:
     """The mesh, up, with a key."""
@@ -186,6 +200,7 @@ def three() -> Iterator[Three]:
             hosts(joined, CONFIG.format(**addresses), *names) as homes,
             concurrent.futures.ThreadPoolExecutor() as pool,
         ):
+            certify(homes)
             third = pool.submit(homes["three"].up)
             homes["one"].up()
             # As docs/scaling.md says: made on the first, copied to the others.
@@ -240,6 +255,8 @@ def test_a_cut_link_and_a_killed_host_leave_the_rest_serving_and_no_row_is_lost(
     with Load(three.joined, "clients", three.addresses["one"], three.key) as load:
         wait_until(lambda: len(load.calls) > WELL_AGAIN, seconds=PATIENCE_SECONDS)
         assert not [call for call in load.calls if call.error]
+        why = third.hybrid("why", load.calls[0].id, "--json")
+        assert [row["generation_id"] for row in json.loads(why.stdout)] == [load.calls[0].id], why.stderr
 
         begun = time.monotonic()
         three.joined.cut("three")
