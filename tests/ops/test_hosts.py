@@ -58,10 +58,10 @@ ALLOWED_SECONDS = 2 * DOCUMENTED_SECONDS
 # A machine with other work to do is given its time.
 PATIENCE_SECONDS = 120.0
 # So many calls in a row without an error, all begun after the last one, are taken for the end of the trouble.
-WELL_AGAIN = 60
+WELL_AGAIN = 40
 
 
-@dataclasses.dataclass(slots=True)
+@dataclasses.dataclass(slots=True, eq=False)
 class Call:
     """A call that has ended: when it began and ended, what was wrong with it, its id where it has told one."""
 
@@ -76,6 +76,7 @@ class Load:
 
     def __init__(self, joined: Network, host: str, address: str, key: str) -> None:
         self.calls: list[Call] = []
+        self._running: set[Call] = set()
         self._joined, self._host = joined, host
         self._address, self._key = address, key
         self._ending = threading.Event()
@@ -101,12 +102,14 @@ class Load:
     async def _repeat(self, client: openai.AsyncOpenAI) -> None:
         while not self._ending.is_set():
             call = Call(time.monotonic())
+            self._running.add(call)
             try:
                 await self._stream(client, call)
             except openai.OpenAIError as error:
                 call.error = f"{type(error).__name__}: {error}"
             call.ended = time.monotonic()
             self.calls.append(call)
+            self._running.discard(call)
             await asyncio.sleep(0.1)
 
     async def _stream(self, client: openai.AsyncOpenAI, call: Call) -> None:
@@ -122,19 +125,17 @@ class Load:
         # Not an error that a client would see: it is worse.
         assert (reason, words) == ("stop", TOKENS), f"a stream has ended in silence after {words} words"
 
-    def since(self, moment: float) -> list[Call]:
-        """The calls that began after that."""
-        return [call for call in self.calls if call.begun >= moment]
-
     def is_well_again(self, moment: float) -> bool:
-        """Whether what was done at that moment is got over: many calls in a row that began after the last error."""
-        ended = [call for call in self.calls if call.ended >= moment]
+        """Whether what was done then is got over: nothing runs from before the last error, and much went well since."""
+        ended = [call for call in tuple(self.calls) if call.ended >= moment]
         last = max((call.ended for call in ended if call.error), default=moment)
+        if any(call.begun <= last for call in tuple(self._running)):
+            return False
         return sum(call.begun > last for call in ended) >= WELL_AGAIN
 
     def told(self, what: str, moment: float) -> None:
         """Say what became of the calls since a moment, and hold it against what is documented."""
-        ended = sorted((call for call in self.calls if call.ended >= moment), key=lambda call: call.ended)
+        ended = sorted((call for call in tuple(self.calls) if call.ended >= moment), key=lambda call: call.ended)
         failed = [call for call in ended if call.error]
         good = [moment, *(call.ended for call in ended if not call.error)]
         gap = max(after - before for before, after in itertools.pairwise(good))
