@@ -447,8 +447,8 @@ def renew_certs(
     process: ProcessOption = None,
     days: DaysOption = 30.0,
 ) -> None:
-    """The same for those that are missing or have less than a third of their time left. For a timer."""
-    _issue(home, config, directory, process or [], days, left=1 / 3)
+    """The same for those that are missing or have less than half of their time left. For a timer."""
+    _issue(home, config, directory, process or [], days, left=0.5)
 
 
 @app.command()
@@ -798,7 +798,7 @@ def _issue(
     for each in issued:
         print(f"{each.process}: {each.path}, until {each.until:%Y-%m-%d %H:%M} UTC")
     if not issued:
-        print("every certificate has more than a third of its time left", file=sys.stderr)
+        print("every certificate has more than half of its time left", file=sys.stderr)
 
 
 def _asked_for(kind: str) -> tuple[str | None, list[str]]:
