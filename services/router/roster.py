@@ -12,6 +12,7 @@ from services.config.mesh import MeshConfig
 from services.config.places import WorkerPlace
 from services.router import pools
 from services.router.breaker import State
+from services.router.drains import Drains
 from services.router.faults import Kind, Verdict
 from services.router.knowledge import learning
 from services.router.leases import Lease
@@ -52,6 +53,7 @@ class Roster:
         self.stirred: set[str] = set()
         self.leaving: dict[str, Worker] = {}
         self._renamed: list[Worker] = []  # as those, but another worker has the name now
+        self._drains = Drains()
         self.found = found
         self._take(config, *pools.build(config, new_strategy, found=found))
 
@@ -70,6 +72,25 @@ class Roster:
         self._keep_share()
         self.stirred.update(self.workers)
         self._changes += 1 + max(0, before - self.version)
+
+    def drain(self, drains: Drains) -> None:
+        """Go by what is out of service now: all of it, each time."""
+        self._drains = drains
+        for worker in self.workers.values():
+            before = worker.health
+            worker.on_drained(worker.name in drains.workers)
+            self._tell(worker, before)
+        for pool in self.models.values():
+            for target in pool.targets:
+                drained = (pool.model, target.worker.place.provider) in drains.routes
+                if drained != target.drained:
+                    target.drained = drained
+                    target.worker.version += 1
+        for name, routes in self._routes_to.items():
+            for route in routes:
+                route.drained = (route.model, self.workers[name].place.provider) in drains.routes
+        self.stirred.update(self.workers)
+        self._changes += 1
 
     def forget_idle(self) -> bool:
         """Let go of workers that have left and whose last lease has ended; whether there was one."""
@@ -99,6 +120,7 @@ class Roster:
                     aliases=model.aliases,
                 )
                 self._routes_to[target.worker.name].append(route)
+        self.drain(self._drains)
 
     @property
     def version(self) -> int:
