@@ -7,13 +7,14 @@ import pathlib
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterable
 
 import grpc
 import structlog
 import uvloop
 from hybridinference.gateway.v1 import inference_service_pb2_grpc as gateway_grpc
 from hybridinference.gateway.v1 import openai_service_pb2_grpc as openai_grpc
+from hybridinference.gateway.v1 import overview_service_pb2_grpc as overview_grpc
 from hybridinference.router.v1 import router_service_pb2_grpc as router_grpc
 from prometheus_client import CollectorRegistry
 
@@ -35,6 +36,7 @@ from services.gateway.identity.keyring import open_keyring
 from services.gateway.identity.peppers import Peppers
 from services.gateway.models import Models
 from services.gateway.openai import face as openai
+from services.gateway.overview import service as overview
 from services.gateway.placement import Placements
 from services.gateway.pricing.book import PriceBook
 from services.gateway.quota.estimates import Estimates
@@ -145,6 +147,16 @@ async def serve(
             allow_pinning=settings.allow_pinning,
         )
 
+        overview_servicer = overview.OverviewServicer(
+            config,
+            book,
+            fleet,
+            models,
+            recorder.recent,
+            relay,
+            gateway=place.name,
+            router=lambda: config.routers()[0].name if placements.connected.is_set() else "",
+        )
         idempotency = await stack.enter_async_context(open_idempotency(channels, place.name, config, registry))
         adoption = Adoption(
             idempotency=idempotency,
@@ -157,6 +169,7 @@ async def serve(
             sessions=sessions,
             typed_face=typed_face,
             openai_face=openai_face,
+            overview=overview_servicer,
         )
 
         def adopt(wanted: mesh.MeshConfig) -> None:
@@ -169,6 +182,7 @@ async def serve(
         def add(grpc_server: grpc.aio.Server) -> None:
             gateway_grpc.add_InferenceServiceServicer_to_server(typed_face, grpc_server)
             openai_grpc.add_OpenAIServiceServicer_to_server(openai_face, grpc_server)
+            overview_grpc.add_OverviewServiceServicer_to_server(overview_servicer, grpc_server)
 
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         following = [tasks.create_task(each) for each in (fleet.follow(), placements.follow(), reloading.follow())]
@@ -180,7 +194,7 @@ async def serve(
             server.open_server(
                 place.address,
                 add,
-                [inference.NAME, openai.NAME],
+                [inference.NAME, openai.NAME, overview.NAME],
                 registry,
                 interceptors=[
                     IdentityInterceptor(keyring, registry),
@@ -193,15 +207,20 @@ async def serve(
         # SIGINT is for when nobody calls any more, as at the end of a whole mesh.
         if await server.stop_requested() == signal.SIGTERM:
             await up.retire(seconds=_NOTICE_SECONDS)
-        # An answer that the server cut would end like a whole one, at a client behind the edge: have it told first.
-        drain_seconds = reloading.config.gateway.drain_seconds
-        later = asyncio.get_running_loop().call_later
-        farewells = [later(drain_seconds, told.interrupt) for told in (sessions, channels, placements)]
-        await up.drain(seconds=drain_seconds + _FAREWELL_SECONDS)
-        for farewell in farewells:
-            farewell.cancel()
+        interrupts = (sessions.interrupt, channels.interrupt, placements.interrupt)
+        await _drain(up, interrupts, seconds=reloading.config.gateway.drain_seconds)
         for task in following:
             task.cancel()
+
+
+async def _drain(up: server.Server, interrupts: Iterable[Callable[[], None]], *, seconds: float) -> None:
+    """Let calls end by themselves for so long, and then by these."""
+    # An answer that the server cut would end like a whole one, at a client behind the edge: have it told first.
+    later = asyncio.get_running_loop().call_later
+    farewells = [later(seconds, interrupt) for interrupt in interrupts]
+    await up.drain(seconds=seconds + _FAREWELL_SECONDS)
+    for farewell in farewells:
+        farewell.cancel()
 
 
 @contextlib.asynccontextmanager
