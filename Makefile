@@ -8,7 +8,7 @@ BIN = $$(dirname $(DEV))
 export PYTHONPATH := .:gen
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up demo down dev-environment debian-postgres test test-fast test-clients providers protos check-protos openapi googleapis contracts buf protos-release lint types imports lock clean
+.PHONY: help setup up demo down dev-environment debian-postgres test test-fast test-clients test-ops providers protos check-protos openapi googleapis contracts buf protos-release lint types imports lock clean
 
 help:  ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -29,7 +29,10 @@ down:  ## Stop what `make up` left running.
 dev-environment:
 	@$(SETUP) dev >/dev/null
 
-NOT_SLOW = not slow and not engine and not edge and not clients
+NOT_SLOW = not slow and not engine and not edge and not clients and not ops
+
+# Two files at once; the others measure, or run whole meshes, and want the machine for themselves.
+FAST = $(DEV) -m pytest -m "$(NOT_SLOW)" --numprocesses 2 --dist loadfile
 
 # Where it cannot be installed all tests run that do not need it, and those that do fail.
 debian-postgres:
@@ -37,11 +40,11 @@ debian-postgres:
 
 test: dev-environment debian-postgres  ## Run all tests: the fast ones, then those with processes, Envoy and the engine.
 	$(SETUP) mesh engine model embedding-model
-	$(DEV) -m pytest -m "$(NOT_SLOW)" $(ARGS)
-	$(DEV) -m pytest -m "not ($(NOT_SLOW)) and not clients" $(ARGS)
+	$(FAST) $(ARGS)
+	$(DEV) -m pytest -m "not ($(NOT_SLOW)) and not clients and not ops" $(ARGS)
 
 test-fast: dev-environment debian-postgres  ## Run the tests that need no engine, no Envoy and little time.
-	$(DEV) -m pytest -m "$(NOT_SLOW)" $(ARGS)
+	$(FAST) $(ARGS)
 
 # What npm installs, again once its lock is newer.
 NODE_MODULES = $(patsubst %,%/node_modules/.package-lock.json,tests/clients examples/node examples/browser)
@@ -53,6 +56,11 @@ test-clients: contracts  ## Run the tests against programs by others, and exampl
 	tests/clients/debian
 	$(MAKE) --no-print-directory -j3 $(NODE_MODULES)
 	$$($(SETUP) python clients) -m pytest tests/clients -m clients $(ARGS)
+
+test-ops: dev-environment debian-postgres  ## Run the tests that need Debian's Prometheus, Alertmanager and Chromium, systemd, or root.
+	$(SETUP) mesh
+	tests/ops/debian
+	$(DEV) -m pytest tests/ops -m ops $(ARGS)
 
 providers: dev-environment  ## Write docs/providers.md out of the contract suite.
 	$(DEV) -m tests.contract.matrix

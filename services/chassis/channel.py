@@ -2,8 +2,14 @@
 
 import grpc
 
+from services.chassis import keepalive, roles
+from services.chassis.certificates import Material
+from services.chassis.credentials import Credentials, of_channel
+from services.chassis.renewing import RenewingChannel
+from services.chassis.roles import Role
+
 # Within the mesh a peer that restarts should be found again in a fraction of a second, not after gRPC's two minutes.
-_OPTIONS: list[tuple[str, int]] = [
+_OPTIONS: list[tuple[str, int | str]] = [
     ("grpc.initial_reconnect_backoff_ms", 100),
     # Not a pause but how long connecting itself may take: a busy machine needs more than a moment.
     ("grpc.min_reconnect_backoff_ms", 1_000),
@@ -13,15 +19,28 @@ _OPTIONS: list[tuple[str, int]] = [
     # A status with details travels in trailers; gRPC's own limit of 8 KiB would replace it with RESOURCE_EXHAUSTED.
     ("grpc.max_metadata_size", 64 << 10),
     ("grpc.absolute_max_metadata_size", 128 << 10),
-    ("grpc.keepalive_time_ms", 30_000),
-    ("grpc.keepalive_timeout_ms", 5_000),
     # One connection per channel: a pool shared between channels would share its backoff too.
     ("grpc.use_local_subchannel_pool", 1),
 ]
 
 
-def open_channel(address: str) -> grpc.aio.Channel:
-    """A channel to `unix:PATH` or `HOST:PORT`. Use it as an async context manager."""
-    # The authority of a unix socket is its escaped path, which some servers refuse.
-    options = [*_OPTIONS, ("grpc.default_authority", "localhost")] if address.startswith("unix:") else _OPTIONS
-    return grpc.aio.insecure_channel(address, options=options)
+def open_channel(address: str, role: Role | None = None, credentials: Credentials | None = None) -> grpc.aio.Channel:
+    """A channel to `unix:PATH` or `HOST:PORT`. Use it as an async context manager.
+
+    Args:
+        address: whom to call.
+        role: what has to be there, by its certificate; asked for with `credentials` alone.
+        credentials: with them anything but a unix socket is called over TLS; running calls outlive a renewal.
+    """
+    if address.startswith("unix:"):
+        # The authority of a unix socket is its escaped path, which some servers refuse.
+        return grpc.aio.insecure_channel(address, options=[*_OPTIONS, ("grpc.default_authority", "localhost")])
+    if credentials is None:
+        return grpc.aio.insecure_channel(address, options=[*_OPTIONS, *keepalive.OPTIONS])
+    assert role is not None  # whoever has signed our certificate has signed those of all roles
+    options = [*_OPTIONS, *keepalive.OPTIONS, ("grpc.ssl_target_name_override", roles.server_name(role))]
+
+    def connect(material: Material) -> grpc.aio.Channel:
+        return grpc.aio.secure_channel(address, of_channel(material), options=options)
+
+    return RenewingChannel(credentials.current, connect)

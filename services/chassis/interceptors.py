@@ -21,6 +21,8 @@ LOG = structlog.get_logger()
 # Calls that are made all the time by machines are worth a line only when somebody looks for them.
 _QUIET = ("/grpc.health.v1.", "/grpc.reflection.")
 
+Admit = Callable[[str, "grpc.aio.ServicerContext[Any, Any]"], None]
+
 # How long the end of a call may take to be handed to a peer that has not read for long.
 _FAREWELL_SECONDS = 1.0
 
@@ -42,9 +44,11 @@ class RpcMetrics:
 class CallInterceptor(grpc.aio.ServerInterceptor):
     """Wraps every handler: counts it, times it, logs it, and turns a Failure into a status."""
 
-    def __init__(self, metrics: RpcMetrics, *, endless: Collection[str] = ()) -> None:
-        """`endless` names methods (`/package.Service/Method`) that end only when their caller wants."""
+    def __init__(self, metrics: RpcMetrics, *, endless: Collection[str] = (), admit: Admit | None = None) -> None:
+        """`endless` names methods (`/package.Service/Method`) that end only when their caller wants; `admit` raises
+        a Failure where a caller may not call."""
         self._metrics = metrics
+        self._admit = admit
         self._endless = endless
         self._working = 0
         self._rested = asyncio.Event()
@@ -99,6 +103,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             self._count(method, context)
             with _Observed(self._metrics, method, context) as observed:
                 try:
+                    if self._admit is not None:
+                        self._admit(method, context)
                     return await handler(_read(request), context)
                 except Failure as failure:
                     observed.failure = failure
@@ -115,6 +121,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             self._count(method, context)
             with _Observed(self._metrics, method, context) as observed:
                 try:
+                    if self._admit is not None:
+                        self._admit(method, context)
                     responses = handler(_read(request), context)
                     if inspect.isasyncgen(responses):
                         async with contextlib.aclosing(responses):

@@ -1,6 +1,7 @@
 """The metrics endpoint of a process: one process, one registry, one address."""
 
 import contextlib
+import socket
 import socketserver
 import threading
 from collections.abc import Iterator
@@ -32,6 +33,10 @@ class _TcpServer(socketserver.ThreadingMixIn, WSGIServer):
     daemon_threads = True  # one scraper that stalls does not keep out the next
 
 
+class _Tcp6Server(_TcpServer):
+    address_family = socket.AF_INET6
+
+
 class _UnixServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer, WSGIServer):
     daemon_threads = True
 
@@ -59,7 +64,8 @@ def serving_metrics(registry: CollectorRegistry, address: str) -> Iterator[None]
             server.set_app(app)
         else:
             host, _, port = address.rpartition(":")
-            server = make_server(host, int(port), app, server_class=_TcpServer, handler_class=_QuietHandler)
+            kind = _Tcp6Server if ":" in host else _TcpServer
+            server = make_server(host.strip("[]"), int(port), app, server_class=kind, handler_class=_QuietHandler)
         thread = threading.Thread(target=server.serve_forever, name="metrics", daemon=True)
         thread.start()
         try:

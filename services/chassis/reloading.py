@@ -12,6 +12,7 @@ import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from services.chassis.config import ConfigError
+from services.chassis.notify import Notifier
 
 LOG = structlog.get_logger()
 
@@ -37,6 +38,7 @@ class Reloading(Generic[Config]):
         adopt: takes up what was read in one step, or raises ConfigError before it has changed anything.
         version: tells one content from another.
         registry: where the metrics go.
+        notifier: hears when the file is read.
     """
 
     def __init__(
@@ -48,7 +50,9 @@ class Reloading(Generic[Config]):
         adopt: Callable[[Config], None],
         version: Callable[[Config], str],
         registry: CollectorRegistry,
+        notifier: Notifier | None = None,
     ) -> None:
+        self._notifier = notifier or Notifier()
         self._path = path
         self.config = config
         self._read = read
@@ -86,7 +90,8 @@ class Reloading(Generic[Config]):
         try:
             while True:
                 await self._news()
-                await self.reload()
+                with self._notifier.reloading():
+                    await self.reload()
         finally:
             loop.remove_signal_handler(signal.SIGHUP)
 

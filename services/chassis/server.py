@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import signal
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import grpc
@@ -12,9 +12,14 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from prometheus_client import CollectorRegistry
 
+from services.chassis import keepalive
 from services.chassis.address import claimed
+from services.chassis.admission import Admission
+from services.chassis.credentials import Credentials
 from services.chassis.health import Health
 from services.chassis.interceptors import CallInterceptor, RpcMetrics
+from services.chassis.notify import Notifier
+from services.chassis.roles import Role
 
 LOG = structlog.get_logger()
 
@@ -25,8 +30,8 @@ _OPTIONS: list[tuple[str, int]] = [
     ("grpc.max_metadata_size", 64 << 10),
     ("grpc.absolute_max_metadata_size", 128 << 10),
     ("grpc.so_reuseport", 0),  # a second process on the same address is a mistake, not a pool
-    # A peer that only keeps its connection alive is no abuser.
-    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+    # A peer that only keeps its connection alive is no abuser; ours ask every five seconds.
+    ("grpc.http2.min_ping_interval_without_data_ms", 1_000),
     ("grpc.keepalive_permit_without_calls", 1),
 ]
 
@@ -86,6 +91,8 @@ async def open_server(
     *,
     endless: Collection[str] = (),
     interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
+    credentials: Credentials | None = None,
+    callers: Mapping[str, Collection[Role]] | None = None,
 ) -> AsyncIterator[Server]:
     """Serve on `unix:PATH` or `HOST:PORT` until the context ends.
 
@@ -96,13 +103,20 @@ async def open_server(
         registry: where the calls' metrics go.
         endless: methods (`/package.Service/Method`) that end only when their caller wants; a drain cuts them.
         interceptors: what stands between ours, which counts and logs every call, and the handlers.
+        credentials: with them anything but a unix socket is TLS, for callers with a certificate alone.
+        callers: by method, the roles that may call it then; what is not named here is refused.
 
     Raises:
         OSError: another process serves on the unix socket.
         RuntimeError: the address is taken or cannot be bound.
     """
-    calls: Any = CallInterceptor(RpcMetrics(registry), endless=endless)
-    server = grpc.aio.server(interceptors=[calls, *interceptors], options=_OPTIONS)
+    if credentials:
+        credentials.watch(registry)
+    secured = credentials if not address.startswith("unix:") else None
+    admit = Admission(callers or {}).admit if secured else None
+    calls: Any = CallInterceptor(RpcMetrics(registry), endless=endless, admit=admit)
+    options = _OPTIONS if address.startswith("unix:") else [*_OPTIONS, *keepalive.OPTIONS]
+    server = grpc.aio.server(interceptors=[calls, *interceptors], options=options)
     health = Health()
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
     add(server)
@@ -112,17 +126,24 @@ async def open_server(
     up = Server(server, calls, health, names)
     await up.mark_serving(False)
     with claimed(address):
-        server.add_insecure_port(address)
+        if secured:
+            server.add_secure_port(address, secured.server())
+        else:
+            server.add_insecure_port(address)
         await server.start()
-        LOG.info("server.listening", address=address)
+        LOG.info("server.listening", address=address, tls=secured is not None)
         try:
             yield up
         finally:
             await server.stop(None)
 
 
-async def stop_requested() -> signal.Signals:
-    """Wait for SIGTERM or SIGINT; which of them it was."""
+async def stop_requested(serving: Notifier | None = None) -> signal.Signals:
+    """Wait for SIGTERM or SIGINT; which of them it was.
+
+    Args:
+        serving: hears that the process serves, and then that it stops. Not before a signal would be heard.
+    """
     loop = asyncio.get_running_loop()
     stop: asyncio.Future[signal.Signals] = loop.create_future()
 
@@ -132,6 +153,10 @@ async def stop_requested() -> signal.Signals:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, asked, number)
+    if serving is not None:
+        serving.ready()
     number = await stop
+    if serving is not None:
+        serving.stopping()
     LOG.info("process.stopping")
     return number

@@ -34,6 +34,9 @@ HomeOption = Annotated[pathlib.Path, typer.Option("--home", help="Directory of t
 ConfigOption = Annotated[pathlib.Path | None, typer.Option("--config", help="Configuration file.")]
 PortOption = Annotated[int | None, typer.Option("--port", min=1, max=65535, help="Port of the edge.")]
 DetachOption = Annotated[bool, typer.Option("--detach", help="Return when the mesh is ready; `hybrid down` stops it.")]
+ObservabilityOption = Annotated[
+    bool, typer.Option("--observability", help="Run Prometheus and Alertmanager beside it, where they are installed.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="For programs.")]
 CredentialOption = Annotated[
     pathlib.Path | None, typer.Option("--operator-credential", help="File of it. Default: HOME/admin.key.")
@@ -41,6 +44,9 @@ CredentialOption = Annotated[
 
 keys = typer.Typer(help="Make, show, revoke and rotate the keys that callers need.", no_args_is_help=True)
 app.add_typer(keys, name="keys")
+
+prometheus = typer.Typer(help="What Prometheus needs to know of a mesh.", no_args_is_help=True)
+app.add_typer(prometheus, name="prometheus")
 
 _HOME = pathlib.Path(".hybrid")
 _PIPE_WIDTH = 1000
@@ -52,11 +58,13 @@ def up(
     config: ConfigOption = None,
     port: PortOption = None,
     detach: DetachOption = False,
+    observability: ObservabilityOption = False,
     progress_fd: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Start a mesh. Without --config: HOME/hybrid.yaml, else a vLLM worker with a small real model."""
     place = _home(home)
-    _start(place, surroundings.chosen_config(config, place), port, detach=detach, progress_fd=progress_fd)
+    file = surroundings.chosen_config(config, place)
+    _start(place, file, port, detach=detach, observed=observability, progress_fd=progress_fd)
 
 
 @app.command()
@@ -65,10 +73,11 @@ def demo(
     config: ConfigOption = None,
     port: PortOption = None,
     detach: DetachOption = False,
+    observability: ObservabilityOption = False,
 ) -> None:
     """Start a mesh with echo workers: no engine to install, no model to load."""
     file = surroundings.DEMO if config is None else config.absolute()
-    _start(_home(home), file, port, detach=detach, progress_fd=None)
+    _start(_home(home), file, port, detach=detach, observed=observability, progress_fd=None)
 
 
 @app.command()
@@ -416,6 +425,33 @@ def migrate(
     print(module.migrate(module.dsn_of(_home(home), config, dsn)))
 
 
+@prometheus.command("targets")
+def prometheus_targets(
+    home: HomeOption = _HOME,
+    config: ConfigOption = None,
+    host: Annotated[str | None, typer.Option("--host", help="Only the processes on this one.")] = None,
+) -> None:
+    """Print where the processes tell of themselves, for `file_sd_configs`."""
+    from services.cli import prometheus as module
+    from services.cli.up import load
+
+    found = load(surroundings.chosen_config(config, _home(home)), surroundings.environment(os.environ))
+    print(module.encoded(module.targets(found, host=host)), end="")
+
+
+@prometheus.command("rules")
+def prometheus_rules(
+    home: HomeOption = _HOME,  # noqa: ARG001  # every subcommand takes it
+    faster: Annotated[
+        float, typer.Option("--faster", min=1, max=1000, help="Divide all times: to see alerts come and go.")
+    ] = 1.0,
+) -> None:
+    """Print all recording and alert rules in one file."""
+    from services.cli import rules as module
+
+    print(module.faster(module.shipped(), faster) if faster > 1 else module.shipped(), end="")
+
+
 @app.command("check-config")
 def check_config(
     file: Annotated[pathlib.Path, typer.Argument(help="The configuration.")],
@@ -495,18 +531,20 @@ def _home(path: pathlib.Path) -> Home:
     return Home(path.expanduser().resolve())
 
 
-def _start(home: Home, config: pathlib.Path, port: int | None, *, detach: bool, progress_fd: int | None) -> None:
+def _start(
+    home: Home, config: pathlib.Path, port: int | None, *, detach: bool, observed: bool, progress_fd: int | None
+) -> None:
     from services.cli import detach as detached
     from services.cli import up as foreground
     from services.cli.progress import to_terminal
 
     if detach:
-        detached.start(home, config, port)
+        detached.start(home, config, port, observed=observed)
     elif progress_fd is not None:
-        detached.serve(home, config, port, progress_fd)
+        detached.serve(home, config, port, progress_fd, observed=observed)
     else:
         with contextlib.closing(to_terminal()) as progress:
-            foreground.up(home, config, port, progress, stopped_by="Ctrl-C")
+            foreground.up(home, config, port, progress, stopped_by="Ctrl-C", observed=observed)
 
 
 def main() -> None:

@@ -20,7 +20,7 @@ from services.cli.up import up
 _STOP_SECONDS = 60.0
 
 
-def start(home: Home, config_file: pathlib.Path, port: int | None) -> None:
+def start(home: Home, config_file: pathlib.Path, port: int | None, *, observed: bool = False) -> None:
     """Start a supervisor that stays, and return when the mesh is ready. Ctrl-C until then stops it.
 
     Raises:
@@ -33,6 +33,7 @@ def start(home: Home, config_file: pathlib.Path, port: int | None) -> None:
     output = logfile.open_log(log)
     since = logfile.size(log)
     arguments = ["up", "--home", str(home.path), "--config", str(config_file), "--progress-fd", str(write)]
+    arguments += ["--observability"] if observed else []
     supervisor = subprocess.Popen(
         [sys.executable, "-m", "services.cli", *arguments, *(("--port", str(port)) if port else ())],
         stdin=subprocess.DEVNULL,
@@ -64,7 +65,7 @@ def start(home: Home, config_file: pathlib.Path, port: int | None) -> None:
     raise Problem(f"the supervisor ended ({code}) before the mesh was ready; the last lines of {log}:\n{lines}")
 
 
-def serve(home: Home, config_file: pathlib.Path, port: int | None, descriptor: int) -> None:
+def serve(home: Home, config_file: pathlib.Path, port: int | None, descriptor: int, *, observed: bool = False) -> None:
     """Be that supervisor; `descriptor` leads to the command that waits.
 
     Raises:
@@ -72,7 +73,8 @@ def serve(home: Home, config_file: pathlib.Path, port: int | None, descriptor: i
     """
     pipe = Pipe(descriptor)
     try:
-        up(home, config_file, port, pipe, stopped_by=f"`hybrid down --home {shlex.quote(str(home.path))}`")
+        stopped_by = f"`hybrid down --home {shlex.quote(str(home.path))}`"
+        up(home, config_file, port, pipe, stopped_by=stopped_by, observed=observed)
     except Problem as problem:
         pipe.failed(str(problem), problem.code)
         raise

@@ -19,7 +19,7 @@ from google.rpc import error_details_pb2
 from hybridinference.gateway.v1 import inference_service_pb2, openai_service_pb2, overview_service_pb2
 
 from services.chassis.config import ConfigError
-from services.cli import edge_files, edge_page, edge_replies
+from services.cli import admin, edge_files, edge_metrics, edge_page, edge_replies
 from services.config.edge import Tls
 from services.config.gateway import MOST_GATEWAYS
 from services.config.mesh import MeshConfig
@@ -76,6 +76,7 @@ def render(
     kinds = {kind for kind, _ in addresses}
     limits = config.edge.limits
     values = {
+        **_told(config),
         "edge_address": json.dumps(_socket(_numeric(config.edge.host), port or config.edge.port)),
         "transport_socket": json.dumps(_transport_socket(config.edge.tls, files or home)),
         "endpoints": json.dumps([{"endpoint": {"address": address}} for _, address in addresses]),
@@ -218,6 +219,17 @@ def _page(home: pathlib.Path) -> str:
         files[path] = f"run/envoy/{_hashed(f'page-{stem}', content, suffix)}"
         replace(home / files[path], content)
     return edge_page.routes(files, indent=_ROUTE_INDENT)
+
+
+def _told(config: MeshConfig) -> dict[str, str]:
+    """Where Prometheus reads Envoy's statistics, and how that is reached; nothing where processes have no ports."""
+    port = config.metrics.port_of("envoy", 0)
+    if port is None:
+        return {"metrics_listener": "", "metrics_cluster": ""}
+    return {
+        "metrics_listener": edge_metrics.listener(_socket(_numeric(config.metrics.host), port)),
+        "metrics_cluster": edge_metrics.cluster(str(admin.SOCKET)),
+    }
 
 
 def _counted() -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ from typing import Any
 _TYPES = "type.googleapis.com/envoy"
 # Apart from everything else: whatever is renamed into it has Envoy read all of these again.
 DIRECTORY = "run/envoy/live"
+GATEWAYS = "gateway"
 LISTENERS, ENDPOINTS = "listeners.json", "endpoints.json"
 # Beside that directory: it is read at a start alone.
 BOOTSTRAP = "bootstrap.json"
@@ -34,7 +35,8 @@ def split(complete: dict[str, Any]) -> Parts:
             secrets += _secrets(chain.get("transport_socket"))
         listeners.append({"@type": f"{_TYPES}.config.listener.v3.Listener", **listener})
     for cluster in resources["clusters"]:
-        if cluster["type"] == "STATIC":  # names are not for files of endpoints: Envoy resolves them itself
+        # Names are not for files of endpoints: Envoy resolves them itself. And a file of them is one cluster's.
+        if cluster["name"] == GATEWAYS and cluster["type"] == "STATIC":
             cluster["type"] = "EDS"
             cluster["eds_cluster_config"] = {"eds_config": _source(ENDPOINTS)}
             assignment = cluster.pop("load_assignment")

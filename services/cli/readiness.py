@@ -60,3 +60,19 @@ async def postgres_accepting(dsn: str) -> None:
         else:
             await connection.close()
             return
+
+
+async def http_ready(host: str, port: int, path: str) -> None:
+    """Wait until a GET of the path is answered with 200."""
+    while True:
+        try:
+            reader, writer = await asyncio.open_connection(host, port)
+            try:
+                writer.write(f"GET {path} HTTP/1.0\r\n\r\n".encode())
+                if b" 200 " in await reader.readline():
+                    return
+            finally:
+                writer.close()
+        except OSError:
+            pass  # not there yet
+        await asyncio.sleep(_PAUSE_SECONDS)

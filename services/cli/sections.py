@@ -15,7 +15,8 @@ _FIXED = {
     "gateway": ("spool", "spool_bytes", "tenant_key"),
     "access": ("keyless", "pepper"),
     "admin": ("listen",),
-    "metrics": ("listen",),
+    "metrics": ("listen", "host", "port"),
+    "observability": ("prometheus_port", "alertmanager_port"),
     "ledger": ("dsn",),
 }
 # What loaders read, and follow no reload.

@@ -15,12 +15,15 @@ CLONE = pathlib.Path(__file__).resolve().parents[2]
 MIGRATIONS = CLONE / "infrastructure" / "postgres" / "migrations"
 LOCAL = CLONE / "infrastructure" / "config" / "local.yaml"
 DEMO = CLONE / "infrastructure" / "config" / "demo.yaml"
+BUILT_IN = (LOCAL, DEMO)
 
 # The engine makes unix sockets there, with names of 36 bytes, and a socket's path has room for 107.
 _MOST_TEMPORARY_PATH = 107 - len("/") - 36
 
 # The built-in configuration names the model by this variable, since its directory is in a cache.
 MODEL_VARIABLE = "HYBRID_SMOLLM2"
+# By this one the built-in configurations have ports for Prometheus.
+METRICS_VARIABLE, _METRICS_PORT = "HYBRID_METRICS_PORT", "9400"
 
 
 def environment(base: Mapping[str, str]) -> dict[str, str]:
@@ -65,6 +68,11 @@ def require_model(environment: Mapping[str, str]) -> None:
     """
     if not environment.get(MODEL_VARIABLE):
         raise Problem("the model is not there; `make setup` makes it, and `hybrid demo` does without it")
+
+
+def give_ports(environment: dict[str, str]) -> None:
+    """Have the processes of a built-in configuration tell of themselves on ports, if they do not already."""
+    environment[METRICS_VARIABLE] = environment.get(METRICS_VARIABLE) or _METRICS_PORT
 
 
 def engine_python() -> str:

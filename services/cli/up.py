@@ -9,7 +9,7 @@ import socket
 from collections.abc import Callable, Mapping
 
 from services.chassis.config import ConfigError
-from services.cli import logfile, plan, postgres, sections, surroundings, watchdog
+from services.cli import logfile, observability, plan, postgres, sections, surroundings, watchdog
 from services.cli.children import open_children
 from services.cli.examples import examples, find_grpcurl
 from services.cli.home import Home
@@ -34,8 +34,18 @@ def load(config: pathlib.Path, environment: Mapping[str, str]) -> mesh.MeshConfi
         raise Problem("\n".join(error.problems), code=2) from error
 
 
-def up(home: Home, config_file: pathlib.Path, port: int | None, progress: Progress, *, stopped_by: str) -> None:
+def up(
+    home: Home,
+    config_file: pathlib.Path,
+    port: int | None,
+    progress: Progress,
+    *,
+    stopped_by: str,
+    observed: bool = False,
+) -> None:
     """Run a mesh until it is told to stop; `stopped_by` says how one does that.
+
+    With `observed` Prometheus and Alertmanager run beside it.
 
     Raises:
         Problem: it cannot be started, or did not become ready.
@@ -43,6 +53,8 @@ def up(home: Home, config_file: pathlib.Path, port: int | None, progress: Progre
     environment = surroundings.environment(os.environ)
     if config_file == surroundings.LOCAL:
         surroundings.require_model(environment)
+    if observed and config_file in surroundings.BUILT_IN:
+        surroundings.give_ports(environment)
     config = load(config_file, environment)
     edge_port = port or config.edge.port
     home.prepare()
@@ -55,11 +67,15 @@ def up(home: Home, config_file: pathlib.Path, port: int | None, progress: Progre
         environment["TMPDIR"] = str(temporary)
         embedded = None
         try:
-            _check_port(config.edge.host, edge_port)
+            _check_port(config.edge.host, edge_port, "choose another with --port")
+            _check_observers(config, observed=observed)
             os.close(logfile.open_log(home.log("envoy-access")))  # Envoy would let everybody read it
             embedded = postgres.prepare(home) if config.ledger.dsn is None else None
             sources = _sources(config_file, config, home, edge_port)
             specs = plan.specs(config, sources, environment, embedded)
+            if observed:
+                observability.prepare(config, home)
+                specs += observability.specs(config, home, environment)
         except BaseException:
             watchdog.clear(home.path, [temporary, *([embedded.socket] if embedded else [])])
             raise
@@ -85,12 +101,17 @@ def up(home: Home, config_file: pathlib.Path, port: int | None, progress: Progre
             certificate=certificate,
             keyed=None if config.access.keyless else home.path,
         )
+        if observed:
+            welcome += observability.welcome(config)
         welcome += f"\n{stopped_by} stops it.\n"
         # Removed even when this process is killed, when they are not in the home.
         outside = (temporary, *([embedded.socket] if embedded else []))
 
         def replan() -> tuple[Spec, ...]:
-            return plan.gateways(load(config_file, environment), sources, environment, embedded)
+            wanted = load(config_file, environment)
+            if observed:
+                observability.write_targets(wanted, home)
+            return plan.gateways(wanted, sources, environment, embedded)
 
         asyncio.run(_supervise(home, lock, specs, mesh_state, welcome, progress, outside, replan))
 
@@ -141,13 +162,24 @@ def _sources(config_file: pathlib.Path, config: mesh.MeshConfig, home: Home, por
     )
 
 
-def _check_port(host: str, port: int) -> None:
+def _check_observers(config: mesh.MeshConfig, *, observed: bool) -> None:
+    """Whether everything can tell Prometheus of itself, and Prometheus can run, before anything is started."""
+    if config.metrics.port is not None:
+        for name, role, index in config.roles():
+            port = config.metrics.port_of(role, index)
+            if port is not None:
+                _check_port(config.metrics.host, port, f"{name} would have it: choose another `metrics.port`")
+    if observed:
+        for setting in ("prometheus_port", "alertmanager_port"):
+            port = getattr(config.observability, setting)
+            _check_port("127.0.0.1", port, f"choose another `observability.{setting}`")
+
+
+def _check_port(host: str, port: int, advice: str) -> None:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
         except OSError as error:
-            raise Problem(
-                f"{host}:{port} cannot be listened on: {error.strerror}; choose another with --port"
-            ) from error
+            raise Problem(f"{host}:{port} cannot be listened on: {error.strerror}; {advice}") from error

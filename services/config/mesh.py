@@ -2,7 +2,7 @@
 
 import hashlib
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Literal, Self
 
 import pydantic
@@ -15,7 +15,8 @@ from services.config.base import Section
 from services.config.edge import Edge
 from services.config.flags import Flags
 from services.config.gateway import Gateway
-from services.config.loopback import is_loopback
+from services.config.loopback import is_exposed, is_loopback
+from services.config.metrics import Metrics, Observability, Role
 from services.config.model import Model, Route
 from services.config.mtls import Mtls
 from services.config.places import GatewayPlace, RouterPlace, WorkerPlace
@@ -40,12 +41,6 @@ class Ledger(Section):
         return given or (self.dsn.get_secret_value() if self.dsn else "")
 
 
-class Metrics(Section):
-    """Prometheus endpoints."""
-
-    listen: str = pydantic.Field(default="unix:run/{process}.metrics.sock", description="One per process.")
-
-
 class Log(Section):
     """Logs."""
 
@@ -62,9 +57,14 @@ class MeshConfig(Section):
     admin: Admin = Admin()
     ledger: Ledger = Ledger()
     metrics: Metrics = Metrics()
+    observability: Observability = Observability()
     log: Log = Log()
     mtls: Mtls | None = pydantic.Field(
         default=None, description="TLS on every address between processes that is no unix socket. Default: none."
+    )
+    encrypted_network: bool = pydantic.Field(
+        default=False,
+        description="The network between processes encrypts and lets in the mesh alone, as a VPN or a service mesh.",
     )
     hosts: dict[str, tuple[str, ...]] = pydantic.Field(
         default_factory=dict,
@@ -85,6 +85,7 @@ class MeshConfig(Section):
                 raise Misfit(f"two workers have the address {place.address}", "providers", place.provider, "workers")
             addresses.add(place.address)
         self._check_places()
+        self._check_ports()
         self._check_access()
         seen: set[str] = set()
         for number, model in enumerate(self.models):
@@ -102,6 +103,7 @@ class MeshConfig(Section):
                     message = f"flags: there is no model `{name}`; there are: {known}"
                     raise Misfit(message, "flags", switch, "models")
         self._check_ceilings()
+        self._check_network()
         return self
 
     def _check_prices(self) -> None:
@@ -145,6 +147,30 @@ class MeshConfig(Section):
         names += [place.name for place in self.workers()]
         return ("admin", *names)
 
+    def _check_ports(self) -> None:
+        """No port of the metrics is one where something else of the mesh listens."""
+        if self.metrics.port is None:
+            return
+        for name, role, index in self.roles():
+            port = self.metrics.port_of(role, index)
+            for setting, taken in self._ports():
+                if port == taken:
+                    message = f"`metrics.port`: {name} would have port {port}, which is `{setting}`; choose another"
+                    raise Misfit(message, "metrics", "port")
+
+    def _ports(self) -> Iterator[tuple[str, int]]:
+        """Every other port of the configuration, with the setting that names it."""
+        yield "edge.port", self.edge.port
+        yield "observability.prometheus_port", self.observability.prometheus_port
+        yield "observability.alertmanager_port", self.observability.alertmanager_port
+        listens = [("gateway.listen", place.address) for place in self.gateways()]
+        listens += [("router.listen", place.address) for place in self.routers()]
+        listens += [(f"providers.{place.provider}.workers", place.address) for place in self.workers()]
+        for setting, address in (*listens, ("admin.listen", self.admin.listen)):
+            port = address.rpartition(":")[2]
+            if not address.startswith("unix:") and port.isdigit():
+                yield setting, int(port)
+
     def _check_access(self) -> None:
         """Without keys nobody else may reach what spends money: any neighbour could."""
         if not self.access.keyless:
@@ -153,8 +179,26 @@ class MeshConfig(Section):
         if not is_loopback(self.edge.host):
             raise Misfit(f"`edge.host` is {self.edge.host}; {advice}", "edge", "host")
         for place in self.gateways():
-            if not place.address.startswith("unix:") and not is_loopback(place.address.rpartition(":")[0]):
+            # With certificates none but the edge and other gateways get in there.
+            if self.mtls is None and is_exposed(place.address):
                 raise Misfit(f"`gateway.listen` has {place.address}; {advice}", "gateway", "listen")
+
+    def _check_network(self) -> None:
+        """What others than this host reach is neither plain text nor open to everybody there."""
+        if self.mtls is not None or self.encrypted_network:
+            return
+        found: list[tuple[str, tuple[str, ...]]] = [(self.admin.listen, ("admin", "listen"))]
+        found += [(place.address, ("gateway", "listen")) for place in self.gateways()]
+        found += [(place.address, ("router", "listen")) for place in self.routers()]
+        found += [(place.address, ("providers", place.provider, "workers")) for place in self.workers()]
+        for address, where in found:
+            if is_exposed(address):
+                raise Misfit(
+                    f"`{'.'.join(where)}` has {address}, which is reached from elsewhere, in the clear and by everybody: "
+                    "give each process a certificate (`mtls`; `hybrid certs` makes some for trials), or say "
+                    "`encrypted_network: true` where the network sees to that, as a VPN or a service mesh does",
+                    *where,
+                )
 
     def _check(self, model: Model, route: Route, *where: str | int) -> None:
         provider = self.providers.get(route.provider)
@@ -227,13 +271,47 @@ class MeshConfig(Section):
         known = ", ".join(place.name for place in self.gateways())
         raise config.ConfigError([f"no gateway `{name}`; there are: {known}"])
 
+    def on(self, host: str) -> frozenset[str]:
+        """The processes that a host of `hosts` runs, loaders with their gateways.
+
+        Raises:
+            KeyError: there is no such host.
+        """
+        named = frozenset(self.hosts[host])
+        return named | {place.loader for place in self.gateways() if place.name in named}
+
+    def beside(self, process: str) -> frozenset[str]:
+        """The processes on the host that runs this one, itself included; all of them where one host runs everything."""
+        for host in self.hosts:
+            found = self.on(host)
+            if process in found:
+                return found
+        return frozenset((*self._once(), "envoy", *(place.loader for place in self.gateways())))
+
     def provider_model(self, route: Route) -> str:
         """The provider's name for the model of a route."""
         return route.model or self.providers[route.provider].model_names[0]
 
+    def roles(self) -> tuple[tuple[str, Role, int], ...]:
+        """Every process that tells of itself: its name, its role, and its number among those of that role, from 0."""
+        found: list[tuple[str, Role, int]] = [("envoy", "envoy", 0), ("admin", "admin", 0)]
+        for index, gateway in enumerate(self.gateways()):
+            found += [(gateway.name, "gateway", index), (gateway.loader, "loader", index)]
+        found += [(router.name, "router", index) for index, router in enumerate(self.routers())]
+        found += [(worker.name, "worker", index) for index, worker in enumerate(self.workers())]
+        return tuple(found)
+
     def metrics_address(self, process: str) -> str:
-        """Where a process serves its metrics."""
-        return self.metrics.listen.replace("{process}", process)
+        """Where a process serves its metrics.
+
+        Raises:
+            ConfigError: there is no such process.
+        """
+        for name, role, index in self.roles():
+            if name == process:
+                return self.metrics.address(name, role, index)
+        known = ", ".join(name for name, _, _ in self.roles())
+        raise config.ConfigError([f"no process `{process}`; there are: {known}"])
 
 
 def load(path: pathlib.Path, environment: Mapping[str, str] | None = None) -> MeshConfig:

@@ -14,5 +14,4 @@ class Mtls(Section):
 
     def of(self, process: str) -> "Mtls":
         """The files of one process."""
-        names = {"ca": self.ca, "certificate": self.certificate, "key": self.key}
-        return Mtls(**{field: path.replace("{process}", process) for field, path in names.items()})
+        return Mtls(**{name: path.replace("{process}", process) for name, path in self})

@@ -7,7 +7,7 @@ import pathlib
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
 import grpc
 import structlog
@@ -15,14 +15,15 @@ import uvloop
 from hybridinference.gateway.v1 import inference_service_pb2_grpc as gateway_grpc
 from hybridinference.gateway.v1 import openai_service_pb2_grpc as openai_grpc
 from hybridinference.gateway.v1 import overview_service_pb2_grpc as overview_grpc
-from hybridinference.router.v1 import router_service_pb2_grpc as router_grpc
 from prometheus_client import CollectorRegistry
 
-from services.chassis import channel, ids, logs, metrics, server
+from services.chassis import ids, logs, metrics, notify, server
+from services.chassis.config import ConfigError
+from services.chassis.credentials import Credentials
 from services.chassis.reloading import Reloading
-from services.config import fixed, mesh
-from services.config.places import GatewayPlace
-from services.gateway import inference
+from services.config import fixed, identity, mesh
+from services.config.places import GatewayPlace, RouterPlace
+from services.gateway import callers, inference
 from services.gateway.adoption import Adoption
 from services.gateway.channels import open_channels
 from services.gateway.content.hashing import Hasher
@@ -45,6 +46,8 @@ from services.gateway.quota.upkeep import open_quota
 from services.gateway.recorder import Recorder
 from services.gateway.relay import Relay
 from services.gateway.request_metrics import RequestMetrics
+from services.gateway.router_choice import preference
+from services.gateway.routers import open_routers
 from services.gateway.schema import SchemaUnknown
 from services.gateway.session import open_sessions
 from services.gateway.shadowing import open_shadows
@@ -68,6 +71,7 @@ async def serve(
     tenants: Tenants,
     peppers: Peppers | None,
     dsn: str,
+    credentials: Credentials | None,
 ) -> None:
     """Serve as that gateway until told to stop, by what the file at `path` says from time to time.
 
@@ -81,15 +85,16 @@ async def serve(
         spool = await stack.enter_async_context(
             open_spool(pathlib.Path(place.spool), registry=registry, max_bytes=settings.spool_bytes)
         )
-        router = router_grpc.RouterServiceStub(
-            await stack.enter_async_context(channel.open_channel(config.routers()[0].address))
-        )
-        fleet = FleetView(router)
-        placements = Placements(router, fleet, registry, gateway=run, waiting_bytes=settings.waiting_bytes)
+        notifier = await stack.enter_async_context(notify.open_notifier(lambda: spool.alive))
+        routers = await stack.enter_async_context(open_routers(_preferred(config, place), registry, credentials))
+        fleet = FleetView(routers)
+        placements = Placements(routers, fleet, registry, gateway=run, waiting_bytes=settings.waiting_bytes)
         sessions = await stack.enter_async_context(
-            open_sessions(idle_seconds=settings.idle_seconds, slow_reader_seconds=settings.slow_reader_seconds)
+            open_sessions(
+                credentials, idle_seconds=settings.idle_seconds, slow_reader_seconds=settings.slow_reader_seconds
+            )
         )
-        channels = await stack.enter_async_context(open_channels())
+        channels = await stack.enter_async_context(open_channels(credentials))
         book = PriceBook(config)
         contents = await stack.enter_async_context(open_contents(spool, Hasher(tenants.key), registry))
         recorder = Recorder(
@@ -127,7 +132,7 @@ async def serve(
             show_worker=settings.show_worker,
             estimates=Estimates(config, book),
         )
-        explainer = Explainer(router, relay)
+        explainer = Explainer(routers, relay)
         models = Models(config, fleet, created_seconds=int(time.time()))
         typed_face = inference.InferenceServicer(
             relay,
@@ -155,7 +160,7 @@ async def serve(
             recorder.recent,
             relay,
             gateway=place.name,
-            router=lambda: config.routers()[0].name if placements.connected.is_set() else "",
+            router=lambda: routers.current.name if placements.connected.is_set() else "",
         )
         idempotency = await stack.enter_async_context(open_idempotency(channels, place.name, config, registry))
         adoption = Adoption(
@@ -177,7 +182,9 @@ async def serve(
             wanted.gateway_place(place.name)  # raises where we are to be no more: whoever wants that ends us
             adoption.take(wanted)
 
-        reloading = Reloading(path, config, read=mesh.load, adopt=adopt, version=_version, registry=registry)
+        reloading = Reloading(
+            path, config, read=mesh.load, adopt=adopt, version=_version, registry=registry, notifier=notifier
+        )
 
         def add(grpc_server: grpc.aio.Server) -> None:
             gateway_grpc.add_InferenceServiceServicer_to_server(typed_face, grpc_server)
@@ -185,7 +192,10 @@ async def serve(
             overview_grpc.add_OverviewServiceServicer_to_server(overview_servicer, grpc_server)
 
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
-        following = [tasks.create_task(each) for each in (fleet.follow(), placements.follow(), reloading.follow())]
+        following = [
+            tasks.create_task(each)
+            for each in (routers.follow(), fleet.follow(), placements.follow(), reloading.follow())
+        ]
         # Before anything listens: an edge that has not noticed the end of our predecessor calls at once.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_ROUTER_SECONDS):
@@ -200,21 +210,22 @@ async def serve(
                     IdentityInterceptor(keyring, registry),
                     idempotency,
                 ],
+                credentials=credentials,
+                callers=callers.CALLERS,
             )
         )
         await up.mark_serving()
         LOG.info("gateway.serving", config_version=config.version)
         # SIGINT is for when nobody calls any more, as at the end of a whole mesh.
-        if await server.stop_requested() == signal.SIGTERM:
+        if await server.stop_requested(notifier) == signal.SIGTERM:
             await up.retire(seconds=_NOTICE_SECONDS)
-        interrupts = (sessions.interrupt, channels.interrupt, placements.interrupt)
-        await _drain(up, interrupts, seconds=reloading.config.gateway.drain_seconds)
+        ways = (sessions.interrupt, channels.interrupt, placements.interrupt)
+        await _drain(up, reloading.config.gateway.drain_seconds, ways)
         for task in following:
             task.cancel()
 
 
-async def _drain(up: server.Server, interrupts: Iterable[Callable[[], None]], *, seconds: float) -> None:
-    """Let calls end by themselves for so long, and then by these."""
+async def _drain(up: server.Server, seconds: float, interrupts: Iterable[Callable[[], None]]) -> None:
     # An answer that the server cut would end like a whole one, at a client behind the edge: have it told first.
     later = asyncio.get_running_loop().call_later
     farewells = [later(seconds, interrupt) for interrupt in interrupts]
@@ -246,6 +257,13 @@ async def _limits(
             yield quota
 
 
+def _preferred(config: mesh.MeshConfig, place: GatewayPlace) -> Sequence[RouterPlace]:
+    """All routers, in the order in which that gateway prefers them."""
+    routers = {router.name: router for router in config.routers()}
+    number = [each.name for each in config.gateways()].index(place.name)
+    return [routers[name] for name in preference(tuple(routers), number, config.beside(place.name))]
+
+
 def _version(config: mesh.MeshConfig) -> str:
     return config.version
 
@@ -261,6 +279,10 @@ def main() -> None:
     place = config.gateway_place(arguments.gateway)
     logs.configure(place.name, level=config.log.level)
     try:
+        credentials = identity.credentials(config, "gateway", place.name)
+    except ConfigError as error:
+        sys.exit(str(error))
+    try:
         tenants = Tenants.of_file(pathlib.Path(config.gateway.tenant_key))
     except (OSError, ValueError) as error:
         sys.exit(f"the key of the callers' marks cannot be used: {error}")
@@ -274,7 +296,7 @@ def main() -> None:
     if not dsn and not config.access.keyless:
         sys.exit(f"{arguments.config}: no database for keys: give --dsn, or set ledger.dsn")
     try:
-        uvloop.run(serve(config, arguments.config, place, tenants, peppers, dsn))
+        uvloop.run(serve(config, arguments.config, place, tenants, peppers, dsn, credentials))
     except SchemaUnknown as unknown:
         sys.exit(str(unknown))
 

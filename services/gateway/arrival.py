@@ -9,9 +9,10 @@ import grpc
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hybridinference.inference.v1 import routing_pb2
 
+from services.chassis import traceparent as w3c
 from services.chassis.deadline import Deadline
 from services.chassis.failure import Failure
-from services.gateway import hints, trace
+from services.gateway import hints
 from services.gateway.call import Call, Spec
 from services.gateway.identity.grant import Grant
 from services.gateway.models import Models
@@ -38,8 +39,12 @@ class Arrival:
         models: Models,
         tenants: Tenants,
         allow_pinning: bool = False,
+        trace_share: float = 0.0,
     ) -> None:
-        """Of the call that `grant`, the key it is made with, has let in; `now` is by the event loop's clock."""
+        """Of the call that `grant`, the key it is made with, has let in.
+
+        `now` is by the event loop's clock. Of traces that begin here such a share is kept.
+        """
         self._metadata = {str(key): value for key, value in context.invocation_metadata() or ()}
         self.grant = grant
         self._models = models
@@ -49,7 +54,9 @@ class Arrival:
         left = context.time_remaining()
         longest = Deadline.after(longest_seconds, now=now)
         self._deadline = longest if left is None else longest.earlier(max(0.0, left - _MARGIN_SECONDS), now=now)
-        self.traceparent = trace.accepted(self._text("traceparent")) or trace.begun(os.urandom(24))
+        came_with = w3c.accepted(self._text("traceparent"))
+        self.traceparent = came_with or w3c.begun(os.urandom(24), share=trace_share)
+        self._begins_trace = not came_with
 
     @property
     def transcoded(self) -> bool:
@@ -120,6 +127,7 @@ class Arrival:
             routing=routing,
             edge_request_id=self._text("x-request-id")[:_LONGEST_ID],
             traceparent=self.traceparent,
+            begins_trace=self._begins_trace,
         )
 
     def _text(self, key: str) -> str:

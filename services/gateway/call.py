@@ -7,8 +7,8 @@ from hybridinference.inference.v1 import embedding_pb2 as embedding
 from hybridinference.inference.v1 import generation_pb2 as generation
 from hybridinference.inference.v1 import routing_pb2
 
+from services.chassis import traceparent as w3c
 from services.chassis.deadline import Deadline
-from services.gateway import trace
 from services.gateway.identity.grant import ANYBODY, Grant
 
 Spec = TypeVar("Spec", generation.GenerationSpec, embedding.EmbeddingSpec)
@@ -29,7 +29,8 @@ class Call(Generic[Spec]):
         secret: the caller's own key, for what the router is told of prompts. Without one it is told nothing of them.
         routing: what the caller wants of the route; checked.
         edge_request_id: the edge's id of the HTTP request.
-        traceparent: W3C trace context, well-formed, see services.gateway.trace.
+        traceparent: W3C trace context, well-formed, see services.chassis.traceparent.
+        begins_trace: whether the trace begins with this call; its traceparent then names the call's own span.
     """
 
     spec: Spec
@@ -43,6 +44,7 @@ class Call(Generic[Spec]):
     routing: routing_pb2.RoutingHints = dataclasses.field(default_factory=routing_pb2.RoutingHints)
     edge_request_id: str = ""
     traceparent: str = ""
+    begins_trace: bool = False
 
     @property
     def operation(self) -> str:
@@ -54,4 +56,9 @@ class Call(Generic[Spec]):
     @property
     def trace_id(self) -> str:
         """The trace's id, 32 hexadecimal digits; empty without a trace."""
-        return trace.trace_id(self.traceparent)
+        return w3c.trace_id(self.traceparent)
+
+    @property
+    def sampled_trace_id(self) -> str:
+        """The same of a trace whose spans are kept, as for an exemplar; empty of any other."""
+        return w3c.sampled_trace_id(self.traceparent)

@@ -1,4 +1,4 @@
-"""Channels to workers for calls of their own: beside a session, whose stream a large answer would hold up."""
+"""Channels for calls of their own: to workers beside a session, which a large answer would hold up; to gateways."""
 
 import asyncio
 import contextlib
@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator
 import grpc
 
 from services.chassis.channel import open_channel
+from services.chassis.credentials import Credentials
+from services.chassis.roles import Role
 from services.gateway.session import stopping
 
 
@@ -20,15 +22,17 @@ class _Line:
 
 
 class Channels:
-    """One channel for each worker's address, opened when it is first asked for."""
+    """One channel for each address, opened when it is first asked for."""
 
-    def __init__(self) -> None:
+    def __init__(self, credentials: Credentials | None = None) -> None:
+        """`credentials`: what proves the gateway to those it calls, on other addresses than unix sockets."""
+        self._credentials = credentials
         self._lines: dict[str, _Line] = {}
         self._interrupted = False
 
     @contextlib.asynccontextmanager
-    async def to(self, address: str) -> AsyncIterator[grpc.aio.Channel]:
-        """The channel to a worker, for one call.
+    async def to(self, address: str, role: Role) -> AsyncIterator[grpc.aio.Channel]:
+        """The channel to a process of that role, for one call.
 
         One that could not connect is replaced: it would wait before it looks for a worker that may be back by now. But
         not under a call: a worker that stops listens no more while it finishes what it has begun.
@@ -44,7 +48,7 @@ class Channels:
             await line.channel.close()
             line = self._lines.get(address)  # somebody else may have opened another meanwhile
         if line is None:
-            line = self._lines[address] = _Line(open_channel(address))
+            line = self._lines[address] = _Line(open_channel(address, role, self._credentials))
         call = asyncio.timeout(None)
         line.calls.add(call)
         try:
@@ -72,9 +76,9 @@ class Channels:
 
 
 @contextlib.asynccontextmanager
-async def open_channels() -> AsyncIterator[Channels]:
+async def open_channels(credentials: Credentials | None = None) -> AsyncIterator[Channels]:
     """The channels of a gateway, closed when the context ends."""
-    channels = Channels()
+    channels = Channels(credentials)
     try:
         yield channels
     finally:

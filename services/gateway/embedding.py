@@ -84,7 +84,7 @@ class Embedding(Undertaking):
 
     async def _ask(self, run: Run) -> worker.EmbedResponse:
         """Ask the worker. Leaving early, for whatever reason, ends the work there."""
-        async with self._channels.to(run.placed.address) as channel:
+        async with self._channels.to(run.placed.address, "worker") as channel:
             call = worker_grpc.WorkerServiceStub(channel).Embed(self._request(run))
             run.started = True
             try:

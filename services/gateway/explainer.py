@@ -8,13 +8,13 @@ from hybridinference.gateway.v1 import inference_service_pb2 as inference
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hybridinference.inference.v1 import generation_pb2 as generation
 from hybridinference.router.v1 import router_service_pb2 as router
-from hybridinference.router.v1 import router_service_pb2_grpc as router_grpc
 
 from services.chassis import ids, status
 from services.chassis.failure import Failure
 from services.gateway.ask import placement_ask
 from services.gateway.call import Call
 from services.gateway.relay import Relay
+from services.gateway.routers import Routers
 from services.gateway.validate import validate
 from services.inference.capabilities import needs_of
 from services.inference.refusal import name_field
@@ -32,11 +32,11 @@ MOST_A_SECOND = 20
 
 
 class Explainer:
-    """Asks the router. A gateway alone, which would place by itself, has nothing to explain."""
+    """Asks the gateway's router. A gateway alone, which would place by itself, has nothing to explain."""
 
-    def __init__(self, stub: "router_grpc.RouterServiceAsyncStub", relay: Relay) -> None:
+    def __init__(self, routers: Routers, relay: Relay) -> None:
         """Nothing goes through the relay, which knows whether callers may know the workers' names."""
-        self._stub = stub
+        self._routers = routers
         self._relay = relay
         self._left = float(MOST_A_SECOND)
         self._counted_at = 0.0
@@ -87,7 +87,7 @@ class Explainer:
     async def _ask(self, request: router.ExplainRequest, call: Call[Any]) -> router.ExplainResponse:
         now = asyncio.get_running_loop().time()
         bound = call.deadline.earlier(_PATIENCE_SECONDS, now=now)
-        asking = self._stub.Explain(request)
+        asking = self._routers.current.stub.Explain(request)
         try:
             async with asyncio.timeout_at(bound.at):
                 return await asking

@@ -1,4 +1,4 @@
-"""Where attempts go: one long stream to the router, which carries every ask and every lease."""
+"""Where attempts go: one long stream to a router, which carries every ask and every lease."""
 
 import asyncio
 import contextlib
@@ -12,7 +12,6 @@ from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hybridinference.inference.v1 import routing_pb2 as routing
 from hybridinference.router.v1 import placement_pb2 as placement
 from hybridinference.router.v1 import router_service_pb2 as router
-from hybridinference.router.v1 import router_service_pb2_grpc as router_grpc
 from prometheus_client import CollectorRegistry
 from prometheus_client import Counter as Metric
 
@@ -22,11 +21,14 @@ from services.chassis.failure import Failure
 from services.gateway import fallback
 from services.gateway.fleet import FleetView
 from services.gateway.lease import Lease
+from services.gateway.routers import Router, Routers
 from services.gateway.session import stopping
 
 LOG = structlog.get_logger()
 
 _RECONNECT_SECONDS = 0.1
+# A router that has just begun answers when its workers have reported, after two seconds at the latest.
+_OPENING_SECONDS = 3.0
 # When to come back to a gateway that holds as many waiting prompts as it may.
 _FULL_RETRY_SECONDS = 1.0
 
@@ -68,21 +70,25 @@ class RouterGone(Exception):
 
 
 class Placements:
-    """Asks the router, and tells it how attempts went. Without a router it places first attempts itself."""
+    """Asks the router, and tells it how attempts went. Without a router it places first attempts itself.
+
+    Of several routers one that is lost or silent is left for another, which hears of all that runs and is asked again.
+    """
 
     def __init__(
         self,
-        stub: "router_grpc.RouterServiceAsyncStub",
+        routers: Routers,
         fleet: FleetView,
         registry: CollectorRegistry,
         *,
         gateway: str,
         waiting_bytes: int = 64 << 20,
     ) -> None:
-        self._stub = stub
+        self._routers = routers
         self._fleet = fleet
         self._gateway = gateway
         self.connected = asyncio.Event()
+        self._settled = asyncio.Event()  # connected, or nobody to connect to
         # A router answers in a millisecond. One that hangs is as good as none, long before its connection breaks.
         self.patience_seconds = 2.0
         self._outbox = router.PlaceRequest()
@@ -107,6 +113,7 @@ class Placements:
     def interrupt(self) -> None:
         """The gateway stops: fail what waits for a place, so that callers are told, and have nothing else wait."""
         self._interrupted = True
+        self._settled.set()
         for waiting in self._waiting.values():
             if not waiting.answer.done():
                 waiting.answer.set_exception(stopping())
@@ -145,8 +152,15 @@ class Placements:
             Failure: as the router refuses; `failure` itself where no router can be asked.
         """
         command = router.PlaceCommand(outcome=outcome)
-        failed = self._leases.pop(lease.attempt_id)
-        answer = await self._ask(lease.generation_id, command, deadline, prompt_bytes)
+        # It stays until there is an answer: a router that is asked in another's place has to know of it.
+        failed, answer = self._leases[lease.attempt_id], None
+        try:
+            answer = await self._ask(lease.generation_id, command, deadline, prompt_bytes)
+        finally:
+            self._leases.pop(lease.attempt_id, None)
+            if answer is None:  # one that heard of it may not have heard that it has ended
+                unwanted = placement.AttemptOutcome(attempt_id=lease.attempt_id, status=outcome.status)
+                self._tell(router.PlaceCommand(outcome=unwanted))
         if answer is None:
             raise Failure(
                 failure.reason, failure.message, retry_after=failure.retry_after or 1.0, metadata=failure.metadata
@@ -205,33 +219,50 @@ class Placements:
                 self._tell(router.PlaceCommand(outcome=outcome))
 
     async def follow(self) -> None:
-        """Keep the stream open for ever, through the router's restarts."""
+        """Keep a stream open for ever, through the routers' restarts."""
         while True:
-            call = self._stub.Place()
-            try:
-                await self._converse(call)
-            except* (grpc.aio.AioRpcError, RouterGone) as lost:
-                LOG.debug("router.unreachable", error=repr(lost.exceptions[0]))
-            finally:
-                call.cancel()
-                self._disconnected()
-            await asyncio.sleep(_RECONNECT_SECONDS)
+            async with self._routers.keeping() as kept:
+                await self._keep(kept)
+            if self._routers.alone:
+                self._settled.set()
+                await asyncio.sleep(_RECONNECT_SECONDS)
 
-    async def _converse(self, call: Any) -> None:
-        await call.initial_metadata()  # the router sends it once it knows its fleet
-        if call.done():
-            raise RouterGone
+    async def _keep(self, kept: Router) -> None:
+        call = kept.stub.Place()
+        try:
+            await self._converse(kept, call)
+        except* (grpc.aio.AioRpcError, RouterGone) as lost:
+            LOG.debug("router.unreachable", router=kept.name, error=repr(lost.exceptions[0]))
+        finally:
+            call.cancel()
+            self._disconnected(kept, lost=self._routers.current is kept)
+        self._routers.lost(kept)
+
+    async def _converse(self, kept: Router, call: Any) -> None:
+        await self._opened(call)
         hello = router.Hello(gateway=self._gateway, leases=self._restated())
         self._outbox = router.PlaceRequest(commands=[router.PlaceCommand(hello=hello)])
         self._wake.set()
         self.connected.set()
-        LOG.info("router.connected", leases=len(hello.leases))
+        self._settled.set()
+        self._routers.well(kept)
+        LOG.info("router.connected", router=kept.name, leases=len(hello.leases))
         async with asyncio.TaskGroup() as tasks:
             writer = tasks.create_task(self._write(call))
             while (response := await call.read()) is not grpc.aio.EOF:
                 for answer in response.answers:
                     self._answered(answer)
             writer.cancel()
+
+    async def _opened(self, call: Any) -> None:
+        """Wait for the metadata that a router sends once it knows its fleet; not for ever if there are others."""
+        try:
+            async with asyncio.timeout(_OPENING_SECONDS if len(self._routers) > 1 else None):
+                await call.initial_metadata()
+        except TimeoutError as error:
+            raise RouterGone from error
+        if call.done():
+            raise RouterGone
 
     async def _write(self, call: Any) -> None:
         with contextlib.suppress(asyncio.InvalidStateError):  # the call is over; the reader says why
@@ -242,10 +273,12 @@ class Placements:
                 if ready.commands:
                     await call.write(ready)
 
-    def _disconnected(self) -> None:
+    def _disconnected(self, kept: Router, *, lost: bool) -> None:
         if self.connected.is_set():
-            self._losses.inc()
-            LOG.warning("router.lost", waiting=len(self._waiting), leases=len(self._leases))
+            self._settled.clear()
+            if lost:
+                self._losses.inc()
+                LOG.warning("router.lost", router=kept.name, waiting=len(self._waiting), leases=len(self._leases))
         self.connected.clear()
         futures = (*(waiting.answer for waiting in self._waiting.values()), *self._hedging.values())
         _answer_none(futures)
@@ -282,11 +315,32 @@ class Placements:
     async def _ask(
         self, generation_id: str, command: router.PlaceCommand, deadline: Deadline, prompt_bytes: Callable[[], int]
     ) -> router.PlaceAnswer | None:
-        """The router's answer; None without a router, or where it is silent for too long."""
+        """A router's answer; None without a router, or where each in its turn is lost or silent for too long."""
+        for asked in range(len(self._routers)):
+            if asked:
+                _set_time_left(command, deadline)
+            if not await self._has_router(deadline):
+                return None
+            answer = await self._ask_once(generation_id, command, deadline, prompt_bytes)
+            if answer is not None:
+                return answer
+        return None
+
+    async def _has_router(self, deadline: Deadline) -> bool:
+        """Whether there is one to ask, once that is settled: while the gateway goes to another, that takes a moment."""
+        if not self.connected.is_set() and not self._routers.alone:
+            patience = deadline.earlier(self.patience_seconds, now=asyncio.get_running_loop().time())
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(patience.at):
+                    await self._settled.wait()
         if self._interrupted:
             raise stopping()
-        if not self.connected.is_set():
-            return None
+        return self.connected.is_set()
+
+    async def _ask_once(
+        self, generation_id: str, command: router.PlaceCommand, deadline: Deadline, prompt_bytes: Callable[[], int]
+    ) -> router.PlaceAnswer | None:
+        kept = self._routers.current
         waiting = self._waiting[generation_id] = Waiting(deadline, prompt_bytes)
         self._tell(command)
         patience = deadline.earlier(self.patience_seconds, now=asyncio.get_running_loop().time())
@@ -296,7 +350,8 @@ class Placements:
         except TimeoutError as error:
             self._withdraw(generation_id, waiting)
             if patience.at != deadline.at and not waiting.told:
-                LOG.warning("router.silent", seconds=self.patience_seconds)
+                LOG.warning("router.silent", router=kept.name, seconds=self.patience_seconds)
+                self._leave(kept)
                 return None
             raise Failure(
                 reasons.ERROR_REASON_DEADLINE_EXCEEDED,
@@ -309,6 +364,12 @@ class Placements:
         finally:
             self._bytes -= waiting.bytes
             del self._waiting[generation_id]
+
+    def _leave(self, silent: Router) -> None:
+        """Go to another router, if there is one: all that waits here is asked there."""
+        if len(self._routers) > 1 and silent is self._routers.current:
+            self._disconnected(silent, lost=True)
+            self._routers.lost(silent)
 
     def _withdraw(self, generation_id: str, waiting: Waiting) -> None:
         """Nobody waits any more."""
@@ -350,6 +411,14 @@ class Placements:
         if self.connected.is_set():
             self._outbox.commands.append(command)
             self._wake.set()
+
+
+def _set_time_left(command: router.PlaceCommand, deadline: Deadline) -> None:
+    """Some of it has passed while a router was silent."""
+    left = deadline.left(now=asyncio.get_running_loop().time())
+    if left is not None:
+        told = command.ask if command.HasField("ask") else command.outcome
+        told.time_left.CopyFrom(to_duration(max(0.0, left)))
 
 
 def _answer_none(futures: Iterable[asyncio.Future[router.PlaceAnswer | None]]) -> None:

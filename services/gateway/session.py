@@ -14,6 +14,7 @@ from hybridinference.worker.v1 import worker_service_pb2 as worker
 from hybridinference.worker.v1 import worker_service_pb2_grpc as worker_grpc
 
 from services.chassis.channel import open_channel
+from services.chassis.credentials import Credentials
 from services.chassis.failure import Failure
 from services.gateway.attempt import CREDIT_BYTES, Attempt
 
@@ -33,8 +34,9 @@ _FORSAKEN_SECONDS = 3600.0
 class WorkerSession:
     """A session that is open, or has broken for good. Not reopened: the next attempt opens another."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, credentials: Credentials | None = None) -> None:
         self.address = address
+        self._credentials = credentials
         self.open = True
         self._outbox: collections.deque[worker.SessionRequest] = collections.deque()
         self._last_bytes = 0
@@ -68,7 +70,7 @@ class WorkerSession:
     async def run(self) -> None:
         """Carry commands and events until the worker ends the stream or it breaks."""
         why = "ended the session"
-        async with open_channel(self.address) as channel:
+        async with open_channel(self.address, "worker", self._credentials) as channel:
             call = worker_grpc.WorkerServiceStub(channel).Session()
             try:
                 async with asyncio.TaskGroup() as tasks:
@@ -156,8 +158,16 @@ class WorkerSession:
 class Sessions:
     """The open sessions, one per worker address."""
 
-    def __init__(self, tasks: asyncio.TaskGroup, *, idle_seconds: float, slow_reader_seconds: float) -> None:
+    def __init__(
+        self,
+        tasks: asyncio.TaskGroup,
+        credentials: Credentials | None = None,
+        *,
+        idle_seconds: float,
+        slow_reader_seconds: float,
+    ) -> None:
         self._tasks = tasks
+        self._credentials = credentials
         self.reconfigure(idle_seconds=idle_seconds, slow_reader_seconds=slow_reader_seconds)
         self._sessions: dict[str, WorkerSession] = {}
         self._interrupted: Failure | None = None
@@ -178,7 +188,7 @@ class Sessions:
             raise self._interrupted
         current = self._sessions.get(address)
         if current is None or not current.open:
-            current = self._sessions[address] = WorkerSession(address)
+            current = self._sessions[address] = WorkerSession(address, self._credentials)
             task = self._tasks.create_task(current.run())
             self._running.add(task)
             task.add_done_callback(self._running.discard)
@@ -209,10 +219,12 @@ class Sessions:
 
 
 @contextlib.asynccontextmanager
-async def open_sessions(*, idle_seconds: float, slow_reader_seconds: float) -> AsyncIterator[Sessions]:
+async def open_sessions(
+    credentials: Credentials | None = None, *, idle_seconds: float, slow_reader_seconds: float
+) -> AsyncIterator[Sessions]:
     """The sessions of a gateway. Leaving the context ends them, and every attempt on them."""
     async with asyncio.TaskGroup() as tasks:
-        sessions = Sessions(tasks, idle_seconds=idle_seconds, slow_reader_seconds=slow_reader_seconds)
+        sessions = Sessions(tasks, credentials, idle_seconds=idle_seconds, slow_reader_seconds=slow_reader_seconds)
         sweeper = tasks.create_task(sessions.sweep())
         try:
             yield sessions

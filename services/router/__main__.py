@@ -11,12 +11,13 @@ import structlog
 import uvloop
 from hybridinference.router.v1 import router_service_pb2_grpc as router_grpc
 
-from services.chassis import ids, logs, metrics, server
+from services.chassis import ids, logs, metrics, notify, server
 from services.chassis.config import ConfigError
+from services.chassis.credentials import Credentials
 from services.chassis.reloading import Reloading
-from services.config import fixed, mesh
+from services.config import fixed, identity, mesh
 from services.config.places import RouterPlace
-from services.router import service
+from services.router import callers, service
 from services.router.checks import Checks
 from services.router.decider import Decider
 from services.router.fleet import Fleet
@@ -32,7 +33,9 @@ _FIRST_REPORTS_SECONDS = 2.0
 _DRAIN_SECONDS = 0.5
 
 
-async def serve(config: mesh.MeshConfig, path: pathlib.Path, place: RouterPlace) -> None:
+async def serve(
+    config: mesh.MeshConfig, path: pathlib.Path, place: RouterPlace, credentials: Credentials | None
+) -> None:
     """Serve as that router until told to stop, by what the file at `path` says from time to time."""
     clock = time.monotonic
     registry = metrics.new_registry()
@@ -40,7 +43,7 @@ async def serve(config: mesh.MeshConfig, path: pathlib.Path, place: RouterPlace)
     roster = Roster(config, telemetry)
     telemetry.watch(roster)
     decider = Decider(roster, config.router.retry, rng=random.Random(), new_id=ids.new_id, observer=telemetry)
-    fleet = Fleet(roster, stale_seconds=config.router.stale_seconds, clock=clock)
+    fleet = Fleet(roster, stale_seconds=config.router.stale_seconds, clock=clock, credentials=credentials)
     probes = Probes(config, roster, fleet.notify, clock=clock, rng=random.Random())
     servicer = service.RouterServicer(decider, fleet, clock=clock, config_version=config.version)
 
@@ -53,8 +56,11 @@ async def serve(config: mesh.MeshConfig, path: pathlib.Path, place: RouterPlace)
         telemetry.watch(roster)
         servicer.config_version = wanted.version
 
-    reloading = Reloading(path, config, read=mesh.load, adopt=adopt, version=_version, registry=registry)
     async with contextlib.AsyncExitStack() as stack:
+        notifier = await stack.enter_async_context(notify.open_notifier())
+        reloading = Reloading(
+            path, config, read=mesh.load, adopt=adopt, version=_version, registry=registry, notifier=notifier
+        )
         stack.enter_context(metrics.serving_metrics(registry, config.metrics_address(place.name)))
         up = await stack.enter_async_context(
             server.open_server(
@@ -63,6 +69,8 @@ async def serve(config: mesh.MeshConfig, path: pathlib.Path, place: RouterPlace)
                 [service.NAME],
                 registry,
                 endless=service.ENDLESS,
+                credentials=credentials,
+                callers=callers.CALLERS,
             )
         )
         await stack.enter_async_context(fleet.watching(Checks(roster, fleet.notify).follow, probes.follow))
@@ -71,7 +79,7 @@ async def serve(config: mesh.MeshConfig, path: pathlib.Path, place: RouterPlace)
         await fleet.first_reports(seconds=_FIRST_REPORTS_SECONDS)
         await up.mark_serving()
         LOG.info("router.serving", workers=len(roster.workers), models=len(roster.pools))
-        await server.stop_requested()
+        await server.stop_requested(notifier)
         await up.drain(seconds=_DRAIN_SECONDS)
         following.cancel()
 
@@ -89,10 +97,11 @@ def main() -> None:
     try:
         config = mesh.load(arguments.config)
         place = config.router_place(arguments.router)
+        credentials = identity.credentials(config, "router", place.name)
     except ConfigError as error:
         parser.exit(2, f"{error}\n")
     logs.configure(place.name, level=config.log.level)
-    uvloop.run(serve(config, arguments.config, place))
+    uvloop.run(serve(config, arguments.config, place, credentials))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from hybridinference.worker.v1 import worker_service_pb2 as worker_service
 from hybridinference.worker.v1 import worker_service_pb2_grpc as worker_grpc
 
 from services.chassis.channel import open_channel
+from services.chassis.credentials import Credentials
 from services.router.roster import Roster
 from services.router.worker import Worker
 
@@ -31,10 +32,18 @@ Companion = Callable[[Worker, grpc.aio.Channel], Coroutine[None, None, None]]
 class Fleet:
     """Follows WatchStatus of every worker, and lets others follow the roster. `on_news` is called at each change."""
 
-    def __init__(self, roster: Roster, *, stale_seconds: float, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        roster: Roster,
+        *,
+        stale_seconds: float,
+        clock: Callable[[], float],
+        credentials: Credentials | None = None,
+    ) -> None:
         self._roster = roster
         self._stale_seconds = stale_seconds
         self._clock = clock
+        self._credentials = credentials
         self._waiting: list[asyncio.Future[None]] = []
         self._followers: dict[Worker, asyncio.Task[None]] = {}
         self._group: asyncio.TaskGroup | None = None
@@ -125,7 +134,8 @@ class Fleet:
         """Do all that is done for a worker, until nobody wants it any more. A fault in that is this worker's alone."""
         while True:
             try:
-                async with open_channel(worker.place.address) as channel, asyncio.TaskGroup() as group:
+                channel = open_channel(worker.place.address, "worker", self._credentials)
+                async with channel, asyncio.TaskGroup() as group:
                     for beside in (self._follow, *self._besides):
                         group.create_task(beside(worker, channel))
             except* Exception as faults:

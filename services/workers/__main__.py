@@ -12,12 +12,13 @@ import structlog
 import uvloop
 from hybridinference.worker.v1 import worker_service_pb2_grpc as worker_grpc
 
-from services.chassis import logs, metrics, server
+from services.chassis import logs, metrics, notify, server
 from services.chassis.config import ConfigError
-from services.config import mesh
+from services.chassis.credentials import Credentials
+from services.config import identity, mesh
 from services.config.places import WorkerPlace
 from services.config.provider import EchoProvider, GeminiProvider, OpenAIProvider, Provider
-from services.workers import echo, service
+from services.workers import callers, echo, service
 from services.workers.execution import Executor
 from services.workers.provider import ProviderContext
 from services.workers.status import StatusBoard
@@ -44,7 +45,7 @@ def open_provider(config: Provider, report: Callable[[float], None]) -> Provider
     return open_vllm(config, report)
 
 
-async def serve(config: mesh.MeshConfig, place: WorkerPlace) -> int:
+async def serve(config: mesh.MeshConfig, place: WorkerPlace, credentials: Credentials | None) -> int:
     """Serve until told to stop (0) or until the provider has died (1)."""
     provider_config = config.providers[place.provider]
     registry = metrics.new_registry()
@@ -52,6 +53,7 @@ async def serve(config: mesh.MeshConfig, place: WorkerPlace) -> int:
     executor = Executor(board, registry)
     servicer = service.WorkerServicer(executor, board)
     async with contextlib.AsyncExitStack() as stack:
+        notifier = await stack.enter_async_context(notify.open_notifier())
         stack.enter_context(metrics.serving_metrics(registry, config.metrics_address(place.name)))
         up = await stack.enter_async_context(
             server.open_server(
@@ -60,10 +62,17 @@ async def serve(config: mesh.MeshConfig, place: WorkerPlace) -> int:
                 [service.NAME],
                 registry,
                 endless=service.ENDLESS,
+                credentials=credentials,
+                callers=callers.CALLERS,
             )
         )
         stopping = asyncio.create_task(server.stop_requested())
-        loading = asyncio.create_task(stack.enter_async_context(open_provider(provider_config, board.loading)))
+
+        def report(progress: float) -> None:
+            board.loading(progress)
+            notifier.loading(progress)
+
+        loading = asyncio.create_task(stack.enter_async_context(open_provider(provider_config, report)))
         await asyncio.wait([stopping, loading], return_when=asyncio.FIRST_COMPLETED)
         if not loading.done():
             # An engine that is being built runs in a thread that nothing can interrupt; its children die with us.
@@ -78,6 +87,7 @@ async def serve(config: mesh.MeshConfig, place: WorkerPlace) -> int:
             fill = (await stack.enter_async_context(open_fetcher(provider_config.fetch))).filled
         executor.begin_serving(loading.result(), fill=fill)
         await up.mark_serving()
+        notifier.ready()
         LOG.info("worker.serving", models=[model.name for model in loading.result().models])
         died = asyncio.create_task(loading.result().died())
         await asyncio.wait([stopping, died], return_when=asyncio.FIRST_COMPLETED)
@@ -87,6 +97,7 @@ async def serve(config: mesh.MeshConfig, place: WorkerPlace) -> int:
             await up.drain(seconds=1.0)
             return 1
         died.cancel()
+        notifier.stopping()
         executor.begin_draining()
         await up.drain(seconds=provider_config.drain_seconds)
         return 0
@@ -107,7 +118,11 @@ def main() -> None:
     if place is None:
         parser.error(f"no worker {arguments.worker}; there are: {', '.join(places)}")
     logs.configure(place.name, level=config.log.level)
-    sys.exit(uvloop.run(serve(config, place)))
+    try:
+        credentials = identity.credentials(config, "worker", place.name)
+    except ConfigError as error:
+        parser.exit(2, f"{error}\n")
+    sys.exit(uvloop.run(serve(config, place, credentials)))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,9 @@ from services.config.mesh import MeshConfig
 
 def config(**sections):
     model = {"name": "echo", "routes": [{"provider": "echo"}]}
-    return MeshConfig.model_validate({"providers": {"echo": {"kind": "echo"}}, "models": [model], **sections})
+    return MeshConfig.model_validate(
+        {"providers": {"echo": {"kind": "echo"}}, "models": [model], "encrypted_network": True, **sections}
+    )
 
 
 @pytest.fixture

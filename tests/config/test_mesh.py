@@ -11,7 +11,7 @@ from services.cli import check
 from services.config import mesh
 from services.config.edge import Edge
 
-_BASE = """
+_BASE = """encrypted_network: true
 providers:
   local: {kind: vllm, model: models/smollm2/, workers: 2}
   far: {kind: echo, models: [small, large], workers: ["10.0.0.1:9000", "unix:run/far.sock"]}
@@ -248,6 +248,48 @@ def test_the_edges_document_shows_every_setting_with_its_default(tmp_path: pathl
     assert all(value is not None for _, value in tls), "every setting is shown"
 
 
+EXPOSED = [
+    ("providers: {e: {kind: echo, workers: ['unix:run/w.sock', '10.0.0.1:7001']}}", "providers.e.workers"),
+    ("router: {listen: 'router.example:7100'}", "router.listen"),
+    ("gateway: {listen: '0.0.0.0:7200'}", "gateway.listen"),
+    ("admin: {listen: '[::]:7300'}", "admin.listen"),
+]
+
+
+def _named(section: str) -> str:
+    provider = "" if section.startswith("providers") else "providers: {e: {kind: echo}}\n"
+    return f"{provider}{section}\nmodels: [{{name: m, routes: [{{provider: e}}]}}]\n"
+
+
+@pytest.mark.parametrize(("section", "setting"), EXPOSED)
+def test_what_others_than_this_host_reach_in_the_clear_is_refused(
+    tmp_path: pathlib.Path, section: str, setting: str
+) -> None:
+    told = problem(_named(section), tmp_path)
+    assert f"`{setting}` has " in told
+    assert "`mtls`" in told
+    assert "`encrypted_network: true`" in told
+
+
+@pytest.mark.parametrize(("section", "setting"), EXPOSED)
+@pytest.mark.parametrize("more", ["mtls: {ca: c, certificate: 'd/{process}', key: k}", "encrypted_network: true"])
+def test_with_certificates_or_a_network_that_encrypts_it_is_not(
+    tmp_path: pathlib.Path, section: str, setting: str, more: str
+) -> None:
+    assert read(f"{_named(section)}{more}\n", tmp_path), setting
+
+
+def test_this_host_alone_is_reached_without_certificates(tmp_path: pathlib.Path) -> None:
+    section = "router: {listen: 'localhost:7100'}\ngateway: {listen: '[::1]:7200'}\nadmin: {listen: '127.0.0.2:7300'}"
+    assert read(_named(section), tmp_path).mtls is None
+
+
+def test_without_keys_a_gateway_that_only_certificates_reach_may_be_anywhere(tmp_path: pathlib.Path) -> None:
+    text = f"{_named(EXPOSED[2][0])}access: {{keyless: true}}\n"
+    assert "without keys only this host may call" in problem(f"{text}encrypted_network: true\n", tmp_path)
+    assert read(f"{text}mtls: {{ca: c, certificate: d, key: k}}\n", tmp_path).mtls
+
+
 def test_the_summary_says_when_a_route_serves(tmp_path: pathlib.Path) -> None:
     more = "  - {provider: far, model: large, role: canary, share: 0.05}\n"
     told = check.summary(read(_BASE + more, tmp_path))
@@ -255,7 +297,7 @@ def test_the_summary_says_when_a_route_serves(tmp_path: pathlib.Path) -> None:
 
 
 def _hosted(hosts: str, more: str = "") -> str:
-    return f"""
+    return f"""encrypted_network: true
 providers: {{echo: {{kind: echo, workers: ["10.0.0.1:7001", "10.0.0.2:7001"]}}}}
 models: [{{name: echo, routes: [{{provider: echo}}]}}]
 router: {{listen: ["10.0.0.1:7100", "10.0.0.2:7100"]}}

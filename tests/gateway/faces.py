@@ -60,7 +60,7 @@ async def faces(
     `config` has the prices.
     """
     async with scene(directory, *workers, show_worker=show_worker, config=config) as behind:
-        explainer = Explainer(behind.router_stub, behind.relay)
+        explainer = Explainer(behind.routers, behind.relay)
         models = Models(CONFIG, behind.fleet, created_seconds=1)
 
         def add(server: grpc.aio.Server) -> None:

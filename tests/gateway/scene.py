@@ -17,10 +17,10 @@ from hybridinference.router.v1 import router_service_pb2_grpc as router_grpc
 from prometheus_client import CollectorRegistry
 
 from services.chassis import ids
-from services.chassis.channel import open_channel
 from services.chassis.deadline import Deadline, to_duration
 from services.chassis.failure import Failure
 from services.config.mesh import MeshConfig
+from services.config.places import RouterPlace
 from services.gateway.call import Call
 from services.gateway.channels import Channels, open_channels
 from services.gateway.content.hashing import Hasher
@@ -37,6 +37,7 @@ from services.gateway.quota.quota_metrics import QuotaMetrics
 from services.gateway.recorder import Recorder
 from services.gateway.relay import Relay
 from services.gateway.request_metrics import RequestMetrics
+from services.gateway.routers import Routers, open_routers
 from services.gateway.session import Sessions, open_sessions
 from services.gateway.shadowing import open_shadows
 from tests.fakes import Script, ScriptedProvider, running_worker, spec
@@ -225,7 +226,7 @@ class Scene:
         self.servers: list[contextlib.AsyncExitStack] = []
         self.book = Book()
         self.router: ScriptedRouter
-        self.router_stub: Any
+        self.routers: Routers
         self.relay: Relay
         self.quota: Quota
         self.recorder: Recorder
@@ -326,10 +327,10 @@ async def scene(
         await made.start_router()
         stack.push_async_callback(made.stop_router)
         registry = CollectorRegistry()
-        channel = await stack.enter_async_context(open_channel(made.router_address))
-        stub = made.router_stub = router_grpc.RouterServiceStub(channel)
-        made.fleet = FleetView(stub)
-        made.placements = Placements(stub, made.fleet, registry, gateway="g")
+        place = RouterPlace("router", made.router_address)
+        made.routers = await stack.enter_async_context(open_routers([place], registry))
+        made.fleet = FleetView(made.routers)
+        made.placements = Placements(made.routers, made.fleet, registry, gateway="g")
         made.sessions = await stack.enter_async_context(open_sessions(idle_seconds=60, slow_reader_seconds=60))
         made.channels = await stack.enter_async_context(open_channels())
         made.registry = registry

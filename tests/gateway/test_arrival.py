@@ -6,8 +6,8 @@ import pytest
 from hybridinference.inference.v1 import generation_pb2 as generation
 from hybridinference.inference.v1 import routing_pb2 as routing
 
+from services.chassis import traceparent
 from services.chassis.failure import Failure
-from services.gateway import trace
 from services.gateway.arrival import Arrival
 from services.gateway.call import Call
 from services.gateway.identity.grant import ANYBODY, Grant
@@ -95,7 +95,7 @@ def test_only_the_edge_says_that_it_made_a_call_of_json() -> None:
 @pytest.mark.parametrize("value", ["", "x", f"00-{TRACE}", f"00-{TRACE.upper()}-00f067aa0ba902b7-01"])
 def test_without_a_trace_context_a_trace_begins_here(value: str) -> None:
     made = [call(Context(None, traceparent=value)) for _ in range(2)]
-    assert all(trace.accepted(one.traceparent) == one.traceparent for one in made)
+    assert all(traceparent.accepted(one.traceparent) == one.traceparent for one in made)
     assert made[0].trace_id != made[1].trace_id
     assert TRACE not in made[0].traceparent
 

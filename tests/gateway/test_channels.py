@@ -20,7 +20,7 @@ REQUEST = worker.EmbedRequest(
 
 
 async def embed(channels: Channels, address: str) -> worker.EmbedResponse:
-    async with channels.to(address) as channel:
+    async with channels.to(address, "worker") as channel:
         answer: worker.EmbedResponse = await worker_grpc.WorkerServiceStub(channel).Embed(REQUEST)
         return answer
 

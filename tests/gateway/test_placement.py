@@ -3,12 +3,11 @@
 import asyncio
 import tempfile
 from collections.abc import AsyncIterator
-from typing import Any
 
 import grpc
 import pytest
+from grpc_health.v1 import health_pb2_grpc
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
-from hybridinference.router.v1 import fleet_pb2 as fleet
 from hybridinference.router.v1 import placement_pb2 as placement
 from hybridinference.router.v1 import router_service_pb2 as router
 from hybridinference.router.v1 import router_service_pb2_grpc as router_grpc
@@ -21,58 +20,13 @@ from services.chassis.failure import Failure
 from services.gateway.fallback import STRATEGY
 from services.gateway.fleet import FleetView
 from services.gateway.placement import Placements
+from services.gateway.routers import Router as GatewaysRouter
+from services.gateway.routers import Routers
 from tests.fakes import eventually
+from tests.gateway.routing import Router
 
 NEVER = Deadline(None)
 BROKEN = Failure(reasons.ERROR_REASON_PROVIDER_UNAVAILABLE, "no", field="f")
-
-
-class Router(router_grpc.RouterServiceServicer):
-    """The router's end, in the hands of a test: keeps what it is told, answers what it is given."""
-
-    def __init__(self) -> None:
-        self.commands: list[router.PlaceCommand] = []
-        self.outbox: asyncio.Queue[router.PlaceResponse] = asyncio.Queue()
-
-    def said(self, kind: str) -> list[Any]:
-        """Everything of one kind that the gateway has said."""
-        return [getattr(command, kind) for command in self.commands if command.HasField(kind)]
-
-    def place(self, generation_id: str, attempt_id: str) -> None:
-        """Answer with a placement."""
-        placed = placement.Placement(
-            generation_id=generation_id, attempt_id=attempt_id, number=1, worker="w", address="unix:w"
-        )
-        self.outbox.put_nowait(router.PlaceResponse(answers=[router.PlaceAnswer(placement=placed)]))
-
-    def have_wait(self, generation_id: str) -> None:
-        """Answer that it waits."""
-        waits = placement.Waiting(generation_id=generation_id, ahead=3)
-        self.outbox.put_nowait(router.PlaceResponse(answers=[router.PlaceAnswer(waiting=waits)]))
-
-    def refuse(self, generation_id: str, why: Failure) -> None:
-        """Answer with a refusal."""
-        refusal = placement.Refusal(generation_id=generation_id, status=status.to_status(why))
-        self.outbox.put_nowait(router.PlaceResponse(answers=[router.PlaceAnswer(refusal=refusal)]))
-
-    async def Place(self, request_iterator: Any, context: Any) -> None:  # type: ignore[override]
-        await context.send_initial_metadata(())
-        reading = asyncio.create_task(self._read(request_iterator))
-        try:
-            while True:
-                await context.write(await self.outbox.get())
-        finally:
-            reading.cancel()
-
-    async def WatchFleet(self, request: Any, context: Any) -> AsyncIterator[router.WatchFleetResponse]:
-        worker = fleet.FleetWorker(worker="w", address="unix:w", health=fleet.WORKER_HEALTH_HEALTHY)
-        worker.routes.add(model="m", provider_model="m")
-        yield router.WatchFleetResponse(workers=[worker])
-        await asyncio.get_running_loop().create_future()
-
-    async def _read(self, request_iterator: Any) -> None:
-        async for request in request_iterator:
-            self.commands += request.commands
 
 
 class Pair:
@@ -81,9 +35,10 @@ class Pair:
     def __init__(self, address: str, channel: grpc.aio.Channel) -> None:
         self.router = Router()
         self.registry = CollectorRegistry()
-        stub = router_grpc.RouterServiceStub(channel)
-        self.fleet = FleetView(stub)
-        self.placements = Placements(stub, self.fleet, self.registry, gateway="g")
+        stub, health = router_grpc.RouterServiceStub(channel), health_pb2_grpc.HealthStub(channel)
+        routers = Routers([GatewaysRouter(0, "router", stub, health)], self.registry)
+        self.fleet = FleetView(routers)
+        self.placements = Placements(routers, self.fleet, self.registry, gateway="g")
         self._address = address
         self._server: grpc.aio.Server | None = None
 

@@ -16,8 +16,8 @@ from hybridinference.gateway.v1 import openai_service_pb2 as openai
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
 
 from services.chassis import status
+from services.chassis import traceparent as w3c
 from services.chassis.failure import Failure
-from services.gateway import trace
 from services.gateway.attempt import CREDIT_BYTES
 from services.gateway.openai import reply as answering
 from services.gateway.openai.reply import COMMENT, EVENTS, JSON
@@ -118,7 +118,7 @@ async def test_what_was_never_placed_has_a_trace_and_a_time_and_nothing_else(ser
     for request in (HttpBody(data=b"{"), chat("whole", temperature=9)):
         metadata = (await received(served.openai.CreateChatCompletion(request))).metadata
         assert metadata["x-http-status"] == "400"
-        assert trace.accepted(metadata["traceparent"])
+        assert w3c.accepted(metadata["traceparent"])
         assert int(metadata["openai-processing-ms"]) >= 0
         assert not set(OF_ROUTE) & set(metadata)
 
@@ -140,8 +140,8 @@ async def test_the_trace_of_the_answer_is_that_of_the_ledger(served: Faces, kind
     metadata = (("traceparent", sent),) if sent else ()
     reply = await received(asking(served, *metadata)[kind]())
     traceparent = reply.metadata["traceparent"]
-    assert trace.accepted(traceparent) == traceparent
-    assert served.scene.request.trace_id == trace.trace_id(traceparent)
+    assert w3c.accepted(traceparent) == traceparent
+    assert served.scene.request.trace_id == w3c.trace_id(traceparent)
     assert (traceparent == sent) == (sent == TRACEPARENT)
 
 
@@ -255,7 +255,7 @@ async def test_a_stream_that_waits_for_its_place_begins_with_a_comment_and_tells
         assert (await first(call)).data == COMMENT
         reply = await received(call)
     assert not set(OF_ROUTE) & set(reply.metadata)
-    assert trace.accepted(reply.metadata["traceparent"])
+    assert w3c.accepted(reply.metadata["traceparent"])
     assert reply.data.endswith(b"data: [DONE]\n\n")
 
 

@@ -6,6 +6,7 @@ import functools
 import json
 import os
 import pathlib
+import random
 import shutil
 import signal
 import socket
@@ -28,6 +29,17 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def free_base() -> int:
+    """A `metrics.port` from which on nobody listens where a small mesh would, and where no client's end comes to be."""
+    offsets = (0, 1, *(role + index for role in (100, 200, 300, 400) for index in range(4)))
+    while True:
+        base = random.randrange(15_000, 31_000)
+        with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
+            for offset in offsets:
+                stack.enter_context(socket.socket()).bind(("127.0.0.1", base + offset))
+            return base
 
 
 class Mesh:
@@ -94,7 +106,7 @@ class Mesh:
             found[:] = [row for row in self.requests() if row["generation_id"] == generation_id]
             return bool(found)
 
-        wait_until(there, seconds=10)
+        wait_until(there, seconds=30)
         return found[0]
 
     def pid(self, process: str) -> int:

@@ -169,7 +169,7 @@ async def test_every_accepted_request_has_one_row_however_it_ended(books: Books)
         found.update((row["user_label"], row["outcome"]) for row in rows)
         return sum(found.values()) >= sum(count for _, count in wanted.values())
 
-    await until(all_there, seconds=10)
+    await until(all_there, seconds=30)
     assert dict(found) == {(user, outcome): count for user, (outcome, count) in wanted.items()}
     costs = {
         row["user_label"]: row["cost_nano_usd"]

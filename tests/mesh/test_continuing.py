@@ -78,7 +78,7 @@ async def rows_of(running: Mesh, answers: Sequence[Answer]) -> list[dict[str, An
         found[:] = [row for row in running.requests() if row["generation_id"] in wanted]
         return len(found) == len(wanted)
 
-    await until(lambda: asyncio.to_thread(there), seconds=10)
+    await until(lambda: asyncio.to_thread(there), seconds=30)
     return found
 
 
@@ -185,7 +185,7 @@ async def test_a_shadow_is_recorded_and_not_waited_for(running: Mesh, client: op
     def both() -> bool:
         return len(running.row_of(generation_id)["attempt_list"]) == 2
 
-    await until(lambda: asyncio.to_thread(both), seconds=15)
+    await until(lambda: asyncio.to_thread(both), seconds=30)
     row = await asyncio.to_thread(running.row_of, generation_id)
     attempts = [(attempt["worker"], attempt["kind"]) for attempt in row["attempt_list"]]
     assert attempts == [("quick-0", ""), ("slow-0", "shadow")]

@@ -185,7 +185,7 @@ async def test_a_client_that_leaves_frees_the_worker(running: Mesh) -> None:
 
     async with running.async_client() as client:
         asking = asyncio.create_task(client.embeddings.create(model="slow", input="a", user="leaves"))
-        await until(lambda: asyncio.to_thread(lambda: at_work() == 1), seconds=5)
+        await until(lambda: asyncio.to_thread(lambda: at_work() == 1), seconds=30)
         asking.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await asking

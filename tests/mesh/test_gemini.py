@@ -281,7 +281,7 @@ def test_each_class_of_error_raises_its_own(
     with pytest.raises(raised) as caught:
         ask(running, what)
     assert caught.value.code == code
-    wait_until(lambda: answers(running), seconds=5)  # a router leaves a worker that is overloaded alone for a moment
+    wait_until(lambda: answers(running), seconds=30)  # a router leaves a worker that is overloaded alone for a moment
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ def test_an_attempt_that_failed_before_its_first_content_has_its_own_record(echo
         echo.client.chat.completions.create(
             model="echo", messages=MESSAGES, extra_body={"echo": {"fail": "PROVIDER_UNAVAILABLE"}}
         )
-    wait_until(lambda: any(row["outcome"] == "error" for row in echo.requests()), seconds=10)
+    wait_until(lambda: any(row["outcome"] == "error" for row in echo.requests()), seconds=30)
     row = next(row for row in echo.requests() if row["outcome"] == "error")
     assert row["error_reason"] == "PROVIDER_UNAVAILABLE"
     assert row["attempts"] >= 2, "the other worker was not tried"

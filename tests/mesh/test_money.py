@@ -40,7 +40,7 @@ async def rows(paid: Mesh, generation_id: str) -> tuple[dict[str, Any], list[dic
         async def request() -> Any:
             return await connection.fetchrow("SELECT * FROM requests WHERE generation_id = $1", generation_id)
 
-        await until(request, seconds=10)
+        await until(request, seconds=30)
         row = dict(await request())
         attempts = await connection.fetch("SELECT * FROM attempts WHERE generation_id = $1", generation_id)
         price = await connection.fetchrow(
@@ -96,7 +96,7 @@ async def test_a_price_that_changes_is_another_version_from_then_on(paid: Mesh) 
     before = version()
     path = paid.home / "hybrid.yaml"
     path.write_text(re.sub("output: 8", "output: 80", path.read_text()))
-    wait_until(lambda: version() != before, seconds=10)
+    wait_until(lambda: version() != before, seconds=30)
     (old, _, cheap), (new, attempts, dear) = await rows(paid, seen[0]), await rows(paid, seen[-1])
     assert old["price_version"] != new["price_version"]
     assert (cheap["output_pico_usd"], dear["output_pico_usd"]) == (8_000_000, 80_000_000)

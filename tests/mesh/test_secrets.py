@@ -300,8 +300,8 @@ async def quote_a_row(scene: Scene) -> None:
 def wait_for_the_end(scene: Scene, calls: int) -> None:
     """Envoy writes its access log once a second or so, and the loader what it finds."""
     log = scene.mesh.home / "logs/envoy-access.log"
-    wait_until(lambda: log.read_bytes().count(b'"path"') >= calls, seconds=15)
-    wait_until(lambda: "hybrid_loader_behind_bytes 0.0" in exposition(scene.mesh, "loader"), seconds=10)
+    wait_until(lambda: log.read_bytes().count(b'"path"') >= calls, seconds=30)
+    wait_until(lambda: "hybrid_loader_behind_bytes 0.0" in exposition(scene.mesh, "loader"), seconds=30)
 
 
 def of_processes(scene: Scene) -> None:

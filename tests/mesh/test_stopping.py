@@ -32,7 +32,7 @@ def test_a_killed_supervisor_leaves_nothing() -> None:
     with mesh(ECHO) as running:
         supervisor = int((running.home / "supervisor.pid").read_text())
         os.kill(supervisor, signal.SIGKILL)
-        wait_until(lambda: running.processes() == [], seconds=15)
+        wait_until(lambda: running.processes() == [], seconds=30)
         assert not running.listening()
         assert list((running.home / "run").glob("**/*.sock")) == []
         running.up()

@@ -104,7 +104,7 @@ def test_what_looks_like_sql_is_text_in_every_field_that_reaches_the_database(ec
         told = {row["generation_id"]: row["user_label"] for row in rows}
         return labels.items() <= told.items() and set(labels.values()) <= {row["model"] for row in rows}
 
-    wait_until(arrived, seconds=10)
+    wait_until(arrived, seconds=30)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")

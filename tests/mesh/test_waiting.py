@@ -49,12 +49,12 @@ async def test_comments_keep_a_stream_alive_that_waits_and_the_rest_wait_within_
         busy = [
             asyncio.create_task(client.post("/chat/completions", json=_chat(first_token_ms=1500))) for _ in range(4)
         ]
-        await until(lambda: total(full, "router", "hybrid_router_leases") == 4, seconds=10)
+        await until(lambda: total(full, "router", "hybrid_router_leases") == 4, seconds=30)
         waiting = asyncio.create_task(client.post("/chat/completions", json=_chat()))
-        await until(lambda: total(full, "router", "hybrid_router_waiting") == 1, seconds=10)
+        await until(lambda: total(full, "router", "hybrid_router_waiting") == 1, seconds=30)
         large = await client.post("/chat/completions", json=_chat("x" * 200_000, stream=False))
         assert (large.status_code, large.json()["error"]["code"]) == (429, "slow_down")
         reply = await waiting
         assert {one.status_code for one in await asyncio.gather(*busy)} == {200}
     assert re.match(r"(: keep-alive\n\n)+data: ", reply.text)
-    await until(lambda: total(full, "router", "hybrid_router_waiting") == 0, seconds=5)
+    await until(lambda: total(full, "router", "hybrid_router_waiting") == 0, seconds=30)

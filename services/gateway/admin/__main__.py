@@ -12,11 +12,12 @@ import structlog
 import uvloop
 from hybridinference.gateway.v1 import admin_service_pb2_grpc
 
-from services.chassis import logs, metrics, server
+from services.chassis import logs, metrics, notify, server
 from services.chassis.config import ConfigError
+from services.chassis.credentials import Credentials
 from services.chassis.reloading import Reloading
-from services.config import fixed, mesh
-from services.gateway.admin import rights
+from services.config import fixed, identity, mesh
+from services.gateway.admin import callers, rights
 from services.gateway.admin.guard import Guard
 from services.gateway.admin.keys import Known
 from services.gateway.admin.operators import Operators
@@ -34,10 +35,18 @@ NAME = "admin"
 _DRAIN_SECONDS = 10.0
 
 
-async def serve(config: mesh.MeshConfig, path: pathlib.Path, dsn: str, operators: Operators, peppers: Peppers) -> None:
+async def serve(
+    config: mesh.MeshConfig,
+    path: pathlib.Path,
+    dsn: str,
+    operators: Operators,
+    peppers: Peppers,
+    credentials: Credentials | None,
+) -> None:
     """Serve until told to stop, by what the file at `path` says from time to time."""
     registry = metrics.new_registry()
     async with contextlib.AsyncExitStack() as stack:
+        notifier = await stack.enter_async_context(notify.open_notifier())
         stack.enter_context(metrics.serving_metrics(registry, config.metrics_address(NAME)))
         database = await stack.enter_async_context(open_database(dsn, name="hybrid-admin"))
         await database.require_schema()
@@ -50,7 +59,9 @@ async def serve(config: mesh.MeshConfig, path: pathlib.Path, dsn: str, operators
             guard.operators = _operators(wanted)
             servicer.known = _known(wanted)
 
-        reloading = Reloading(path, config, read=mesh.load, adopt=adopt, version=_version, registry=registry)
+        reloading = Reloading(
+            path, config, read=mesh.load, adopt=adopt, version=_version, registry=registry, notifier=notifier
+        )
         up = await stack.enter_async_context(
             server.open_server(
                 config.admin.listen,
@@ -58,13 +69,15 @@ async def serve(config: mesh.MeshConfig, path: pathlib.Path, dsn: str, operators
                 [rights.NAME],
                 registry,
                 interceptors=[guard],
+                credentials=credentials,
+                callers=callers.CALLERS,
             )
         )
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         following = tasks.create_task(reloading.follow())
         await up.mark_serving()
         LOG.info("admin.serving", operators=[each.name for each in config.admin.operators])
-        await server.stop_requested()
+        await server.stop_requested(notifier)
         await up.drain(seconds=_DRAIN_SECONDS)
         following.cancel()
 
@@ -94,6 +107,7 @@ def main() -> None:
     try:
         config = mesh.load(arguments.config)
         operators = _operators(config)
+        credentials = identity.credentials(config, "admin", NAME)
         peppers = Peppers.of_file(pathlib.Path(config.access.pepper))
     except ConfigError as error:
         sys.exit(str(error))
@@ -104,7 +118,7 @@ def main() -> None:
         sys.exit(f"{arguments.config}: no database: give --dsn, or set ledger.dsn")
     logs.configure(NAME, level=config.log.level)
     try:
-        uvloop.run(serve(config, arguments.config, dsn, operators, peppers))
+        uvloop.run(serve(config, arguments.config, dsn, operators, peppers, credentials))
     except SchemaUnknown as unknown:
         sys.exit(str(unknown))
 

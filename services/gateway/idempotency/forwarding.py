@@ -62,7 +62,7 @@ class Forwarding:
         timeout = context.time_remaining()
         begun = False
         answer: bytes
-        async with self._channels.to(address) as channel:
+        async with self._channels.to(address, "gateway") as channel:
             # Bytes both ways: what is passed on is never parsed.
             make: Any = channel.unary_stream(method) if write else channel.unary_unary(method)
             call = make(request, metadata=metadata, timeout=timeout)

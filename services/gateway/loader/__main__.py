@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 import structlog
 
-from services.chassis import logs
+from services.chassis import logs, notify
 from services.chassis.config import ConfigError
 from services.chassis.metrics import new_registry, serving_metrics
 from services.chassis.server import stop_requested
@@ -35,14 +35,17 @@ async def serve(config: mesh.MeshConfig, place: GatewayPlace, dsn: str) -> None:
     directory = pathlib.Path(place.spool)
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     registry = new_registry()
-    with _locked(directory), serving_metrics(registry, config.metrics_address(place.loader)):
+    async with contextlib.AsyncExitStack() as stack:
+        stack.enter_context(_locked(directory))
+        stack.enter_context(serving_metrics(registry, config.metrics_address(place.loader)))
+        notifier = await stack.enter_async_context(notify.open_notifier())
         known = Known()
         keeping = Keeping(config.ledger.replay_hours * 3600, config.gateway.spool_bytes * KEPT_TIMES)
         loader = Loader(directory, lambda: open_store(dsn, known), registry, keeping=keeping)
         upkeep = Upkeep(dsn, registry, retention_months=config.ledger.retention_months, clock=lambda: datetime.now(UTC))
         stop = asyncio.Event()
         async with asyncio.TaskGroup() as group:
-            stopping = group.create_task(stop_requested())
+            stopping = group.create_task(stop_requested(notifier))
             following = group.create_task(loader.follow(stop))
             keeping_up = group.create_task(upkeep.follow())
             await asyncio.wait((following, stopping), return_when=asyncio.FIRST_COMPLETED)

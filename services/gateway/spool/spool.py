@@ -54,6 +54,11 @@ class Spool:
         self._waiters: collections.deque[tuple[int, asyncio.Future[None]]] = collections.deque()
         self._writer = SpoolWriter(directory, policy, self._changed)
 
+    @property
+    def alive(self) -> bool:
+        """Whether the thread that writes it runs. A disk that fails or hangs is no end of that."""
+        return self._writer.alive
+
     def opened(self, request: ledger_pb2.RequestRecord) -> OpenRequest:
         """A request is accepted: whatever becomes of this process from here on, it will have a record.
 

@@ -97,7 +97,7 @@ class Ledger:
             found[:] = [row for row in rows if datetime.datetime.fromisoformat(row["received_at"]) >= self._since]
             return len(found) >= number
 
-        wait_until(there, seconds=15)
+        wait_until(there, seconds=30)
         return [(str(row["api"]), str(row["outcome"]), bool(row["streamed"])) for row in reversed(found)]
 
 

@@ -63,8 +63,8 @@ async def test_operators_come_and_go_while_it_runs(directory: pathlib.Path, dsn:
         operators = "admin: {operators: [{name: other, credential: other.key}]}\n"
         file.write_text(CONFIG + operators)
         running.send_signal(signal.SIGHUP)
-        await until((directory / "other.key").exists, seconds=10)
-        await until(lambda: is_ok(directory, "other"), seconds=10)
+        await until((directory / "other.key").exists, seconds=30)
+        await until(lambda: is_ok(directory, "other"), seconds=30)
         assert await answer(directory, "root") == grpc.StatusCode.UNAUTHENTICATED
         # What cannot be used is refused as a whole.
         (directory / "third.key").write_text("nothing")

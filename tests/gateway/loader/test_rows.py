@@ -170,7 +170,11 @@ def test_an_id_of_an_absurd_time_is_invalid(moment: datetime.datetime, of: str) 
         parse(made.SerializeToString(), TODAY)
 
 
-@pytest.mark.parametrize("made_up", [str(uuid.uuid4()), "", "x" * 36, uuid7().replace("-", ""), f"{{{uuid7()}}}"])
+@pytest.mark.parametrize(
+    "made_up",
+    [str(uuid.uuid4()), "", "x" * 36, uuid7().replace("-", ""), f"{{{uuid7()}}}"],
+    ids=["version 4", "empty", "no digits", "no hyphens", "braces"],
+)
 def test_an_id_that_is_no_uuidv7_is_invalid(made_up: str) -> None:
     made = record()
     made.attempts[0].attempt_id = made_up

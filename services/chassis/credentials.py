@@ -1,0 +1,131 @@
+"""The certificate of a process, read again when its files change: what its servers show and its channels bring."""
+
+import dataclasses
+import pathlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import grpc
+import structlog
+from prometheus_client import CollectorRegistry, Gauge
+
+from services.chassis.certificates import CertificateError, Material, examine
+from services.chassis.roles import Role
+
+LOG = structlog.get_logger()
+
+_Mark = tuple[tuple[int, int, int], ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Files:
+    """Where the certificates of those who sign, a process's own and its key are, PEM."""
+
+    ca: pathlib.Path
+    certificate: pathlib.Path
+    key: pathlib.Path
+
+    def __iter__(self) -> Iterator[pathlib.Path]:
+        return iter((self.ca, self.certificate, self.key))
+
+
+class Credentials:
+    """What a process proves itself with. `current` may be called from any thread.
+
+    Args:
+        files: where it is.
+        role: what the process is.
+        process: its name.
+        clock: seconds since 1970.
+
+    Raises:
+        CertificateError: the files are missing or cannot be used.
+    """
+
+    def __init__(self, files: Files, role: Role, process: str, *, clock: Callable[[], float] = time.time) -> None:
+        self._files = files
+        self._role: Role = role
+        self._process = process
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._seen = self._mark()
+        self._material = self._read()
+
+    def current(self) -> Material:
+        """What holds now: that of the files, or what was there before where they cannot be used."""
+        with self._lock:
+            mark = self._mark()
+            if mark == self._seen:
+                return self._material
+            self._seen = mark
+            try:
+                material = self._read()
+            except CertificateError as error:
+                # Also between two renames of one renewal.
+                LOG.warning("certificate.refused", problems=error.problems, until=_moment(self._material.expires))
+                return self._material
+            if self._mark() != mark:
+                self._seen = ()  # replaced while it was read: look again
+            elif material != self._material:
+                LOG.info("certificate.renewed", until=_moment(material.expires))
+                self._material = material
+            return self._material
+
+    def server(self) -> grpc.ServerCredentials:
+        """For a server that lets in nobody without a certificate; each handshake is by what holds then."""
+        shown = self.current()
+
+        def renewed() -> grpc.ServerCertificateConfiguration | None:
+            """Asked before each handshake; None is no change."""
+            nonlocal shown
+            material = self.current()
+            if material is shown:
+                return None
+            shown = material
+            return _of_server(material)
+
+        return grpc.dynamic_ssl_server_credentials(
+            _of_server(shown),
+            renewed,  # type: ignore[arg-type]  # types-grpcio does not know that there may be no change
+            require_client_authentication=True,
+        )
+
+    def watch(self, registry: CollectorRegistry) -> None:
+        """Tell Prometheus until when they hold. To be scraped is to look at the files, too."""
+        gauge = Gauge(
+            "hybrid_certificate_expires_seconds",
+            "When a certificate in use expires, in seconds since 1970: the process's own, and its authority's.",
+            ("certificate",),
+            registry=registry,
+        )
+        gauge.labels("process").set_function(lambda: self.current().expires)
+        gauge.labels("authority").set_function(lambda: self.current().ca_expires)
+
+    def _read(self) -> Material:
+        try:
+            ca, chain, key = (path.read_bytes() for path in self._files)
+        except OSError as error:
+            raise CertificateError([f"{error.filename} cannot be read: {error.strerror}"]) from error
+        return examine(ca, chain, key, self._role, self._process, now=self._clock())
+
+    def _mark(self) -> _Mark:
+        """What tells files from what they were; empty while one is missing."""
+        try:
+            found = [path.stat() for path in self._files]
+        except OSError:
+            return ()
+        return tuple((each.st_mtime_ns, each.st_ino, each.st_size) for each in found)
+
+
+def of_channel(material: Material) -> grpc.ChannelCredentials:
+    """For a channel: it proves itself by these, and believes whom these authorities have signed."""
+    return grpc.ssl_channel_credentials(material.ca, material.key, material.chain)
+
+
+def _of_server(material: Material) -> grpc.ServerCertificateConfiguration:
+    return grpc.ssl_server_certificate_configuration([(material.key, material.chain)], root_certificates=material.ca)
+
+
+def _moment(seconds: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
