@@ -7,7 +7,9 @@ const MOST_BACKOFF_MS = 30_000;
 const PATIENCE_MS = 10_000;
 const STALE_MS = 7_000; // three polls that did not come
 const POINTS = 90; // of a sparkline: three minutes
-const SHOWN_REQUESTS = 60;
+const FEWEST_POINTS = 30; // that its whole width stands for
+const ASKED_REQUESTS = 60;
+const FEW_REQUESTS = 15;
 const GATEWAY_SECONDS = 60; // for so long a gateway counts as serving that answered one of our polls
 const KEY = "hybrid-key";
 const THEME = "hybrid-theme";
@@ -81,7 +83,7 @@ function setBadge(node, kind, text) {
 // A line of values over an area, from 0 to their highest; `ceiling` is the least that the whole height stands for.
 function sparkline(values, ceiling = 1) {
   const top = Math.max(ceiling, ...values);
-  const step = 100 / (POINTS - 1);
+  const step = 100 / (Math.max(FEWEST_POINTS, values.length) - 1);
   const from = 100 - (values.length - 1) * step;
   const points = values.map((value, index) => `${(from + index * step).toFixed(1)},${(23 - (value / top) * 22).toFixed(1)}`);
   const line = drawn("polyline", { points: points.join(" "), class: "line" });
@@ -115,7 +117,8 @@ function age(value) {
 
 function dollars(usd) {
   if (!usd) return "$0";
-  return usd < 0.01 ? `$${Number(usd.toPrecision(2)).toFixed(9).replace(/0+$/, "")}` : `$${usd.toFixed(usd < 1 ? 3 : 2)}`;
+  const digits = usd < 0.01 ? Number(usd.toPrecision(2)).toFixed(9) : usd.toFixed(usd < 1 ? 4 : 2);
+  return `$${digits.replace(/(\.\d\d+?)0+$/, "$1")}`;
 }
 
 const nano = (value) => dollars(Number(value) / 1e9);
@@ -132,24 +135,22 @@ const KINDS = {
   unreachable: "bad", ejected: "bad", away: "bad", error: "bad", abandoned: "bad",
 };
 
-// Why a placement went where it went: the term in which the chosen one and the best of the others differ most.
+// Why a placement went where it went: where the chosen one and the best of the others differ most. Times are what scores
+// are made of where there are any; else whatever the strategy compares.
 function why(attempt) {
-  if (attempt.strategy === "fallback") return "the gateway alone, without a router";
+  if (attempt.strategy === "fallback") return "placed by the gateway alone, without a router";
   const decision = attempt.decision;
   if (!decision) return attempt.strategy;
   const [chosen, other] = decision.candidates;
-  const of = `${decision.eligible} of ${decision.targets} could`;
-  if (!chosen || !other) return `${decision.strategy}: ${of}`;
-  let best;
-  for (const name of new Set([...Object.keys(chosen.terms), ...Object.keys(other.terms)])) {
-    const [a, b] = [chosen.terms[name] ?? 0, other.terms[name] ?? 0];
-    const gap = (b - a) / Math.max(Math.abs(a), Math.abs(b), 1e-12);
-    if (a < b && (!best || gap > best.gap)) best = { name, a, b, gap };
-  }
-  if (best) return `${decision.strategy}: ${best.name.replaceAll("_", " ")} ${short(best.a)} against ${short(best.b)}; ${of}`;
-  return chosen.score === other.score || chosen.score === undefined
-    ? `${decision.strategy}: as good as the next; ${of}`
-    : `${decision.strategy}: ${short(chosen.score)} against ${short(other.score)}; ${of}`;
+  if (!chosen || !other) return `${decision.eligible} of ${decision.targets} could (${decision.strategy})`;
+  const rival = other.worker || other.provider;
+  if (Math.abs(other.score - chosen.score) <= 0.01 * Math.abs(other.score)) return `as good as ${rival} (${decision.strategy})`;
+  const names = [...new Set([...Object.keys(chosen.terms), ...Object.keys(other.terms)])];
+  const times = names.filter((name) => name.endsWith("_seconds"));
+  const gap = (name) => (other.terms[name] ?? 0) - (chosen.terms[name] ?? 0);
+  const best = (times.length ? times : names).reduce((most, name) => (!most || gap(name) > gap(most) ? name : most), undefined);
+  if (!best || gap(best) <= 0) return `score ${short(chosen.score)}, ${rival} ${short(other.score)} (${decision.strategy})`;
+  return `${best.replaceAll("_", " ")} ${short(chosen.terms[best] ?? 0)}, ${rival} ${short(other.terms[best] ?? 0)} (${decision.strategy})`;
 }
 
 // ---- What was heard ------------------------------------------------------------------------------------------------
@@ -161,6 +162,7 @@ const emitted = new Map(); // worker -> { count, at, rate }
 const opened = new Set(); // ids of requests whose attempts are shown
 let latest; // the last answer
 let latestAt = 0;
+let every = false; // whether all requests are shown that are known
 
 function remember(series, value) {
   const values = histories.get(series) ?? [];
@@ -221,7 +223,7 @@ function recent() {
   const found = new Map();
   for (const { answer } of heard.values())
     for (const request of answer.requests) found.set(request.generation_id, { ...request, gateway: answer.gateway });
-  return [...found.values()].sort((a, b) => (a.received_at < b.received_at ? 1 : -1)).slice(0, SHOWN_REQUESTS);
+  return [...found.values()].sort((a, b) => (a.received_at < b.received_at ? 1 : -1)).slice(0, ASKED_REQUESTS);
 }
 
 // ---- Drawing -------------------------------------------------------------------------------------------------------
@@ -259,9 +261,9 @@ function drawTiles(requests) {
   ];
   if (sums) {
     tiles.push(
-      { name: "In flight", value: number.format(sums.running), more: waiting ? `${waiting} waiting at workers` : "none waiting at workers", series: "running", ceiling: 4 },
+      { name: "In flight", value: number.format(sums.running), more: waiting ? `${waiting} waiting` : "none waiting", series: "running", ceiling: 4 },
       { name: "Requests", value: number.format(sums.requestRate), unit: "/s", more: `${compact.format(sums.ended)} since the start`, series: "requests" },
-      { name: "Output", value: compact.format(sums.tokenRate), unit: "tokens/s", more: "of requests that ended", series: "tokens", ceiling: 10 },
+      { name: "Output", value: compact.format(sums.tokenRate), unit: "tokens/s", more: "as requests end", series: "tokens", ceiling: 10 },
       { name: "Failed", value: sums.ended ? `${number.format((100 * sums.failed) / sums.ended)} %` : "–", more: `${compact.format(sums.failed)} of ${compact.format(sums.ended)}`, bad: sums.failed > 0 },
     );
   }
@@ -350,11 +352,14 @@ function drawModels(models) {
 
 function drawRequests(requests) {
   put($("requests-count"), String(requests.length));
-  const several = heard.size > 1 ? `${heard.size} gateways have answered this page` : `${latest.gateway} has answered this page`;
+  const tellers = [...heard.keys()].sort().join(", ");
   put($("requests-note"), requests.length
-    ? `${several}; each tells of its own requests only, as long as it runs. The ledger has all: hybrid requests, hybrid why.`
+    ? `Told by ${tellers}. A gateway tells of its own requests only, as long as it runs; the ledger has all: hybrid requests, hybrid why.`
     : "None has ended yet at the gateway that answers.");
-  const lines = requests.flatMap((request) => (opened.has(request.generation_id) ? [{ request }, { request, detail: true }] : [{ request }]));
+  $("more").hidden = requests.length <= FEW_REQUESTS;
+  put($("more"), every ? "Show fewer" : `Show all ${requests.length}`);
+  const shown = requests.filter((each, index) => every || index < FEW_REQUESTS || opened.has(each.generation_id));
+  const lines = shown.flatMap((request) => (opened.has(request.generation_id) ? [{ request }, { request, detail: true }] : [{ request }]));
   keyed($("requests"), lines, ({ request, detail }) => (detail ? "detail " : "") + request.generation_id,
     ({ request, detail }) => (detail ? detailRow(request) : requestRow(request)),
     (made, { request, detail }) => {
@@ -378,8 +383,8 @@ function requestRow(request) {
   setBadge(shown, KINDS[ended] ?? "quiet", request.error_reason ? word(request.error_reason, "") : ended);
   outcome.append(shown);
   const tries = request.attempts.filter((each) => each.kind !== "shadow").length;
-  served.append(element("span", { textContent: request.worker || request.provider || "nobody" }), element("small", { textContent: tries > 1 ? `${tries} attempts` : "" }));
-  reason.textContent = last ? why(last) : request.refused_by ? refusal(request.refused_by) : "not placed";
+  served.append(element("span", { textContent: request.worker || request.provider || "nobody" }), element("small", { textContent: tries > 1 ? `attempt ${tries}` : "" }));
+  reason.title = reason.textContent = last ? why(last) : request.refused_by ? refusal(request.refused_by) : "not placed";
   tokens.textContent = `${compact.format(request.input_tokens)} → ${compact.format(request.output_tokens)}`;
   first.textContent = time(seconds(request.first_content));
   total.textContent = time(seconds(request.duration));
@@ -395,6 +400,11 @@ function ruledOut(counts) {
   const told = Object.entries(counts ?? {}).sort((a, b) => b[1] - a[1]).map(([filter, count]) => `${filter} ${count}`);
   return told.length ? `; ruled out: ${told.join(", ")}` : "";
 }
+
+$("more").addEventListener("click", () => {
+  every = !every;
+  drawRequests(recent());
+});
 
 function open(id, wanted) {
   if (wanted) opened.add(id);
@@ -423,7 +433,7 @@ function attemptBlock(attempt, whole) {
     element("p", { class: "what" }, element("b", { textContent: `${attempt.number}${attempt.kind ? ` ${attempt.kind}` : ""}` }), ` ${where} `, shown),
     timeline(attempt, whole),
     element("p", { class: "dim", textContent: times.join(" · ") }),
-    element("p", { textContent: why(attempt) + ruledOut(attempt.decision?.ruled_out) }),
+    element("p", { textContent: `${why(attempt)}${attempt.decision ? `; ${attempt.decision.eligible} of ${attempt.decision.targets} could` : ""}${ruledOut(attempt.decision?.ruled_out)}` }),
     candidates(attempt.decision?.candidates ?? []));
 }
 
@@ -496,7 +506,7 @@ async function poll() {
   const mine = (polling = new AbortController());
   try {
     const signal = AbortSignal.any([mine.signal, AbortSignal.timeout(PATIENCE_MS)]);
-    const reply = await fetch(`api/v1/overview?max_requests=${SHOWN_REQUESTS}`, { headers: authorization(), cache: "no-store", signal });
+    const reply = await fetch(`api/v1/overview?max_requests=${ASKED_REQUESTS}`, { headers: authorization(), cache: "no-store", signal });
     if (!reply.ok) throw new Error(await problem(reply));
     take(await reply.json());
     failures = 0;
@@ -541,6 +551,10 @@ $("key-form").addEventListener("submit", (event) => {
   else sessionStorage.removeItem(KEY);
   showKey();
   forget();
+  latest = undefined;
+  for (const part of [...document.querySelectorAll("section[id]"), $("chat")]) part.hidden = true;
+  $("tiles").replaceChildren();
+  put($("facts"), "");
   failures = 0;
   poll();
 });
@@ -641,7 +655,7 @@ async function ask(question) {
   if (text) turns.push({ role: "assistant", content: text });
   else turns.pop();
   turn.append(meta);
-  if (id) meta.append(whyButton(id.replace(/^chatcmpl-/, "")));
+  if (id) meta.append(" · ", whyButton(id.replace(/^chatcmpl-/, "")));
   log.scrollTop = log.scrollHeight;
   answering = undefined;
   working(false);
