@@ -8,7 +8,7 @@ BIN = $$(dirname $(DEV))
 export PYTHONPATH := .:gen
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up demo down dev-environment debian-postgres test test-fast test-clients test-ops providers protos check-protos openapi googleapis contracts buf protos-release lint types imports lock clean
+.PHONY: help setup up demo down dev-environment debian-postgres test test-fast test-clients test-ops providers metrics protos check-protos openapi googleapis contracts buf protos-release lint types imports lock clean
 
 help:  ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -64,6 +64,9 @@ test-ops: dev-environment debian-postgres  ## Run the tests that need Debian's P
 
 providers: dev-environment  ## Write docs/providers.md out of the contract suite.
 	$(DEV) -m tests.contract.matrix
+
+metrics: dev-environment  ## Write docs/metrics.md out of the declarations in the code.
+	$(DEV) -m tests.metrics.register
 
 GEN ?= gen
 

@@ -1,8 +1,6 @@
 """The documents tell the truth: what they name exists, and what they list is complete."""
 
-import ast
 import asyncio
-import collections
 import json
 import pathlib
 import re
@@ -37,6 +35,7 @@ from services.workers import echo
 from tests import fakes
 from tests.contract import subject
 from tests.contract.faults import FAULTS
+from tests.metrics import register as metrics
 
 ROOT = pathlib.Path(__file__).parents[1]
 DOCUMENTS = [
@@ -51,13 +50,6 @@ FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 # What a path in the repository begins with.
 TOP = r"(?:\.ci|benchmarks|bin|docs|examples|gen|infrastructure|protos|requirements|services|tests)"
-METRIC_KINDS = {
-    "Counter": "_total",
-    "CounterMetricFamily": "_total",
-    "Gauge": "",
-    "GaugeMetricFamily": "",
-    "Histogram": "",
-}
 
 
 def text_of(document: pathlib.Path) -> str:
@@ -216,38 +208,11 @@ def test_the_readme_tells_every_option_of_the_echo_script() -> None:
         assert f"`{option}`" in section, option
 
 
-def declared_metrics() -> set[str]:
-    """Names of every metric that the services declare, as they are exported."""
-    names: set[str] = set()
-    for path in sorted((ROOT / "services").rglob("*.py")):
-        tree = ast.parse(text_of(path))
-        kinds = {
-            alias.asname or alias.name: METRIC_KINDS[alias.name]
-            for node in ast.walk(tree)
-            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("prometheus_client")
-            for alias in node.names
-            if alias.name in METRIC_KINDS
-        }
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in kinds:
-                assert node.args, f"{path}: a metric without a name in its first place"
-                assert isinstance(node.args[0], ast.Constant), f"{path}: a metric without a name in its first place"
-                names.add(str(node.args[0].value).removesuffix("_total") + kinds[node.func.id])
-    return names
-
-
-def test_the_architecture_lists_every_metric_and_no_other() -> None:
-    listed = re.findall(r"`((?:hybrid|grpc_server)_\w+)`", text_of(ROOT / "ARCHITECTURE.md"))
-    twice = [name for name, times in collections.Counter(listed).items() if times > 1]
-    assert not twice
-    assert set(listed) == declared_metrics()
-
-
-def test_every_metric_that_is_named_elsewhere_exists() -> None:
-    declared = declared_metrics()
+def test_every_metric_that_is_named_exists() -> None:
+    known = {sample for name in metrics.register() for sample in (name, *metrics.exported(name))}
     for document in DOCUMENTS:
-        for name in re.findall(r"`(hybrid_\w+)`", text_of(document)):
-            assert name in declared, f"{document.name}: {name}"
+        for name in re.findall(r"\b((?:hybrid_[a-z]+|gen_ai_(?:server|client)|grpc_server)_\w+)", text_of(document)):
+            assert name in known, f"{document.name}: {name}"
 
 
 def test_every_test_that_is_named_exists() -> None:

@@ -237,7 +237,7 @@ function draw() {
   $("models-section").hidden = !latest.models.length;
   $("requests-section").hidden = !known;
   $("chat").hidden = !known;
-  put($("facts"), known ? `${latest.gateway} answers, up ${age((Date.parse(latest.at) - Date.parse(latest.started_at)) / 1e3)}, configuration ${latest.config_version}` : "");
+  put($("facts"), known ? `${latest.gateway}, version ${latest.version}, up ${age((Date.parse(latest.at) - Date.parse(latest.started_at)) / 1e3)}, configuration ${latest.config_version}` : "");
   drawTiles(requests);
   drawWorkers(latest.workers);
   drawModels(latest.models);

@@ -10,12 +10,14 @@ from typing import Any, TypeVar
 import pydantic
 import yaml
 
-from services.chassis import mistake
+from services.chassis import mistake, secrets
 
 Model = TypeVar("Model", bound=pydantic.BaseModel)
 
 # The last alternative is anything else that begins like a variable: a mistake, rather than a strange password.
-_VARIABLE = re.compile(r"\$\{(?:(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?:(?P<how>:-|:\?)(?P<rest>[^}]*))?\}|[^}]*\}?)")
+_VARIABLE = re.compile(
+    r"\$\{(?:file:(?P<file>[^}?-][^}]*)\}|(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?:(?P<how>:-|:\?)(?P<rest>[^}]*))?\}|[^}]*\}?)"
+)
 _DEEPEST = 50
 _MOST_VALUES = 100_000
 
@@ -31,18 +33,45 @@ class ConfigError(Exception):
 def load(path: pathlib.Path, model: type[Model], environment: Mapping[str, str] | None = None) -> Model:
     """Read, interpolate and validate a file.
 
-    `${NAME}` must be set, `${NAME:-default}` may be, `${NAME:?why}` must be and says why.
+    `${NAME}` must be set, `${NAME:-default}` may be, `${NAME:?why}` must be and says why. `${file:PATH}` is what a file
+    holds: see `services.chassis.secrets`.
 
     Raises:
         ConfigError: with `file:line: what is wrong` for every problem found.
     """
+    text = _text(path)
+    return parse(text, model, source=str(path), environment=os.environ if environment is None else environment)
+
+
+def files_named(path: pathlib.Path) -> list[tuple[mistake.Location, str]]:
+    """Where the file says `${file:PATH}`, and each PATH as it stands there.
+
+    Raises:
+        ConfigError: the file cannot be read, or is no YAML.
+    """
+    found: list[tuple[mistake.Location, str]] = []
+
+    def look(node: yaml.Node, location: mistake.Location) -> None:
+        if isinstance(node, yaml.MappingNode):
+            for key, child in node.value:
+                look(child, (*location, str(key.value)))
+        elif isinstance(node, yaml.SequenceNode):
+            for index, child in enumerate(node.value):
+                look(child, (*location, index))
+        else:
+            found.extend((location, match["file"]) for match in _VARIABLE.finditer(node.value) if match["file"])
+
+    look(_composed(_text(path), str(path)), ())
+    return found
+
+
+def _text(path: pathlib.Path) -> str:
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigError([f"{path}: cannot be read: {error.strerror or error}"]) from error
     except UnicodeDecodeError as error:
         raise ConfigError([f"{path}: cannot be read: {error}"]) from error
-    return parse(text, model, source=str(path), environment=os.environ if environment is None else environment)
 
 
 def parse(text: str, model: type[Model], *, source: str, environment: Mapping[str, str]) -> Model:
@@ -132,8 +161,10 @@ class _Reader:
     def _interpolated(self, node: yaml.Node) -> str:
         def replaced(match: re.Match[str]) -> str:
             name, how, rest = match["name"], match["how"], match["rest"]
+            if match["file"] is not None:
+                return self._secret(node, match["file"])
             if name is None:
-                self._problem(node, "a variable is written ${NAME}, ${NAME:-default} or ${NAME:?why}")
+                self._problem(node, "a variable is written ${NAME}, ${NAME:-default}, ${NAME:?why} or ${file:PATH}")
                 return ""
             value = self._environment.get(name, "")
             if value or (name in self._environment and how is None):
@@ -145,6 +176,14 @@ class _Reader:
             return ""
 
         return _VARIABLE.sub(replaced, node.value)
+
+    def _secret(self, node: yaml.Node, name: str) -> str:
+        try:
+            return secrets.read(name, pathlib.Path(self._source).parent, self._environment)
+        except (OSError, ValueError) as error:
+            why = error.strerror if isinstance(error, OSError) and error.strerror else error
+            self._problem(node, f"the file of a secret, {name}, cannot be used: {why}")
+            return ""
 
     def located(self, detail: Any, model: type[pydantic.BaseModel]) -> str:
         location = mistake.place(detail)

@@ -4,16 +4,23 @@ import dataclasses
 import pathlib
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import grpc
 import structlog
-from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client import CollectorRegistry
 
+from services.chassis import declared
 from services.chassis.certificates import CertificateError, Material, examine
 from services.chassis.roles import Role
 
 LOG = structlog.get_logger()
+
+EXPIRES = declared.Gauge(
+    "hybrid_certificate_expires_seconds",
+    "When a certificate in use expires, in seconds since 1970: the process's own, and its authority's.",
+    [declared.one_of("certificate", ("process", "authority"))],
+)
 
 _Mark = tuple[tuple[int, int, int], ...]
 
@@ -26,12 +33,24 @@ class Files:
     certificate: pathlib.Path
     key: pathlib.Path
 
+    @classmethod
+    def named(cls, paths: Mapping[str, str]) -> "Files":
+        """Those of `ca`, `certificate` and `key`."""
+        return cls(*(pathlib.Path(paths[name]) for name in ("ca", "certificate", "key")))
+
+    def paths(self) -> dict[str, str]:
+        """As `named` takes them."""
+        return {"ca": str(self.ca), "certificate": str(self.certificate), "key": str(self.key)}
+
     def __iter__(self) -> Iterator[pathlib.Path]:
         return iter((self.ca, self.certificate, self.key))
 
 
 class Credentials:
     """What a process proves itself with. `current` may be called from any thread.
+
+    Attributes:
+        files: where it is.
 
     Args:
         files: where it is.
@@ -44,7 +63,7 @@ class Credentials:
     """
 
     def __init__(self, files: Files, role: Role, process: str, *, clock: Callable[[], float] = time.time) -> None:
-        self._files = files
+        self.files = files
         self._role: Role = role
         self._process = process
         self._clock = clock
@@ -93,18 +112,13 @@ class Credentials:
 
     def watch(self, registry: CollectorRegistry) -> None:
         """Tell Prometheus until when they hold. To be scraped is to look at the files, too."""
-        gauge = Gauge(
-            "hybrid_certificate_expires_seconds",
-            "When a certificate in use expires, in seconds since 1970: the process's own, and its authority's.",
-            ("certificate",),
-            registry=registry,
-        )
+        gauge = EXPIRES.on(registry)
         gauge.labels("process").set_function(lambda: self.current().expires)
         gauge.labels("authority").set_function(lambda: self.current().ca_expires)
 
     def _read(self) -> Material:
         try:
-            ca, chain, key = (path.read_bytes() for path in self._files)
+            ca, chain, key = (path.read_bytes() for path in self.files)
         except OSError as error:
             raise CertificateError([f"{error.filename} cannot be read: {error.strerror}"]) from error
         return examine(ca, chain, key, self._role, self._process, now=self._clock())
@@ -112,7 +126,7 @@ class Credentials:
     def _mark(self) -> _Mark:
         """What tells files from what they were; empty while one is missing."""
         try:
-            found = [path.stat() for path in self._files]
+            found = [path.stat() for path in self.files]
         except OSError:
             return ()
         return tuple((each.st_mtime_ns, each.st_ino, each.st_size) for each in found)

@@ -11,10 +11,10 @@ import grpc
 import structlog
 from google.protobuf.message import DecodeError
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
-from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from services.chassis import status
 from services.chassis.failure import Failure
+from services.chassis.rpc_metrics import CODE_NAMES, Method, RpcMetrics
 
 LOG = structlog.get_logger()
 
@@ -27,20 +27,6 @@ Admit = Callable[[str, "grpc.aio.ServicerContext[Any, Any]"], None]
 _FAREWELL_SECONDS = 1.0
 
 
-class RpcMetrics:
-    """The names that most gRPC dashboards expect (go-grpc-prometheus)."""
-
-    def __init__(self, registry: CollectorRegistry) -> None:
-        labels = ("grpc_service", "grpc_method")
-        self.started = Counter("grpc_server_started_total", "Calls begun.", labels, registry=registry)
-        self.handled = Counter(
-            "grpc_server_handled_total", "Calls ended, by status code.", (*labels, "grpc_code"), registry=registry
-        )
-        self.seconds = Histogram(
-            "grpc_server_handling_seconds", "Duration of calls, in seconds.", labels, registry=registry
-        )
-
-
 class CallInterceptor(grpc.aio.ServerInterceptor):
     """Wraps every handler: counts it, times it, logs it, and turns a Failure into a status."""
 
@@ -50,6 +36,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         self._metrics = metrics
         self._admit = admit
         self._endless = endless
+        self._methods: dict[str, Method] = {}  # those that have a handler, so that they are few
         self._working = 0
         self._rested = asyncio.Event()
         self._rested.set()
@@ -80,7 +67,10 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         handler = await continuation(handler_call_details)
         if handler is None:  # unknown method: gRPC answers UNIMPLEMENTED
             return handler
-        method = handler_call_details.method
+        path = handler_call_details.method
+        method = self._methods.get(path)
+        if method is None:
+            method = self._methods[path] = Method(path, handler)
         coders = {
             # Of a stream the first message that cannot be read ends the call anyway, and peers of the mesh send none.
             "request_deserializer": handler.request_deserializer if handler.request_streaming else _reader(handler),
@@ -98,31 +88,31 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         )
         return factory(self._single(method, handler.stream_unary or handler.unary_unary), **coders)
 
-    def _single(self, method: str, handler: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    def _single(self, method: Method, handler: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         async def call(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
-            self._count(method, context)
+            self._count(method.path, context)
             with _Observed(self._metrics, method, context) as observed:
                 try:
                     if self._admit is not None:
-                        self._admit(method, context)
+                        self._admit(method.path, context)
                     return await handler(_read(request), context)
                 except Failure as failure:
                     observed.failure = failure
                 except grpc.aio.AbortError:  # the handler has already said how the call ends
                     raise
                 except Exception as error:  # noqa: BLE001 (the one place where a crash becomes a status)
-                    observed.failure = _unexpected(method, error)
+                    observed.failure = _unexpected(method.path, error)
             return await context.abort_with_status(_beside(context, status.to_grpc(observed.failure)))
 
         return call
 
-    def _streaming(self, method: str, handler: Callable[..., Any]) -> Callable[..., Awaitable[None]]:
+    def _streaming(self, method: Method, handler: Callable[..., Any]) -> Callable[..., Awaitable[None]]:
         async def call(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> None:
-            self._count(method, context)
+            self._count(method.path, context)
             with _Observed(self._metrics, method, context) as observed:
                 try:
                     if self._admit is not None:
-                        self._admit(method, context)
+                        self._admit(method.path, context)
                     responses = handler(_read(request), context)
                     if inspect.isasyncgen(responses):
                         async with contextlib.aclosing(responses):
@@ -147,7 +137,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 except grpc.aio.AbortError:  # the handler has already said how the call ends
                     raise
                 except Exception as error:  # noqa: BLE001 (the one place where a crash becomes a status)
-                    observed.failure = _unexpected(method, error)
+                    observed.failure = _unexpected(method.path, error)
             await context.abort_with_status(_beside(context, status.to_grpc(observed.failure)))
 
         return call
@@ -156,36 +146,31 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 class _Observed:
     """Counts, times and logs one call."""
 
-    def __init__(self, metrics: RpcMetrics, method: str, context: grpc.aio.ServicerContext[Any, Any]) -> None:
+    def __init__(self, metrics: RpcMetrics, method: Method, context: grpc.aio.ServicerContext[Any, Any]) -> None:
         self.failure: Failure | None = None
         self._metrics = metrics
         self._method = method
         self._context = context
-        service, _, name = method.removeprefix("/").partition("/")
-        self._labels = (service, name)
 
     def __enter__(self) -> "_Observed":
         self._begun = time.perf_counter()
-        self._metrics.started.labels(*self._labels).inc()
+        self._metrics.started.of(*self._method.labels).inc()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         seconds = time.perf_counter() - self._begun
         if self.failure is not None:
-            code = _CODE_NAMES[status.code_of(self.failure)]
+            code = CODE_NAMES[status.code_of(self.failure)]
         elif kind is None or issubclass(kind, grpc.aio.AbortError):
             own: grpc.StatusCode | None = self._context.code()  # None, unless the handler has set one
-            code = _CODE_NAMES[(own or grpc.StatusCode.OK).value[0]]
+            code = CODE_NAMES[(own or grpc.StatusCode.OK).value[0]]
         else:
             code = "Cancelled"  # every other exception has become a Failure by now
-        self._metrics.handled.labels(*self._labels, code).inc()
-        self._metrics.seconds.labels(*self._labels).observe(seconds)
-        log = LOG.debug if self._method.startswith(_QUIET) else LOG.info
+        self._metrics.handled.of(*self._method.labels, code).inc()
+        self._metrics.seconds.of(*self._method.labels).observe(seconds)
+        log = LOG.debug if self._method.path.startswith(_QUIET) else LOG.info
         fields = {"reason": self.failure.reason_name} if self.failure is not None else {}
-        log("rpc.finished", method=self._method, code=code, ms=round(seconds * 1e3, 2), **fields)
-
-
-_CODE_NAMES = {code.value[0]: code.name.title().replace("_", "") for code in grpc.StatusCode} | {0: "OK"}
+        log("rpc.finished", method=self._method.path, code=code, ms=round(seconds * 1e3, 2), **fields)
 
 
 def _beside(context: grpc.aio.ServicerContext[Any, Any], failed: Any) -> Any:

@@ -1,20 +1,31 @@
 """The metrics endpoint of a process: one process, one registry, one address."""
 
 import contextlib
+import platform
 import socket
 import socketserver
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, make_wsgi_app
 
+from services.chassis import declared
 from services.chassis.address import claimed
+from services.chassis.loop_lag import measured_lag
+from services.chassis.version import version
+
+BUILD = declared.Gauge(
+    "hybrid_build_info",
+    "1 for what this process runs.",
+    [declared.Label("version", "the release"), declared.Label("python", "the interpreter's version")],
+)
 
 
 def new_registry() -> CollectorRegistry:
     """A registry that already tells of the process itself."""
     registry = CollectorRegistry()
+    BUILD.on(registry).labels(version(), platform.python_version()).set(1)
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
     GCCollector(registry=registry)
@@ -73,3 +84,15 @@ def serving_metrics(registry: CollectorRegistry, address: str) -> Iterator[None]
         finally:
             server.shutdown()
             server.server_close()
+
+
+@contextlib.asynccontextmanager
+async def open_metrics(registry: CollectorRegistry, address: str) -> AsyncIterator[None]:
+    """Serve a process's registry, as above, and tell in it how late its event loop is.
+
+    Raises:
+        OSError: the address is taken or cannot be bound.
+    """
+    with serving_metrics(registry, address):
+        async with measured_lag(registry):
+            yield

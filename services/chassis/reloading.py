@@ -9,8 +9,9 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import CollectorRegistry
 
+from services.chassis import declared
 from services.chassis.config import ConfigError
 from services.chassis.notify import Notifier
 
@@ -20,6 +21,20 @@ Config = TypeVar("Config")
 
 _POLL_SECONDS = 1.0
 _RESULTS = ("applied", "unchanged", "refused")
+
+VERSION = declared.Label("version", "a digest of the configuration")
+INFO = declared.Gauge("hybrid_config_info", "1 for the version of the configuration in use.", [VERSION])
+RELOADS = declared.Counter(
+    "hybrid_config_reloads_total", "Times that the configuration was read again.", [declared.one_of("result", _RESULTS)]
+)
+SUCCESSFUL = declared.Gauge(
+    "hybrid_config_last_reload_successful",
+    "1: the configuration that was read last is in use. 0: it was refused.",
+)
+TAKEN = declared.Gauge(
+    "hybrid_config_last_reload_success_timestamp_seconds",
+    "When the configuration in use was taken up, in seconds since 1970.",
+)
 
 # What tells a file from what it was: editors write it again, or put another in its place.
 _Mark = tuple[int, int, int] | None
@@ -60,25 +75,10 @@ class Reloading(Generic[Config]):
         self._version = version
         self._asked = asyncio.Event()
         self._seen = _mark(path)
-        self._reloads = Counter(
-            "hybrid_config_reloads_total",
-            "Times that the configuration was read again.",
-            ("result",),
-            registry=registry,
-        )
-        self._info = Gauge(
-            "hybrid_config_info", "1 for the version of the configuration in use.", ("version",), registry=registry
-        )
-        self._current = Gauge(
-            "hybrid_config_current",
-            "1: the configuration that was read last is in use. 0: it was refused.",
-            registry=registry,
-        )
-        self._taken = Gauge(
-            "hybrid_config_taken_seconds",
-            "When the configuration in use was taken up, in seconds since 1970.",
-            registry=registry,
-        )
+        self._reloads = RELOADS.on(registry)
+        self._info = INFO.on(registry)
+        self._successful = SUCCESSFUL.on(registry)
+        self._taken = TAKEN.on(registry)
         for result in _RESULTS:
             self._reloads.labels(result)
         self._in_use()
@@ -130,12 +130,12 @@ class Reloading(Generic[Config]):
 
     def _done(self, result: str) -> None:
         self._reloads.labels(result).inc()
-        self._current.set(result != "refused")
+        self._successful.set(result != "refused")
 
     def _in_use(self) -> None:
         self._info.clear()
         self._info.labels(self._version(self.config)).set(1)
-        self._current.set(1)
+        self._successful.set(1)
         self._taken.set(time.time())
 
 

@@ -17,9 +17,10 @@ from services.chassis.address import claimed
 from services.chassis.admission import Admission
 from services.chassis.credentials import Credentials
 from services.chassis.health import Health
-from services.chassis.interceptors import CallInterceptor, RpcMetrics
+from services.chassis.interceptors import CallInterceptor
 from services.chassis.notify import Notifier
 from services.chassis.roles import Role
+from services.chassis.rpc_metrics import RpcMetrics
 
 LOG = structlog.get_logger()
 

@@ -33,6 +33,9 @@ app = typer.Typer(
 HomeOption = Annotated[pathlib.Path, typer.Option("--home", help="Directory of the mesh's state.")]
 ConfigOption = Annotated[pathlib.Path | None, typer.Option("--config", help="Configuration file.")]
 PortOption = Annotated[int | None, typer.Option("--port", min=1, max=65535, help="Port of the edge.")]
+HostOption = Annotated[
+    str | None, typer.Option("--host", help="Which of the configuration's hosts this is. Default: the one of its name.")
+]
 DetachOption = Annotated[bool, typer.Option("--detach", help="Return when the mesh is ready; `hybrid down` stops it.")]
 ObservabilityOption = Annotated[
     bool, typer.Option("--observability", help="Run Prometheus and Alertmanager beside it, where they are installed.")
@@ -41,9 +44,22 @@ JsonOption = Annotated[bool, typer.Option("--json", help="For programs.")]
 CredentialOption = Annotated[
     pathlib.Path | None, typer.Option("--operator-credential", help="File of it. Default: HOME/admin.key.")
 ]
+AuthorityOption = Annotated[
+    pathlib.Path | None, typer.Option("--directory", help="The authority's. Default: HOME/authority.")
+]
+ProcessOption = Annotated[list[str] | None, typer.Option("--process", help="Only this one; may be repeated.")]
+DaysOption = Annotated[float, typer.Option("--days", min=0.001, max=3650, help="How long they hold.")]
 
 keys = typer.Typer(help="Make, show, revoke and rotate the keys that callers need.", no_args_is_help=True)
 app.add_typer(keys, name="keys")
+certs = typer.Typer(help="Make certificates for processes, by an authority for trials.", no_args_is_help=True)
+app.add_typer(certs, name="certs")
+edge = typer.Typer(help="Run one edge by itself: what units and containers do.", no_args_is_help=True)
+app.add_typer(edge, name="edge")
+systemd = typer.Typer(help="Units for the processes of this host.", no_args_is_help=True)
+app.add_typer(systemd, name="systemd")
+DirectoryOption = Annotated[pathlib.Path, typer.Option("--directory", help="Where units are.")]
+_UNITS = pathlib.Path("/etc/systemd/system")
 
 prometheus = typer.Typer(help="What Prometheus needs to know of a mesh.", no_args_is_help=True)
 app.add_typer(prometheus, name="prometheus")
@@ -57,14 +73,15 @@ def up(
     home: HomeOption = _HOME,
     config: ConfigOption = None,
     port: PortOption = None,
+    host: HostOption = None,
     detach: DetachOption = False,
     observability: ObservabilityOption = False,
     progress_fd: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
-    """Start a mesh. Without --config: HOME/hybrid.yaml, else a vLLM worker with a small real model."""
+    """Start a mesh, or a host's part of one. Without --config: HOME/hybrid.yaml, else vLLM with a small real model."""
     place = _home(home)
     file = surroundings.chosen_config(config, place)
-    _start(place, file, port, detach=detach, observed=observability, progress_fd=progress_fd)
+    _start(place, file, port, detach=detach, observed=observability, progress_fd=progress_fd, host=host)
 
 
 @app.command()
@@ -351,6 +368,43 @@ def rotate_key(
     _hand_over(made.credential, module.plain(made.key), as_json=as_json)
 
 
+@certs.command("init")
+def init_certs(
+    home: HomeOption = _HOME,
+    directory: AuthorityOption = None,
+    days: Annotated[float, typer.Option("--days", min=0.01, max=36_500, help="How long it holds.")] = 365.0,
+) -> None:
+    """Make an authority. Keep its directory where no process of a mesh, and nobody else, can read it."""
+    from services.cli import certs as module
+
+    made = module.init(_authority(_home(home), directory), days=days, now=_now())
+    print(f"{made} and its key, which signs, beside it; `hybrid certs issue` makes certificates")
+
+
+@certs.command("issue")
+def issue_certs(
+    home: HomeOption = _HOME,
+    config: ConfigOption = None,
+    directory: AuthorityOption = None,
+    process: ProcessOption = None,
+    days: DaysOption = 30.0,
+) -> None:
+    """Give every process of the configuration, or those that are named, a new certificate where `mtls` says."""
+    _issue(home, config, directory, process or [], days, left=None)
+
+
+@certs.command("renew")
+def renew_certs(
+    home: HomeOption = _HOME,
+    config: ConfigOption = None,
+    directory: AuthorityOption = None,
+    process: ProcessOption = None,
+    days: DaysOption = 30.0,
+) -> None:
+    """The same for those that are missing or have less than a third of their time left. For a timer."""
+    _issue(home, config, directory, process or [], days, left=1 / 3)
+
+
 @app.command()
 def usage(
     home: HomeOption = _HOME,
@@ -494,12 +548,125 @@ def verify(
         raise typer.Exit(1)
 
 
+@edge.command("run")
+def run_edge(home: HomeOption = _HOME, config: ConfigOption = None) -> None:
+    """Write Envoy's configuration, have Envoy check it, and become Envoy."""
+    from services.cli import lone_edge
+
+    place = _home(home)
+    lone_edge.run(place, surroundings.chosen_config(config, place))
+
+
+@edge.command("ready")
+def edge_ready(
+    home: HomeOption = _HOME,
+    seconds: Annotated[float, typer.Option(help="How long to wait.")] = 100.0,
+) -> None:
+    """Wait until the edge listens and has a gateway to call."""
+    from services.cli import lone_edge
+
+    lone_edge.ready(_home(home), seconds)
+
+
+@edge.command("reload")
+def reload_edge(home: HomeOption = _HOME, config: ConfigOption = None) -> None:
+    """Have the edge take up its configuration: limits, certificates, which gateways there are. No call is cut."""
+    from services.cli import lone_edge
+
+    place = _home(home)
+    changed = lone_edge.reload(place, surroundings.chosen_config(config, place))
+    print("the edge has taken it" if changed else "nothing has changed for the edge")
+
+
+@edge.command("drain")
+def drain_edge(home: HomeOption = _HOME, config: ConfigOption = None) -> None:
+    """Take the edge out of service, and wait until no call is under way, as long as gateways would."""
+    from services.cli import lone_edge
+
+    place = _home(home)
+    lone_edge.drain(place, surroundings.chosen_config(config, place))
+
+
+@systemd.command("install")
+def install_units(
+    config: Annotated[pathlib.Path, typer.Option("--config", help="Configuration file.")] = pathlib.Path(
+        "/etc/hybridinference/hybrid.yaml"
+    ),
+    host: Annotated[str | None, typer.Option("--host", help="Which of `hosts` this is. Default: by its name.")] = None,
+    directory: DirectoryOption = _UNITS,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be written.")] = False,
+    home: HomeOption = _HOME,  # noqa: ARG001  # every subcommand takes it; that of units is /var/lib/hybridinference
+) -> None:
+    """Write units for the processes of this host, and remove those that it has no longer. Starts and stops nothing."""
+    from services.cli.systemd import install as module
+
+    file = config.absolute()
+    found = module.content(file, host, module.layout(file))
+    if dry_run:
+        for name, text in found.items():
+            print(f"==> {directory / name} <==\n{text}")
+        return
+    changed, gone = module.install(found, directory)
+    for what, names in (("written", changed), ("removed", gone)):
+        for name in names:
+            print(f"{what}: {directory / name}")
+    if changed or gone:
+        print("to begin: systemctl daemon-reload && systemctl enable --now hybridinference.target")
+    else:
+        print("everything is there already")
+
+
+@systemd.command("verify")
+def verify_units(
+    directory: DirectoryOption = _UNITS,
+    home: HomeOption = _HOME,  # noqa: ARG001  # every subcommand takes it
+) -> None:
+    """Have systemd check the units that were written. Exit code 1: it finds something, or one is exposed above 2.0."""
+    from services.cli.systemd import verify as module
+
+    found = module.verify(directory)
+    for unit in found:
+        print(f"{unit.score:.1f}  {unit.unit}")
+        if unit.said:
+            print(unit.said, file=sys.stderr)
+    if any(unit.said or unit.score > module.MOST for unit in found):
+        raise typer.Exit(1)
+
+
 @app.command()
 def version(home: HomeOption = _HOME) -> None:  # noqa: ARG001  # every subcommand takes it
     """Show the version."""
-    from services.cli import version as module
+    from services.chassis import version as module
 
     print(module.version())
+
+
+def _authority(home: Home, directory: pathlib.Path | None) -> pathlib.Path:
+    from services.cli import certs as module
+
+    return directory.absolute() if directory else home.path / module.DIRECTORY
+
+
+def _issue(
+    home: pathlib.Path,
+    config: pathlib.Path | None,
+    directory: pathlib.Path | None,
+    processes: list[str],
+    days: float,
+    *,
+    left: float | None,
+) -> None:
+    from services.cli import certs as module
+    from services.cli.up import load
+
+    place = _home(home)
+    mesh = load(surroundings.chosen_config(config, place), surroundings.environment(os.environ))
+    authority = _authority(place, directory)
+    issued = module.issue(mesh, place, authority, processes=processes, days=days, now=_now(), left=left)
+    for each in issued:
+        print(f"{each.process}: {each.path}, until {each.until:%Y-%m-%d %H:%M} UTC")
+    if not issued:
+        print("every certificate has more than a third of its time left", file=sys.stderr)
 
 
 def _asker(home: pathlib.Path, credential: pathlib.Path | None) -> "Ask":
@@ -532,19 +699,26 @@ def _home(path: pathlib.Path) -> Home:
 
 
 def _start(
-    home: Home, config: pathlib.Path, port: int | None, *, detach: bool, observed: bool, progress_fd: int | None
+    home: Home,
+    config: pathlib.Path,
+    port: int | None,
+    *,
+    detach: bool,
+    observed: bool,
+    progress_fd: int | None,
+    host: str | None = None,
 ) -> None:
     from services.cli import detach as detached
     from services.cli import up as foreground
     from services.cli.progress import to_terminal
 
     if detach:
-        detached.start(home, config, port, observed=observed)
+        detached.start(home, config, port, observed=observed, host=host)
     elif progress_fd is not None:
-        detached.serve(home, config, port, progress_fd, observed=observed)
+        detached.serve(home, config, port, progress_fd, observed=observed, host=host)
     else:
         with contextlib.closing(to_terminal()) as progress:
-            foreground.up(home, config, port, progress, stopped_by="Ctrl-C", observed=observed)
+            foreground.up(home, config, port, progress, stopped_by="Ctrl-C", observed=observed, host=host)
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ import pathlib
 import tempfile
 
 from services.chassis.config import ConfigError
+from services.cli import hosts
 from services.cli.home import Home
 from services.cli.problem import Problem
 from services.config.mesh import MeshConfig
@@ -30,6 +31,13 @@ def summary(config: MeshConfig) -> str:
     """A few lines about a configuration that is well-formed."""
     places = config.workers()
     lines = [f"edge       {config.edge.host}:{config.edge.port}{', TLS' if config.edge.tls else ''}"]
+    lines += [f"host       {host}: {', '.join(sorted(config.on(host)))}" for host in config.hosts]
+    where = hosts.sharing(config)
+    if len(where) > 1:
+        advice = f"has to be the same on {', '.join(where)}"
+        lines += [f"shared     {name}, the key under which {what}, {advice}" for name, what in hosts.shared(config)]
+    if len(config.routers()) > 1:
+        lines.append(f"routers    {', '.join(place.address for place in config.routers())}")
     if len(config.gateways()) > 1:
         lines.append(f"gateways   {', '.join(place.address for place in config.gateways())}")
     for name, provider in config.providers.items():

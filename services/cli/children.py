@@ -72,7 +72,7 @@ class Children:
         return child
 
     def remove_at_end(self, path: pathlib.Path) -> None:
-        """A directory that must not outlive the mesh."""
+        """A file or a directory that must not outlive the mesh."""
         self._paths.append(path)
         self._tell(f"path {path}")
 

@@ -20,7 +20,9 @@ from services.cli.up import up
 _STOP_SECONDS = 60.0
 
 
-def start(home: Home, config_file: pathlib.Path, port: int | None, *, observed: bool = False) -> None:
+def start(
+    home: Home, config_file: pathlib.Path, port: int | None, *, observed: bool = False, host: str | None = None
+) -> None:
     """Start a supervisor that stays, and return when the mesh is ready. Ctrl-C until then stops it.
 
     Raises:
@@ -34,8 +36,9 @@ def start(home: Home, config_file: pathlib.Path, port: int | None, *, observed: 
     since = logfile.size(log)
     arguments = ["up", "--home", str(home.path), "--config", str(config_file), "--progress-fd", str(write)]
     arguments += ["--observability"] if observed else []
+    arguments += [*(("--port", str(port)) if port else ()), *(("--host", host) if host else ())]
     supervisor = subprocess.Popen(
-        [sys.executable, "-m", "services.cli", *arguments, *(("--port", str(port)) if port else ())],
+        [sys.executable, "-m", "services.cli", *arguments],
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=output,
@@ -65,7 +68,15 @@ def start(home: Home, config_file: pathlib.Path, port: int | None, *, observed: 
     raise Problem(f"the supervisor ended ({code}) before the mesh was ready; the last lines of {log}:\n{lines}")
 
 
-def serve(home: Home, config_file: pathlib.Path, port: int | None, descriptor: int, *, observed: bool = False) -> None:
+def serve(
+    home: Home,
+    config_file: pathlib.Path,
+    port: int | None,
+    descriptor: int,
+    *,
+    observed: bool = False,
+    host: str | None = None,
+) -> None:
     """Be that supervisor; `descriptor` leads to the command that waits.
 
     Raises:
@@ -74,7 +85,7 @@ def serve(home: Home, config_file: pathlib.Path, port: int | None, descriptor: i
     pipe = Pipe(descriptor)
     try:
         stopped_by = f"`hybrid down --home {shlex.quote(str(home.path))}`"
-        up(home, config_file, port, pipe, stopped_by=stopped_by, observed=observed)
+        up(home, config_file, port, pipe, stopped_by=stopped_by, observed=observed, host=host)
     except Problem as problem:
         pipe.failed(str(problem), problem.code)
         raise

@@ -7,8 +7,9 @@ import signal
 import sys
 from collections.abc import Callable, Mapping
 
+from services.chassis.credentials import Credentials
 from services.cli import admin, drain, migrations, postgres, readiness
-from services.cli.spec import Spec
+from services.cli.spec import Spec, Successor
 from services.config.mesh import MeshConfig
 from services.config.places import GatewayPlace, RouterPlace, WorkerPlace
 from services.config.provider import VllmProvider
@@ -26,12 +27,16 @@ _MARGIN_SECONDS = 5.0
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Sources:
-    """Where the programs come from. Paths are absolute; `envoy` is its whole command line."""
+    """Where the programs come from. Paths are absolute; `envoy` is its whole command line, by how many went before.
+
+    `credentials` prove the supervisor to processes on ports; None where nothing has to.
+    """
 
     config: pathlib.Path
     migrations: pathlib.Path
-    envoy: tuple[str, ...]
+    envoy: Callable[[int], tuple[str, ...]]
     engine_python: Callable[[], str]
+    credentials: Credentials | None = None
 
 
 def specs(
@@ -39,35 +44,53 @@ def specs(
     sources: Sources,
     environment: Mapping[str, str],
     embedded: postgres.Embedded | None,
+    host: str | None = None,
 ) -> tuple[Spec, ...]:
-    """All processes, in the order in which people think of them."""
+    """The processes of a host, in the order in which people think of them; None is a host that runs everything."""
+    found = _planned(config, sources, environment, embedded, None if host is None else config.on(host))
+    there = {spec.name for spec in found}
+    # Nobody waits for a process of another host: it may come later, and has to be borne without at any time.
+    found = [dataclasses.replace(spec, after=tuple(name for name in spec.after if name in there)) for spec in found]
+    needed = {name for spec in found for name in spec.after}
+    return tuple(spec for spec in found if spec.name != migrations.NAME or embedded or spec.name in needed)
+
+
+def _planned(
+    config: MeshConfig,
+    sources: Sources,
+    environment: Mapping[str, str],
+    embedded: postgres.Embedded | None,
+    here: frozenset[str] | None,
+) -> list[Spec]:
+    def runs(name: str) -> bool:
+        return here is None or name in here
+
     store = embedded.specs(environment) if embedded else ()
     if embedded:
         tables = migrations.spec(embedded.dsn, sources.migrations, environment, after=(postgres.NAME,))
     else:  # whose tables change when their owner says so, and not when some host starts a mesh
         tables = migrations.check(sources.config, environment)
-    workers = tuple(worker(config, place, sources, environment) for place in config.workers())
-    places = config.gateways()
-    loaders = tuple(_loader(place, sources, environment, embedded) for place in places)
-    gateways = tuple(_gateway(config, place, sources, environment, embedded) for place in places)
+    workers = [worker(config, place, sources, environment) for place in config.workers() if runs(place.name)]
+    routers = [_router(place, sources, environment) for place in config.routers() if runs(place.name)]
+    places = [place for place in config.gateways() if runs(place.name)]
+    loaders = [_loader(place, sources, environment, embedded) for place in places]
+    gateways = [_gateway(config, place, sources, environment, embedded) for place in places]
+    admins = [_admin(config, sources, environment, embedded)] if runs("admin") else []
     before = tuple(each.name for each in (*gateways, *loaders, *workers))
-    return (
-        *store,
-        tables,
-        *workers,
-        *(_router(place, sources, environment) for place in config.routers()),
-        _admin(config, sources, environment, embedded),
-        *loaders,
-        *gateways,
-        _edge(config, sources, environment, after=before),
-    )
+    edges = [_edge(config, sources, environment, after=before, alone=not gateways)] if runs("envoy") else []
+    return [*store, tables, *workers, *routers, *admins, *loaders, *gateways, *edges]
 
 
 def gateways(
-    config: MeshConfig, sources: Sources, environment: Mapping[str, str], embedded: postgres.Embedded | None
+    config: MeshConfig,
+    sources: Sources,
+    environment: Mapping[str, str],
+    embedded: postgres.Embedded | None,
+    host: str | None = None,
 ) -> tuple[Spec, ...]:
     """Of all processes the gateways and their loaders, whose number may change while the mesh runs."""
-    return tuple(spec for spec in specs(config, sources, environment, embedded) if spec.tier in (_GATEWAY, _LOADER))
+    found = specs(config, sources, environment, embedded, host)
+    return tuple(spec for spec in found if spec.tier in (_GATEWAY, _LOADER))
 
 
 def reachable(host: str) -> str:
@@ -88,7 +111,7 @@ def worker(config: MeshConfig, place: WorkerPlace, sources: Sources, environment
         command=_python("services.workers", sources, "--worker", place.name, python=python),
         environment=environment,
         tier=_WORKER,
-        ready=functools.partial(readiness.grpc_serving, place.address),
+        ready=functools.partial(readiness.grpc_serving, place.address, "worker", sources.credentials),
         start_seconds=_LOADING_SECONDS,
         stop_seconds=provider.drain_seconds + _MARGIN_SECONDS,
     )
@@ -100,7 +123,7 @@ def _router(place: RouterPlace, sources: Sources, environment: Mapping[str, str]
         command=_python("services.router", sources, "--router", place.name),
         environment=environment,
         tier=_ROUTER,
-        ready=functools.partial(readiness.grpc_serving, place.address),
+        ready=functools.partial(readiness.grpc_serving, place.address, "router", sources.credentials),
     )
 
 
@@ -114,7 +137,7 @@ def _admin(
         environment=environment,
         tier=_ADMIN,
         after=(migrations.NAME,),
-        ready=functools.partial(readiness.grpc_serving, config.admin.listen),
+        ready=functools.partial(readiness.grpc_serving, config.admin.listen, "admin", sources.credentials),
     )
 
 
@@ -148,7 +171,7 @@ def _gateway(
         environment=environment,
         tier=_GATEWAY,
         after=(*(router.name for router in config.routers()), migrations.NAME),
-        ready=functools.partial(readiness.grpc_serving, place.address),
+        ready=functools.partial(readiness.grpc_serving, place.address, "gateway", sources.credentials),
         # It may be on its way out already, and telling the edge so.
         stop_seconds=config.gateway.drain_seconds + 2 * _MARGIN_SECONDS,
         # The edge has gone before it: nobody has to notice that it takes no more work.
@@ -156,15 +179,22 @@ def _gateway(
     )
 
 
-def _edge(config: MeshConfig, sources: Sources, environment: Mapping[str, str], *, after: tuple[str, ...]) -> Spec:
+def _edge(
+    config: MeshConfig, sources: Sources, environment: Mapping[str, str], *, after: tuple[str, ...], alone: bool
+) -> Spec:
     return Spec(
         name="envoy",
-        command=sources.envoy,
+        command=sources.envoy(0),
         environment=environment,
         tier=_EDGE,
         # Not before there is somebody to answer.
         after=after,
-        ready=functools.partial(readiness.edge_open, admin.SOCKET),
+        # Where all gateways are on other hosts they may come later.
+        ready=functools.partial(readiness.edge_open, admin.SOCKET, gateways=not alone),
+        succeed=lambda number: Successor(
+            sources.envoy(number),
+            functools.partial(readiness.edge_open, admin.SOCKET, gateways=not alone, life=number),
+        ),
         leave=functools.partial(drain.drain_edge, admin.SOCKET, config.gateway.drain_seconds),
         stop_seconds=config.gateway.drain_seconds + _MARGIN_SECONDS,
     )

@@ -3,15 +3,14 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Coroutine, Iterable
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterable
 
 from services.cli import logfile
 from services.cli.backoff import Backoff
 from services.cli.child import Child
 from services.cli.children import Children
 from services.cli.home import Home
-from services.cli.spec import Spec
+from services.cli.spec import Spec, Successor
 from services.cli.state import ProcessPhase, ProcessState
 
 # So many lives may end before the process was ready even once; then starting the mesh has failed.
@@ -37,6 +36,10 @@ class Process:
         self._stopping = asyncio.Event()
         self._gone = asyncio.Event()
         self._child: Child | None = None
+        self._end: asyncio.Future[int]  # the exit code of that, or of who has taken over from it
+        self._successions = 0  # since its last start
+        self._leaving: Child | None = None  # has been succeeded, and may still have work under way
+        self._handing_over = False
         self._since = 0  # bytes in the log before this life
 
     async def run(self, after: Iterable["Process"], backoff: Backoff) -> None:
@@ -69,6 +72,41 @@ class Process:
             if self.state.state != "done":
                 self._enter("stopped")
 
+    async def hand_over(self) -> None:
+        """Start a successor beside it and go on with that once it has taken over; otherwise all stays as it is."""
+        if self.spec.succeed is None or self._handing_over:
+            return
+        self._handing_over = True
+        try:
+            # With a third there, the first would be ended whatever it still has to do.
+            if self._leaving is not None:
+                await self._unless_stopping(asyncio.shield(self._leaving.exited))
+            if self._child is not None and self.state.state == "ready":
+                await self._succeed(self._child, self.spec.succeed)
+        finally:
+            self._handing_over = False
+
+    async def _succeed(self, before: Child, succeed: Callable[[int], Successor]) -> None:
+        wanted = succeed(self._successions + 1)
+        try:
+            successor = self._spawn(wanted.command)
+        except OSError:  # no memory or no descriptors left: perhaps the next time
+            return
+        ready, stopping = (asyncio.ensure_future(each) for each in (wanted.ready(), self._stopping.wait()))
+        try:
+            first = (ready, stopping, successor.exited)
+            await asyncio.wait(first, timeout=self.spec.start_seconds, return_when=asyncio.FIRST_COMPLETED)
+            if ready.done() and self._child is before and not self._stopping.is_set():
+                self._successions += 1
+                self._leaving = before
+                self._go_on_with(successor)
+                self._enter("ready", pid=successor.pid)
+            else:
+                successor.kill()
+        finally:
+            ready.cancel()
+            stopping.cancel()
+
     def give_up(self) -> None:
         """However it ends now, it is not started again."""
         self._stopping.set()
@@ -92,24 +130,40 @@ class Process:
         """One life; its exit code."""
         self._since = logfile.size(self._home.log(self.spec.name))
         try:
-            child = self._child = self._children.spawn(
-                self.spec.command,
-                log=self._home.log(self.spec.name),
-                environment=self.spec.environment,
-                stop_signal=self.spec.stop_signal,
-            )
+            child = self._spawn(self.spec.command)
+            self._end = asyncio.get_running_loop().create_future()
+            self._go_on_with(child)
+            self._successions = 0
         except OSError:  # no memory or no descriptors left: perhaps the next time
             return _NOT_STARTED
         self._enter("starting", pid=child.pid)
         async with asyncio.TaskGroup() as tasks:
             watching = tasks.create_task(self._until_ready(child))
-            code = await asyncio.shield(child.exited)
+            code = await self._end
             watching.cancel()
         self._child = None
         if self.spec.once and code == 0:
             self._enter("done")
             self.ready.set()
         return code
+
+    def _spawn(self, command: tuple[str, ...]) -> Child:
+        return self._children.spawn(
+            command,
+            log=self._home.log(self.spec.name),
+            environment=self.spec.environment,
+            stop_signal=self.spec.stop_signal,
+        )
+
+    def _go_on_with(self, child: Child) -> None:
+        """From now on its life is the process's, and its end as well."""
+
+        def ended(exited: asyncio.Future[int]) -> None:
+            if self._child is child and not self._end.done():
+                self._end.set_result(exited.result())
+
+        self._child = child
+        child.exited.add_done_callback(ended)
 
     async def _until_ready(self, child: Child) -> None:
         try:
@@ -126,10 +180,10 @@ class Process:
             self._enter("ready", pid=child.pid)
             self.ready.set()
 
-    async def _unless_stopping(self, waiting: Coroutine[Any, Any, object]) -> None:
+    async def _unless_stopping(self, waiting: Awaitable[object]) -> None:
         """Wait, but no longer than until the process is to stop."""
         async with asyncio.TaskGroup() as tasks:
-            wait = tasks.create_task(waiting)
+            wait = asyncio.ensure_future(waiting)
             stop = tasks.create_task(self._stopping.wait())
             await asyncio.wait((wait, stop), return_when=asyncio.FIRST_COMPLETED)
             wait.cancel()

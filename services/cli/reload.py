@@ -68,7 +68,7 @@ def reload(home: Home, mesh: MeshState) -> Reloaded:
         raise Problem(f"{fixed}: takes effect with a start of the whole mesh; nothing was changed", code=2)
     with turn(home):
         try:
-            edge_changed = _change(home, mesh.pid, config)
+            edge_changed = bool(mesh.edge) and _change(home, mesh, config)
             processes = required(home).processes
             taken = asyncio.run(taking.tell(home, config, processes))
         except ConfigError as error:
@@ -77,7 +77,8 @@ def reload(home: Home, mesh: MeshState) -> Reloaded:
             required(home)  # it may have ended meanwhile
             raise Problem(f"cannot be taken up: {error}") from error
     running = {process.name for process in processes}
-    wanted = {place.name: f"providers.{place.provider}" for place in config.workers()}
+    workers = [place for place in config.workers() if not mesh.host or place.name in config.on(mesh.host)]
+    wanted = {place.name: f"providers.{place.provider}" for place in workers}
     return Reloaded(
         edge_changed,
         config.version,
@@ -89,7 +90,7 @@ def reload(home: Home, mesh: MeshState) -> Reloaded:
     )
 
 
-def _change(home: Home, supervisor: int, config: MeshConfig) -> bool:
+def _change(home: Home, mesh: MeshState, config: MeshConfig) -> bool:
     """Have edge, gateways and loaders be what the configuration says; whether the edge is another than before."""
     *_, before = edge.addresses(home.run / "envoy" / "edge.yaml")
     wanted = edge.called(config)
@@ -99,12 +100,12 @@ def _change(home: Home, supervisor: int, config: MeshConfig) -> bool:
     edge.validate(edge.render(config, home=home.path, name="draft.yaml"))
     # What runs is looked at, not what the edge calls: an earlier reload may have been interrupted between the two.
     # Nothing is called before it serves, nor ended before it is called no more.
-    names = _names(config)
+    names = _names(config, mesh.host)
     if names - {name for name, phase in _scaled(home).items() if phase not in ("stopping", "stopped")}:
-        _scale(home, supervisor, config)
+        _scale(home, mesh, config)
     changed = apply(config, home.path, wanted)
     if _scaled(home).keys() - names:
-        _scale(home, supervisor, config)
+        _scale(home, mesh, config)
     return changed
 
 
@@ -114,9 +115,10 @@ def _is_worker(name: str, mesh: MeshState) -> bool:
     return f"providers.{provider}" in mesh.sections and index.isdigit()
 
 
-def _names(config: MeshConfig) -> set[str]:
-    """Gateways and loaders that a configuration has."""
-    return {name for place in config.gateways() for name in (place.name, place.loader)}
+def _names(config: MeshConfig, host: str) -> set[str]:
+    """Gateways and loaders that a configuration has on this host; empty is a host that runs everything."""
+    there = {name for place in config.gateways() for name in (place.name, place.loader)}
+    return there & config.on(host) if host else there
 
 
 def _scaled(home: Home) -> dict[str, ProcessPhase]:
@@ -124,14 +126,14 @@ def _scaled(home: Home) -> dict[str, ProcessPhase]:
     return {each.name: each.state for each in required(home).processes if _SCALED.fullmatch(each.name)}
 
 
-def _scale(home: Home, supervisor: int, config: MeshConfig) -> None:
+def _scale(home: Home, mesh: MeshState, config: MeshConfig) -> None:
     """Have the supervisor run as many gateways and loaders as the configuration says, and wait until it does.
 
     Raises:
         ConfigError: one of them does not get ready.
     """
-    wanted = _names(config)
-    os.kill(supervisor, signal.SIGUSR1)
+    wanted = _names(config, mesh.host)
+    os.kill(mesh.pid, signal.SIGUSR1)
     until = time.monotonic() + _SCALE_SECONDS + config.gateway.drain_seconds
     while True:
         there = _scaled(home)

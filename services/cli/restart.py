@@ -8,7 +8,8 @@ import re
 import signal
 import time
 
-from services.cli import admin, drain
+from services.cli import admin
+from services.cli.fleet import fleet
 from services.cli.home import Home
 from services.cli.problem import Problem
 from services.cli.running import required
@@ -25,12 +26,14 @@ def restart(home: Home, name: str, seconds: float) -> None:
     """Restart a process of the mesh in that home.
 
     A gateway among several is restarted without losing a call: the edge calls the others from before it stops until
-    after it serves again. Envoy closes its door and lets running calls finish.
+    after it serves again. A worker takes no more work before it ends, and is waited for until the router places on it
+    again. Another Envoy takes over from the one that runs, which lets its running calls finish.
 
     Raises:
         Problem: there is no such process, it cannot be spared now, or does not serve again within `seconds`.
     """
     _named(required(home), name)  # a wrong name waits for nobody
+    os.chdir(home.path)  # addresses are meant from there
     with turn(home):
         mesh = required(home)
         process = _named(mesh, name)
@@ -41,35 +44,53 @@ def restart(home: Home, name: str, seconds: float) -> None:
 
 async def _restart(home: Home, mesh: MeshState, process: ProcessState, until: float) -> None:
     socket = home.path / admin.SOCKET
-    one_of_several = _is_gateway(process) and sum(_is_gateway(each) for each in mesh.processes) > 1
+    several = sum(_is_gateway(each) for each in mesh.processes) > 1
+    one_of_several = bool(mesh.edge) and _is_gateway(process) and several
     called = await _healthy(socket) if one_of_several else 0
     if one_of_several and called < 2:
         raise Problem(f"{process.name} is the only gateway that can be called now; `hybrid status` says why")
     assert process.pid is not None
+    if process.name in mesh.succeeding:
+        os.kill(mesh.pid, signal.SIGUSR2)
+        await _until_served(home, process, called, until)
+        return
     # Unlike its number, a descriptor never comes to mean another process.
     try:
         descriptor = os.pidfd_open(process.pid)
     except ProcessLookupError:
         raise Problem(f"{process.name} has just ended; its successor is on its way") from None
     try:
-        if process.name == "envoy":
-            await drain.drain_edge(socket, until - time.monotonic())
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(descriptor, signal.SIGTERM)
-        while not await _serves(home, process, called):
-            if time.monotonic() > until:
-                raise Problem(f"{process.name} does not serve again yet; see {home.log(process.name)}")
-            await asyncio.sleep(_PAUSE_SECONDS)
+        await _until_served(home, process, called, until)
     finally:
         os.close(descriptor)
 
 
+async def _until_served(home: Home, before: ProcessState, called: int, until: float) -> None:
+    while not await _serves(home, before, called):
+        if time.monotonic() > until:
+            raise Problem(f"{before.name} does not serve again yet; see {home.log(before.name)}")
+        await asyncio.sleep(_PAUSE_SECONDS)
+
+
 async def _serves(home: Home, before: ProcessState, called: int) -> bool:
     """Whether a successor is ready, and the edge calls as many gateways as before."""
-    now = _named(required(home), before.name)
-    if now.state != "ready" or now.pid == before.pid:
+    mesh = required(home)
+    now = _named(mesh, before.name)
+    if now.state != "ready" or now.pid == before.pid or not await _known(mesh, now):
         return False
     return not called or await _healthy(home.path / admin.SOCKET) >= called
+
+
+async def _known(mesh: MeshState, process: ProcessState) -> bool:
+    """Whether the router, where it can be asked, places on the process, if that is a worker at all.
+
+    Until it does, the next worker to be restarted might be the only one that it knows to be well.
+    """
+    workers = await fleet(mesh.routers)
+    seen = next((worker for worker in workers or () if worker.worker == process.name), None)
+    return seen is None or (seen.health == "healthy" and seen.pid == process.pid)
 
 
 async def _healthy(socket: pathlib.Path) -> int:

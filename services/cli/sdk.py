@@ -21,6 +21,8 @@ def client(mesh: MeshState) -> Iterator[openai.OpenAI]:
     Raises:
         Problem: inside the context, with what the edge said, or that it does not answer.
     """
+    if not mesh.edge:
+        raise Problem(f"`{mesh.host}` has no edge; ask on a host that runs `envoy`")
     # The mesh retries by itself, knowing more than a client. The SDK wants a key also where the edge needs none.
     with openai.OpenAI(
         base_url=f"{mesh.edge}/v1",

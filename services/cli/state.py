@@ -28,8 +28,13 @@ class MeshState:
 
     Attributes:
         dsn: that of an embedded server only.
+        edge: its address; empty where another host has it.
+        routers: addresses of all routers, the nearest first.
         certificate: the edge's, as an absolute path; None without TLS.
-        admin: where the admin service listens.
+        admin: where the admin service listens; empty where another host has it.
+        host: the name of this host, where there are several.
+        mtls: files of what proves the `hybrid` command to processes on ports, absolute; None where nothing has to.
+        succeeding: names of processes that a successor can take over from while they run, on SIGUSR2.
         sections: what each section of the configuration was at the start, as `services.cli.sections` has it.
     """
 
@@ -37,11 +42,14 @@ class MeshState:
     state: MeshPhase
     config: str
     edge: str
-    router: str
+    routers: tuple[str, ...]
     dsn: str | None
     models: tuple[str, ...]
     certificate: str | None = None
     admin: str = ""
+    host: str = ""
+    mtls: dict[str, str] | None = None
+    succeeding: tuple[str, ...] = ()
     sections: dict[str, str] = dataclasses.field(default_factory=dict)
     processes: tuple[ProcessState, ...] = ()
 
@@ -60,4 +68,5 @@ def read(home: Home) -> MeshState | None:
     except (OSError, ValueError):
         return None
     processes = tuple(ProcessState(**process) for process in fields.pop("processes"))
-    return MeshState(**{**fields, "models": tuple(fields["models"])}, processes=processes)
+    named = {name: tuple(fields.get(name, ())) for name in ("models", "routers", "succeeding")}
+    return MeshState(**{**fields, **named}, processes=processes)

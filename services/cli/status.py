@@ -11,6 +11,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from services.cli import proof
 from services.cli.fleet import WorkerRow, fleet
 from services.cli.home import Home
 from services.cli.running import running
@@ -29,7 +30,7 @@ _STYLES = {
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Status:
-    """The mesh of a home at one moment. `workers` is None when the router does not answer."""
+    """The mesh of a home at one moment. `workers` is None when no router answers."""
 
     home: str
     mesh: MeshState | None
@@ -56,9 +57,9 @@ def look(home: Home) -> Status:
     mesh = running(home)
     if mesh is None:
         return Status(str(home.path), None, None)
-    # The router's address is meant from the home, and a unix socket's path must be short.
+    # The routers' addresses are meant from the home, and a unix socket's path must be short.
     os.chdir(home.path)
-    return Status(str(home.path), mesh, asyncio.run(fleet(mesh.router)))
+    return Status(str(home.path), mesh, asyncio.run(fleet(mesh.routers, proof.of_mesh(mesh))))
 
 
 def watch(home: Home, console: Console) -> None:
@@ -79,11 +80,13 @@ def rendered(status: Status, *, now: float) -> Group | Text:
     mesh = status.mesh
     if mesh is None:
         return Text(f"no mesh is running in {status.home}")
-    head = Text(f"{mesh.edge}  {mesh.state}  supervisor {mesh.pid}  {status.home}")
+    where = mesh.edge or "no edge"
+    head = Text(f"{f'{mesh.host}: ' if mesh.host else ''}{where}  {mesh.state}  supervisor {mesh.pid}  {status.home}")
     absent = missing(mesh)
     notes = [Text(f"not there: {', '.join(absent)}", style="red")] if absent else []
     if status.workers is None:
-        notes.append(Text("the router does not answer, so nothing is known of the workers", style="red"))
+        who = "no router answers" if len(mesh.routers) > 1 else "the router does not answer"
+        notes.append(Text(f"{who}, so nothing is known of the workers", style="red"))
     shown = Group(head, *notes, "", _processes(mesh, now))
     return shown if status.workers is None else Group(shown, "", _workers(status.workers))
 

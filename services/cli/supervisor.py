@@ -81,6 +81,11 @@ class Supervisor:
         if self._mesh.state == "ready":
             self._tasks.create_task(self._adopt(specs))
 
+    def hand_over(self) -> None:
+        """Have whoever can be succeeded while it runs start its successor."""
+        for process in self._processes.values():
+            self._tasks.create_task(process.hand_over())
+
     async def _adopt(self, specs: Sequence[Spec]) -> None:
         # One after the other: what is wanted again may still be on its way out.
         async with self._adopting:

@@ -20,7 +20,7 @@ from services.config.mesh import MeshConfig
 
 _SECONDS = 10.0
 _PAUSE_SECONDS = 0.05
-_READERS = re.compile(r"router|admin|gateway(-\d+)?")
+_READERS = re.compile(r"admin|(router|gateway)(-\d+)?")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

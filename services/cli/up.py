@@ -9,7 +9,7 @@ import socket
 from collections.abc import Callable, Mapping
 
 from services.chassis.config import ConfigError
-from services.cli import logfile, observability, plan, postgres, sections, surroundings, watchdog
+from services.cli import hosts, logfile, observability, plan, postgres, proof, sections, surroundings, watchdog
 from services.cli.children import open_children
 from services.cli.examples import examples, find_grpcurl
 from services.cli.home import Home
@@ -42,10 +42,18 @@ def up(
     *,
     stopped_by: str,
     observed: bool = False,
+    host: str | None = None,
 ) -> None:
-    """Run a mesh until it is told to stop; `stopped_by` says how one does that.
+    """Run a mesh, or a host's part of it, until it is told to stop.
 
-    With `observed` Prometheus and Alertmanager run beside it.
+    Args:
+        home: where it lives.
+        config_file: what it is.
+        port: of the edge, instead of the configuration's.
+        progress: is told how it goes.
+        stopped_by: how one stops it, in words.
+        observed: whether Prometheus and Alertmanager run beside it.
+        host: which of the configuration's hosts this is; None: the one that `hosts.chosen` finds.
 
     Raises:
         Problem: it cannot be started, or did not become ready.
@@ -56,6 +64,8 @@ def up(
     if observed and config_file in surroundings.BUILT_IN:
         surroundings.give_ports(environment)
     config = load(config_file, environment)
+    host = hosts.chosen(config, host)
+    edged = host is None or "envoy" in config.on(host)
     edge_port = port or config.edge.port
     home.prepare()
     with locked(home) as lock:
@@ -67,51 +77,61 @@ def up(
         environment["TMPDIR"] = str(temporary)
         embedded = None
         try:
-            _check_port(config.edge.host, edge_port, "choose another with --port")
-            _check_observers(config, observed=observed)
-            os.close(logfile.open_log(home.log("envoy-access")))  # Envoy would let everybody read it
+            if host is not None:
+                hosts.require_shared(config, host, home.path)
+            if edged:
+                _check_port(config.edge.host, edge_port, "choose another with --port")
+                os.close(logfile.open_log(home.log("envoy-access")))  # Envoy would let everybody read it
+            _check_observers(config, host, observed=observed)
             embedded = postgres.prepare(home) if config.ledger.dsn is None else None
-            sources = _sources(config_file, config, home, edge_port)
-            specs = plan.specs(config, sources, environment, embedded)
+            sources = _sources(config_file, config, home, edge_port if edged else None)
+            specs = plan.specs(config, sources, environment, embedded, host)
             if observed:
                 observability.prepare(config, home)
                 specs += observability.specs(config, home, environment)
         except BaseException:
             watchdog.clear(home.path, [temporary, *([embedded.socket] if embedded else [])])
             raise
-        host, tls = plan.reachable(config.edge.host), config.edge.tls
+        where, tls = plan.reachable(config.edge.host), config.edge.tls
         certificate = str(home.path / tls.certificate) if tls else None
         mesh_state = MeshState(
             pid=os.getpid(),
             state="starting",
             config=str(config_file),
-            edge=f"{'https' if tls else 'http'}://{host}:{edge_port}",
-            router=config.routers()[0].address,
+            edge=f"{'https' if tls else 'http'}://{where}:{edge_port}" if edged else "",
+            routers=_routers(config, host),
             dsn=embedded.dsn if embedded else None,
             models=tuple(model.name for model in config.models),
             certificate=certificate,
-            admin=config.admin.listen,
+            admin=config.admin.listen if host is None or "admin" in config.on(host) else "",
+            host=host or "",
+            mtls=sources.credentials.files.paths() if sources.credentials else None,
+            succeeding=tuple(spec.name for spec in specs if spec.succeed is not None),
             sections=sections.of(config),
         )
-        welcome = examples(
-            host,
-            edge_port,
-            config.models[0].name,
-            grpcurl=find_grpcurl(),
-            certificate=certificate,
-            keyed=None if config.access.keyless else home.path,
-        )
+        welcome = f"This is the part of `{host}`; it has no edge.\n"
+        if edged:
+            welcome = examples(
+                where,
+                edge_port,
+                config.models[0].name,
+                grpcurl=find_grpcurl(),
+                certificate=certificate,
+                keyed=None if config.access.keyless else home.path,
+            )
         if observed:
             welcome += observability.welcome(config)
         welcome += f"\n{stopped_by} stops it.\n"
         # Removed even when this process is killed, when they are not in the home.
-        outside = (temporary, *([embedded.socket] if embedded else []))
+        from services.cli import edge_lives  # as `edge`, below
+
+        outside = (temporary, edge_lives.shared_memory(home), *([embedded.socket] if embedded else []))
 
         def replan() -> tuple[Spec, ...]:
             wanted = load(config_file, environment)
             if observed:
                 observability.write_targets(wanted, home)
-            return plan.gateways(wanted, sources, environment, embedded)
+            return plan.gateways(wanted, sources, environment, embedded, host)
 
         asyncio.run(_supervise(home, lock, specs, mesh_state, welcome, progress, outside, replan))
 
@@ -142,32 +162,53 @@ async def _supervise(
                 supervisor.adopt(replan())
 
         loop.add_signal_handler(signal.SIGUSR1, adopt)
+        loop.add_signal_handler(signal.SIGUSR2, supervisor.hand_over)
         await supervisor.run()
 
 
-def _sources(config_file: pathlib.Path, config: mesh.MeshConfig, home: Home, port: int) -> plan.Sources:
+def _routers(config: mesh.MeshConfig, host: str | None) -> tuple[str, ...]:
+    """Addresses of all routers, those of this host first."""
+    here = frozenset[str]() if host is None else config.on(host)
+    return tuple(place.address for place in sorted(config.routers(), key=lambda place: place.name not in here))
+
+
+def _sources(config_file: pathlib.Path, config: mesh.MeshConfig, home: Home, port: int | None) -> plan.Sources:
+    """Where the programs come from; without a port there is no edge here.
+
+    Raises:
+        Problem: Envoy refuses what it would run with, or our own certificate cannot be used.
+    """
+    return plan.Sources(
+        config=config_file,
+        migrations=surroundings.MIGRATIONS,
+        envoy=_no_envoy if port is None else _envoy(config, home, port),
+        engine_python=surroundings.engine_python,
+        credentials=proof.of_config(config, home),
+    )
+
+
+def _no_envoy(life: int) -> tuple[str, ...]:
+    raise AssertionError(f"a host without an edge was asked for life {life} of one")
+
+
+def _envoy(config: mesh.MeshConfig, home: Home, port: int) -> Callable[[int], tuple[str, ...]]:
     # Imported late: `hybrid down` and its like must work, and be quick, without them.
-    from services.cli import edge
+    from services.cli import edge, edge_lives
 
     try:
         path = edge.render(config, home=home.path, port=port)
         edge.validate(path)
     except ConfigError as error:
         raise Problem("\n".join(error.problems), code=2) from error
-    return plan.Sources(
-        config=config_file,
-        migrations=surroundings.MIGRATIONS,
-        envoy=tuple(edge.command(edge.live(path), drain_seconds=edge.longest_seconds(config))),
-        engine_python=surroundings.engine_python,
-    )
+    return edge_lives.commands(home, edge.live(path), config)
 
 
-def _check_observers(config: mesh.MeshConfig, *, observed: bool) -> None:
+def _check_observers(config: mesh.MeshConfig, host: str | None, *, observed: bool) -> None:
     """Whether everything can tell Prometheus of itself, and Prometheus can run, before anything is started."""
     if config.metrics.port is not None:
         for name, role, index in config.roles():
             port = config.metrics.port_of(role, index)
-            if port is not None:
+            if port is not None and (host is None or name in config.on(host)):
                 _check_port(config.metrics.host, port, f"{name} would have it: choose another `metrics.port`")
     if observed:
         for setting in ("prometheus_port", "alertmanager_port"):

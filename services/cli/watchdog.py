@@ -2,7 +2,7 @@
 
 Run as a program with a home directory as argument and the read end of a pipe as standard input. Only the supervisor
 holds the write end, so its end of file is the supervisor's end. Lines on the pipe: `add PGID SIGNAL`, `remove PGID`,
-`path DIRECTORY` (to be removed at the end). Standard library only: it starts in a few milliseconds and stays small.
+`path PATH` (to be removed at the end). Standard library only: it starts in a few milliseconds and stays small.
 """
 
 import contextlib
@@ -71,7 +71,10 @@ def clear(home: pathlib.Path, paths: Iterable[pathlib.Path]) -> None:
     Nothing else that is in `run`: whoever takes a directory with a `run` of its own for a home loses nothing.
     """
     for path in paths:
-        shutil.rmtree(path, ignore_errors=True)
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
     with contextlib.suppress(OSError):
         for entry in (home / "run").iterdir():
             if entry.is_symlink():

@@ -7,7 +7,7 @@ from typing import Literal, Self
 
 import pydantic
 
-from services.chassis import config
+from services.chassis import config, secrets
 from services.chassis.mistake import Misfit
 from services.config import places
 from services.config.access import Access, Admin
@@ -37,8 +37,15 @@ class Ledger(Section):
     )
 
     def address(self, given: str | None) -> str:
-        """The DSN that a process uses: the one it was given, else the configuration's; empty where there is none."""
-        return given or (self.dsn.get_secret_value() if self.dsn else "")
+        """The DSN that a process uses: the one it was given, else the configuration's; empty where there is none.
+
+        Raises:
+            ConfigError: the configuration's is in a file that this process was not given.
+        """
+        dsn = given or (self.dsn.get_secret_value() if self.dsn else "")
+        if secrets.withheld(dsn):
+            raise config.ConfigError([f"`ledger.dsn`: {secrets.ADVICE}"])
+        return dsn
 
 
 class Log(Section):
@@ -139,6 +146,25 @@ class MeshConfig(Section):
             raise Misfit(f"`hosts`: {wrong}", "hosts")
         if len(self.hosts) > 1 and self.ledger.dsn is None:
             raise Misfit("`hosts`: several need a PostgreSQL that all of them reach: `ledger.dsn`", "hosts")
+        self._check_reach()
+
+    def _check_reach(self) -> None:
+        """Whoever calls a process from another host needs an address that leads there."""
+        gateways = {place.name for place in self.gateways()}
+        routers = {place.name for place in self.routers()}
+        listening = {place.name: place.address for place in self.gateways()}
+        listening |= {place.name: place.address for place in self.routers()}
+        listening |= {place.name: place.address for place in self.workers()}
+        callers = dict.fromkeys(listening, gateways | routers)
+        callers |= dict.fromkeys(routers, gateways) | dict.fromkeys(gateways, gateways | {"envoy"})
+        found = places.unreachable(self.hosts, listening, callers)
+        if found is not None:
+            name, address = found
+            raise Misfit(
+                f"`hosts`: `{name}` listens on {address}, and processes of other hosts have to reach it: "
+                "give it an address HOST:PORT of its host",
+                "hosts",
+            )
 
     def _once(self) -> tuple[str, ...]:
         """Processes that run once in a mesh, beside the loaders."""
@@ -194,8 +220,8 @@ class MeshConfig(Section):
         for address, where in found:
             if is_exposed(address):
                 raise Misfit(
-                    f"`{'.'.join(where)}` has {address}, which is reached from elsewhere, in the clear and by everybody: "
-                    "give each process a certificate (`mtls`; `hybrid certs` makes some for trials), or say "
+                    f"`{'.'.join(where)}` has {address}, which is reached from elsewhere, in the clear and by "
+                    "everybody: give each process a certificate (`mtls`; `hybrid certs` makes some for trials), or say "
                     "`encrypted_network: true` where the network sees to that, as a VPN or a service mesh does",
                     *where,
                 )

@@ -2,7 +2,9 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+
+from services.config.loopback import is_loopback
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -75,6 +77,28 @@ def mistake(listen: str | tuple[str, ...], count: int, *, counted: bool, what: s
     found = [each.address for each in instances(listen, count)]
     if len(set(found)) < len(found):
         return f"two {what} have the same address"
+    return None
+
+
+def unreachable(
+    hosts: Mapping[str, tuple[str, ...]],
+    addresses: Mapping[str, str],
+    callers: Mapping[str, Collection[str]],
+) -> tuple[str, str] | None:
+    """A process that another host has to reach and cannot, and the address that is why; None: there is none.
+
+    Args:
+        hosts: by the name of a host, the processes that it runs.
+        addresses: where each process listens.
+        callers: by process, the processes that call it.
+    """
+    where = {name: host for host, names in hosts.items() for name in names if name in addresses}
+    for name, address in addresses.items():
+        if not (address.startswith("unix:") or is_loopback(address.rpartition(":")[0])):
+            continue
+        calling = {host for host, names in hosts.items() if not set(names).isdisjoint(callers[name])}
+        if calling - {where[name]}:
+            return name, address
     return None
 
 

@@ -1,7 +1,7 @@
 """Strategies by name, each with its own parameters: how a model's requests are spread over its routes."""
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import pydantic
 
@@ -65,6 +65,7 @@ class Adaptive(Section):
 Strategy = Annotated[
     RoundRobin | Weighted | LeastLoaded | Cost | Latency | Adaptive, pydantic.Field(discriminator="name")
 ]
+NAMES: tuple[str, ...] = tuple(kind.model_fields["name"].default for kind in get_args(get_args(Strategy)[0]))
 
 
 def named(strategy: object) -> object:

@@ -28,12 +28,12 @@ from services.gateway.adoption import Adoption
 from services.gateway.channels import open_channels
 from services.gateway.content.hashing import Hasher
 from services.gateway.content.keeping import open_contents
-from services.gateway.database import open_database
+from services.gateway.database import DATABASE_UP, open_database
 from services.gateway.explainer import Explainer
 from services.gateway.fleet import FleetView
 from services.gateway.idempotency.interceptor import open_idempotency
 from services.gateway.identity.interceptor import IdentityInterceptor
-from services.gateway.identity.keyring import open_keyring
+from services.gateway.identity.keyring import Keyring, open_keyring
 from services.gateway.identity.peppers import Peppers
 from services.gateway.models import Models
 from services.gateway.openai import face as openai
@@ -81,7 +81,7 @@ async def serve(
     run = ids.new_id()
     registry = metrics.new_registry()
     async with contextlib.AsyncExitStack() as stack:
-        stack.enter_context(metrics.serving_metrics(registry, config.metrics_address(place.name)))
+        await stack.enter_async_context(metrics.open_metrics(registry, config.metrics_address(place.name)))
         spool = await stack.enter_async_context(
             open_spool(pathlib.Path(place.spool), registry=registry, max_bytes=settings.spool_bytes)
         )
@@ -107,7 +107,6 @@ async def serve(
             book=book,
         )
         recorder.take_over()
-        quota = await stack.enter_async_context(_limits(config, place, dsn, run, spool, registry))
         keyring = await stack.enter_async_context(
             open_keyring(
                 dsn,
@@ -118,6 +117,7 @@ async def serve(
                 ceilings=config.admin.ceilings(),
             )
         )
+        quota = await stack.enter_async_context(_limits(config, place, dsn, run, spool, keyring, registry))
         shadows = await stack.enter_async_context(
             open_shadows(placements, sessions, recorder, most=settings.max_shadows)
         )
@@ -236,7 +236,13 @@ async def _drain(up: server.Server, seconds: float, interrupts: Iterable[Callabl
 
 @contextlib.asynccontextmanager
 async def _limits(
-    config: mesh.MeshConfig, place: GatewayPlace, dsn: str, run: str, spool: Spool, registry: CollectorRegistry
+    config: mesh.MeshConfig,
+    place: GatewayPlace,
+    dsn: str,
+    run: str,
+    spool: Spool,
+    keyring: Keyring | None,
+    registry: CollectorRegistry,
 ) -> AsyncIterator[Quota]:
     """Raises SchemaUnknown. Without keys nothing is asked of the database, and it may even be none."""
     keyless = config.access.keyless
@@ -254,6 +260,10 @@ async def _limits(
             directory=directory,
             keyless=keyless,
         ) as quota:
+            if keyring is not None:
+                up = DATABASE_UP.on(registry)
+                up.labels("keys").set_function(lambda: not keyring.away)
+                up.labels("limits").set_function(lambda: not quota.away)
             yield quota
 
 

@@ -10,6 +10,7 @@ from hybridinference.inference.v1 import routing_pb2
 from services.chassis import traceparent as w3c
 from services.chassis.deadline import Deadline
 from services.gateway.identity.grant import ANYBODY, Grant
+from services.inference.operation import operation_of
 
 Spec = TypeVar("Spec", generation.GenerationSpec, embedding.EmbeddingSpec)
 
@@ -49,9 +50,7 @@ class Call(Generic[Spec]):
     @property
     def operation(self) -> str:
         """What is asked for: `chat`, `completions` or `embeddings`."""
-        if isinstance(self.spec, embedding.EmbeddingSpec):
-            return "embeddings"
-        return "completions" if self.spec.HasField("prompt") else "chat"
+        return operation_of(self.spec)
 
     @property
     def trace_id(self) -> str:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import asyncpg
 import structlog
 
+from services.chassis import declared
 from services.gateway.schema import Known, SchemaUnknown
 
 LOG = structlog.get_logger()
@@ -20,13 +21,23 @@ _CLOSE_SECONDS = 2.0
 # After a connection that failed nobody tries another one for so long: callers are told at once.
 _PAUSE_SECONDS = 0.5
 
+DATABASE_UP = declared.Gauge(
+    "hybrid_database_up",
+    "Whether PostgreSQL answered when it was last asked, by what for.",
+    [declared.one_of("use", ("admin", "keys", "ledger", "limits"))],
+)
+
 
 class DatabaseAway(Exception):
     """PostgreSQL does not answer now, or has not the tables that this release knows."""
 
 
 class Database:
-    """A few connections, made when they are needed."""
+    """A few connections, made when they are needed.
+
+    Attributes:
+        away: whether it did not answer when it was last asked.
+    """
 
     def __init__(self, dsn: str, *, name: str, most: int) -> None:
         self._dsn = dsn
@@ -35,6 +46,7 @@ class Database:
         self._idle: list[asyncpg.Connection] = []
         self._away_until = 0.0
         self._closed = False
+        self.away = False
         self._known = Known()
 
     async def require_schema(self) -> None:
@@ -64,6 +76,7 @@ class Database:
                 yield connection
             except UNAVAILABLE as error:
                 if not isinstance(error, asyncpg.PostgresError) or connection.is_closed():
+                    self.away = True
                     connection.terminate()
                     raise DatabaseAway(type(error).__name__) from error
                 raise
@@ -96,8 +109,10 @@ class Database:
                 raise
         except (*UNAVAILABLE, SchemaUnknown) as error:
             self._away_until = now + _PAUSE_SECONDS
+            self.away = True
             # The type alone: a message may quote the DSN.
             raise DatabaseAway(type(error).__name__) from error
+        self.away = False
         return connection
 
     async def close(self) -> None:

@@ -17,6 +17,9 @@ _WORDS = {
 }
 
 
+WORDS = frozenset(_WORDS.values())
+
+
 def outcome_of(failure: Failure | None, *, begun: bool) -> ledger.Outcome:
     """How a request or an attempt with this failure ended. What had content, or is paid for, was not shed."""
     if failure is None:

@@ -13,9 +13,8 @@ from hybridinference.inference.v1 import routing_pb2 as routing
 from hybridinference.router.v1 import placement_pb2 as placement
 from hybridinference.router.v1 import router_service_pb2 as router
 from prometheus_client import CollectorRegistry
-from prometheus_client import Counter as Metric
 
-from services.chassis import ids, status
+from services.chassis import declared, ids, status
 from services.chassis.deadline import Deadline, to_duration
 from services.chassis.failure import Failure
 from services.gateway import fallback
@@ -31,6 +30,12 @@ _RECONNECT_SECONDS = 0.1
 _OPENING_SECONDS = 3.0
 # When to come back to a gateway that holds as many waiting prompts as it may.
 _FULL_RETRY_SECONDS = 1.0
+
+ALONE = declared.Counter(
+    "hybrid_gateway_fallback_placements_total", "Attempts that the gateway placed without a router."
+)
+LOSSES = declared.Counter("hybrid_gateway_router_losses_total", "Lost Place streams.")
+CONNECTED = declared.Gauge("hybrid_gateway_router_connected", "Whether a router answers.")
 
 
 class Refused(Failure):
@@ -99,12 +104,9 @@ class Placements:
         self._bytes = 0  # of prompts that wait
         self._interrupted = False
         self._leases: dict[str, Lease] = {}
-        self._alone = Metric(
-            "hybrid_gateway_fallback_placements_total",
-            "Attempts that the gateway placed without a router.",
-            registry=registry,
-        )
-        self._losses = Metric("hybrid_gateway_router_losses_total", "Lost Place streams.", registry=registry)
+        self._alone = ALONE.on(registry)
+        self._losses = LOSSES.on(registry)
+        CONNECTED.on(registry).set_function(self.connected.is_set)
 
     def reconfigure(self, *, waiting_bytes: int) -> None:
         """Hold so many bytes of waiting prompts from now on. Those that wait go on waiting."""

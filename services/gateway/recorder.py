@@ -10,6 +10,7 @@ from hybridinference.inference.v1 import generation_pb2 as generation
 from hybridinference.inference.v1 import routing_pb2 as routing
 from hybridinference.router.v1 import placement_pb2 as placement
 
+from services.chassis.exemplar import exemplar_of
 from services.chassis.failure import Failure
 from services.gateway.abandoned import abandoned
 from services.gateway.call import Call
@@ -24,6 +25,7 @@ from services.gateway.request_metrics import RequestMetrics
 from services.gateway.run import Run
 from services.gateway.spool.spool import Spool
 from services.gateway.stamp import stamp
+from services.inference.labels import OTHER
 
 LOG = structlog.get_logger()
 
@@ -132,8 +134,7 @@ class Recorder:
     def attempt_ended(self, entry: Entry, run: Run, failure: Failure | None) -> None:
         """An attempt of a request has ended, and is charged."""
         attempt = entry.attempt_ended(run, failure)
-        outcome = outcome_word(attempt.outcome)
-        self._metrics.attempt_ended(attempt.provider, attempt.worker, outcome, attempt.error_reason)
+        self._metrics.attempt_ended(attempt, model=self._models.get(entry.so_far.model, OTHER))
 
     def attempt_left(self, entry: Entry, attempt: ledger.AttemptRecord) -> None:
         """An attempt that has ended is left behind by its request, which goes on."""
@@ -186,16 +187,17 @@ class Recorder:
             LOG.warning("spool.taken_over", abandoned=len(found) - ended, ended=ended)
 
     def _observe(self, entry: Entry, request: ledger.RequestRecord, ended_at: float) -> None:
-        model = self._models.get(request.model, "other")
+        model = self._models.get(request.model, OTHER)
         self._metrics.running.dec()
-        metrics = self._metrics.of(request.api, model)
-        metrics.ended(outcome_word(request.outcome), request.error_reason)
-        metrics.seconds.observe(ended_at - entry.received_at)
-        if entry.first_content_at is not None:
-            metrics.first_content.observe(entry.first_content_at - entry.received_at)
-        if entry.usage is not None:
-            metrics.input_tokens.inc(entry.usage.input_tokens)
-            metrics.output_tokens.inc(entry.usage.output_tokens)
+        first_at = entry.first_content_at
+        self._metrics.request_ended(
+            request,
+            model=model,
+            seconds=ended_at - entry.received_at,
+            first_content_seconds=None if first_at is None else first_at - entry.received_at,
+            usage=entry.usage,
+            exemplar=exemplar_of(entry.call.traceparent),
+        )
         LOG.info(
             "request.finished",
             generation_id=entry.generation_id,

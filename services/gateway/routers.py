@@ -10,14 +10,22 @@ import grpc
 import structlog
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from hybridinference.router.v1 import router_service_pb2_grpc as router_grpc
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import CollectorRegistry
 
+from services.chassis import declared
 from services.chassis.channel import open_channel
 from services.chassis.credentials import Credentials
 from services.config.places import RouterPlace
 from services.gateway.router_choice import RouterChoice
 
 LOG = structlog.get_logger()
+
+KEPT = declared.Gauge(
+    "hybrid_gateway_router_kept",
+    "1 for the router that the gateway keeps to.",
+    [declared.Label("router", "a router's name")],
+)
+MOVES = declared.Counter("hybrid_gateway_router_moves_total", "How often the gateway went to another router.")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
@@ -40,12 +48,8 @@ class Routers:
         # How often each of several is asked how it is, and how long it may take to say so.
         self.check_seconds = 1.0
         self.patience_seconds = 2.0
-        self._kept = Gauge(
-            "hybrid_gateway_router_kept", "1 for the router that the gateway keeps to.", ["router"], registry=registry
-        )
-        self._moves = Counter(
-            "hybrid_gateway_router_moves_total", "How often the gateway went to another router.", registry=registry
-        )
+        self._kept = KEPT.on(registry)
+        self._moves = MOVES.on(registry)
         self._show()
 
     def __len__(self) -> int:

@@ -9,6 +9,9 @@ _WORDS = {
     placement.ATTEMPT_KIND_SHADOW: "shadow",
 }
 
+FIRST = "first"
+KINDS = (FIRST, *_WORDS.values())
+
 
 def kind_word(kind: placement.AttemptKind) -> str:
     """The kind as a word; empty for a first attempt, and for a kind that a newer peer knows."""

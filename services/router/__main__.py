@@ -61,7 +61,7 @@ async def serve(
         reloading = Reloading(
             path, config, read=mesh.load, adopt=adopt, version=_version, registry=registry, notifier=notifier
         )
-        stack.enter_context(metrics.serving_metrics(registry, config.metrics_address(place.name)))
+        await stack.enter_async_context(metrics.open_metrics(registry, config.metrics_address(place.name)))
         up = await stack.enter_async_context(
             server.open_server(
                 place.address,

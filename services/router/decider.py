@@ -167,8 +167,8 @@ class Decider:
         self._roster.on_outcome(lease, verdict, now, self._rng)
         self._book.release(lease)
         self._settle(lease, outcome, verdict, now)
-        self._observer.ended(lease.worker.name, verdict.kind)
         generation = lease.generation
+        self._observer.ended(_strategy(generation), lease.worker.name, verdict.kind)
         if generation.request is not None:
             generation.request.has_cost(outcome.spent_nano_usd)
         if generation.held and not lease.committed:
@@ -276,7 +276,7 @@ class Decider:
         generation.tried.add(worker.name)
         self._book.take(lease)
         pool.on_placed(request, target, now)
-        self._observer.placed(pool.strategy.name, worker.name, generation.attempts, kind_word(kind))
+        self._observer.placed(pool.strategy.name, target, kind_word(kind))
         self._observer.decided(generation.model, generation.id, placed.decision)
         if choice.seconds is not None:
             placed.expected_first_content.CopyFrom(to_duration(choice.seconds))
@@ -309,7 +309,7 @@ class Decider:
         )
         self._book.take(lease)
         kind = placement.ATTEMPT_KIND_SHADOW
-        self._observer.placed(request.pool.strategy.name, worker.name, 1, kind_word(kind))
+        self._observer.placed(request.pool.strategy.name, target, kind_word(kind))
         return _placed(lease, request, target, kind, target.most_cost(request))
 
     def _may_hedge(self, generation: Generation) -> bool:
@@ -381,6 +381,8 @@ class Decider:
     def _on_fate(self, waiter: Waiter, fate: Fate, now: float) -> None:
         """Somebody waits no longer."""
         stream, generation = waiter.stream, waiter.generation
+        placed = not isinstance(fate, Failure)
+        self._observer.waited(waiter.request.pool.model, now - waiter.since, placed=placed)
         answer: Answer
         if isinstance(fate, Failure):
             _forget(stream, generation)
@@ -455,6 +457,10 @@ def _placed(
         kind=kind,
         max_cost_nano_usd=most_cost,
     )
+
+
+def _strategy(generation: Generation) -> str:
+    return "" if generation.request is None else generation.request.pool.strategy.name
 
 
 def _forget(stream: GatewayStream, generation: Generation) -> None:

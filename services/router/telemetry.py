@@ -6,16 +6,21 @@ import zlib
 from collections.abc import Callable
 
 import structlog
-from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hybridinference.inference.v1 import routing_pb2 as routing
 from hybridinference.router.v1 import fleet_pb2 as fleet
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry
 
+from services.chassis import declared
+from services.chassis.children import Children
+from services.config.strategy import NAMES
+from services.inference import labels
+from services.inference.attempts import FIRST
 from services.router.breaker import State
 from services.router.faults import Kind
 from services.router.pools import Pool
 from services.router.retries import Stop
 from services.router.roster import Roster
+from services.router.target import ROLES, Target
 from services.router.worker import Worker
 
 LOG = structlog.get_logger()
@@ -26,8 +31,71 @@ _HEALTHS = {value: name.removeprefix("WORKER_HEALTH_").lower() for name, value i
 _CRITICALITIES = {
     value: name.removeprefix("CRITICALITY_").lower() for name, value in routing.Criticality.items() if value
 }
-# A reason from a newer peer must not open a series of its own.
-_REASONS = frozenset(name.removeprefix("ERROR_REASON_") for name, _ in reasons.ErrorReason.items())
+
+_OUTCOME = declared.one_of("outcome", (kind.value for kind in Kind), "what an attempt's end says of its worker")
+_STRATEGY = declared.one_of("strategy", (*NAMES, ""), "which placed it; empty where that is not known")
+
+PLACEMENTS = declared.Counter(
+    "hybrid_router_placements_total",
+    "Attempts placed, by the role of the route and by how they stand to their request's others.",
+    (_STRATEGY, labels.WORKER, declared.one_of("role", ROLES), labels.KIND),
+)
+OUTCOMES = declared.Counter(
+    "hybrid_router_outcomes_total",
+    "Attempts ended, by what that says of the worker.",
+    (_STRATEGY, labels.WORKER, _OUTCOME),
+)
+REFUSALS = declared.Counter(
+    "hybrid_router_refusals_total",
+    "Requests refused, or not tried again, by what the caller was told and what ended the attempts.",
+    (
+        labels.REASON,
+        declared.one_of("stop", (*(stop.value for stop in Stop), ""), "why no attempt followed another"),
+    ),
+)
+FIRST_CONTENT = declared.Histogram(
+    "hybrid_router_first_content_seconds",
+    "Time from an attempt's start to its first content.",
+    (labels.WORKER,),
+    buckets=_SECONDS,
+)
+WAITS = declared.Histogram(
+    "hybrid_router_wait_seconds",
+    "How long requests waited for room, of those that had to.",
+    (labels.MODEL, declared.one_of("outcome", ("placed", "refused"))),
+    buckets=_SECONDS,
+)
+PROBES = declared.Counter(
+    "hybrid_router_probes_total",
+    "Small generations of the router's own at workers that had nothing to do, by what they say of them.",
+    (labels.WORKER, _OUTCOME),
+)
+SHEDS = declared.Counter(
+    "hybrid_router_sheds_total",
+    "Requests refused for want of room or time.",
+    (labels.MODEL, labels.REASON, declared.one_of("criticality", _CRITICALITIES.values())),
+)
+SPILLS = declared.Counter(
+    "hybrid_router_spills_total",
+    "Requests that went to a fallback for want of room, or of time, at the primary routes.",
+    (labels.MODEL, labels.PROVIDER),
+)
+LEASES = declared.Gauge("hybrid_router_leases", "Attempts placed and not ended.", (labels.WORKER,))
+BREAKER = declared.Gauge(
+    "hybrid_router_breaker_state", "0: attempts pass, 1: one probes, 2: none pass.", (labels.WORKER,)
+)
+HEALTH = declared.Gauge(
+    "hybrid_router_worker_health",
+    "1 for the health that a worker has, 0 for the others.",
+    (labels.WORKER, declared.one_of("health", _HEALTHS.values())),
+)
+MODEL_WORKERS = declared.Gauge(
+    "hybrid_router_model_workers", "Healthy workers on the routes of a model, shadows apart.", (labels.MODEL,)
+)
+WAITING = declared.Gauge("hybrid_router_waiting", "Requests that wait for room.", (labels.MODEL,))
+OLDEST = declared.Gauge(
+    "hybrid_router_waiting_oldest_seconds", "How long the one has waited that has waited longest.", (labels.MODEL,)
+)
 
 
 class Telemetry:
@@ -36,75 +104,20 @@ class Telemetry:
     def __init__(self, registry: CollectorRegistry, *, decision_share: float = 0.0) -> None:
         """Of so many requests, chosen by their ids, the decisions are written to the log."""
         self.reconfigure(decision_share=decision_share)
-        self._placements = Counter(
-            "hybrid_router_placements_total", "Attempts placed.", ("strategy", "worker"), registry=registry
-        )
-        self._retries = Counter(
-            "hybrid_router_retries_total", "Attempts placed after another failed.", ("worker",), registry=registry
-        )
-        self._further = Counter(
-            "hybrid_router_further_attempts_total",
-            "Attempts placed after or beside another, by how they stand to it.",
-            ("worker", "kind"),
-            registry=registry,
-        )
-        self._refusals = Counter(
-            "hybrid_router_refusals_total",
-            "Requests refused, or not tried again, by what the caller was told and what ended the attempts.",
-            ("reason", "stop"),
-            registry=registry,
-        )
-        self._outcomes = Counter(
-            "hybrid_router_outcomes_total",
-            "Attempts ended, by what that says of the worker.",
-            ("worker", "outcome"),
-            registry=registry,
-        )
-        self._first_content = Histogram(
-            "hybrid_router_first_content_seconds",
-            "Time from an attempt's start to its first content.",
-            ("worker",),
-            buckets=_SECONDS,
-            registry=registry,
-        )
-        self._probes = Counter(
-            "hybrid_router_probes_total",
-            "Small generations of the router's own at workers that had nothing to do, by what they say of them.",
-            ("worker", "outcome"),
-            registry=registry,
-        )
-        self._sheds = Counter(
-            "hybrid_router_sheds_total",
-            "Requests refused for want of room or time.",
-            ("model", "reason", "criticality"),
-            registry=registry,
-        )
-        self._spills = Counter(
-            "hybrid_router_spills_total",
-            "Requests that went to a fallback for want of room, or of time, at the primary routes.",
-            ("model", "provider"),
-            registry=registry,
-        )
-        self._leases = Gauge("hybrid_router_leases", "Attempts placed and not ended.", ("worker",), registry=registry)
-        self._breaker = Gauge(
-            "hybrid_router_breaker_state",
-            "0: attempts pass, 1: one probes, 2: none pass.",
-            ("worker",),
-            registry=registry,
-        )
-        self._health = Gauge(
-            "hybrid_router_worker_health",
-            "1 for the health that a worker has, 0 for the others.",
-            ("worker", "health"),
-            registry=registry,
-        )
-        self._waiting = Gauge("hybrid_router_waiting", "Requests that wait for room.", ("model",), registry=registry)
-        self._oldest = Gauge(
-            "hybrid_router_waiting_oldest_seconds",
-            "How long the one has waited that has waited longest.",
-            ("model",),
-            registry=registry,
-        )
+        self._placements = Children(PLACEMENTS.on(registry))
+        self._refusals = Children(REFUSALS.on(registry))
+        self._outcomes = Children(OUTCOMES.on(registry))
+        self._first_content = Children(FIRST_CONTENT.on(registry))
+        self._waits = Children(WAITS.on(registry))
+        self._probes = Children(PROBES.on(registry))
+        self._sheds = Children(SHEDS.on(registry))
+        self._spills = Children(SPILLS.on(registry))
+        self._leases = LEASES.on(registry)
+        self._breaker = BREAKER.on(registry)
+        self._health = HEALTH.on(registry)
+        self._workers = MODEL_WORKERS.on(registry)
+        self._waiting = WAITING.on(registry)
+        self._oldest = OLDEST.on(registry)
 
     def reconfigure(self, *, decision_share: float) -> None:
         """From now on the decisions of such a share of requests are written to the log."""
@@ -112,9 +125,10 @@ class Telemetry:
 
     def watch(self, roster: Roster, *, clock: Callable[[], float] = time.monotonic) -> None:
         """Tell of the workers and the models, and of no others, as they are when somebody looks."""
-        for gauge in (self._leases, self._breaker, self._health, self._waiting, self._oldest):
+        for gauge in (self._leases, self._breaker, self._health, self._workers, self._waiting, self._oldest):
             gauge.clear()
         for model, pool in roster.models.items():
+            self._workers.labels(model).set_function(functools.partial(_workers, pool))
             self._waiting.labels(model).set_function(functools.partial(_waiting, pool))
             self._oldest.labels(model).set_function(functools.partial(_oldest, pool, clock))
         for name, worker in roster.workers.items():
@@ -123,13 +137,9 @@ class Telemetry:
             for value, label in _HEALTHS.items():
                 self._health.labels(name, label).set_function(functools.partial(_has_health, worker, value))
 
-    def placed(self, strategy: str, worker: str, number: int, kind: str = "") -> None:
+    def placed(self, strategy: str, target: Target, kind: str = "") -> None:
         """Count a placement."""
-        self._placements.labels(strategy, worker).inc()
-        if kind == "retry":
-            self._retries.labels(worker).inc()
-        if kind:
-            self._further.labels(worker, kind).inc()
+        self._placements.of(strategy, target.worker.name, target.role, kind or FIRST).inc()
 
     def decided(self, model: str, generation_id: str, decision: routing.Decision) -> None:
         """Write some decisions down."""
@@ -149,8 +159,9 @@ class Telemetry:
 
     def refused(self, model: str, reason: str, generation_id: str, stop: Stop | None) -> None:
         """Count a refusal, and say why."""
-        label = reason if reason in _REASONS else "UNSPECIFIED"
-        self._refusals.labels(label, stop.value if stop else "").inc()
+        # One from a newer peer must not open a series of its own.
+        label = reason if reason in labels.REASONS else "UNSPECIFIED"
+        self._refusals.of(label, stop.value if stop else "").inc()
         fields = {"stop": stop.value} if stop else {}
         known = (
             stop is not None or label != "MODEL_NOT_FOUND"
@@ -161,23 +172,27 @@ class Telemetry:
 
     def first_content(self, worker: str, seconds: float) -> None:
         """Observe a latency."""
-        self._first_content.labels(worker).observe(seconds)
+        self._first_content.of(worker).observe(seconds)
 
-    def ended(self, worker: str, kind: Kind) -> None:
+    def ended(self, strategy: str, worker: str, kind: Kind) -> None:
         """Count an outcome."""
-        self._outcomes.labels(worker, kind.value).inc()
+        self._outcomes.of(strategy, worker, kind.value).inc()
+
+    def waited(self, model: str, seconds: float, *, placed: bool) -> None:
+        """Observe how long a request waited."""
+        self._waits.of(model, "placed" if placed else "refused").observe(seconds)
 
     def shed(self, model: str, reason: str, criticality: int) -> None:
         """Count a request that was refused for want of room or time."""
-        self._sheds.labels(model, reason, _CRITICALITIES.get(criticality, "critical_plus")).inc()
+        self._sheds.of(model, reason, _CRITICALITIES.get(criticality, "critical_plus")).inc()
 
     def spilled(self, model: str, provider: str) -> None:
         """Count a request that a fallback serves in place of a primary route."""
-        self._spills.labels(model, provider).inc()
+        self._spills.of(model, provider).inc()
 
     def probed(self, worker: str, kind: Kind) -> None:
         """Count a probe."""
-        self._probes.labels(worker, kind.value).inc()
+        self._probes.of(worker, kind.value).inc()
 
     def health(self, worker: str, health: fleet.WorkerHealth) -> None:
         """Say that a worker went, or came back."""
@@ -200,6 +215,11 @@ def _breaker(worker: Worker) -> float:
 
 def _has_health(worker: Worker, health: int) -> float:
     return float(worker.health == health)
+
+
+def _workers(pool: Pool) -> float:
+    served = {target.worker.name: target.worker for target in pool.targets if target.role != "shadow"}
+    return sum(worker.health == fleet.WORKER_HEALTH_HEALTHY for worker in served.values())
 
 
 def _waiting(pool: Pool) -> float:

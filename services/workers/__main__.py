@@ -12,14 +12,16 @@ import structlog
 import uvloop
 from hybridinference.worker.v1 import worker_service_pb2_grpc as worker_grpc
 
-from services.chassis import logs, metrics, notify, server
+from services.chassis import logs, metrics, notify, secrets, server
 from services.chassis.config import ConfigError
 from services.chassis.credentials import Credentials
+from services.chassis.reloading import INFO
 from services.config import identity, mesh
 from services.config.places import WorkerPlace
-from services.config.provider import EchoProvider, GeminiProvider, OpenAIProvider, Provider
+from services.config.provider import EchoProvider, GeminiProvider, OpenAIProvider, Provider, VendorProvider
 from services.workers import callers, echo, service
 from services.workers.execution import Executor
+from services.workers.load_metrics import LoadCollector
 from services.workers.provider import ProviderContext
 from services.workers.status import StatusBoard
 
@@ -49,12 +51,14 @@ async def serve(config: mesh.MeshConfig, place: WorkerPlace, credentials: Creden
     """Serve until told to stop (0) or until the provider has died (1)."""
     provider_config = config.providers[place.provider]
     registry = metrics.new_registry()
+    INFO.on(registry).labels(config.version).set(1)
     board = StatusBoard(place.name, provider_config.kind)
+    registry.register(LoadCollector(board))
     executor = Executor(board, registry)
     servicer = service.WorkerServicer(executor, board)
     async with contextlib.AsyncExitStack() as stack:
         notifier = await stack.enter_async_context(notify.open_notifier())
-        stack.enter_context(metrics.serving_metrics(registry, config.metrics_address(place.name)))
+        await stack.enter_async_context(metrics.open_metrics(registry, config.metrics_address(place.name)))
         up = await stack.enter_async_context(
             server.open_server(
                 place.address,
@@ -117,6 +121,10 @@ def main() -> None:
     place = places.get(arguments.worker)
     if place is None:
         parser.error(f"no worker {arguments.worker}; there are: {', '.join(places)}")
+    provider = config.providers[place.provider]
+    keys = provider.api_keys if isinstance(provider, VendorProvider) else ()
+    if any(secrets.withheld(key.get_secret_value()) for key in keys):
+        parser.exit(2, f"`providers.{place.provider}.api_keys`: {secrets.ADVICE}\n")
     logs.configure(place.name, level=config.log.level)
     try:
         credentials = identity.credentials(config, "worker", place.name)

@@ -7,11 +7,15 @@ import time
 from collections.abc import Iterator
 
 import structlog
+from hybridinference.inference.v1 import embedding_pb2 as embedding
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hybridinference.inference.v1 import generation_pb2 as generation
 from prometheus_client import CollectorRegistry
 
+from services.chassis.exemplar import exemplar_of
 from services.chassis.failure import Failure
+from services.inference.labels import OTHER
+from services.inference.operation import operation_of
 from services.workers.attempt_metrics import AttemptMetrics
 from services.workers.grammar import Stream
 from services.workers.order import Order
@@ -47,10 +51,10 @@ class Account:
 
     def __init__(self, board: StatusBoard, registry: CollectorRegistry) -> None:
         self._board = board
-        self._metrics = AttemptMetrics(registry)
+        self._metrics = AttemptMetrics(registry, kind=board.kind)
 
     @contextlib.contextmanager
-    def attempt(self, model: str, order: Order) -> Iterator[Ending]:
+    def attempt(self, spec: generation.GenerationSpec | embedding.EmbeddingSpec, order: Order) -> Iterator[Ending]:
         """Count and log an attempt, and make one failure of whatever ends it."""
         ending = Ending(time.perf_counter())
         reason = "CANCELLED"
@@ -72,16 +76,15 @@ class Account:
             raise self._crashed(error, order.attempt_id) from error
         finally:
             self._metrics.running.dec()
-            self._metrics.ended.labels(reason).inc()
             self._board.touch()
-            fields = self._finished(ending)
+            fields = self._finished(ending, spec, reason, order)
             if order.context.tries:
                 fields["tries"] = len(order.context.tries)
             LOG.info(
                 "attempt.finished",
                 attempt_id=order.attempt_id,
                 generation_id=order.generation_id,
-                model=model,
+                model=spec.model,
                 reason=reason,
                 **fields,
             )
@@ -99,18 +102,32 @@ class Account:
             reasons.ERROR_REASON_ENGINE_FAILED, "The worker failed to serve this request.", worker=self._board.worker
         )
 
-    def _finished(self, ending: Ending) -> dict[str, object]:
-        fields: dict[str, object] = {"ms": round((time.perf_counter() - ending.begun) * 1e3, 1)}
+    def _finished(
+        self,
+        ending: Ending,
+        spec: generation.GenerationSpec | embedding.EmbeddingSpec,
+        reason: str,
+        order: Order,
+    ) -> dict[str, object]:
+        seconds, first_seconds = time.perf_counter() - ending.begun, None
+        fields: dict[str, object] = {"ms": round(seconds * 1e3, 1)}
         stream, usage = ending.stream, ending.usage
         if stream is not None and stream.first_at:
-            self._metrics.first_token.observe(stream.first_at - ending.begun)
-            fields["first_token_ms"] = round((stream.first_at - ending.begun) * 1e3, 1)
+            first_seconds = stream.first_at - ending.begun
+            fields["first_token_ms"] = round(first_seconds * 1e3, 1)
         if stream is not None and stream.finished is not None:
             usage = stream.finished.usage
         if usage is not None:
-            self._metrics.tokens.labels("input").inc(usage.input_tokens)
-            self._metrics.tokens.labels("output").inc(usage.output_tokens)
             fields |= {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}
+        self._metrics.ended(
+            operation_of(spec),
+            spec.model if self._board.serves(spec.model) else OTHER,
+            "" if reason == "OK" else reason,
+            seconds=seconds,
+            first_seconds=first_seconds,
+            usage=usage,
+            exemplar=exemplar_of(order.traceparent),
+        )
         return fields
 
 

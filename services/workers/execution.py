@@ -68,7 +68,7 @@ class Executor:
             Failure: why the attempt failed; DEADLINE_EXCEEDED when its time is up.
         """
         stream = Stream()
-        with self._account.attempt(spec.model, order) as ending:
+        with self._account.attempt(spec, order) as ending:
             ending.stream = stream
             await self._generate(spec, emit, order, stream)
 
@@ -78,7 +78,7 @@ class Executor:
         Raises:
             Failure: why it failed; DEADLINE_EXCEEDED when its time is up.
         """
-        with self._account.attempt(spec.model, order) as ending:
+        with self._account.attempt(spec, order) as ending:
             provider = self.admitted()
             model = self._model(provider, spec.model)
             needs = capabilities.required_by_embedding(spec)

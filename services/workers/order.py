@@ -22,6 +22,7 @@ class Order:
         attempt_id: for logs; may be empty.
         generation_id: likewise.
         drop_unsupported: whether parameters that the model does not have are left out.
+        traceparent: W3C trace context; empty where there is none.
         prefix_hashes: keyed hashes of the prompt's leading blocks, which routers are told of.
     """
 
@@ -29,6 +30,7 @@ class Order:
     context: AttemptContext = dataclasses.field(default_factory=AttemptContext)
     attempt_id: str = ""
     generation_id: str = ""
+    traceparent: str = ""
     drop_unsupported: bool = False
     prefix_hashes: Sequence[int] = ()
 

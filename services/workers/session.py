@@ -92,6 +92,7 @@ class Session:
             context=attempt.context,
             attempt_id=start.attempt_id,
             generation_id=start.generation_id,
+            traceparent=start.traceparent,
             drop_unsupported=start.drop_unsupported,
             prefix_hashes=start.prefix_hashes,
         )

@@ -35,6 +35,15 @@ class StatusBoard:
         self.state = state
         self.touch()
 
+    @property
+    def loaded(self) -> float:
+        """How far the provider has come with loading, from 0 to 1; 0 where it does not tell."""
+        return self._loaded or 0.0
+
+    def serves(self, model: str) -> bool:
+        """Whether the provider is there and serves a model of that name."""
+        return self.provider is not None and any(model == one.name for one in self.provider.models)
+
     def loading(self, progress: float) -> None:
         """Take note of how far the provider has come with loading, from 0 to 1."""
         self._loaded = progress

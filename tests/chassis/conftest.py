@@ -25,7 +25,16 @@ class Served:
     def handled(self, method: str, code: str) -> float:
         """How many calls of a method have ended with a code."""
         labels = {"grpc_service": "test.Test", "grpc_method": method, "grpc_code": code}
-        return self.registry.get_sample_value("grpc_server_handled_total", labels) or 0.0
+        return self.count("grpc_server_handled_total", **labels)
+
+    def count(self, name: str, **labels: str) -> float:
+        """The sum of a metric's samples that have these labels."""
+        return sum(
+            sample.value
+            for family in self.registry.collect()
+            for sample in family.samples
+            if sample.name == name and labels.items() <= sample.labels.items()
+        )
 
 
 Serve = Callable[..., contextlib.AbstractAsyncContextManager[Served]]

@@ -72,7 +72,7 @@ def test_several_variables_in_one_value() -> None:
 @pytest.mark.parametrize("value", ["${WHO", "${}", "${1A}", "${WHO-x}", "${WHO:+x}", "${ WHO }"])
 def test_what_only_looks_like_a_variable_is_a_mistake(value: str) -> None:
     assert problems(f"name: '{value}'", WHO="me") == [
-        "mesh.yaml:1: a variable is written ${NAME}, ${NAME:-default} or ${NAME:?why}"
+        "mesh.yaml:1: a variable is written ${NAME}, ${NAME:-default}, ${NAME:?why} or ${file:PATH}"
     ]
 
 

@@ -1,6 +1,7 @@
 """What surrounds every call, over real calls of all four kinds."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -77,6 +78,12 @@ async def _call(channel: grpc.aio.Channel, method: str) -> list[bytes]:
 
 
 _METHODS = list(_handlers(None))
+_TYPES = {
+    "UnaryUnary": "unary",
+    "StreamUnary": "client_stream",
+    "UnaryStream": "server_stream",
+    "StreamStream": "bidi_stream",
+}
 
 
 @pytest.mark.parametrize("method", _METHODS)
@@ -84,7 +91,8 @@ async def test_an_answer_passes_through_and_is_counted(serve: Any, method: str, 
     async with serve(_handlers(None)) as served:
         assert await _call(served.channel, method) == [_PROMPT]
     assert served.handled(method, "OK") == 1
-    labels = {"grpc_service": "test.Test", "grpc_method": method}
+    kind = re.match("(Unary|Stream)(Unary|Stream)", method)
+    labels = {"grpc_type": _TYPES[kind[0] if kind else ""], "grpc_service": "test.Test", "grpc_method": method}
     assert served.registry.get_sample_value("grpc_server_started_total", labels) == 1
     assert served.registry.get_sample_value("grpc_server_handling_seconds_count", labels) == 1
     (line,) = [line for line in logged if line["event"] == "rpc.finished"]

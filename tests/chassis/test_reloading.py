@@ -105,11 +105,11 @@ async def test_what_cannot_be_used_changes_nothing_and_is_counted(process: Proce
     await process.reloading.reload()
     assert process.taken.empty()
     assert (process.count("refused"), process.count("applied")) == (1, 0)
-    assert process.registry.get_sample_value("hybrid_config_current") == 0
+    assert process.registry.get_sample_value("hybrid_config_last_reload_successful") == 0
     assert process.registry.get_sample_value("hybrid_config_info", {"version": "1"}) == 1
     process.path.write_text("1")
     await process.reloading.reload()
-    assert process.registry.get_sample_value("hybrid_config_current") == 1
+    assert process.registry.get_sample_value("hybrid_config_last_reload_successful") == 1
 
 
 async def test_what_says_the_same_is_not_taken_up_again(process: Process) -> None:

@@ -59,7 +59,7 @@ async def run(home: Home, lock: int, hows: dict[str, str]) -> None:
         spec("right", 1, hows.get("right", ""), "store"),
         spec("front", 2, hows.get("front", ""), "left", "right"),
     ]
-    state = MeshState(os.getpid(), "starting", "none", "none", "none", None, ())
+    state = MeshState(os.getpid(), "starting", "none", "none", (), None, ())
     async with open_children(home, lock) as children:
         supervisor = Supervisor(specs, mesh=state, welcome="", home=home, children=children, progress=Said())
         for number in (signal.SIGTERM, signal.SIGINT):

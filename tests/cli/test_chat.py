@@ -45,7 +45,7 @@ def mesh() -> Iterator[MeshState]:
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Edge) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
-        yield MeshState(1, "ready", "", f"http://127.0.0.1:{server.server_address[1]}", "", None, ("m",))
+        yield MeshState(1, "ready", "", f"http://127.0.0.1:{server.server_address[1]}", (), None, ("m",))
         server.shutdown()
         thread.join()
 

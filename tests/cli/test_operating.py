@@ -17,7 +17,7 @@ from services.cli.problem import Problem
 from services.cli.state import MeshState
 from tests.cli.admins import admins
 
-MESH = MeshState(1, "ready", "", "http://localhost", "none", None, (), admin="unix:run/admin.sock")
+MESH = MeshState(1, "ready", "", "http://localhost", (), None, (), admin="unix:run/admin.sock")
 CREDENTIAL = "ha_root_" + "s" * 43
 
 

@@ -16,7 +16,7 @@ from services.config.mesh import MeshConfig
 SOURCES = plan.Sources(
     config=pathlib.Path("/etc/mesh.yaml"),
     migrations=pathlib.Path("/migrations"),
-    envoy=("/bin/envoy", "-c", "edge.yaml"),
+    envoy=lambda number: ("/bin/envoy", "--restart-epoch", str(number)),
     engine_python=lambda: "/engine/python",
 )
 OWN = """
@@ -101,7 +101,59 @@ def test_the_admin_process_is_there_whether_callers_need_keys_or_not_and_nobody_
         assert not [spec.name for spec in specs.values() if "admin" in spec.after]
 
 
+def test_an_envoy_takes_over_from_the_one_before_and_all_others_have_to_end_first(demo: dict[str, Spec]) -> None:
+    assert [spec.name for spec in demo.values() if spec.succeed is not None] == ["envoy"]
+    succeed = demo["envoy"].succeed
+    assert succeed is not None
+    assert (demo["envoy"].command[-1], succeed(2).command[-1]) == ("0", "2")
+
+
 def test_gateways_are_not_told_to_wait_for_an_edge_that_has_gone() -> None:
     specs = planned(OWN)
     assert specs["gateway"].stop_signal == signal.SIGINT
     assert specs["envoy"].tier > specs["gateway"].tier
+
+
+HOSTS = """
+ledger: {dsn: "postgresql://db/ledger"}
+mtls: {ca: ca.pem, certificate: "{process}.pem", key: "{process}.key"}
+gateway: {listen: ["10.0.0.1:7000", "10.0.0.2:7000"]}
+router: {listen: ["10.0.0.1:7001", "10.0.0.3:7001"]}
+providers:
+  a: {kind: echo, workers: ["10.0.0.1:7100", "10.0.0.3:7100"]}
+  v: {kind: vllm, model: /models/m, workers: ["10.0.0.3:7200"]}
+models: [{name: m, routes: [{provider: a}, {provider: v}]}]
+hosts:
+  one: [envoy, gateway, router, admin, a-0]
+  two: [envoy, gateway-2]
+  three: [router-2, a-1, v-0]
+"""
+
+
+def planned_on(host: str) -> dict[str, Spec]:
+    mesh = config.parse(HOSTS, MeshConfig, source="mesh.yaml", environment={})
+    return {spec.name: spec for spec in plan.specs(mesh, SOURCES, {"PATH": "/bin"}, None, host)}
+
+
+def test_a_host_runs_what_it_is_given_with_loaders_beside_their_gateways() -> None:
+    wanted = {
+        "one": {"migrations", "a-0", "router", "admin", "loader", "gateway", "envoy"},
+        "two": {"migrations", "loader-2", "gateway-2", "envoy"},
+        "three": {"a-1", "v-0", "router-2"},
+    }
+    assert {host: set(planned_on(host)) for host in wanted} == wanted
+
+
+@pytest.mark.parametrize("host", ["one", "two", "three"])
+def test_nobody_waits_for_a_process_of_another_host(host: str) -> None:
+    specs = planned_on(host)
+    assert {name for spec in specs.values() for name in spec.after} <= specs.keys()
+
+
+def test_an_engine_is_looked_for_only_where_it_runs() -> None:
+    def missing() -> str:
+        raise AssertionError
+
+    mesh = config.parse(HOSTS, MeshConfig, source="mesh.yaml", environment={})
+    sources = plan.Sources(SOURCES.config, SOURCES.migrations, SOURCES.envoy, missing)
+    assert plan.specs(mesh, sources, {}, None, "one")

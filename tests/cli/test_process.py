@@ -11,7 +11,7 @@ from services.cli.backoff import Backoff
 from services.cli.children import open_children
 from services.cli.home import Home
 from services.cli.process import Process, StartFailed
-from services.cli.spec import Spec
+from services.cli.spec import Spec, Successor
 from services.cli.state import ProcessState
 
 SECONDS = 30.0
@@ -110,3 +110,47 @@ async def test_what_has_left_its_group_ends_with_the_supervisor(home: Home) -> N
     pid = int((home.path / "left").read_text())
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+async def test_a_successor_takes_over_while_the_one_before_runs_on_and_a_third_waits_for_that(home: Home) -> None:
+    states: list[ProcessState] = []
+    # The first ends when it is told to; its successors stay.
+    leaving = home.path / "leave"
+    first = ("/bin/sh", "-c", f"until [ -e {leaving} ]; do sleep 0.02; done")
+    wanted = dataclasses.replace(
+        spec(*first), ready=ready, succeed=lambda number: Successor(("sleep", f"60{number}"), ready)
+    )
+    with lock.locked(home) as held:
+        async with open_children(home, held) as children, asyncio.timeout(SECONDS), asyncio.TaskGroup() as tasks:
+            process = Process(wanted, home, children, states.append)
+            running = tasks.create_task(process.run([], QUICK))
+            await process.ready.wait()
+            before = process.state.pid
+            await process.hand_over()
+            after = process.state.pid
+            assert process.state.state == "ready"
+            assert before != after
+            third = tasks.create_task(process.hand_over())
+            await asyncio.sleep(0.05)
+            assert process.state.pid == after
+            leaving.touch()
+            await third
+            assert process.state.pid not in (before, after)
+            assert not running.done()
+            await process.stop()
+    assert {state.restarts for state in states} == {0}
+
+
+async def test_a_successor_that_fails_leaves_all_as_it_was(home: Home) -> None:
+    wanted = dataclasses.replace(
+        spec("sleep", "600"), ready=ready, succeed=lambda _: Successor(("/bin/sh", "-c", "exit 3"), never)
+    )
+    with lock.locked(home) as held:
+        async with open_children(home, held) as children, asyncio.timeout(SECONDS), asyncio.TaskGroup() as tasks:
+            process = Process(wanted, home, children, lambda _: None)
+            tasks.create_task(process.run([], QUICK))
+            await process.ready.wait()
+            before = process.state
+            await process.hand_over()
+            assert process.state == before
+            await process.stop()

@@ -20,7 +20,7 @@ CONFIG = {
 @pytest.fixture
 def mesh(home: Home) -> MeshState:
     home.config.write_text(json.dumps(CONFIG))
-    return MeshState(1, "ready", str(home.config), "http://localhost", "none", None, ())
+    return MeshState(1, "ready", str(home.config), "http://localhost", (), None, ())
 
 
 @pytest.mark.parametrize("phase", ["starting", "stopping"])

@@ -325,3 +325,44 @@ def test_routers_are_named_in_the_order_of_their_addresses(tmp_path: pathlib.Pat
 )
 def test_a_process_on_no_host_or_on_two_is_named(tmp_path: pathlib.Path, hosts: str, wrong: str) -> None:
     assert wrong in problem(_hosted(hosts), tmp_path)
+
+
+REACHED = """
+ledger: {{dsn: "postgresql://db/ledger"}}
+encrypted_network: true
+gateway: {{listen: "{gateway}"}}
+router: {{listen: "{router}"}}
+providers: {{e: {{kind: echo, workers: ["{worker}"]}}}}
+models: [{{name: m, routes: [{{provider: e}}]}}]
+hosts:
+  one: [{envoy}gateway, admin]
+  two: [router, e-0, envoy]
+"""
+EVERYWHERE = {"gateway": "one:7000", "router": "two:7001", "worker": "two:7100", "envoy": ""}
+
+
+@pytest.mark.parametrize("who", ["gateway", "router", "worker"])
+@pytest.mark.parametrize("address", ["unix:run/x.sock", "127.0.0.1:7000"])
+def test_what_other_hosts_have_to_reach_has_an_address_that_leads_there(
+    who: str, address: str, tmp_path: pathlib.Path
+) -> None:
+    assert read(REACHED.format(**EVERYWHERE), tmp_path).hosts
+    name = {"gateway": "gateway", "router": "router", "worker": "e-0"}[who]
+    with pytest.raises(ConfigError, match=f"`{name}` listens on {address}, and processes of other hosts"):
+        read(REACHED.format(**{**EVERYWHERE, who: address}), tmp_path)
+
+
+def test_what_only_its_own_host_calls_may_be_a_socket(tmp_path: pathlib.Path) -> None:
+    text = REACHED.replace("two: [router, e-0, envoy]", "two: [envoy]").replace(
+        "gateway, admin]", "gateway, admin, router, e-0]"
+    )
+    sockets = {"router": "unix:run/router.sock", "worker": "unix:run/e.sock"}
+    assert read(text.format(**{**EVERYWHERE, **sockets}), tmp_path).hosts
+
+
+def test_what_runs_beside_a_process_is_what_its_host_runs(tmp_path: pathlib.Path) -> None:
+    config = read(REACHED.format(**EVERYWHERE), tmp_path)
+    assert config.beside("gateway") == {"gateway", "loader", "admin"}
+    assert config.on("two") == {"router", "e-0", "envoy"}
+    alone = read("providers: {e: {kind: echo}}\nmodels: [{name: m, routes: [{provider: e}]}]\n", tmp_path)
+    assert alone.beside("router") == {"gateway", "loader", "router", "e-0", "admin", "envoy"}

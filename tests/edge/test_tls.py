@@ -113,7 +113,7 @@ async def test_plain_text_is_refused(envoy):
 
 async def test_hybrid_chat_trusts_the_certificate_it_knows_and_no_other(envoy, gateway, files, tmp_path, capsys):
     def asked(certificate):
-        mesh = MeshState(1, "ready", "", f"https://127.0.0.1:{envoy.port}", "", None, ("stream",), certificate)
+        mesh = MeshState(1, "ready", "", f"https://127.0.0.1:{envoy.port}", (), None, ("stream",), certificate)
         chat(mesh, "x", None)
 
     AUTHORITY.write(tmp_path, "other")

@@ -99,7 +99,7 @@ async def test_a_limit_that_is_used_up_says_when_to_come_back_and_nobody_asks_be
     assert first.value.response.headers["retry-after"] == "7"
     assert first.value.code == "rate_limit_exceeded"
 
-    asked = total(running, "limited-0", "hybrid_worker_attempts_total")
+    asked = total(running, "limited-0", "gen_ai_client_operation_duration_seconds_count")
     with pytest.raises(openai.RateLimitError) as second:
         chat.create(model="limited", messages=MESSAGES)
     assert 1 <= int(second.value.response.headers["retry-after"]) <= 7
@@ -116,4 +116,6 @@ async def test_a_limit_that_is_used_up_says_when_to_come_back_and_nobody_asks_be
     assert left is not None
     assert 0 < left <= 7
     assert math.ceil(left) <= int(second.value.response.headers["retry-after"])
-    assert total(running, "limited-0", "hybrid_worker_attempts_total") == asked, "it was asked before its time"
+    assert total(running, "limited-0", "gen_ai_client_operation_duration_seconds_count") == asked, (
+        "it was asked before its time"
+    )

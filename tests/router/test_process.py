@@ -79,7 +79,7 @@ async def test_it_places_counts_and_stops_at_once_even_while_a_gateway_is_there(
         gateway = await Gateway(router_grpc.RouterServiceStub(channel)).hello()
         placed = await gateway.placed()
         metrics = await scraped(home / "router.metrics.sock")
-        assert f'hybrid_router_placements_total{{strategy="least_loaded",worker="{placed.worker}"}} 1.0' in metrics
+        assert 'hybrid_router_placements_total{kind="first",role="primary",strategy="least_loaded",' in metrics
         assert f'hybrid_router_leases{{worker="{placed.worker}"}} 1.0' in metrics
         assert 'hybrid_router_worker_health{health="healthy",worker="main-1"} 1.0' in metrics
         begun = time.monotonic()

@@ -104,7 +104,7 @@ async def test_a_hundred_changes_of_which_a_fifth_are_mistakes_disturb_nobody(ho
             metrics = await _metrics(
                 home, lambda text, wanted=number: _value(text, "hybrid_config_reloads_total") == wanted
             )
-            assert _value(metrics, "hybrid_config_current") == (number % 5 != 4)
+            assert _value(metrics, "hybrid_config_last_reload_successful") == (number % 5 != 4)
             await load.further(2)
             if number == _WARM:
                 warm = _value(metrics, "process_resident_memory_bytes")

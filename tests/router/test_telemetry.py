@@ -28,14 +28,23 @@ def test_placements_retries_outcomes_and_leases_are_counted() -> None:
     def value(name: str, **labels: str) -> float | None:
         return registry.get_sample_value(f"hybrid_router_{name}", labels)
 
-    assert value("placements_total", strategy="least_loaded", worker=first.worker) == 1
-    assert value("retries_total", worker=other) == 1
-    assert value("outcomes_total", worker=first.worker, outcome="hard") == 1
+    by = {"strategy": "least_loaded", "role": "primary"}
+    assert value("placements_total", **by, worker=first.worker, kind="first") == 1
+    assert value("placements_total", **by, worker=other, kind="retry") == 1
+    assert value("outcomes_total", strategy="least_loaded", worker=first.worker, outcome="hard") == 1
     assert value("leases", worker=other) == 1
     assert value("leases", worker=first.worker) == 0
     assert value("breaker_state", worker=first.worker) == 2
     assert value("worker_health", worker=first.worker, health="ejected") == 1
     assert value("worker_health", worker=first.worker, health="healthy") == 0
+
+
+def test_a_model_has_as_many_workers_as_are_healthy() -> None:
+    scene, registry = _scene()
+    [model] = scene.roster.models
+    assert registry.get_sample_value("hybrid_router_model_workers", {"model": model}) == 2
+    scene.end(scene.place(), LOST)
+    assert registry.get_sample_value("hybrid_router_model_workers", {"model": model}) == 1
 
 
 def test_a_refusal_is_counted_by_reason_and_by_what_ended_the_attempts() -> None:

@@ -487,7 +487,8 @@ async def test_attempts_are_counted_by_how_they_end(gateway: GatewaySession, run
     await gateway.cancel("3")
     await gateway.outcome("3")
     assert value("hybrid_worker_attempts_running") == 0
-    assert value("hybrid_worker_attempts_total", {"reason": "OK"}) == 1
-    assert value("hybrid_worker_attempts_total", {"reason": "PROVIDER_OVERLOADED"}) == 1
-    assert value("hybrid_worker_attempts_total", {"reason": "CANCELLED"}) == 1
-    assert value("hybrid_worker_tokens_total", {"direction": "output"}) == 1
+    call = {"gen_ai_operation_name": "chat", "gen_ai_provider_name": "scripted", "gen_ai_request_model": "scripted"}
+    for reason in ("", "PROVIDER_OVERLOADED", "CANCELLED"):
+        assert value("gen_ai_client_operation_duration_seconds_count", {**call, "error_type": reason}) == 1
+    assert value("gen_ai_client_operation_time_to_first_chunk_seconds_count", call) == 2
+    assert value("gen_ai_client_token_usage_sum", {**call, "gen_ai_token_type": "output"}) == 1

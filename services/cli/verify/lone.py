@@ -48,7 +48,7 @@ async def lone_worker(
         home.config.write_text(text, encoding="utf-8")
         config = load(home.config, environment)
         temporary = surroundings.temporary(home)
-        sources = plan.Sources(home.config, surroundings.MIGRATIONS, (), surroundings.engine_python)
+        sources = plan.Sources(home.config, surroundings.MIGRATIONS, lambda _: (), surroundings.engine_python)
         spec = plan.worker(config, config.workers()[0], sources, {**environment, "TMPDIR": str(temporary)})
         with locked(home) as lock:
             async with open_children(home, lock) as children:

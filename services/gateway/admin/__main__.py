@@ -23,7 +23,7 @@ from services.gateway.admin.keys import Known
 from services.gateway.admin.operators import Operators
 from services.gateway.admin.servicer import AdminServicer
 from services.gateway.admin.store import Store
-from services.gateway.database import open_database
+from services.gateway.database import DATABASE_UP, open_database
 from services.gateway.identity.peppers import Peppers
 from services.gateway.schema import SchemaUnknown
 
@@ -47,8 +47,9 @@ async def serve(
     registry = metrics.new_registry()
     async with contextlib.AsyncExitStack() as stack:
         notifier = await stack.enter_async_context(notify.open_notifier())
-        stack.enter_context(metrics.serving_metrics(registry, config.metrics_address(NAME)))
+        await stack.enter_async_context(metrics.open_metrics(registry, config.metrics_address(NAME)))
         database = await stack.enter_async_context(open_database(dsn, name="hybrid-admin"))
+        DATABASE_UP.on(registry).labels("admin").set_function(lambda: not database.away)
         await database.require_schema()
         store = Store(database, peppers)
         guard = Guard(operators, store.refused, registry)

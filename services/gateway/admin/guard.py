@@ -9,8 +9,9 @@ import grpc
 import structlog
 from google.protobuf.message import DecodeError
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry
 
+from services.chassis import declared
 from services.chassis.failure import Failure
 from services.config.access import Operator
 from services.gateway.admin import rights
@@ -21,6 +22,16 @@ LOG = structlog.get_logger()
 _KEY_ID = re.compile(r"[a-z0-9]{16}")
 # Refusals that a person is behind. The others say that we could not, and are in the log.
 _WRITTEN = (reasons.ERROR_REASON_PERMISSION_DENIED, reasons.ERROR_REASON_SPEC_INVALID)
+
+ACTS = declared.Counter(
+    "hybrid_admin_acts_total",
+    "What operators did, or tried to.",
+    [
+        declared.one_of("action", (method.rpartition("/")[2] for method in rights.RIGHTS), "a method of the service"),
+        declared.one_of("outcome", ("done", "refused")),
+    ],
+)
+STRANGERS = declared.Counter("hybrid_admin_strangers_total", "Calls without the credential of an operator.")
 
 # The operator whose call this task handles. Where nobody has been identified, asking is a fault.
 _ACTING: contextvars.ContextVar[Operator] = contextvars.ContextVar("operator")
@@ -49,12 +60,8 @@ class Guard(grpc.aio.ServerInterceptor):
         """`write_down` is told of each refused attempt of an operator, and raises Failure where it cannot."""
         self.operators = operators
         self._write_down = write_down
-        self._acts = Counter(
-            "hybrid_admin_acts_total", "What operators did, or tried to.", ("action", "outcome"), registry=registry
-        )
-        self._strangers = Counter(
-            "hybrid_admin_strangers_total", "Calls without the credential of an operator.", registry=registry
-        )
+        self._acts = ACTS.on(registry)
+        self._strangers = STRANGERS.on(registry)
 
     async def intercept_service(
         self,

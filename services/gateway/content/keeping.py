@@ -4,17 +4,18 @@ import asyncio
 import concurrent.futures
 import contextlib
 from collections.abc import AsyncIterator
-from typing import Any, Protocol
+from typing import Any, Protocol, get_args
 
 import structlog
 from hybridinference.gateway.v1 import ledger_pb2 as ledger
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry
 
+from services.chassis import declared
 from services.gateway.call import Call
 from services.gateway.content.hashing import Hasher
 from services.gateway.content.hearing import Heard
 from services.gateway.content.policy import content_record
-from services.gateway.identity.grant import Grant
+from services.gateway.identity.grant import Content, Grant
 
 LOG = structlog.get_logger()
 
@@ -25,6 +26,15 @@ _ELSE_AT_ONCE_BYTES = 64 << 10
 # What may wait for the thread. Requests hold their specs in memory until then.
 _WAITING_BYTES = 64 << 20
 _CLOSE_SECONDS = 5.0
+
+CONTENTS = declared.Counter(
+    "hybrid_gateway_contents_total",
+    "What was said: kept, or not for lack of room.",
+    [
+        declared.one_of("policy", get_args(Content), "what a key's policy keeps"),
+        declared.one_of("outcome", ("kept", "shed", "failed")),
+    ],
+)
 
 
 class Shelf(Protocol):
@@ -50,10 +60,7 @@ class Contents:
         self._loop = asyncio.get_running_loop()
         self._waiting_bytes = 0
         self._waiting: set[asyncio.Future[ledger.ContentRecord]] = set()
-        self._counter = Counter(
-            "hybrid_gateway_contents", "What was said: kept, or not for lack of room.", ["policy", "outcome"],
-            registry=registry,
-        )  # fmt: skip
+        self._counter = CONTENTS.on(registry)
 
     def listen(self, grant: Grant) -> Heard | None:
         """What hears the answer of a request with that key; None where nothing is to be kept."""

@@ -6,8 +6,9 @@ import dataclasses
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import CollectorRegistry
 
+from services.chassis import declared
 from services.chassis.failure import Failure
 from services.gateway.idempotency import verdict
 from services.gateway.idempotency.naming import reused
@@ -17,6 +18,13 @@ Work = Callable[[Transcript], Awaitable[None]]
 
 # What it takes to keep an answer beside its bytes: measured, with a few headers.
 _KEPT_BYTES = 2048
+
+REQUESTS = declared.Counter(
+    "hybrid_gateway_idempotent_requests_total",
+    "Requests with an idempotency key: run, joined to a run, given its answer again, or refused.",
+    [declared.one_of("result", ("ran", "joined", "replayed", "refused"))],
+)
+KEPT = declared.Gauge("hybrid_gateway_idempotent_bytes", "Bytes of answers kept for another try.")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -58,14 +66,8 @@ class Runs:
         self._kept: dict[bytes, Run] = {}  # in the order in which they ended
         self._kept_bytes = 0
         self._run_bytes = 0
-        self._requests = Counter(
-            "hybrid_gateway_idempotent_requests_total",
-            "Requests with an idempotency key: run, joined to a run, given its answer again, or refused.",
-            ("result",),
-            registry=registry,
-        )
-        kept = Gauge("hybrid_gateway_idempotent_bytes", "Bytes of answers kept for another try.", registry=registry)
-        kept.set_function(lambda: self._kept_bytes)
+        self._requests = REQUESTS.on(registry)
+        KEPT.on(registry).set_function(lambda: self._kept_bytes)
 
     @contextlib.contextmanager
     def following(self, identity: bytes, fingerprint: bytes, work: Work) -> Iterator[tuple[Transcript, bool]]:

@@ -5,8 +5,10 @@ from typing import Any
 
 import grpc
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry
 
+from services.chassis import declared
+from services.chassis.children import Children
 from services.chassis.failure import Failure
 from services.config.access import Scope
 from services.gateway.database import DatabaseAway
@@ -14,6 +16,7 @@ from services.gateway.identity import caller, credential, policy
 from services.gateway.identity.grant import ANYBODY, STRANGER, Grant
 from services.gateway.identity.keyring import Keyring
 from services.gateway.identity.public import PublicStreams
+from services.gateway.identity.stored import VERDICTS
 
 HEADER = "authorization"
 
@@ -21,6 +24,12 @@ _HOW = "send it as `authorization: Bearer hi_...`"
 _RETRY_SECONDS = 1.0
 # What HTTP wants beside a 401 (RFC 9110, 11.6.1).
 _CHALLENGE = (("www-authenticate", "Bearer"),)
+
+AUTHENTICATIONS = declared.Counter(
+    "hybrid_gateway_authentications_total",
+    "Calls that need a key, by result.",
+    [declared.one_of("result", {*VERDICTS, "missing", "malformed", "denied", "unavailable"})],
+)
 
 
 class IdentityInterceptor(grpc.aio.ServerInterceptor):
@@ -32,9 +41,7 @@ class IdentityInterceptor(grpc.aio.ServerInterceptor):
         """Without a keyring whoever calls is anybody, who may do everything that has a name in the policy."""
         self._keyring = keyring
         self._public = public or PublicStreams()
-        self._results = Counter(
-            "hybrid_gateway_authentications_total", "Calls that need a key, by result.", ("result",), registry=registry
-        )
+        self._results = Children(AUTHENTICATIONS.on(registry))
 
     async def intercept_service(
         self,
@@ -102,7 +109,7 @@ class IdentityInterceptor(grpc.aio.ServerInterceptor):
         return grant
 
     def _count(self, result: str) -> None:
-        self._results.labels(result).inc()
+        self._results.of(result).inc()
 
 
 def _invalid(message: str) -> Failure:

@@ -10,8 +10,9 @@ from typing import NoReturn
 
 import asyncpg
 import structlog
-from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client import CollectorRegistry
 
+from services.chassis import declared
 from services.config.access import Ceiling
 from services.gateway.database import Database, DatabaseAway, open_database
 from services.gateway.identity.ceiling import within
@@ -34,6 +35,9 @@ _READ_AT_ONCE = 1000
 # For so long nobody asks again for what there was not. A key that is made meanwhile is heard of before.
 ABSENT_SECONDS = 5.0
 _MOST_ABSENT = 20_000
+
+CACHED = declared.Gauge("hybrid_gateway_keys_cached", "Keys that are remembered.")
+AGE = declared.Gauge("hybrid_gateway_keys_age_seconds", "Since the database last said which keys have changed.")
 
 _SOME = f"SELECT {COLUMNS} FROM keys WHERE key_id = ANY($1::text[])"  # noqa: S608 (a constant)
 _CHANGED = "SELECT key_id, changed_at FROM keys WHERE changed_at > $1"
@@ -79,14 +83,13 @@ class Keyring:
         self._known_at = monotonic()
         self._away = False
         self._missing: set[str] = set()
-        cached = Gauge("hybrid_gateway_keys_cached", "Keys that are remembered.", registry=registry)
-        cached.set_function(lambda: len(self._keys))
-        age = Gauge(
-            "hybrid_gateway_keys_age_seconds",
-            "Since the database last said which keys have changed.",
-            registry=registry,
-        )
-        age.set_function(lambda: monotonic() - self._known_at)
+        CACHED.on(registry).set_function(lambda: len(self._keys))
+        AGE.on(registry).set_function(lambda: monotonic() - self._known_at)
+
+    @property
+    def away(self) -> bool:
+        """Whether the database did not answer when it was last asked what has changed."""
+        return self._away
 
     def reconfigure(self, *, most: int, ceilings: Mapping[str, Ceiling]) -> None:
         """Remember so many, and bound keys so, from now on."""

@@ -4,13 +4,14 @@ import dataclasses
 import datetime
 import hmac
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from services.gateway.identity.grant import Grant, Limits
 
 # `bounded`: nothing is left of it below the ceiling of whoever made it. `unverifiable` is no fault of the caller's: the
 # pepper is missing that it was stored under.
 Verdict = Literal["accepted", "unknown", "wrong", "revoked", "expired", "bounded", "unverifiable"]
+VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 
 COLUMNS = (
     "key_id, mac, pepper_id, previous_mac, previous_pepper_id, previous_until, owner, models, providers, scopes,"

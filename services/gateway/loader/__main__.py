@@ -13,7 +13,8 @@ import structlog
 
 from services.chassis import logs, notify
 from services.chassis.config import ConfigError
-from services.chassis.metrics import new_registry, serving_metrics
+from services.chassis.metrics import new_registry, open_metrics
+from services.chassis.reloading import INFO
 from services.chassis.server import stop_requested
 from services.config import mesh
 from services.config.places import GatewayPlace
@@ -35,9 +36,10 @@ async def serve(config: mesh.MeshConfig, place: GatewayPlace, dsn: str) -> None:
     directory = pathlib.Path(place.spool)
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     registry = new_registry()
+    INFO.on(registry).labels(config.version).set(1)
     async with contextlib.AsyncExitStack() as stack:
         stack.enter_context(_locked(directory))
-        stack.enter_context(serving_metrics(registry, config.metrics_address(place.loader)))
+        await stack.enter_async_context(open_metrics(registry, config.metrics_address(place.loader)))
         notifier = await stack.enter_async_context(notify.open_notifier())
         known = Known()
         keeping = Keeping(config.ledger.replay_hours * 3600, config.gateway.spool_bytes * KEPT_TIMES)

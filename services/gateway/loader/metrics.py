@@ -3,9 +3,21 @@
 from collections.abc import Iterator
 from typing import Protocol
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
+
+from services.chassis import declared
+from services.gateway.database import DATABASE_UP
+
+REQUESTS = declared.Counter("hybrid_loader_requests_total", "Requests inserted.")
+REPLAYED = declared.Counter("hybrid_loader_replayed_total", "Requests that were in the ledger already.")
+REPLAYS = declared.Counter("hybrid_loader_replays_total", "Kept segments that the database had lost, loaded again.")
+DEAD = declared.Counter("hybrid_loader_dead_letters_total", "Records, or damaged bytes, put aside.")
+BATCH_SECONDS = declared.Histogram("hybrid_loader_batch_seconds", "Time to load one batch.")
+BEHIND_BYTES = declared.Gauge("hybrid_loader_behind_bytes", "Bytes of the spool that are not loaded.")
+BEHIND_SECONDS = declared.Gauge("hybrid_loader_behind_seconds", "Age of the oldest segment not wholly loaded.")
+KEPT_BYTES = declared.Gauge("hybrid_loader_kept_bytes", "Bytes of loaded segments that are kept.")
 
 
 class Watched(Protocol):
@@ -28,15 +40,11 @@ class LoaderMetrics:
     """What the loader has done."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self.requests = Counter("hybrid_loader_requests", "Requests inserted.", registry=registry)
-        self.replayed = Counter(
-            "hybrid_loader_replayed", "Requests that were in the ledger already.", registry=registry
-        )
-        self.replays = Counter(
-            "hybrid_loader_replays", "Kept segments that the database had lost, loaded again.", registry=registry
-        )
-        self.dead = Counter("hybrid_loader_dead_letters", "Records, or damaged bytes, put aside.", registry=registry)
-        self.seconds = Histogram("hybrid_loader_batch_seconds", "Time to load one batch.", registry=registry)
+        self.requests = REQUESTS.on(registry)
+        self.replayed = REPLAYED.on(registry)
+        self.replays = REPLAYS.on(registry)
+        self.dead = DEAD.on(registry)
+        self.seconds = BATCH_SECONDS.on(registry)
 
 
 class BehindCollector(Collector):
@@ -48,11 +56,7 @@ class BehindCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """The gauges."""
         size, age = self._loader.behind()
-        yield GaugeMetricFamily("hybrid_loader_behind_bytes", "Bytes of the spool that are not loaded.", value=size)
-        yield GaugeMetricFamily(
-            "hybrid_loader_behind_seconds", "Age of the oldest segment not wholly loaded.", value=age
-        )
-        kept = self._loader.kept_bytes()
-        yield GaugeMetricFamily("hybrid_loader_kept_bytes", "Bytes of loaded segments that are kept.", value=kept)
-        connected = float(self._loader.connected())
-        yield GaugeMetricFamily("hybrid_loader_connected", "Whether the database answers.", value=connected)
+        yield BEHIND_BYTES.now(size)
+        yield BEHIND_SECONDS.now(age)
+        yield KEPT_BYTES.now(self._loader.kept_bytes())
+        yield DATABASE_UP.each([(("ledger",), self._loader.connected())])

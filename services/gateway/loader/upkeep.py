@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import asyncpg
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import CollectorRegistry
 
+from services.chassis import declared
 from services.gateway.database import UNAVAILABLE
 from services.gateway.loader import months
 from services.gateway.schema import SchemaUnknown, require_schema
@@ -58,6 +59,21 @@ _ODD = (
     ("attempts_late", "DELETE FROM attempts_late WHERE placed_at < $1"),
 )
 
+SUCCEEDED = declared.Gauge(
+    "hybrid_upkeep_last_success_timestamp_seconds", "When the last round without a failure was, in seconds since 1970."
+)
+FAILURES = declared.Counter(
+    "hybrid_upkeep_failures_total",
+    "Steps that failed.",
+    [declared.one_of("step", ("connection", "months", "contents", "leases", "retention", "odd", "runs"))],
+)
+DROPPED = declared.Counter("hybrid_upkeep_partitions_dropped_total", "Partitions dropped.")
+DELETED = declared.Counter(
+    "hybrid_upkeep_rows_deleted_total",
+    "Rows deleted.",
+    [declared.one_of("table", ("contents", "quota_leases", "gateway_runs", *(table for table, _ in _ODD)))],
+)
+
 Step = tuple[str, Callable[[], Awaitable[object]]]
 
 
@@ -65,12 +81,10 @@ class UpkeepMetrics:
     """What upkeep has done."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self.succeeded = Gauge(
-            "hybrid_upkeep_last_success_seconds", "Unix time of the last round without a failure.", registry=registry
-        )
-        self.failures = Counter("hybrid_upkeep_failures", "Steps that failed.", ["step"], registry=registry)
-        self.dropped = Counter("hybrid_upkeep_partitions_dropped", "Partitions dropped.", registry=registry)
-        self.deleted = Counter("hybrid_upkeep_rows_deleted", "Rows deleted.", ["table"], registry=registry)
+        self.succeeded = SUCCEEDED.on(registry)
+        self.failures = FAILURES.on(registry)
+        self.dropped = DROPPED.on(registry)
+        self.deleted = DELETED.on(registry)
 
 
 class Upkeep:

@@ -38,5 +38,6 @@ def processes(
     for worker in config.workers():
         yield made(worker.name, "worker", health.get(worker.name, UNKNOWN))
     for place in config.gateways():
+        hosts.setdefault(place.loader, hosts.get(place.name, ""))  # a loader is with its gateway
         yield made(place.loader, "loader")
     yield made("admin", "admin")

@@ -10,6 +10,7 @@ from hybridinference.gateway.v1 import overview_pb2 as overview
 from hybridinference.gateway.v1 import overview_service_pb2 as service
 from hybridinference.gateway.v1 import overview_service_pb2_grpc as service_grpc
 
+from services.chassis.version import version
 from services.config.mesh import MeshConfig
 from services.gateway.fleet import FleetView
 from services.gateway.identity import caller
@@ -69,12 +70,13 @@ class OverviewServicer(service_grpc.OverviewServiceServicer):
         self._router = router
         self._clock = clock
         self._started_at = stamp(clock())
+        self._version = version()
         self.reconfigure(config, book)
 
     def reconfigure(self, config: MeshConfig, book: PriceBook) -> None:
         """Tell of another configuration and its prices from now on."""
         self._config = config
-        self._version = config.version
+        self._config_version = config.version
         self._names = config.names()
         self._catalog = Catalog(config, book)
 
@@ -95,7 +97,8 @@ class OverviewServicer(service_grpc.OverviewServiceServicer):
 
     def _tell_own(self, made: service.OverviewResponse, grant: Grant, sight: Sight, most: int) -> None:
         made.gateway = self._gateway
-        made.config_version = self._version
+        made.version = self._version
+        made.config_version = self._config_version
         made.at.CopyFrom(stamp(self._clock()))
         made.started_at.CopyFrom(self._started_at)
         if sight.models:

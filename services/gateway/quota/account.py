@@ -50,6 +50,11 @@ class Account:
         yield from self._current.values()
         yield from self._ended
 
+    def nearly_spent(self, measure: Measure, now: float) -> bool:
+        """Whether nine tenths of a limit are used, or more, by all gateways as far as is known here."""
+        known = self._current.get(measure)
+        return known is not None and known.period.end > now and known.nearly_spent
+
     def wishes(self) -> list[Wish]:
         """What to ask for: all that those who wait need, of the limits that they need."""
         needs: dict[int, list[int]] = {}

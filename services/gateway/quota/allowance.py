@@ -4,7 +4,7 @@ import dataclasses
 import datetime
 from typing import NamedTuple
 
-from services.gateway.quota.window import Measure, Period, moment
+from services.gateway.quota.window import BUDGETS, Measure, Period, moment
 
 # Beside what a request needs a gateway takes a part of what is left, so that the next ones need not ask:
 # a twentieth, and of money one dollar at most (nano-USD). infrastructure/postgres/migrations has the same twentieth.
@@ -96,6 +96,11 @@ class Allowance:
         return self.limit - self.others - self.used
 
     @property
+    def nearly_spent(self) -> bool:
+        """Whether less than a tenth of the limit is left."""
+        return self.left * 10 <= self.limit
+
+    @property
     def spare(self) -> int:
         """How much is taken beside what is needed."""
         return max(0, min(self.left // _SHARE, _MOST_SPARE.get(self.measure, _ANY)))
@@ -108,7 +113,7 @@ class Allowance:
     @property
     def money(self) -> bool:
         """Whether it is a budget."""
-        return self.measure in ("usd_day", "usd_month")
+        return self.measure in BUDGETS
 
     @property
     def settled(self) -> bool:

@@ -1,6 +1,7 @@
 """Reserves what requests may take of their keys' limits."""
 
 import asyncio
+import functools
 import time
 from collections.abc import Callable
 
@@ -17,6 +18,7 @@ from services.gateway.quota.lender import Lender
 from services.gateway.quota.quota_metrics import QuotaMetrics
 from services.gateway.quota.reservation import UNLIMITED, Need, Reservation
 from services.gateway.quota.waiting import Parts, Waiter, reserve
+from services.gateway.quota.window import BUDGETS, Measure
 
 LOG = structlog.get_logger()
 
@@ -47,6 +49,8 @@ class Quota:
         self._now = now
         self._accounts: dict[str, Account] = {}
         self._away = False
+        for measure in BUDGETS:
+            metrics.nearly_spent.labels(measure).set_function(functools.partial(self._nearly_spent, measure))
 
     @property
     def accounts(self) -> dict[str, Account]:
@@ -156,6 +160,10 @@ class Quota:
             LOG.info("quota.back", keys=len(self._accounts))
             for account in self._accounts.values():
                 account.rejoin()
+
+    def _nearly_spent(self, measure: Measure) -> int:
+        now = self._now()
+        return sum(account.nearly_spent(measure, now) for account in self._accounts.values())
 
     def _go_alone(self) -> None:
         for account in self._accounts.values():

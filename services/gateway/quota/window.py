@@ -5,6 +5,7 @@ import math
 from typing import Literal, NamedTuple
 
 Measure = Literal["requests", "tokens", "concurrency", "usd_day", "usd_month"]
+BUDGETS: tuple[Measure, ...] = ("usd_day", "usd_month")
 
 MINUTE = 60
 DAY = 86_400

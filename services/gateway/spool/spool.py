@@ -11,9 +11,10 @@ from collections.abc import AsyncIterator, Iterator
 from hybridinference.gateway.v1 import ledger_pb2
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from prometheus_client import CollectorRegistry
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
+from services.chassis import declared
 from services.chassis.failure import Failure
 from services.gateway.spool.framing import MAX_PAYLOAD_BYTES
 from services.gateway.spool.limits import Limits
@@ -27,6 +28,19 @@ _MAX_BUFFERED_BYTES = 32 << 20
 _RETRY_AFTER_SECONDS = 5.0
 # A disk that has not taken a record by then neither works nor fails.
 _SYNC_SECONDS = 10.0
+
+RECORDS = declared.Counter("hybrid_spool_records_total", "Records taken.")
+SYNCS = declared.Counter("hybrid_spool_syncs_total", "Groups of records put on disk.")
+WRITE_ERRORS = declared.Counter("hybrid_spool_write_errors_total", "Writes that failed.")
+BYTES = declared.Gauge("hybrid_spool_bytes", "Bytes on disk that are not loaded.")
+MAX_BYTES = declared.Gauge("hybrid_spool_max_bytes", "Bytes at which strict keys are refused.")
+OLDEST = declared.Gauge("hybrid_spool_oldest_seconds", "Age of the oldest segment not loaded.")
+UNWRITTEN = declared.Gauge("hybrid_spool_unwritten_records", "Records taken and not on disk.")
+SHED = declared.Counter("hybrid_spool_content_shed_total", "Contents left out for want of room.")
+OPEN = declared.Gauge("hybrid_spool_open_requests", "Requests whose end is not on disk.")
+ABANDONED = declared.Counter(
+    "hybrid_spool_abandoned_total", "Requests that an earlier process left under way, recorded at this one's start."
+)
 
 
 class Spool:
@@ -158,22 +172,18 @@ class Spool:
         """What there is to tell, read when it is asked for: an append pays nothing."""
         writer = self._writer
         age = max(0.0, time.time() - writer.oldest) if writer.oldest is not None else 0.0
-        yield CounterMetricFamily("hybrid_spool_records", "Records taken.", value=writer.put_records)
-        yield CounterMetricFamily("hybrid_spool_syncs", "Groups of records put on disk.", value=writer.syncs)
-        yield CounterMetricFamily("hybrid_spool_write_errors", "Writes that failed.", value=writer.errors)
-        yield GaugeMetricFamily("hybrid_spool_bytes", "Bytes on disk that are not loaded.", value=writer.disk_bytes)
-        yield GaugeMetricFamily(
-            "hybrid_spool_max_bytes", "Bytes at which strict keys are refused.", value=self._limits.max_bytes
-        )
-        yield GaugeMetricFamily("hybrid_spool_oldest_seconds", "Age of the oldest segment not loaded.", value=age)
         waiting = writer.put_records - writer.durable_records
-        yield GaugeMetricFamily("hybrid_spool_unwritten_records", "Records taken and not on disk.", value=waiting)
-        yield CounterMetricFamily("hybrid_spool_content_shed", "Contents left out for want of room.", value=self._shed)
+        yield RECORDS.now(writer.put_records)
+        yield SYNCS.now(writer.syncs)
+        yield WRITE_ERRORS.now(writer.errors)
+        yield BYTES.now(writer.disk_bytes)
+        yield MAX_BYTES.now(self._limits.max_bytes)
+        yield OLDEST.now(age)
+        yield UNWRITTEN.now(waiting)
+        yield SHED.now(self._shed)
         # Those that are on disk are closed with the next request.
-        under_way = self._open.count - max(0, len(self._ended) - waiting)
-        yield GaugeMetricFamily("hybrid_spool_open_requests", "Requests whose end is not on disk.", value=under_way)
-        what = "Requests that an earlier process left under way, recorded at this one's start."
-        yield CounterMetricFamily("hybrid_spool_abandoned", what, value=self._abandoned)
+        yield OPEN.now(self._open.count - max(0, len(self._ended) - waiting))
+        yield ABANDONED.now(self._abandoned)
 
     def _put(self, payload: bytes) -> None:
         if len(payload) > MAX_PAYLOAD_BYTES:

@@ -1,6 +1,8 @@
 """The secrets under which keys are stored."""
 
 import concurrent.futures
+import contextlib
+import os
 import pathlib
 
 import pytest
@@ -70,6 +72,17 @@ def test_a_file_of_another_user_is_refused(tmp_path: pathlib.Path, monkeypatch: 
 def test_an_empty_file_is_not_filled(tmp_path: pathlib.Path) -> None:
     path = file(tmp_path / "pepper.key", "\n")
     with pytest.raises(ValueError, match="holds no pepper"):
+        Peppers.of_file(path)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a file that is root's")
+@pytest.mark.parametrize(("mode", "taken"), [(0o440, True), (0o640, True), (0o460, False), (0o444, False)])
+def test_what_root_hands_out_to_a_group_is_taken(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, mode: int, taken: bool
+) -> None:
+    path = file(tmp_path / "pepper.key", "a" * 64, mode)
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    with contextlib.nullcontext() if taken else pytest.raises(ValueError, match="can be read by others"):
         Peppers.of_file(path)
 
 

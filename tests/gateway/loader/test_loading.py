@@ -386,7 +386,7 @@ async def test_a_database_that_stops_and_comes_back_gets_every_record(
     taken = [record() for _ in range(30)]
 
     def connected() -> float | None:
-        return registry.get_sample_value("hybrid_loader_connected")
+        return registry.get_sample_value("hybrid_database_up", {"use": "ledger"})
 
     loader = loader_of(spool, dsn, registry)
     async with open_spool(spool, registry=CollectorRegistry()) as gateway, following(loader):
@@ -408,11 +408,11 @@ async def test_an_idle_loader_notices_that_the_database_stopped(
     spool: pathlib.Path, dsn: str, postgres: Postgres, registry: CollectorRegistry
 ) -> None:
     async with following(loader_of(spool, dsn, registry)):
-        await eventually(lambda: registry.get_sample_value("hybrid_loader_connected") == 1)
+        await eventually(lambda: registry.get_sample_value("hybrid_database_up", {"use": "ledger"}) == 1)
         postgres.stop()
-        await eventually(lambda: registry.get_sample_value("hybrid_loader_connected") == 0)
+        await eventually(lambda: registry.get_sample_value("hybrid_database_up", {"use": "ledger"}) == 0)
         postgres.start()
-        await eventually(lambda: registry.get_sample_value("hybrid_loader_connected") == 1)
+        await eventually(lambda: registry.get_sample_value("hybrid_database_up", {"use": "ledger"}) == 1)
 
 
 async def test_a_database_that_stays_away_is_tried_again_and_told_of_once(

@@ -71,7 +71,7 @@ async def test_this_month_and_two_more_are_there_however_often(scene: Scene) -> 
     assert await scene.round()
     assert await scene.months() == sorted({*before, "202505", "202506", "202507"})
     assert await scene.months("attempts") == await scene.months()
-    assert scene.metric("hybrid_upkeep_last_success_seconds") == NOW.timestamp()
+    assert scene.metric("hybrid_upkeep_last_success_timestamp_seconds") == NOW.timestamp()
 
 
 async def test_months_wholly_older_than_the_retention_go_and_their_sums_stay(scene: Scene) -> None:
@@ -119,7 +119,7 @@ async def test_a_reader_who_takes_long_is_not_waited_for_and_the_rest_is_done(sc
         await scene.connection.fetch("SELECT * FROM requests")
         assert not await scene.round(retention_months=1)
         assert scene.metric("hybrid_upkeep_failures_total", step="retention") == 1
-        assert not scene.metric("hybrid_upkeep_last_success_seconds")
+        assert not scene.metric("hybrid_upkeep_last_success_timestamp_seconds")
         assert scene.metric("hybrid_upkeep_rows_deleted_total", table="gateway_runs") == 0, "the step after it was done"
     assert await scene.round(retention_months=1)
     assert "202501" not in await scene.months()

@@ -20,8 +20,7 @@ CONFIG = MeshConfig.model_validate(
         "router": {"instances": 2},
         "ledger": {"dsn": "postgresql://db/x"},
         "hosts": {
-            "a": ["envoy", "gateway", "router", "local-0"],
-            "b": ["gateway-2", "router-2", "local-1", "vendor-0", "admin"],
+            "a": ["envoy", "gateway", "gateway-2", "router", "router-2", "local-0", "local-1", "vendor-0", "admin"],
         },
         "providers": {"local": {"kind": "echo", "workers": 2}, "vendor": {"kind": "echo"}},
         "models": [
@@ -110,15 +109,15 @@ def test_every_process_is_told_with_its_host_and_what_this_gateway_knows_of_it()
     assert {name: (each.role, each.host, each.state) for name, each in made.items()} == {
         "envoy": ("envoy", "a", "unknown"),
         "gateway": ("gateway", "a", "unknown"),
-        "gateway-2": ("gateway", "b", "serving"),
+        "gateway-2": ("gateway", "a", "serving"),
         "router": ("router", "a", "serving"),
-        "router-2": ("router", "b", "unknown"),
+        "router-2": ("router", "a", "unknown"),
         "local-0": ("worker", "a", "healthy"),
-        "local-1": ("worker", "b", "ejected"),
-        "vendor-0": ("worker", "b", "unknown"),
-        "loader": ("loader", "", "unknown"),
-        "loader-2": ("loader", "", "unknown"),
-        "admin": ("admin", "b", "unknown"),
+        "local-1": ("worker", "a", "ejected"),
+        "vendor-0": ("worker", "a", "unknown"),
+        "loader": ("loader", "a", "unknown"),
+        "loader-2": ("loader", "a", "unknown"),
+        "admin": ("admin", "a", "unknown"),
     }
     alone = {each.name: each.state for each in processes(CONFIG, FLEET, gateway="gateway", router="")}
     assert (alone["router"], alone["router-2"]) == ("away", "away"), "it had to place by itself"

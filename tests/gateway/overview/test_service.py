@@ -12,6 +12,7 @@ from hybridinference.inference.v1 import error_reason_pb2 as reasons
 
 from services.chassis import status
 from services.chassis.failure import Failure
+from services.chassis.version import version
 from services.gateway.identity.credential import Credential, make
 from services.gateway.identity.grant import Grant
 from services.gateway.overview.service import MOST_REQUESTS
@@ -49,7 +50,7 @@ async def test_without_keys_everything_is_told(directory: pathlib.Path) -> None:
         some = await served.overview.Overview(service.OverviewRequest(max_requests=2))
     assert told.extent == overview.OVERVIEW_EXTENT_ALL
     assert (told.healthy_workers, told.total_workers, [each.worker for each in told.workers]) == (2, 2, ["w0", "w1"])
-    assert (told.gateway, told.config_version) == ("gateway", CONFIG.version)
+    assert (told.gateway, told.config_version, told.version) == ("gateway", CONFIG.version, version())
     assert told.at.ToNanoseconds() >= told.started_at.ToNanoseconds() > 0
     assert [each.name for each in told.models] == ["a/b:c", "b", MODEL]
     assert [each.generation_id for each in told.requests] == done[::-1], "the latest first"

@@ -27,7 +27,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from hybridinference.gateway.v1 import overview_pb2 as hybridinference_dot_gateway_dot_v1_dot_overview__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n1hybridinference/gateway/v1/overview_service.proto\x12\x1ahybridinference.gateway.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a)hybridinference/gateway/v1/overview.proto\"\'\n\x0fOverviewRequest\x12\x14\n\x0cmax_requests\x18\x01 \x01(\r\"\xaf\x04\n\x10OverviewResponse\x12:\n\x06\x65xtent\x18\x01 \x01(\x0e\x32*.hybridinference.gateway.v1.OverviewExtent\x12\x17\n\x0fhealthy_workers\x18\x02 \x01(\r\x12\x15\n\rtotal_workers\x18\x03 \x01(\r\x12\x0f\n\x07gateway\x18\x04 \x01(\t\x12\x16\n\x0e\x63onfig_version\x18\x05 \x01(\t\x12&\n\x02\x61t\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstarted_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x39\n\x06models\x18\x08 \x03(\x0b\x32).hybridinference.gateway.v1.ModelOverview\x12;\n\x08requests\x18\t \x03(\x0b\x32).hybridinference.gateway.v1.RecentRequest\x12>\n\tprocesses\x18\n \x03(\x0b\x32+.hybridinference.gateway.v1.ProcessOverview\x12;\n\x07workers\x18\x0b \x03(\x0b\x32*.hybridinference.gateway.v1.WorkerOverview\x12\x39\n\x06totals\x18\x0c \x01(\x0b\x32).hybridinference.gateway.v1.RequestTotals2\x96\x01\n\x0fOverviewService\x12\x82\x01\n\x08Overview\x12+.hybridinference.gateway.v1.OverviewRequest\x1a,.hybridinference.gateway.v1.OverviewResponse\"\x1b\x90\x02\x01\x82\xd3\xe4\x93\x02\x12\x12\x10/api/v1/overviewb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n1hybridinference/gateway/v1/overview_service.proto\x12\x1ahybridinference.gateway.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a)hybridinference/gateway/v1/overview.proto\"\'\n\x0fOverviewRequest\x12\x14\n\x0cmax_requests\x18\x01 \x01(\r\"\xc0\x04\n\x10OverviewResponse\x12:\n\x06\x65xtent\x18\x01 \x01(\x0e\x32*.hybridinference.gateway.v1.OverviewExtent\x12\x17\n\x0fhealthy_workers\x18\x02 \x01(\r\x12\x15\n\rtotal_workers\x18\x03 \x01(\r\x12\x0f\n\x07gateway\x18\x04 \x01(\t\x12\x16\n\x0e\x63onfig_version\x18\x05 \x01(\t\x12&\n\x02\x61t\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstarted_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x39\n\x06models\x18\x08 \x03(\x0b\x32).hybridinference.gateway.v1.ModelOverview\x12;\n\x08requests\x18\t \x03(\x0b\x32).hybridinference.gateway.v1.RecentRequest\x12>\n\tprocesses\x18\n \x03(\x0b\x32+.hybridinference.gateway.v1.ProcessOverview\x12;\n\x07workers\x18\x0b \x03(\x0b\x32*.hybridinference.gateway.v1.WorkerOverview\x12\x39\n\x06totals\x18\x0c \x01(\x0b\x32).hybridinference.gateway.v1.RequestTotals\x12\x0f\n\x07version\x18\r \x01(\t2\x96\x01\n\x0fOverviewService\x12\x82\x01\n\x08Overview\x12+.hybridinference.gateway.v1.OverviewRequest\x1a,.hybridinference.gateway.v1.OverviewResponse\"\x1b\x90\x02\x01\x82\xd3\xe4\x93\x02\x12\x12\x10/api/v1/overviewb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,7 +39,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_OVERVIEWREQUEST']._serialized_start=187
   _globals['_OVERVIEWREQUEST']._serialized_end=226
   _globals['_OVERVIEWRESPONSE']._serialized_start=229
-  _globals['_OVERVIEWRESPONSE']._serialized_end=788
-  _globals['_OVERVIEWSERVICE']._serialized_start=791
-  _globals['_OVERVIEWSERVICE']._serialized_end=941
+  _globals['_OVERVIEWRESPONSE']._serialized_end=805
+  _globals['_OVERVIEWSERVICE']._serialized_start=808
+  _globals['_OVERVIEWSERVICE']._serialized_end=958
 # @@protoc_insertion_point(module_scope)

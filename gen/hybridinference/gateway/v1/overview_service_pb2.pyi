@@ -18,7 +18,7 @@ class OverviewRequest(_message.Message):
     def __init__(self, max_requests: _Optional[int] = ...) -> None: ...
 
 class OverviewResponse(_message.Message):
-    __slots__ = ("extent", "healthy_workers", "total_workers", "gateway", "config_version", "at", "started_at", "models", "requests", "processes", "workers", "totals")
+    __slots__ = ("extent", "healthy_workers", "total_workers", "gateway", "config_version", "at", "started_at", "models", "requests", "processes", "workers", "totals", "version")
     EXTENT_FIELD_NUMBER: _ClassVar[int]
     HEALTHY_WORKERS_FIELD_NUMBER: _ClassVar[int]
     TOTAL_WORKERS_FIELD_NUMBER: _ClassVar[int]
@@ -31,6 +31,7 @@ class OverviewResponse(_message.Message):
     PROCESSES_FIELD_NUMBER: _ClassVar[int]
     WORKERS_FIELD_NUMBER: _ClassVar[int]
     TOTALS_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
     extent: _overview_pb2.OverviewExtent
     healthy_workers: int
     total_workers: int
@@ -43,4 +44,5 @@ class OverviewResponse(_message.Message):
     processes: _containers.RepeatedCompositeFieldContainer[_overview_pb2.ProcessOverview]
     workers: _containers.RepeatedCompositeFieldContainer[_overview_pb2.WorkerOverview]
     totals: _overview_pb2.RequestTotals
-    def __init__(self, extent: _Optional[_Union[_overview_pb2.OverviewExtent, str]] = ..., healthy_workers: _Optional[int] = ..., total_workers: _Optional[int] = ..., gateway: _Optional[str] = ..., config_version: _Optional[str] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., models: _Optional[_Iterable[_Union[_overview_pb2.ModelOverview, _Mapping]]] = ..., requests: _Optional[_Iterable[_Union[_overview_pb2.RecentRequest, _Mapping]]] = ..., processes: _Optional[_Iterable[_Union[_overview_pb2.ProcessOverview, _Mapping]]] = ..., workers: _Optional[_Iterable[_Union[_overview_pb2.WorkerOverview, _Mapping]]] = ..., totals: _Optional[_Union[_overview_pb2.RequestTotals, _Mapping]] = ...) -> None: ...
+    version: str
+    def __init__(self, extent: _Optional[_Union[_overview_pb2.OverviewExtent, str]] = ..., healthy_workers: _Optional[int] = ..., total_workers: _Optional[int] = ..., gateway: _Optional[str] = ..., config_version: _Optional[str] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., models: _Optional[_Iterable[_Union[_overview_pb2.ModelOverview, _Mapping]]] = ..., requests: _Optional[_Iterable[_Union[_overview_pb2.RecentRequest, _Mapping]]] = ..., processes: _Optional[_Iterable[_Union[_overview_pb2.ProcessOverview, _Mapping]]] = ..., workers: _Optional[_Iterable[_Union[_overview_pb2.WorkerOverview, _Mapping]]] = ..., totals: _Optional[_Union[_overview_pb2.RequestTotals, _Mapping]] = ..., version: _Optional[str] = ...) -> None: ...

@@ -1,18 +1,17 @@
 """Which version this is."""
 
 import importlib.metadata
+import pathlib
 import tomllib
 
-from services.cli.surroundings import CLONE
-
 _NAME = "hybridinference"
+_PROJECT = pathlib.Path(__file__).resolve().parents[2] / "pyproject.toml"
 
 
 def version() -> str:
     """The version of the clone, or of the installed distribution where there is no clone."""
-    project = CLONE / "pyproject.toml"
-    if project.exists():
-        return str(tomllib.loads(project.read_text(encoding="utf-8"))["project"]["version"])
+    if _PROJECT.exists():
+        return str(tomllib.loads(_PROJECT.read_text(encoding="utf-8"))["project"]["version"])
     try:
         return importlib.metadata.version(_NAME)
     except importlib.metadata.PackageNotFoundError:

@@ -1,0 +1,1 @@
+"""systemd: units for the processes of a mesh, written from its configuration."""

@@ -1,0 +1,200 @@
+"""Which units a host runs, and what each of them needs beyond its template."""
+
+import dataclasses
+import math
+import pathlib
+import re
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from services.chassis.mistake import Location
+from services.cli.problem import Problem
+from services.config.mesh import MeshConfig
+from services.config.places import WorkerPlace
+from services.config.provider import VllmProvider
+
+PREFIX = "hybridinference"
+TARGET = f"{PREFIX}.target"
+MIGRATE = f"{PREFIX}-migrate.service"
+
+# Beyond the grace for running calls: being noticed, telling those who are interrupted, writing the spool.
+_GATEWAY_SECONDS, _WORKER_SECONDS, _EDGE_SECONDS = 30, 15, 20
+# A big model takes minutes from disk to GPU.
+_LOADING_SECONDS = 1800
+# An engine that captures graphs or compiles holds its worker's interpreter for long.
+_ENGINE_WATCHDOG_SECONDS = 120
+# systemd allows more characters, and gives some of them a meaning.
+_INSTANCE = re.compile(r"[A-Za-z0-9_.-]+")
+# What engines on GPUs open beside the GPU itself.
+_NVIDIA = ("/dev/nvidiactl rw", "/dev/nvidia-uvm rw", "/dev/nvidia-uvm-tools rw", "char-nvidia-caps rw")
+
+Kind = Literal["gpu", "cpu"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Engine:
+    """What workers with an engine run on: `kind` is the hardware, `python` the interpreter that has the engine."""
+
+    kind: Kind
+    python: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Instance:
+    """A unit of a host. `lines` are what its drop-in says, by section."""
+
+    unit: str
+    lines: Mapping[str, Sequence[str]]
+
+
+def processes(config: MeshConfig, host: str | None, this: str) -> tuple[str, ...]:
+    """The processes of a host, in the configuration's words; loaders are with their gateways.
+
+    Args:
+        config: the mesh's.
+        host: which one is meant; None is the one with the name `this`, or the only one there is.
+        this: the name of this host.
+
+    Raises:
+        Problem: it is not clear which one is meant.
+    """
+    if not config.hosts:
+        if host is not None:
+            raise Problem(f"the configuration has no `hosts`, so that `{host}` is none of them", code=2)
+        workers = [place.name for place in config.workers()]
+        routers = [place.name for place in config.routers()]
+        gateways = [place.name for place in config.gateways()]
+        return (*workers, *routers, *gateways, "admin", "envoy")
+    found = host or (this if this in config.hosts else "")
+    if not found and len(config.hosts) == 1:
+        (found,) = config.hosts
+    if found not in config.hosts:
+        known = ", ".join(config.hosts)
+        raise Problem(f"which host is this? --host names one of: {known}", code=2)
+    return config.hosts[found]
+
+
+def instances(
+    config: MeshConfig,
+    names: Sequence[str],
+    *,
+    home: pathlib.Path,
+    secrets: Sequence[tuple[Location, pathlib.Path]],
+    engine: Engine | None,
+) -> tuple[Instance, ...]:
+    """The units of those processes, and the one that migrates tables, which nothing starts by itself.
+
+    Args:
+        config: the mesh's.
+        names: of the processes.
+        home: from where relative paths of the configuration are meant.
+        secrets: where the configuration names files of secrets, and those files.
+        engine: what workers with an engine run on; not needed where there are none.
+
+    Raises:
+        Problem: a name cannot be a unit's, or two secrets have one name.
+    """
+    given, private = _Given(secrets), _Private(config, home)
+    gateways = [place for place in config.gateways() if place.name in names]
+    routers = [_unit("router", place.name) for place in config.routers() if place.name in names]
+    found = [
+        _worker(config, place, routers, [*given.to("providers", place.provider), *private.but()], engine)
+        for place in config.workers()
+        if place.name in names
+    ]
+    found += [Instance(unit, {"Service": [*given.to(), *private.but()]}) for unit in routers]
+    for place in gateways:
+        stop = f"TimeoutStopSec={math.ceil(config.gateway.drain_seconds) + _GATEWAY_SECONDS}"
+        own = private.but(place.spool, config.gateway.tenant_key, config.access.pepper)
+        after = [f"After={' '.join(routers)}"] if routers else []
+        lines = {"Unit": after, "Service": [stop, *given.to("ledger"), *own]}
+        found.append(Instance(_unit("gateway", place.name), lines))
+        lines = {"Service": [*given.to("ledger"), *private.but(place.spool)]}
+        found.append(Instance(_unit("loader", place.name), lines))
+    if "admin" in names:
+        own = private.but(config.access.pepper, *(each.credential for each in config.admin.operators))
+        found.append(Instance(f"{PREFIX}-admin.service", {"Service": [*given.to("ledger"), *own]}))
+    if "envoy" in names:
+        called = [_unit("gateway", place.name) for place in gateways]
+        found.append(_envoy(config, called, [*given.to(), *private.but()]))
+    found.append(Instance(MIGRATE, {"Service": [*given.to("ledger"), *private.but()]}))
+    return tuple(found)
+
+
+def _unit(role: str, name: str) -> str:
+    if not _INSTANCE.fullmatch(name):
+        raise Problem(f"`{name}` cannot be a unit's name: letters from a to z, digits, - and _", code=2)
+    return f"{PREFIX}-{role}@{name}.service"
+
+
+def _worker(
+    config: MeshConfig, place: WorkerPlace, routers: Sequence[str], shared: Sequence[str], engine: Engine | None
+) -> Instance:
+    provider = config.providers[place.provider]
+    unit = _unit("worker", place.name)
+    lines = [f"TimeoutStopSec={math.ceil(provider.drain_seconds) + _WORKER_SECONDS}", *shared]
+    if not isinstance(provider, VllmProvider):
+        # At a stop of everything routers go first. An engine would keep them waiting at a start: it loads for minutes.
+        return Instance(unit, {"Unit": [f"Before={' '.join(routers)}"] if routers else [], "Service": lines})
+    if engine is None:
+        raise Problem("the engine's environment is not set up: `make setup` makes it", code=1)
+    lines += [
+        f"TimeoutStartSec={_LOADING_SECONDS}",
+        f"WatchdogSec={_ENGINE_WATCHDOG_SECONDS}",
+        "TasksMax=infinity",
+        # Compilers write code and run it, libraries of numbers pin their threads, and what there is of memory and
+        # processors they read in /proc.
+        "MemoryDenyWriteExecute=no",
+        "SystemCallFilter=@resources",
+        "ExecStart=",
+        f"ExecStart={engine.python} -m services.workers --config {{config}} --worker %i",
+    ]
+    if engine.kind == "cpu":  # it moves into a network of its own
+        return Instance(unit, {"Unit": [], "Service": [*lines, "RestrictNamespaces=user net"]})
+    devices = [f"/dev/nvidia{number} rw" for number in provider.devices] or ["char-nvidia rw"]
+    allowed = [f"DeviceAllow={each}" for each in (*devices, *_NVIDIA)]
+    return Instance(unit, {"Unit": [], "Service": [*lines, "PrivateDevices=no", "DevicePolicy=closed", *allowed]})
+
+
+def _envoy(config: MeshConfig, gateways: Sequence[str], shared: Sequence[str]) -> Instance:
+    lines = [f"TimeoutStopSec={math.ceil(config.gateway.drain_seconds) + _EDGE_SECONDS}", *shared]
+    if config.edge.port < 1024:  # which only root may open, or who has this; a user namespace would take it away
+        lines += ["PrivateUsers=no", "CapabilityBoundingSet=CAP_NET_BIND_SERVICE"]
+        lines += ["AmbientCapabilities=CAP_NET_BIND_SERVICE"]
+    # At a stop of everything it is the first to go.
+    after = [f"After={' '.join(gateways)}"] if gateways else []
+    return Instance(f"{PREFIX}-envoy.service", {"Unit": after, "Service": lines})
+
+
+class _Given:
+    """Secrets, each for the units that need it."""
+
+    def __init__(self, secrets: Sequence[tuple[Location, pathlib.Path]]) -> None:
+        named: dict[str, pathlib.Path] = {}
+        for _, path in secrets:
+            if named.setdefault(path.name, path) != path:
+                raise Problem(f"{named[path.name]} and {path}: units know secrets by the last part alone", code=2)
+        self._secrets = secrets
+
+    def to(self, *part: str) -> list[str]:
+        """Those of a part of the configuration, and those that stand in none that only some processes read."""
+        mine = {
+            path
+            for location, path in self._secrets
+            if location[0] not in ("providers", "ledger") or (part and location[: len(part)] == part)
+        }
+        return [f"LoadCredential={path.name}:{path}" for path in sorted(mine)]
+
+
+class _Private:
+    """Files of a home that are some processes' own."""
+
+    def __init__(self, config: MeshConfig, home: pathlib.Path) -> None:
+        operators = (each.credential for each in config.admin.operators)
+        spools = (place.spool for place in config.gateways())
+        self._home = home
+        self._paths = (config.access.pepper, config.gateway.tenant_key, *operators, *spools)
+
+    def but(self, *own: str) -> list[str]:
+        """Lines that hide all of them but its own; not those that are not there yet when the unit starts."""
+        return [f"InaccessiblePaths=-{self._home / path}" for path in self._paths if path not in own]
