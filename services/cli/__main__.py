@@ -148,6 +148,50 @@ def reload(home: HomeOption = _HOME) -> None:
 
 
 @app.command()
+def drain(
+    what: Annotated[list[str], typer.Argument(help="gateway NAME, worker NAME or route MODEL/PROVIDER.")],
+    home: HomeOption = _HOME,
+    operator_credential: CredentialOption = None,
+) -> None:
+    """Take a gateway, a worker or a route out of service: it finishes what it has begun, and is given nothing new."""
+    from services.cli import draining as module
+
+    kind, name = module.guessed(what)
+    print(module.drain(_asker(home, operator_credential), kind, name))
+
+
+@app.command()
+def undrain(
+    what: Annotated[list[str], typer.Argument(help="gateway NAME, worker NAME or route MODEL/PROVIDER.")],
+    home: HomeOption = _HOME,
+    operator_credential: CredentialOption = None,
+) -> None:
+    """Take into service again what was drained."""
+    from services.cli import draining as module
+
+    kind, name = module.guessed(what)
+    print(module.undrain(_asker(home, operator_credential), kind, name))
+
+
+@app.command()
+def drains(
+    home: HomeOption = _HOME,
+    operator_credential: CredentialOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what is out of service, since when, and who said so."""
+    from services.cli import draining as module
+
+    found = module.every(_asker(home, operator_credential))
+    if as_json:
+        print(json.dumps(module.plain(found), indent=2))
+    elif found:
+        _console().print(module.table(found))
+    else:
+        print("nothing is drained", file=sys.stderr)
+
+
+@app.command()
 def status(
     home: HomeOption = _HOME,
     as_json: JsonOption = False,

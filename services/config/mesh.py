@@ -86,11 +86,7 @@ class MeshConfig(Section):
         for name in self.providers:
             if not name.replace("-", "").replace("_", "").isalnum():
                 raise Misfit(f"provider `{name}`: a name is letters, digits, - and _", "providers", name)
-        addresses: set[str] = set()
-        for place in self.workers():
-            if place.address in addresses:
-                raise Misfit(f"two workers have the address {place.address}", "providers", place.provider, "workers")
-            addresses.add(place.address)
+        self._check_workers()
         self._check_places()
         self._check_ports()
         self._check_access()
@@ -112,6 +108,16 @@ class MeshConfig(Section):
         self._check_ceilings()
         self._check_network()
         return self
+
+    def _check_workers(self) -> None:
+        addresses: set[str] = set()
+        for place in self.workers():
+            if place.address in addresses:
+                raise Misfit(f"two workers have the address {place.address}", "providers", place.provider, "workers")
+            addresses.add(place.address)
+            if place.by_name and not places.NAMED.fullmatch(place.address):
+                message = f"`{place.address}` is no name of DNS: dns:///HOST:PORT"
+                raise Misfit(message, "providers", place.provider, "workers")
 
     def _check_prices(self) -> None:
         """What a provider's model costs does not depend on the name under which it was asked for."""
@@ -154,7 +160,7 @@ class MeshConfig(Section):
         routers = {place.name for place in self.routers()}
         listening = {place.name: place.address for place in self.gateways()}
         listening |= {place.name: place.address for place in self.routers()}
-        listening |= {place.name: place.address for place in self.workers()}
+        listening |= {place.name: place.address for place in self.workers() if not place.by_name}
         callers = dict.fromkeys(listening, gateways | routers)
         callers |= dict.fromkeys(routers, gateways) | dict.fromkeys(gateways, gateways | {"envoy"})
         found = places.unreachable(self.hosts, listening, callers)
@@ -170,7 +176,7 @@ class MeshConfig(Section):
         """Processes that run once in a mesh, beside the loaders."""
         names = [place.name for place in self.gateways()]
         names += [place.name for place in self.routers()]
-        names += [place.name for place in self.workers()]
+        names += [place.name for place in self.workers() if not place.by_name]
         return ("admin", *names)
 
     def _check_ports(self) -> None:

@@ -42,7 +42,9 @@ class _WorkedProvider(Section):
     """What every kind of provider has: worker processes."""
 
     workers: _Addresses | _Count = pydantic.Field(
-        default=1, description="Number of workers on this host, or their addresses."
+        default=1,
+        description="Number of workers on this host, or their addresses: unix:PATH, HOST:PORT, or dns:///HOST:PORT for "
+        "all that a name leads to.",
     )
     drain_seconds: float = pydantic.Field(default=30.0, ge=0, description="How long running work may finish on stop.")
     fetch: Fetch | None = pydantic.Field(

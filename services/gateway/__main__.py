@@ -87,7 +87,7 @@ async def serve(
         )
         notifier = await stack.enter_async_context(notify.open_notifier(lambda: spool.alive))
         routers = await stack.enter_async_context(open_routers(_preferred(config, place), registry, credentials))
-        fleet = FleetView(routers)
+        fleet = FleetView(routers, place.name)
         placements = Placements(routers, fleet, registry, gateway=run, waiting_bytes=settings.waiting_bytes)
         sessions = await stack.enter_async_context(
             open_sessions(
@@ -197,9 +197,7 @@ async def serve(
             for each in (routers.follow(), fleet.follow(), placements.follow(), reloading.follow())
         ]
         # Before anything listens: an edge that has not noticed the end of our predecessor calls at once.
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_ROUTER_SECONDS):
-                await placements.connected.wait()
+        await _met(placements)
         up = await stack.enter_async_context(
             server.open_server(
                 place.address,
@@ -215,6 +213,7 @@ async def serve(
             )
         )
         await up.mark_serving()
+        following.append(tasks.create_task(_heed_drains(fleet, up)))
         LOG.info("gateway.serving", config_version=config.version)
         # SIGINT is for when nobody calls any more, as at the end of a whole mesh.
         if await server.stop_requested(notifier) == signal.SIGTERM:
@@ -225,6 +224,13 @@ async def serve(
             task.cancel()
 
 
+async def _met(placements: Placements) -> None:
+    """Wait for a router, but not for long."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_ROUTER_SECONDS):
+            await placements.connected.wait()
+
+
 async def _drain(up: server.Server, seconds: float, interrupts: Iterable[Callable[[], None]]) -> None:
     # An answer that the server cut would end like a whole one, at a client behind the edge: have it told first.
     later = asyncio.get_running_loop().call_later
@@ -232,6 +238,14 @@ async def _drain(up: server.Server, seconds: float, interrupts: Iterable[Callabl
     await up.drain(seconds=seconds + _FAREWELL_SECONDS)
     for farewell in farewells:
         farewell.cancel()
+
+
+async def _heed_drains(fleet: FleetView, up: server.Server) -> None:
+    """Have the edge call us, or not, as operators say."""
+    while True:
+        drained = await fleet.drained_or_back()
+        LOG.info("gateway.drained" if drained else "gateway.undrained")
+        await up.mark_wanted(not drained)
 
 
 @contextlib.asynccontextmanager
