@@ -8,7 +8,7 @@ from typing import Literal, Self
 import pydantic
 
 from services.chassis import config, secrets
-from services.chassis.mistake import Misfit
+from services.chassis.mistake import Misfit, meant
 from services.config import places
 from services.config.access import Access, Admin
 from services.config.base import Section
@@ -102,8 +102,7 @@ class MeshConfig(Section):
         for switch, flag in (("hedging", self.flags.hedging), ("continuation", self.flags.continuation)):
             for name in flag.models:
                 if name not in {model.name for model in self.models}:
-                    known = ", ".join(model.name for model in self.models)
-                    message = f"flags: there is no model `{name}`; there are: {known}"
+                    message = f"flags: there is no model `{name}`; {meant(name, [model.name for model in self.models])}"
                     raise Misfit(message, "flags", switch, "models")
         self._check_ceilings()
         self._check_network()
@@ -235,12 +234,13 @@ class MeshConfig(Section):
     def _check(self, model: Model, route: Route, *where: str | int) -> None:
         provider = self.providers.get(route.provider)
         if provider is None:
-            known = ", ".join(sorted(self.providers))
-            message = f"model `{model.name}`: no provider `{route.provider}`; there are: {known}"
+            message = f"model `{model.name}`: no provider `{route.provider}`; {meant(route.provider, self.providers)}"
             raise Misfit(message, *where, "provider")
         if route.model and route.model not in provider.model_names:
-            served = ", ".join(provider.model_names)
-            message = f"model `{model.name}`: `{route.provider}` serves {served}, not `{route.model}`"
+            names = provider.model_names
+            message = (
+                f"model `{model.name}`: `{route.provider}` does not serve `{route.model}`; {meant(route.model, names)}"
+            )
             raise Misfit(message, *where, "model")
         if not route.model and len(provider.model_names) != 1:
             raise Misfit(f"model `{model.name}`: say which model of `{route.provider}` to use", *where)
