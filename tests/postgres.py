@@ -61,6 +61,7 @@ class Postgres:
         which: EMBEDDED or DEBIAN.
         directory: of its data and its socket.
         options: what it is started with besides, as `name=value`; later ones win.
+        within: the beginning of a command line that runs it elsewhere, such as in a network namespace.
         port: in its socket's name, and on loopback where `options` has it listen there.
     """
 
@@ -68,6 +69,7 @@ class Postgres:
         self.which = which
         self.directory = directory
         self.options: tuple[str, ...] = ()
+        self.within: tuple[str, ...] = ()
         self.port = 5432
         self._binaries = binaries(which)
         self._process: subprocess.Popen[bytes] | None = None
@@ -93,7 +95,7 @@ class Postgres:
         with (self.directory / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 (
-                    *(*_NOT_ROOT, *_WITH_PARENT, self._binaries / "postgres"),
+                    *(*self.within, *_NOT_ROOT, *_WITH_PARENT, self._binaries / "postgres"),
                     *("-D", self.directory / "data", "-k", self.directory, "-p", str(self.port), *options),
                 ),
                 stdout=log,

@@ -4,7 +4,7 @@ import dataclasses
 import pathlib
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import grpc
 import structlog
@@ -33,12 +33,24 @@ class Files:
     certificate: pathlib.Path
     key: pathlib.Path
 
+    @classmethod
+    def named(cls, paths: Mapping[str, str]) -> "Files":
+        """Those of `ca`, `certificate` and `key`."""
+        return cls(*(pathlib.Path(paths[name]) for name in ("ca", "certificate", "key")))
+
+    def paths(self) -> dict[str, str]:
+        """As `named` takes them."""
+        return {"ca": str(self.ca), "certificate": str(self.certificate), "key": str(self.key)}
+
     def __iter__(self) -> Iterator[pathlib.Path]:
         return iter((self.ca, self.certificate, self.key))
 
 
 class Credentials:
     """What a process proves itself with. `current` may be called from any thread.
+
+    Attributes:
+        files: where it is.
 
     Args:
         files: where it is.
@@ -51,7 +63,7 @@ class Credentials:
     """
 
     def __init__(self, files: Files, role: Role, process: str, *, clock: Callable[[], float] = time.time) -> None:
-        self._files = files
+        self.files = files
         self._role: Role = role
         self._process = process
         self._clock = clock
@@ -106,7 +118,7 @@ class Credentials:
 
     def _read(self) -> Material:
         try:
-            ca, chain, key = (path.read_bytes() for path in self._files)
+            ca, chain, key = (path.read_bytes() for path in self.files)
         except OSError as error:
             raise CertificateError([f"{error.filename} cannot be read: {error.strerror}"]) from error
         return examine(ca, chain, key, self._role, self._process, now=self._clock())
@@ -114,7 +126,7 @@ class Credentials:
     def _mark(self) -> _Mark:
         """What tells files from what they were; empty while one is missing."""
         try:
-            found = [path.stat() for path in self._files]
+            found = [path.stat() for path in self.files]
         except OSError:
             return ()
         return tuple((each.st_mtime_ns, each.st_ino, each.st_size) for each in found)

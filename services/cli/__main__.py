@@ -44,9 +44,16 @@ JsonOption = Annotated[bool, typer.Option("--json", help="For programs.")]
 CredentialOption = Annotated[
     pathlib.Path | None, typer.Option("--operator-credential", help="File of it. Default: HOME/admin.key.")
 ]
+AuthorityOption = Annotated[
+    pathlib.Path | None, typer.Option("--directory", help="The authority's. Default: HOME/authority.")
+]
+ProcessOption = Annotated[list[str] | None, typer.Option("--process", help="Only this one; may be repeated.")]
+DaysOption = Annotated[float, typer.Option("--days", min=0.001, max=3650, help="How long they hold.")]
 
 keys = typer.Typer(help="Make, show, revoke and rotate the keys that callers need.", no_args_is_help=True)
 app.add_typer(keys, name="keys")
+certs = typer.Typer(help="Make certificates for processes, by an authority for trials.", no_args_is_help=True)
+app.add_typer(certs, name="certs")
 edge = typer.Typer(help="Run one edge by itself: what units and containers do.", no_args_is_help=True)
 app.add_typer(edge, name="edge")
 systemd = typer.Typer(help="Units for the processes of this host.", no_args_is_help=True)
@@ -361,6 +368,43 @@ def rotate_key(
     _hand_over(made.credential, module.plain(made.key), as_json=as_json)
 
 
+@certs.command("init")
+def init_certs(
+    home: HomeOption = _HOME,
+    directory: AuthorityOption = None,
+    days: Annotated[float, typer.Option("--days", min=0.01, max=36_500, help="How long it holds.")] = 365.0,
+) -> None:
+    """Make an authority. Keep its directory where no process of a mesh, and nobody else, can read it."""
+    from services.cli import certs as module
+
+    made = module.init(_authority(_home(home), directory), days=days, now=_now())
+    print(f"{made} and its key, which signs, beside it; `hybrid certs issue` makes certificates")
+
+
+@certs.command("issue")
+def issue_certs(
+    home: HomeOption = _HOME,
+    config: ConfigOption = None,
+    directory: AuthorityOption = None,
+    process: ProcessOption = None,
+    days: DaysOption = 30.0,
+) -> None:
+    """Give every process of the configuration, or those that are named, a new certificate where `mtls` says."""
+    _issue(home, config, directory, process or [], days, left=None)
+
+
+@certs.command("renew")
+def renew_certs(
+    home: HomeOption = _HOME,
+    config: ConfigOption = None,
+    directory: AuthorityOption = None,
+    process: ProcessOption = None,
+    days: DaysOption = 30.0,
+) -> None:
+    """The same for those that are missing or have less than a third of their time left. For a timer."""
+    _issue(home, config, directory, process or [], days, left=1 / 3)
+
+
 @app.command()
 def usage(
     home: HomeOption = _HOME,
@@ -595,6 +639,34 @@ def version(home: HomeOption = _HOME) -> None:  # noqa: ARG001  # every subcomma
     from services.chassis import version as module
 
     print(module.version())
+
+
+def _authority(home: Home, directory: pathlib.Path | None) -> pathlib.Path:
+    from services.cli import certs as module
+
+    return directory.absolute() if directory else home.path / module.DIRECTORY
+
+
+def _issue(
+    home: pathlib.Path,
+    config: pathlib.Path | None,
+    directory: pathlib.Path | None,
+    processes: list[str],
+    days: float,
+    *,
+    left: float | None,
+) -> None:
+    from services.cli import certs as module
+    from services.cli.up import load
+
+    place = _home(home)
+    mesh = load(surroundings.chosen_config(config, place), surroundings.environment(os.environ))
+    authority = _authority(place, directory)
+    issued = module.issue(mesh, place, authority, processes=processes, days=days, now=_now(), left=left)
+    for each in issued:
+        print(f"{each.process}: {each.path}, until {each.until:%Y-%m-%d %H:%M} UTC")
+    if not issued:
+        print("every certificate has more than a third of its time left", file=sys.stderr)
 
 
 def _asker(home: pathlib.Path, credential: pathlib.Path | None) -> "Ask":

@@ -19,8 +19,7 @@ from google.rpc import error_details_pb2
 from hybridinference.gateway.v1 import inference_service_pb2, openai_service_pb2
 
 from services.chassis.config import ConfigError
-from services.cli import admin, edge_files, edge_metrics, edge_replies
-from services.config.edge import Tls
+from services.cli import admin, edge_files, edge_metrics, edge_replies, edge_tls
 from services.config.gateway import MOST_GATEWAYS
 from services.config.mesh import MeshConfig
 
@@ -35,7 +34,6 @@ _LEAST_LONGEST_SECONDS = 3600
 
 _VALIDATION_SECONDS = 30.0
 _NEVER = ("--disable-hot-restart",)
-_TYPES = "type.googleapis.com/envoy.extensions"
 
 
 def render(
@@ -58,7 +56,7 @@ def render(
         files: where relative paths of the TLS files start from; the home, unless said otherwise.
 
     Raises:
-        ConfigError: a file of `edge.tls` cannot be read.
+        ConfigError: a file of `edge.tls` cannot be read, or Envoy's certificate of `mtls` cannot be used.
     """
     directory = home / "run" / "envoy"
     directory.mkdir(parents=True, exist_ok=True)
@@ -71,8 +69,9 @@ def render(
     values = {
         **_told(config),
         "edge_address": json.dumps(_socket(_numeric(config.edge.host), port or config.edge.port)),
-        "transport_socket": json.dumps(_transport_socket(config.edge.tls, files or home)),
-        "endpoints": json.dumps([{"endpoint": {"address": address}} for _, address in addresses]),
+        "transport_socket": json.dumps(edge_tls.listening(config.edge.tls, files or home)),
+        "endpoints": json.dumps([_endpoint(address, secured=config.mtls is not None) for _, address in addresses]),
+        "calling": json.dumps(edge_tls.calling(config, files or home)),
         "gateway_type": "STRICT_DNS" if "STRICT_DNS" in kinds else "STATIC",
         "idle": f"{max(_seconds(config), _LEAST_IDLE_SECONDS)}s",
         "longest": f"{longest_seconds(config)}s",
@@ -226,45 +225,6 @@ def _template(name: str) -> str:
     return (pathlib.Path(__file__).parents[2] / "infrastructure" / "envoy" / name).read_text(encoding="utf-8")
 
 
-def _transport_socket(tls: Tls | None, files: pathlib.Path) -> dict[str, Any] | None:
-    """TLS on the listener, or none."""
-    if tls is None:
-        return None
-    paths = {name: _readable(f"edge.tls.{name}", files / value) for name, value in tls if value is not None}
-    # Only a rename in the directory is noticed. Both files are read again then, so a pair that does not fit together is
-    # refused and the old one kept, until the other one has been renamed, too.
-    certificate = {
-        "certificate_chain": {"filename": str(paths["certificate"])},
-        "private_key": {"filename": str(paths["key"])},
-        "watched_directory": {"path": str(paths["certificate"].parent)},
-    }
-    context: dict[str, Any] = {
-        "alpn_protocols": ["h2", "http/1.1"],
-        "tls_params": {"tls_minimum_protocol_version": "TLSv1_2"},
-        "tls_certificates": [certificate],
-    }
-    if "client_ca" in paths:
-        authorities = paths["client_ca"]
-        watched = {"path": str(authorities.parent)}
-        context["validation_context"] = {"trusted_ca": {"filename": str(authorities)}, "watched_directory": watched}
-    return {
-        "name": "envoy.transport_sockets.tls",
-        "typed_config": {
-            "@type": f"{_TYPES}.transport_sockets.tls.v3.DownstreamTlsContext",
-            "common_tls_context": context,
-            "require_client_certificate": "client_ca" in paths,
-        },
-    }
-
-
-def _readable(setting: str, path: pathlib.Path) -> pathlib.Path:
-    try:
-        path.read_bytes()
-    except OSError as error:
-        raise ConfigError([f"`{setting}`: {path} cannot be read: {error.strerror}"]) from error
-    return path
-
-
 def _hosts(config: MeshConfig) -> str:
     """What matches the hosts by which the edge may be called, with or without a port.
 
@@ -299,6 +259,14 @@ def _address(listen: str) -> tuple[str, dict[str, Any]]:
     # What listens everywhere is reached on this machine.
     loopback = "127.0.0.1" if address.version == 4 else "::1"
     return "STATIC", _socket(loopback if address.is_unspecified else host, int(port))
+
+
+def _endpoint(address: dict[str, Any], *, secured: bool) -> dict[str, Any]:
+    """A gateway there; one that is reached over TCP is called over TLS, where processes have certificates."""
+    endpoint: dict[str, Any] = {"endpoint": {"address": address}}
+    if secured and "pipe" not in address:
+        endpoint["metadata"] = edge_tls.METADATA
+    return endpoint
 
 
 def _listen(address: dict[str, Any]) -> str:

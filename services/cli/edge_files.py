@@ -35,6 +35,8 @@ def split(complete: dict[str, Any]) -> Parts:
             secrets += _secrets(chain.get("transport_socket"))
         listeners.append({"@type": f"{_TYPES}.config.listener.v3.Listener", **listener})
     for cluster in resources["clusters"]:
+        for match in cluster["transport_socket_matches"] or ():
+            secrets += _secrets(match["transport_socket"])
         # Names are not for files of endpoints: Envoy resolves them itself. And a file of them is one cluster's.
         if cluster["name"] == GATEWAYS and cluster["type"] == "STATIC":
             cluster["type"] = "EDS"
@@ -48,7 +50,7 @@ def split(complete: dict[str, Any]) -> Parts:
 
 
 def _secrets(transport_socket: dict[str, Any] | None) -> list[dict[str, Any]]:
-    """Take certificates out of a listener: only those that a file of its own names are read again on a rename."""
+    """Take certificates out of a listener or cluster: only what a file of its own names is read again on a rename."""
     if transport_socket is None:
         return []
     context = transport_socket["typed_config"]["common_tls_context"]

@@ -10,6 +10,7 @@ from hybridinference.inference.v1 import worker_status_pb2 as worker_status
 from hybridinference.router.v1 import fleet_pb2, router_service_pb2, router_service_pb2_grpc
 
 from services.chassis.channel import open_channel
+from services.chassis.credentials import Credentials
 from services.chassis.deadline import to_seconds
 
 _SECONDS = 2.0
@@ -35,12 +36,17 @@ class WorkerRow:
     pid: int
 
 
-async def fleet(routers: Sequence[str]) -> tuple[WorkerRow, ...] | None:
+async def fleet(routers: Sequence[str], credentials: Credentials | None = None) -> tuple[WorkerRow, ...] | None:
     """What the routers at these addresses say now, or None when none answers.
 
     What workers report is told as the first of them says it. Each router knows its own leases alone: they are summed.
+    `credentials` prove us to those on ports.
     """
-    heard = [rows for rows in await asyncio.gather(*(_heard(address) for address in routers)) if rows is not None]
+    heard = [
+        rows
+        for rows in await asyncio.gather(*(_heard(address, credentials) for address in routers))
+        if rows is not None
+    ]
     if not heard:
         return None
     leases = Counter[str]()
@@ -49,9 +55,9 @@ async def fleet(routers: Sequence[str]) -> tuple[WorkerRow, ...] | None:
     return tuple(dataclasses.replace(each, leases=leases[each.worker]) for each in heard[0])
 
 
-async def _heard(address: str) -> tuple[WorkerRow, ...] | None:
+async def _heard(address: str, credentials: Credentials | None) -> tuple[WorkerRow, ...] | None:
     try:
-        async with asyncio.timeout(_SECONDS), open_channel(address) as channel:
+        async with asyncio.timeout(_SECONDS), open_channel(address, "router", credentials) as channel:
             stub = router_service_pb2_grpc.RouterServiceStub(channel)
             watch = stub.WatchFleet(router_service_pb2.WatchFleetRequest())
             try:

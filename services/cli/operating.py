@@ -12,6 +12,8 @@ from hybridinference.inference.v1 import error_reason_pb2 as reasons
 
 from services.chassis import status
 from services.chassis.channel import open_channel
+from services.chassis.credentials import Credentials
+from services.cli import proof
 from services.cli.home import Home
 from services.cli.problem import Problem
 from services.cli.state import MeshState
@@ -39,7 +41,7 @@ def ask(home: Home, mesh: MeshState, credential: pathlib.Path | None, method: st
     # Its address is meant from the home, and a unix socket's path must be short.
     os.chdir(home.path)
     try:
-        return asyncio.run(_answer(mesh.admin, secret, method, request))
+        return asyncio.run(_answer(mesh.admin, proof.of_mesh(mesh), secret, method, request))
     except grpc.aio.AioRpcError as error:
         failure = status.from_rpc_error(error)
         # What the service itself says has a reason of ours; gRPC's own words are no help.
@@ -49,8 +51,8 @@ def ask(home: Home, mesh: MeshState, credential: pathlib.Path | None, method: st
         raise Problem(f"refused: {failure.message}", code=code) from error
 
 
-async def _answer(address: str, secret: str, method: str, request: Message) -> Any:
-    async with open_channel(address) as channel:
+async def _answer(address: str, credentials: Credentials | None, secret: str, method: str, request: Message) -> Any:
+    async with open_channel(address, "admin", credentials) as channel:
         call = getattr(admin_service_pb2_grpc.AdminServiceStub(channel), method)
         return await call(request, metadata=(("authorization", f"Bearer {secret}"),), timeout=_SECONDS)
 

@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Callable, Mapping
 
+from services.chassis.credentials import Credentials
 from services.cli import admin, drain, migrations, postgres, readiness
 from services.cli.spec import Spec, Successor
 from services.config.mesh import MeshConfig
@@ -26,12 +27,16 @@ _MARGIN_SECONDS = 5.0
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Sources:
-    """Where the programs come from. Paths are absolute; `envoy` is its whole command line, by how many went before."""
+    """Where the programs come from. Paths are absolute; `envoy` is its whole command line, by how many went before.
+
+    `credentials` prove the supervisor to processes on ports; None where nothing has to.
+    """
 
     config: pathlib.Path
     migrations: pathlib.Path
     envoy: Callable[[int], tuple[str, ...]]
     engine_python: Callable[[], str]
+    credentials: Credentials | None = None
 
 
 def specs(
@@ -106,7 +111,7 @@ def worker(config: MeshConfig, place: WorkerPlace, sources: Sources, environment
         command=_python("services.workers", sources, "--worker", place.name, python=python),
         environment=environment,
         tier=_WORKER,
-        ready=functools.partial(readiness.grpc_serving, place.address),
+        ready=functools.partial(readiness.grpc_serving, place.address, "worker", sources.credentials),
         start_seconds=_LOADING_SECONDS,
         stop_seconds=provider.drain_seconds + _MARGIN_SECONDS,
     )
@@ -118,7 +123,7 @@ def _router(place: RouterPlace, sources: Sources, environment: Mapping[str, str]
         command=_python("services.router", sources, "--router", place.name),
         environment=environment,
         tier=_ROUTER,
-        ready=functools.partial(readiness.grpc_serving, place.address),
+        ready=functools.partial(readiness.grpc_serving, place.address, "router", sources.credentials),
     )
 
 
@@ -132,7 +137,7 @@ def _admin(
         environment=environment,
         tier=_ADMIN,
         after=(migrations.NAME,),
-        ready=functools.partial(readiness.grpc_serving, config.admin.listen),
+        ready=functools.partial(readiness.grpc_serving, config.admin.listen, "admin", sources.credentials),
     )
 
 
@@ -166,7 +171,7 @@ def _gateway(
         environment=environment,
         tier=_GATEWAY,
         after=(*(router.name for router in config.routers()), migrations.NAME),
-        ready=functools.partial(readiness.grpc_serving, place.address),
+        ready=functools.partial(readiness.grpc_serving, place.address, "gateway", sources.credentials),
         # It may be on its way out already, and telling the edge so.
         stop_seconds=config.gateway.drain_seconds + 2 * _MARGIN_SECONDS,
         # The edge has gone before it: nobody has to notice that it takes no more work.

@@ -8,27 +8,34 @@ import asyncpg
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from services.chassis.channel import open_channel
+from services.chassis.credentials import Credentials
+from services.chassis.roles import Role
 from services.cli import admin
 
 _PAUSE_SECONDS = 0.05
 _LISTENERS, _GATEWAYS = "listener_manager.total_listeners_active", "cluster.gateway.membership_healthy"
+# Somebody waits for each connection: no growing pauses between attempts.
+_CONNECT_PAUSE_MS, _LONGEST_CONNECT_PAUSE_MS = 50, 100
+# A call that waits for a process shows the certificate that held when it began.
+_WATCH_SECONDS = 60.0
 _LIFE = "server.hot_restart_epoch"
-# Connections are to this host, and somebody waits for each of them: no growing pauses between attempts.
-_CHANNEL_OPTIONS = [
-    ("grpc.initial_reconnect_backoff_ms", 50),
-    ("grpc.min_reconnect_backoff_ms", 50),
-    ("grpc.max_reconnect_backoff_ms", 100),
-    ("grpc.use_local_subchannel_pool", 1),
-    ("grpc.default_authority", "localhost"),
-]
 
 
-async def grpc_serving(address: str) -> None:
-    """Wait until the standard health service at the address says SERVING. It tells us; we do not keep asking."""
-    async with grpc.aio.insecure_channel(address, options=_CHANNEL_OPTIONS) as channel:
+async def grpc_serving(address: str, role: Role | None = None, credentials: Credentials | None = None) -> None:
+    """Wait until the standard health service at the address says SERVING. It tells us; we do not keep asking.
+
+    Args:
+        address: where.
+        role: what the process is.
+        credentials: what proves us to it, where it is reached over TCP.
+    """
+    async with open_channel(
+        address, role, credentials, pause_ms=_CONNECT_PAUSE_MS, longest_pause_ms=_LONGEST_CONNECT_PAUSE_MS
+    ) as channel:
         stub: Any = health_pb2_grpc.HealthStub(channel)  # its type has no Watch
         while True:
-            watch = stub.Watch(health_pb2.HealthCheckRequest(), wait_for_ready=True)
+            watch = stub.Watch(health_pb2.HealthCheckRequest(), timeout=_WATCH_SECONDS, wait_for_ready=True)
             try:
                 async for response in watch:
                     if response.status == health_pb2.HealthCheckResponse.SERVING:

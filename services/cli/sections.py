@@ -19,9 +19,10 @@ _FIXED = {
     "observability": ("prometheus_port", "alertmanager_port"),
     "ledger": ("dsn",),
 }
+_WHOLE = ("mtls", "hosts")
 # What loaders read, and follow no reload.
 _LOADERS = ("retention_months", "replay_hours")
-FIXED = frozenset(("hosts", "mtls", *(f"{section}.{key}" for section, keys in _FIXED.items() for key in keys)))
+FIXED = frozenset((*(f"{section}.{key}" for section, keys in _FIXED.items() for key in keys), *_WHOLE))
 
 
 def of(config: MeshConfig) -> dict[str, str]:
@@ -31,7 +32,7 @@ def of(config: MeshConfig) -> dict[str, str]:
     """
     content: dict[str, Any] = config.model_dump(mode="json")
     edge = content.pop("edge")
-    found = {key: content[key] for key in ("log", "mtls", "hosts")}
+    found = {key: content[key] for key in ("log", *_WHOLE)}
     found |= {f"{section}.{key}": content[section][key] for section, keys in _FIXED.items() for key in keys}
     found |= {f"ledger.{key}": content["ledger"][key] for key in _LOADERS}
     found |= {f"providers.{name}": value for name, value in content["providers"].items()}

@@ -33,6 +33,7 @@ class MeshState:
         certificate: the edge's, as an absolute path; None without TLS.
         admin: where the admin service listens; empty where another host has it.
         host: the name of this host, where there are several.
+        mtls: files of what proves the `hybrid` command to processes on ports, absolute; None where nothing has to.
         succeeding: names of processes that a successor can take over from while they run, on SIGUSR2.
         sections: what each section of the configuration was at the start, as `services.cli.sections` has it.
     """
@@ -47,6 +48,7 @@ class MeshState:
     certificate: str | None = None
     admin: str = ""
     host: str = ""
+    mtls: dict[str, str] | None = None
     succeeding: tuple[str, ...] = ()
     sections: dict[str, str] = dataclasses.field(default_factory=dict)
     processes: tuple[ProcessState, ...] = ()

@@ -11,6 +11,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from services.cli import proof
 from services.cli.fleet import WorkerRow, fleet
 from services.cli.home import Home
 from services.cli.running import running
@@ -58,7 +59,7 @@ def look(home: Home) -> Status:
         return Status(str(home.path), None, None)
     # The routers' addresses are meant from the home, and a unix socket's path must be short.
     os.chdir(home.path)
-    return Status(str(home.path), mesh, asyncio.run(fleet(mesh.routers)))
+    return Status(str(home.path), mesh, asyncio.run(fleet(mesh.routers, proof.of_mesh(mesh))))
 
 
 def watch(home: Home, console: Console) -> None:

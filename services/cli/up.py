@@ -9,7 +9,7 @@ import socket
 from collections.abc import Callable, Mapping
 
 from services.chassis.config import ConfigError
-from services.cli import hosts, logfile, observability, plan, postgres, sections, surroundings, watchdog
+from services.cli import hosts, logfile, observability, plan, postgres, proof, sections, surroundings, watchdog
 from services.cli.children import open_children
 from services.cli.examples import examples, find_grpcurl
 from services.cli.home import Home
@@ -105,6 +105,7 @@ def up(
             certificate=certificate,
             admin=config.admin.listen if host is None or "admin" in config.on(host) else "",
             host=host or "",
+            mtls=sources.credentials.files.paths() if sources.credentials else None,
             succeeding=tuple(spec.name for spec in specs if spec.succeed is not None),
             sections=sections.of(config),
         )
@@ -175,13 +176,14 @@ def _sources(config_file: pathlib.Path, config: mesh.MeshConfig, home: Home, por
     """Where the programs come from; without a port there is no edge here.
 
     Raises:
-        Problem: Envoy refuses what it would run with.
+        Problem: Envoy refuses what it would run with, or our own certificate cannot be used.
     """
     return plan.Sources(
         config=config_file,
         migrations=surroundings.MIGRATIONS,
         envoy=_no_envoy if port is None else _envoy(config, home, port),
         engine_python=surroundings.engine_python,
+        credentials=proof.of_config(config, home),
     )
 
 

@@ -19,6 +19,7 @@ _KEYS = (
     "access.pepper",
     "admin.listen",
 )
+_SECTIONS = ("mtls", "hosts")
 
 
 def require_same(running: MeshConfig, wanted: MeshConfig, *, source: str) -> None:
@@ -33,7 +34,7 @@ def require_same(running: MeshConfig, wanted: MeshConfig, *, source: str) -> Non
     before = {place.name: place.address for place in running.gateways()}
     if any(before.get(place.name, place.address) != place.address for place in wanted.gateways()):
         changed.append("gateway.listen")
-    changed += [key for key in ("mtls", "hosts") if getattr(running, key) != getattr(wanted, key)]
+    changed += [key for key in _SECTIONS if getattr(running, key) != getattr(wanted, key)]
     if changed:
         raise ConfigError([f"{source}: `{key}` takes effect at restart; the rest waits for it, too" for key in changed])
 

@@ -220,8 +220,8 @@ class MeshConfig(Section):
         for address, where in found:
             if is_exposed(address):
                 raise Misfit(
-                    f"`{'.'.join(where)}` has {address}, which is reached from elsewhere, in the clear and by everybody: "
-                    "give each process a certificate (`mtls`; `hybrid certs` makes some for trials), or say "
+                    f"`{'.'.join(where)}` has {address}, which is reached from elsewhere, in the clear and by "
+                    "everybody: give each process a certificate (`mtls`; `hybrid certs` makes some for trials), or say "
                     "`encrypted_network: true` where the network sees to that, as a VPN or a service mesh does",
                     *where,
                 )

@@ -89,6 +89,9 @@ HEALTH = declared.Gauge(
     "1 for the health that a worker has, 0 for the others.",
     (labels.WORKER, declared.one_of("health", _HEALTHS.values())),
 )
+MODEL_WORKERS = declared.Gauge(
+    "hybrid_router_model_workers", "Healthy workers on the routes of a model, shadows apart.", (labels.MODEL,)
+)
 WAITING = declared.Gauge("hybrid_router_waiting", "Requests that wait for room.", (labels.MODEL,))
 OLDEST = declared.Gauge(
     "hybrid_router_waiting_oldest_seconds", "How long the one has waited that has waited longest.", (labels.MODEL,)
@@ -112,6 +115,7 @@ class Telemetry:
         self._leases = LEASES.on(registry)
         self._breaker = BREAKER.on(registry)
         self._health = HEALTH.on(registry)
+        self._workers = MODEL_WORKERS.on(registry)
         self._waiting = WAITING.on(registry)
         self._oldest = OLDEST.on(registry)
 
@@ -121,9 +125,10 @@ class Telemetry:
 
     def watch(self, roster: Roster, *, clock: Callable[[], float] = time.monotonic) -> None:
         """Tell of the workers and the models, and of no others, as they are when somebody looks."""
-        for gauge in (self._leases, self._breaker, self._health, self._waiting, self._oldest):
+        for gauge in (self._leases, self._breaker, self._health, self._workers, self._waiting, self._oldest):
             gauge.clear()
         for model, pool in roster.models.items():
+            self._workers.labels(model).set_function(functools.partial(_workers, pool))
             self._waiting.labels(model).set_function(functools.partial(_waiting, pool))
             self._oldest.labels(model).set_function(functools.partial(_oldest, pool, clock))
         for name, worker in roster.workers.items():
@@ -210,6 +215,11 @@ def _breaker(worker: Worker) -> float:
 
 def _has_health(worker: Worker, health: int) -> float:
     return float(worker.health == health)
+
+
+def _workers(pool: Pool) -> float:
+    served = {target.worker.name: target.worker for target in pool.targets if target.role != "shadow"}
+    return sum(worker.health == fleet.WORKER_HEALTH_HEALTHY for worker in served.values())
 
 
 def _waiting(pool: Pool) -> float:

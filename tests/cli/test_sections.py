@@ -52,4 +52,4 @@ def test_no_secret_is_in_it():
 
 
 def test_what_running_processes_refuse_is_refused_before_they_are_asked():
-    assert {*fixed._KEYS, "mtls", "hosts"} == sections.FIXED
+    assert {*fixed._KEYS, *fixed._SECTIONS} == sections.FIXED

@@ -43,7 +43,13 @@ def free_base() -> int:
 
 
 class Mesh:
-    """A mesh with a home and a port of its own."""
+    """A mesh with a home and a port of its own.
+
+    Attributes:
+        within: the beginning of a command line that runs `hybrid` elsewhere, such as in a network namespace.
+    """
+
+    within: tuple[str, ...] = ()
 
     def __init__(self, home: pathlib.Path, config: str) -> None:
         self.home = home
@@ -73,7 +79,7 @@ class Mesh:
 
     def hybrid(self, *arguments: str, timeout: float = 60.0) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "services.cli", *arguments, "--home", str(self.home)],
+            [*self.within, sys.executable, "-m", "services.cli", *arguments, "--home", str(self.home)],
             env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT}/gen"},
             capture_output=True,
             text=True,

@@ -39,6 +39,14 @@ def test_placements_retries_outcomes_and_leases_are_counted() -> None:
     assert value("worker_health", worker=first.worker, health="healthy") == 0
 
 
+def test_a_model_has_as_many_workers_as_are_healthy() -> None:
+    scene, registry = _scene()
+    [model] = scene.roster.models
+    assert registry.get_sample_value("hybrid_router_model_workers", {"model": model}) == 2
+    scene.end(scene.place(), LOST)
+    assert registry.get_sample_value("hybrid_router_model_workers", {"model": model}) == 1
+
+
 def test_a_refusal_is_counted_by_reason_and_by_what_ended_the_attempts() -> None:
     scene, registry = _scene()
     scene.refusal(name="unknown")

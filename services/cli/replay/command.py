@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import yaml
 
-from services.cli import requests, surroundings
+from services.cli import proof, requests, surroundings
 from services.cli.fleet import fleet
 from services.cli.home import Home
 from services.cli.problem import Problem
@@ -55,7 +55,7 @@ def replay(
     providers = sorted({route.provider for route in model.routes})
     attempts = requests.read(past.served(dsn, providers, days=days, most=_ATTEMPTS))
     with contextlib.chdir(home.path):  # the router's socket is meant from there, and its path has to be short
-        rows = asyncio.run(fleet(mesh.routers)) or ()
+        rows = asyncio.run(fleet(mesh.routers, proof.of_mesh(mesh))) or ()
     made = scene(config, model, attempts, {row.worker: row.capacity for row in rows}, seeds=seeds)
     directory = home.path / "replay"
     directory.mkdir(mode=0o700, exist_ok=True)
