@@ -35,7 +35,7 @@ def split(complete: dict[str, Any]) -> Parts:
             secrets += _secrets(chain.get("transport_socket"))
         listeners.append({"@type": f"{_TYPES}.config.listener.v3.Listener", **listener})
     for cluster in resources["clusters"]:
-        for match in cluster["transport_socket_matches"] or ():
+        for match in cluster.get("transport_socket_matches") or ():
             secrets += _secrets(match["transport_socket"])
         # Names are not for files of endpoints: Envoy resolves them itself. And a file of them is one cluster's.
         if cluster["name"] == GATEWAYS and cluster["type"] == "STATIC":

@@ -12,7 +12,7 @@ import asyncpg
 import pytest
 from google.protobuf import descriptor_pool
 
-from tests.grafana.dashboards import EXPRESSIONS, STATEMENTS, Target, name_of
+from tests.grafana.dashboards import EXPRESSIONS, STATEMENTS, name_of
 from tests.mesh.driver import free_base, mesh
 from tests.metrics.register import exported, register
 from tests.ops.observed import Load, Observed, observed
@@ -85,13 +85,13 @@ def filled() -> Iterator[Observed]:
 
 
 def test_no_panel_is_empty(filled: Observed) -> None:
-    empty = {target: "" for target in EXPRESSIONS}
+    empty = dict.fromkeys(EXPRESSIONS, "")
 
     def all_filled() -> bool:
         for target in list(empty):
             found = filled.query(target.promql(VARIABLES, window=WINDOW))
             if any(not math.isnan(float(sample["value"][1])) for sample in found):
-                del empty[target]
+                empty.remove(target)
         return not empty
 
     try:
@@ -102,12 +102,9 @@ def test_no_panel_is_empty(filled: Observed) -> None:
 
 async def test_no_panel_of_the_ledger_is_empty(filled: Observed) -> None:
     connection = await asyncpg.connect(f"postgresql://postgres@/ledger?host={filled.mesh.home}/postgres")
-    empty: list[Target] = []
-    for target in STATEMENTS:
-        if not await connection.fetch(target.statement()):
-            empty.append(target)
+    empty = [name_of(target) for target in STATEMENTS if not await connection.fetch(target.statement())]
     await connection.close()
-    assert not [name_of(target) for target in empty]
+    assert not empty
 
 
 def test_no_panel_names_a_metric_that_nobody_exports(filled: Observed) -> None:
