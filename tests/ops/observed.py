@@ -192,7 +192,8 @@ class Load:
             thread.join()
 
     def _ask(self, model: str) -> None:
-        body = {"model": model, "messages": [{"role": "user", "content": "one two three four"}]}
+        # A small model knows no end by itself.
+        body = {"model": model, "messages": [{"role": "user", "content": "one two three four"}], "max_tokens": 8}
         number = 0
         while not self._over.is_set():
             number += 1
