@@ -30,7 +30,7 @@ class Admission:
         Raises:
             Failure: PERMISSION_DENIED.
         """
-        # Not remembered by the peer's address, which another connection may have later; this takes half a microsecond.
+        # Not remembered by the peer's address, which another connection may have later; this takes less than 2 µs.
         peer = _named(tuple(context.peer_identities() or ())) if context.peer_identity_key() == _SAN else None
         allowed = self._callers.get(method, ())
         if peer is not None and peer[0] in allowed:

@@ -1,6 +1,7 @@
 """What pydantic finds wrong with a configuration, told to the person who wrote the file."""
 
-from collections.abc import Callable, Sequence
+import difflib
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 Location = tuple[str | int, ...]
@@ -16,6 +17,13 @@ class Misfit(ValueError):
     def __init__(self, message: str, *where: str | int) -> None:
         super().__init__(message)
         self.where: Location = where
+
+
+def meant(name: str, known: Iterable[str]) -> str:
+    """What to say of a name that is not known: the one that it is nearly, or those that there are."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=1)
+    return f"did you mean `{close[0]}`?" if close else f"there are: {', '.join(names)}"
 
 
 def place(detail: Any) -> Location:

@@ -58,6 +58,13 @@ class Server:
         for name in self._names:
             await self._health.set(name, state)
 
+    async def mark_wanted(self, wanted: bool) -> None:
+        """Tell those who check our services whether to call them. The process serves all the same, and says so."""
+        state = health_pb2.HealthCheckResponse.SERVING if wanted else health_pb2.HealthCheckResponse.NOT_SERVING
+        for name in self._names:
+            if name:
+                await self._health.set(name, state)
+
     async def retire(self, *, seconds: float) -> None:
         """Say NOT_SERVING while calls are still taken, until those who check have noticed, for up to `seconds`."""
         with contextlib.suppress(TimeoutError):

@@ -52,6 +52,8 @@ DaysOption = Annotated[float, typer.Option("--days", min=0.001, max=3650, help="
 
 keys = typer.Typer(help="Make, show, revoke and rotate the keys that callers need.", no_args_is_help=True)
 app.add_typer(keys, name="keys")
+settings = typer.Typer(help="Show the configuration, its schema, and what a change means.", no_args_is_help=True)
+app.add_typer(settings, name="config")
 certs = typer.Typer(help="Make certificates for processes, by an authority for trials.", no_args_is_help=True)
 app.add_typer(certs, name="certs")
 edge = typer.Typer(help="Run one edge by itself: what units and containers do.", no_args_is_help=True)
@@ -145,6 +147,50 @@ def reload(home: HomeOption = _HOME) -> None:
         print(f"{name} has not taken it: {why}", file=sys.stderr)
     if done.taken.refused:
         raise typer.Exit(1)
+
+
+@app.command()
+def drain(
+    what: Annotated[list[str], typer.Argument(help="gateway NAME, worker NAME or route MODEL/PROVIDER.")],
+    home: HomeOption = _HOME,
+    operator_credential: CredentialOption = None,
+) -> None:
+    """Take a gateway, a worker or a route out of service: it finishes what it has begun, and is given nothing new."""
+    from services.cli import draining as module
+
+    kind, name = module.guessed(what)
+    print(module.drain(_asker(home, operator_credential), kind, name))
+
+
+@app.command()
+def undrain(
+    what: Annotated[list[str], typer.Argument(help="gateway NAME, worker NAME or route MODEL/PROVIDER.")],
+    home: HomeOption = _HOME,
+    operator_credential: CredentialOption = None,
+) -> None:
+    """Take into service again what was drained."""
+    from services.cli import draining as module
+
+    kind, name = module.guessed(what)
+    print(module.undrain(_asker(home, operator_credential), kind, name))
+
+
+@app.command()
+def drains(
+    home: HomeOption = _HOME,
+    operator_credential: CredentialOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what is out of service, since when, and who said so."""
+    from services.cli import draining as module
+
+    found = module.every(_asker(home, operator_credential))
+    if as_json:
+        print(json.dumps(module.plain(found), indent=2))
+    elif found:
+        _console().print(module.table(found))
+    else:
+        print("nothing is drained", file=sys.stderr)
 
 
 @app.command()
@@ -401,8 +447,8 @@ def renew_certs(
     process: ProcessOption = None,
     days: DaysOption = 30.0,
 ) -> None:
-    """The same for those that are missing or have less than a third of their time left. For a timer."""
-    _issue(home, config, directory, process or [], days, left=1 / 3)
+    """The same for those that are missing or have less than half of their time left. For a timer."""
+    _issue(home, config, directory, process or [], days, left=0.5)
 
 
 @app.command()
@@ -518,6 +564,50 @@ def check_config(
     config = load(file, surroundings.environment(os.environ))
     check.edge(config, _home(home))
     print(check.summary(config))
+
+
+@settings.command("schema")
+def config_schema(home: HomeOption = _HOME) -> None:  # noqa: ARG001  # every subcommand takes it
+    """Print the JSON Schema of the file, for editors."""
+    from services.cli import configuring as module
+
+    print(module.schema_text())
+
+
+@settings.command("show")
+def config_show(
+    file: Annotated[pathlib.Path | None, typer.Argument(help="Default: what `hybrid up` would take.")] = None,
+    home: HomeOption = _HOME,
+) -> None:
+    """Print a configuration with all its defaults; secrets are three stars."""
+    from services.cli import configuring as module
+    from services.cli.up import load
+
+    chosen = surroundings.chosen_config(file, _home(home))
+    print(module.effective(load(chosen, surroundings.environment(os.environ))))
+
+
+@settings.command("diff")
+def config_diff(
+    old: Annotated[pathlib.Path, typer.Argument(help="The one before.")],
+    new: Annotated[pathlib.Path, typer.Argument(help="The one after.")],
+    home: HomeOption = _HOME,  # noqa: ARG001  # every subcommand takes it
+    as_json: JsonOption = False,
+) -> None:
+    """Show what differs, and whether a reload takes it up or what has to be restarted. Exit code 1: something does."""
+    from services.cli import configuring as module
+    from services.cli.up import load
+
+    environment = surroundings.environment(os.environ)
+    found = module.changes(load(old, environment), load(new, environment))
+    if as_json:
+        print(json.dumps(module.plain(found), indent=2))
+    elif found:
+        _console().print(module.table(found))
+    else:
+        print("nothing differs", file=sys.stderr)
+    if found:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -666,7 +756,7 @@ def _issue(
     for each in issued:
         print(f"{each.process}: {each.path}, until {each.until:%Y-%m-%d %H:%M} UTC")
     if not issued:
-        print("every certificate has more than a third of its time left", file=sys.stderr)
+        print("every certificate has more than half of its time left", file=sys.stderr)
 
 
 def _asker(home: pathlib.Path, credential: pathlib.Path | None) -> "Ask":

@@ -3,11 +3,11 @@
 import asyncio
 import dataclasses
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import grpc
 from hybridinference.inference.v1 import worker_status_pb2 as worker_status
-from hybridinference.router.v1 import fleet_pb2, router_service_pb2, router_service_pb2_grpc
+from hybridinference.router.v1 import drains_pb2, fleet_pb2, router_service_pb2, router_service_pb2_grpc
 
 from services.chassis.channel import open_channel
 from services.chassis.credentials import Credentials
@@ -36,33 +36,53 @@ class WorkerRow:
     pid: int
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Seen:
+    """What routers say. `workers` is None where none answers; `drained` is what operators have taken out of service."""
+
+    workers: tuple[WorkerRow, ...] | None
+    drained: tuple[str, ...]
+
+
 async def fleet(routers: Sequence[str], credentials: Credentials | None = None) -> tuple[WorkerRow, ...] | None:
-    """What the routers at these addresses say now, or None when none answers.
+    """The workers as `seen` has them."""
+    return (await seen(routers, credentials)).workers
+
+
+async def seen(routers: Sequence[str], credentials: Credentials | None = None) -> Seen:
+    """What the routers at these addresses say now.
 
     What workers report is told as the first of them says it. Each router knows its own leases alone: they are summed.
     `credentials` prove us to those on ports.
     """
-    heard = [
-        rows
-        for rows in await asyncio.gather(*(_heard(address, credentials) for address in routers))
-        if rows is not None
-    ]
+    answers = await asyncio.gather(*(_heard(address, credentials) for address in routers))
+    heard = [answer for answer in answers if answer is not None]
     if not heard:
-        return None
+        return Seen(None, ())
     leases = Counter[str]()
-    for rows in heard:
-        leases.update({each.worker: each.leases for each in rows})
-    return tuple(dataclasses.replace(each, leases=leases[each.worker]) for each in heard[0])
+    for answer in heard:
+        leases.update({each.worker: each.leases for each in answer.workers})
+    rows = [row(worker) for worker in heard[0].workers]
+    # One that has just started may not have been told.
+    told = next((answer.drains for answer in heard if answer.HasField("drains")), drains_pb2.Drains())
+    return Seen(tuple(dataclasses.replace(each, leases=leases[each.worker]) for each in rows), tuple(_named(told)))
 
 
-async def _heard(address: str, credentials: Credentials | None) -> tuple[WorkerRow, ...] | None:
+def _named(drains: drains_pb2.Drains) -> Iterator[str]:
+    """What is out of service, as `hybrid drain` takes it."""
+    yield from (f"gateway {name}" for name in drains.gateways)
+    yield from (f"worker {name}" for name in drains.workers)
+    yield from (f"route {route.model}/{route.provider}" for route in drains.routes)
+
+
+async def _heard(address: str, credentials: Credentials | None) -> router_service_pb2.WatchFleetResponse | None:
     try:
         async with asyncio.timeout(_SECONDS), open_channel(address, "router", credentials) as channel:
             stub = router_service_pb2_grpc.RouterServiceStub(channel)
             watch = stub.WatchFleet(router_service_pb2.WatchFleetRequest())
             try:
                 async for response in watch:
-                    return tuple(row(worker) for worker in response.workers)
+                    return response
             finally:
                 watch.cancel()
     except (grpc.aio.AioRpcError, TimeoutError):

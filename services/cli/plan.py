@@ -70,7 +70,7 @@ def _planned(
         tables = migrations.spec(embedded.dsn, sources.migrations, environment, after=(postgres.NAME,))
     else:  # whose tables change when their owner says so, and not when some host starts a mesh
         tables = migrations.check(sources.config, environment)
-    workers = [worker(config, place, sources, environment) for place in config.workers() if runs(place.name)]
+    workers = [worker(config, place, sources, environment) for place in _workers(config) if runs(place.name)]
     routers = [_router(place, sources, environment) for place in config.routers() if runs(place.name)]
     places = [place for place in config.gateways() if runs(place.name)]
     loaders = [_loader(place, sources, environment, embedded) for place in places]
@@ -96,6 +96,11 @@ def gateways(
 def reachable(host: str) -> str:
     """A host at which one on this machine reaches what listens on `host`."""
     return "127.0.0.1" if host in ("0.0.0.0", "::") else host
+
+
+def _workers(config: MeshConfig) -> list[WorkerPlace]:
+    """Those with an address of their own: who is found by a name is run by somebody else."""
+    return [place for place in config.workers() if not place.by_name]
 
 
 def _python(service: str, sources: Sources, *arguments: str, python: str = sys.executable) -> tuple[str, ...]:

@@ -77,7 +77,8 @@ def reload(home: Home, mesh: MeshState) -> Reloaded:
             required(home)  # it may have ended meanwhile
             raise Problem(f"cannot be taken up: {error}") from error
     running = {process.name for process in processes}
-    workers = [place for place in config.workers() if not mesh.host or place.name in config.on(mesh.host)]
+    workers = [place for place in config.workers() if not place.by_name]
+    workers = [place for place in workers if not mesh.host or place.name in config.on(mesh.host)]
     wanted = {place.name: f"providers.{place.provider}" for place in workers}
     return Reloaded(
         edge_changed,

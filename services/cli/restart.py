@@ -8,8 +8,8 @@ import re
 import signal
 import time
 
-from services.cli import admin
-from services.cli.fleet import fleet
+from services.cli import admin, proof
+from services.cli.fleet import fleet, seen
 from services.cli.home import Home
 from services.cli.problem import Problem
 from services.cli.running import required
@@ -17,6 +17,8 @@ from services.cli.state import MeshState, ProcessState
 from services.cli.turn import turn
 
 _PAUSE_SECONDS = 0.05
+# One that is drained is not placed on, and its successor neither.
+_WELL = ("healthy", "draining")
 _HEALTHY = "cluster.gateway.membership_healthy"
 # Whoever uses these would be cut off: the whole mesh is stopped and started instead.
 _FIXED = ("postgres",)
@@ -44,8 +46,11 @@ def restart(home: Home, name: str, seconds: float) -> None:
 
 async def _restart(home: Home, mesh: MeshState, process: ProcessState, until: float) -> None:
     socket = home.path / admin.SOCKET
+    # One that is drained is called by nobody.
+    found = await seen(mesh.routers, proof.of_mesh(mesh)) if _is_gateway(process) else None
+    drained = found is not None and f"gateway {process.name}" in found.drained
     several = sum(_is_gateway(each) for each in mesh.processes) > 1
-    one_of_several = bool(mesh.edge) and _is_gateway(process) and several
+    one_of_several = bool(mesh.edge) and _is_gateway(process) and several and not drained
     called = await _healthy(socket) if one_of_several else 0
     if one_of_several and called < 2:
         raise Problem(f"{process.name} is the only gateway that can be called now; `hybrid status` says why")
@@ -84,13 +89,16 @@ async def _serves(home: Home, before: ProcessState, called: int) -> bool:
 
 
 async def _known(mesh: MeshState, process: ProcessState) -> bool:
-    """Whether the router, where it can be asked, places on the process, if that is a worker at all.
+    """Whether every router that can be asked places on the process again, or would, if that is a worker at all.
 
     Until it does, the next worker to be restarted might be the only one that it knows to be well.
     """
-    workers = await fleet(mesh.routers)
-    seen = next((worker for worker in workers or () if worker.worker == process.name), None)
-    return seen is None or (seen.health == "healthy" and seen.pid == process.pid)
+    credentials = proof.of_mesh(mesh)
+    for workers in await asyncio.gather(*(fleet([address], credentials) for address in mesh.routers)):
+        known = next((worker for worker in workers or () if worker.worker == process.name), None)
+        if known is not None and (known.health not in _WELL or known.pid != process.pid):
+            return False
+    return True
 
 
 async def _healthy(socket: pathlib.Path) -> int:

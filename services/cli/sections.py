@@ -4,25 +4,15 @@ import hashlib
 import json
 from typing import Any
 
+from services.config import fixed
 from services.config.mesh import MeshConfig
 
 # Taken up by a running edge; the rest of its section is not.
 _LIVE = ("limits", "tls", "cors_origins", "hosts")
 _BOUND = {"limits": ("connections",)}
-# What running processes cannot take up; the gateways' addresses are settled by the reload itself.
-_FIXED = {
-    "router": ("listen", "instances"),
-    "gateway": ("spool", "spool_bytes", "tenant_key"),
-    "access": ("keyless", "pepper"),
-    "admin": ("listen",),
-    "metrics": ("listen", "host", "port"),
-    "observability": ("prometheus_port", "alertmanager_port"),
-    "ledger": ("dsn",),
-}
-_WHOLE = ("mtls", "hosts")
 # What loaders read, and follow no reload.
 _LOADERS = ("retention_months", "replay_hours")
-FIXED = frozenset((*(f"{section}.{key}" for section, keys in _FIXED.items() for key in keys), *_WHOLE))
+FIXED = frozenset((*fixed.KEYS, *fixed.SECTIONS))
 
 
 def of(config: MeshConfig) -> dict[str, str]:
@@ -32,8 +22,10 @@ def of(config: MeshConfig) -> dict[str, str]:
     """
     content: dict[str, Any] = config.model_dump(mode="json")
     edge = content.pop("edge")
-    found = {key: content[key] for key in ("log", *_WHOLE)}
-    found |= {f"{section}.{key}": content[section][key] for section, keys in _FIXED.items() for key in keys}
+    found = {key: content[key] for key in ("log", *fixed.SECTIONS)}
+    for name in fixed.KEYS:
+        section, key = name.split(".")
+        found[name] = content[section][key]
     found |= {f"ledger.{key}": content["ledger"][key] for key in _LOADERS}
     found |= {f"providers.{name}": value for name, value in content["providers"].items()}
     found |= {f"edge.{name}": value for name, value in edge.items() if name not in _LIVE}

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from services.cli import proof
-from services.cli.fleet import WorkerRow, fleet
+from services.cli.fleet import WorkerRow, seen
 from services.cli.home import Home
 from services.cli.running import running
 from services.cli.state import MeshState
@@ -30,11 +30,15 @@ _STYLES = {
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Status:
-    """The mesh of a home at one moment. `workers` is None when no router answers."""
+    """The mesh of a home at one moment. `workers` is None when no router answers.
+
+    `drained` has what operators have taken out of service.
+    """
 
     home: str
     mesh: MeshState | None
     workers: tuple[WorkerRow, ...] | None
+    drained: tuple[str, ...] = ()
 
     @property
     def ready(self) -> bool:
@@ -48,6 +52,7 @@ class Status:
             "running": self.mesh is not None,
             "ready": self.ready,
             "mesh": dataclasses.asdict(self.mesh) if self.mesh else None,
+            "drained": list(self.drained),
             "workers": None if self.workers is None else [dataclasses.asdict(worker) for worker in self.workers],
         }
 
@@ -59,7 +64,8 @@ def look(home: Home) -> Status:
         return Status(str(home.path), None, None)
     # The routers' addresses are meant from the home, and a unix socket's path must be short.
     os.chdir(home.path)
-    return Status(str(home.path), mesh, asyncio.run(fleet(mesh.routers, proof.of_mesh(mesh))))
+    found = asyncio.run(seen(mesh.routers, proof.of_mesh(mesh)))
+    return Status(str(home.path), mesh, found.workers, found.drained)
 
 
 def watch(home: Home, console: Console) -> None:
@@ -87,6 +93,7 @@ def rendered(status: Status, *, now: float) -> Group | Text:
     if status.workers is None:
         who = "no router answers" if len(mesh.routers) > 1 else "the router does not answer"
         notes.append(Text(f"{who}, so nothing is known of the workers", style="red"))
+    notes += [Text(f"out of service: {', '.join(status.drained)}", style="yellow")] if status.drained else []
     shown = Group(head, *notes, "", _processes(mesh, now))
     return shown if status.workers is None else Group(shown, "", _workers(status.workers))
 

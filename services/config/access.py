@@ -8,7 +8,7 @@ from services.config.base import Section
 
 _Name = Annotated[str, pydantic.Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._-]+$")]
 
-Right = Literal["keys", "usage"]
+Right = Literal["keys", "usage", "drains"]
 Scope = Literal["generate", "embed", "models", "explain"]
 Criticality = Literal["sheddable", "sheddable-plus", "critical", "critical-plus"]
 
@@ -66,7 +66,7 @@ class Admin(Section):
 
     listen: str = pydantic.Field(default="unix:run/admin.sock", description="unix:PATH or HOST:PORT.")
     operators: tuple[Operator, ...] = pydantic.Field(
-        default=(Operator(name="root", credential="admin.key"),), min_length=1
+        default=(Operator(name="root", credential="admin.key", may=("keys", "usage", "drains")),), min_length=1
     )
 
     @pydantic.field_validator("listen")

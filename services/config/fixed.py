@@ -3,7 +3,8 @@
 from services.chassis.config import ConfigError
 from services.config.mesh import MeshConfig
 
-_KEYS = (
+# What `hybrid reload` names before it asks anybody, and `hybrid config diff`.
+KEYS = (
     "router.listen",
     "router.instances",
     "metrics.listen",
@@ -19,7 +20,7 @@ _KEYS = (
     "access.pepper",
     "admin.listen",
 )
-_SECTIONS = ("mtls", "hosts")
+SECTIONS = ("mtls", "hosts")
 
 
 def require_same(running: MeshConfig, wanted: MeshConfig, *, source: str) -> None:
@@ -30,11 +31,11 @@ def require_same(running: MeshConfig, wanted: MeshConfig, *, source: str) -> Non
     Raises:
         ConfigError: naming the keys.
     """
-    changed = [key for key in _KEYS if _value(running, key) != _value(wanted, key)]
+    changed = [key for key in KEYS if _value(running, key) != _value(wanted, key)]
     before = {place.name: place.address for place in running.gateways()}
     if any(before.get(place.name, place.address) != place.address for place in wanted.gateways()):
         changed.append("gateway.listen")
-    changed += [key for key in _SECTIONS if getattr(running, key) != getattr(wanted, key)]
+    changed += [key for key in SECTIONS if getattr(running, key) != getattr(wanted, key)]
     if changed:
         raise ConfigError([f"{source}: `{key}` takes effect at restart; the rest waits for it, too" for key in changed])
 

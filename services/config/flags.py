@@ -24,7 +24,7 @@ def _flag(value: object) -> object:
     return value
 
 
-AnyFlag = Annotated[Flag, pydantic.BeforeValidator(_flag)]
+AnyFlag = Annotated[Flag, pydantic.BeforeValidator(_flag, json_schema_input_type=bool | Flag)]
 OFF = Flag(share=0.0)
 
 

@@ -8,7 +8,7 @@ from typing import Literal, Self
 import pydantic
 
 from services.chassis import config, secrets
-from services.chassis.mistake import Misfit
+from services.chassis.mistake import Misfit, meant
 from services.config import places
 from services.config.access import Access, Admin
 from services.config.base import Section
@@ -86,11 +86,7 @@ class MeshConfig(Section):
         for name in self.providers:
             if not name.replace("-", "").replace("_", "").isalnum():
                 raise Misfit(f"provider `{name}`: a name is letters, digits, - and _", "providers", name)
-        addresses: set[str] = set()
-        for place in self.workers():
-            if place.address in addresses:
-                raise Misfit(f"two workers have the address {place.address}", "providers", place.provider, "workers")
-            addresses.add(place.address)
+        self._check_workers()
         self._check_places()
         self._check_ports()
         self._check_access()
@@ -106,12 +102,21 @@ class MeshConfig(Section):
         for switch, flag in (("hedging", self.flags.hedging), ("continuation", self.flags.continuation)):
             for name in flag.models:
                 if name not in {model.name for model in self.models}:
-                    known = ", ".join(model.name for model in self.models)
-                    message = f"flags: there is no model `{name}`; there are: {known}"
+                    message = f"flags: there is no model `{name}`; {meant(name, [model.name for model in self.models])}"
                     raise Misfit(message, "flags", switch, "models")
         self._check_ceilings()
         self._check_network()
         return self
+
+    def _check_workers(self) -> None:
+        addresses: set[str] = set()
+        for place in self.workers():
+            if place.address in addresses:
+                raise Misfit(f"two workers have the address {place.address}", "providers", place.provider, "workers")
+            addresses.add(place.address)
+            if place.by_name and not places.NAMED.fullmatch(place.address):
+                message = f"`{place.address}` is no name of DNS: dns:///HOST:PORT"
+                raise Misfit(message, "providers", place.provider, "workers")
 
     def _check_prices(self) -> None:
         """What a provider's model costs does not depend on the name under which it was asked for."""
@@ -154,7 +159,7 @@ class MeshConfig(Section):
         routers = {place.name for place in self.routers()}
         listening = {place.name: place.address for place in self.gateways()}
         listening |= {place.name: place.address for place in self.routers()}
-        listening |= {place.name: place.address for place in self.workers()}
+        listening |= {place.name: place.address for place in self.workers() if not place.by_name}
         callers = dict.fromkeys(listening, gateways | routers)
         callers |= dict.fromkeys(routers, gateways) | dict.fromkeys(gateways, gateways | {"envoy"})
         found = places.unreachable(self.hosts, listening, callers)
@@ -170,7 +175,7 @@ class MeshConfig(Section):
         """Processes that run once in a mesh, beside the loaders."""
         names = [place.name for place in self.gateways()]
         names += [place.name for place in self.routers()]
-        names += [place.name for place in self.workers()]
+        names += [place.name for place in self.workers() if not place.by_name]
         return ("admin", *names)
 
     def _check_ports(self) -> None:
@@ -229,12 +234,13 @@ class MeshConfig(Section):
     def _check(self, model: Model, route: Route, *where: str | int) -> None:
         provider = self.providers.get(route.provider)
         if provider is None:
-            known = ", ".join(sorted(self.providers))
-            message = f"model `{model.name}`: no provider `{route.provider}`; there are: {known}"
+            message = f"model `{model.name}`: no provider `{route.provider}`; {meant(route.provider, self.providers)}"
             raise Misfit(message, *where, "provider")
         if route.model and route.model not in provider.model_names:
-            served = ", ".join(provider.model_names)
-            message = f"model `{model.name}`: `{route.provider}` serves {served}, not `{route.model}`"
+            names = provider.model_names
+            message = (
+                f"model `{model.name}`: `{route.provider}` does not serve `{route.model}`; {meant(route.model, names)}"
+            )
             raise Misfit(message, *where, "model")
         if not route.model and len(provider.model_names) != 1:
             raise Misfit(f"model `{model.name}`: say which model of `{route.provider}` to use", *where)

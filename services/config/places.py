@@ -2,18 +2,47 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Collection, Mapping
+import re
+from collections.abc import Collection, Mapping, Sequence
 
 from services.config.loopback import is_loopback
+
+# A worker's address that begins so is a name that leads to several workers, one at each of its addresses.
+DNS = "dns:///"
+NAMED = re.compile(r"dns:///[A-Za-z0-9._-]+:[0-9]{1,5}")
+_UNNAMED = re.compile(r"[^A-Za-z0-9]")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class WorkerPlace:
-    """One worker process: `name` is `<provider>-<index>`."""
+    """One worker process: `name` is `<provider>-<index>`. By a name of DNS it stands for all that the name leads to."""
 
     name: str
     provider: str
     address: str
+
+    @property
+    def by_name(self) -> bool:
+        """Whether it stands for as many workers as there are at a name of DNS, which somebody else runs."""
+        return self.address.startswith(DNS)
+
+    @property
+    def listen(self) -> str:
+        """Where such a process listens: by a name, at every address of its host."""
+        return f"0.0.0.0:{self.address.rpartition(':')[2]}" if self.by_name else self.address
+
+
+def spread(worker: WorkerPlace, found: Mapping[str, Sequence[str]]) -> tuple[WorkerPlace, ...]:
+    """The workers that a place stands for. One whose name leads nowhere yet stands for itself.
+
+    Args:
+        worker: the place.
+        found: addresses by the name, as `HOST:PORT`.
+    """
+    addresses = found.get(worker.address, ())
+    # An address is always the same worker, whoever comes and goes beside it.
+    marks = [(address, _UNNAMED.sub("-", address.rpartition(":")[0].strip("[]"))) for address in addresses]
+    return tuple(WorkerPlace(f"{worker.name}-{mark}", worker.provider, address) for address, mark in marks) or (worker,)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -42,7 +42,9 @@ class _WorkedProvider(Section):
     """What every kind of provider has: worker processes."""
 
     workers: _Addresses | _Count = pydantic.Field(
-        default=1, description="Number of workers on this host, or their addresses."
+        default=1,
+        description="Number of workers on this host, or their addresses: unix:PATH, HOST:PORT, or dns:///HOST:PORT for "
+        "all that a name leads to.",
     )
     drain_seconds: float = pydantic.Field(default=30.0, ge=0, description="How long running work may finish on stop.")
     fetch: Fetch | None = pydantic.Field(
@@ -165,13 +167,18 @@ def _on(value: object) -> object:
     return None if value is False or value == "off" else value  # YAML takes `off` for false
 
 
+_AnyModel = Annotated[VendorModel, pydantic.BeforeValidator(_named, json_schema_input_type=str | VendorModel)]
+
+
 class VendorProvider(_WorkedProvider):
     """What every vendor over HTTP has: keys, models, and bounds on waiting."""
 
     api_keys: tuple[pydantic.SecretStr, ...] = pydantic.Field(
         min_length=1, description="One or several; `none` for a server that asks for no key."
     )
-    models: tuple[Annotated[VendorModel, pydantic.BeforeValidator(_named)], ...] = pydantic.Field(
+    models: tuple[
+        Annotated[VendorModel, pydantic.BeforeValidator(_named, json_schema_input_type=str | VendorModel)], ...
+    ] = pydantic.Field(
         min_length=1, description="Models to serve: their names, or objects with `name` and what they can do."
     )
     capabilities: tuple[CapabilityName, ...] = pydantic.Field(
@@ -179,7 +186,10 @@ class VendorProvider(_WorkedProvider):
     )
     context_tokens: int = pydantic.Field(default=0, ge=0, lt=1 << 32, description="0: not known.")
     max_concurrent: int = pydantic.Field(default=0, ge=0, description="Most generations of a worker; 0 is no limit.")
-    adaptive_limit: Annotated[AdaptiveLimit | None, pydantic.BeforeValidator(_on)] = pydantic.Field(
+    adaptive_limit: Annotated[
+        AdaptiveLimit | None,
+        pydantic.BeforeValidator(_on, json_schema_input_type=AdaptiveLimit | Literal["off", False] | None),
+    ] = pydantic.Field(
         default=AdaptiveLimit(),
         description="Requests under way with a key: fewer after a rate limit or overload, then more again. Or `off`.",
     )

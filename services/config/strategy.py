@@ -77,4 +77,4 @@ def named(strategy: object) -> object:
     return strategy
 
 
-AnyStrategy = Annotated[Strategy, pydantic.BeforeValidator(named)]
+AnyStrategy = Annotated[Strategy, pydantic.BeforeValidator(named, json_schema_input_type=Literal[NAMES] | Strategy)]

@@ -85,7 +85,7 @@ async def serve(
         )
         notifier = await stack.enter_async_context(notify.open_notifier(lambda: spool.alive))
         routers = await stack.enter_async_context(open_routers(_preferred(config, place), registry, credentials))
-        fleet = FleetView(routers)
+        fleet = FleetView(routers, place.name)
         placements = Placements(routers, fleet, registry, gateway=run, waiting_bytes=settings.waiting_bytes)
         sessions = await stack.enter_async_context(
             open_sessions(
@@ -201,6 +201,7 @@ async def serve(
             )
         )
         await up.mark_serving()
+        following.append(tasks.create_task(_heed_drains(fleet, up)))
         LOG.info("gateway.serving", config_version=config.version)
         # SIGINT is for when nobody calls any more, as at the end of a whole mesh.
         if await server.stop_requested(notifier) == signal.SIGTERM:
@@ -218,6 +219,14 @@ async def _drain(up: server.Server, seconds: float, interrupts: Iterable[Callabl
     await up.drain(seconds=seconds + _FAREWELL_SECONDS)
     for farewell in farewells:
         farewell.cancel()
+
+
+async def _heed_drains(fleet: FleetView, up: server.Server) -> None:
+    """Have the edge call us, or not, as operators say."""
+    while True:
+        drained = await fleet.drained_or_back()
+        LOG.info("gateway.drained" if drained else "gateway.undrained")
+        await up.mark_wanted(not drained)
 
 
 @contextlib.asynccontextmanager

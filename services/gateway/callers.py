@@ -2,13 +2,11 @@
 
 from collections.abc import Mapping
 
-from services.chassis.roles import Role
-from services.gateway.identity.policy import SCOPES
+from services.chassis.roles import COMMON, Role
+from services.gateway.identity.policy import PUBLIC, SCOPES
 
-_REFLECTION = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
-
-# What comes from outside comes by the edge, and what another gateway runs comes from there.
+# What comes from outside comes by the edge, and what another gateway runs comes from there. Health is everybody's.
 CALLERS: Mapping[str, tuple[Role, ...]] = {
     **dict.fromkeys(SCOPES, ("envoy", "gateway")),
-    _REFLECTION: ("envoy", "cli"),
+    **{method: ("envoy", *COMMON[method]) for method in PUBLIC},
 }

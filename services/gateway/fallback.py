@@ -69,6 +69,7 @@ def place(
         (worker, route)
         for worker, route in routes
         if worker.health in _PREFERENCE
+        and not route.drained
         and ask.worker in ("", worker.worker)
         and not _lacks(worker, route, ask.capabilities)
     ]

@@ -16,11 +16,20 @@ _RETRY_SECONDS = 0.25
 
 
 class FleetView:
-    """Follows WatchFleet. What was last heard stays, so that a gateway can place alone while routers are away."""
+    """Follows WatchFleet. What was last heard stays, so that a gateway can place alone while routers are away.
 
-    def __init__(self, routers: Routers) -> None:
+    Attributes:
+        workers: the fleet.
+        drained: whether operators have taken this gateway out of service.
+    """
+
+    def __init__(self, routers: Routers, gateway: str) -> None:
+        """`gateway` is our own name."""
         self._routers = routers
+        self._gateway = gateway
         self.workers: Sequence[fleet.FleetWorker] = ()
+        self.drained = False
+        self._changed = asyncio.Event()
 
     async def follow(self) -> None:
         """Follow the router that the gateway keeps to for ever, through its restarts."""
@@ -30,8 +39,21 @@ class FleetView:
                 try:
                     async for response in call:
                         self.workers = response.workers
+                        if response.HasField("drains"):  # else a router that has just started knows less than we
+                            self._heard(self._gateway in response.drains.gateways)
                 except grpc.aio.AioRpcError as error:
                     LOG.debug("fleet.lost", router=kept.name, code=error.code().name)
                 finally:
                     call.cancel()
             await asyncio.sleep(_RETRY_SECONDS)
+
+    async def drained_or_back(self) -> bool:
+        """Wait until `drained` is another than before; what it is now."""
+        await self._changed.wait()
+        self._changed.clear()
+        return self.drained
+
+    def _heard(self, drained: bool) -> None:
+        if drained != self.drained:
+            self.drained = drained
+            self._changed.set()

@@ -21,6 +21,7 @@ from services.router import callers, service
 from services.router.checks import Checks
 from services.router.decider import Decider
 from services.router.fleet import Fleet
+from services.router.names import Names
 from services.router.probes import Probes
 from services.router.roster import Roster
 from services.router.telemetry import Telemetry
@@ -40,7 +41,9 @@ async def serve(
     clock = time.monotonic
     registry = metrics.new_registry()
     telemetry = Telemetry(registry, decision_share=config.router.decision_log_share)
-    roster = Roster(config, telemetry)
+    names = Names(config)
+    await names.look()
+    roster = Roster(config, telemetry, found=names.found)
     telemetry.watch(roster)
     decider = Decider(roster, config.router.retry, rng=random.Random(), new_id=ids.new_id, observer=telemetry)
     fleet = Fleet(roster, stale_seconds=config.router.stale_seconds, clock=clock, credentials=credentials)
@@ -49,6 +52,10 @@ async def serve(
 
     def adopt(wanted: mesh.MeshConfig) -> None:
         fixed.require_same(config, wanted, source=str(path))
+        names.reconfigure(wanted)
+        take(wanted)
+
+    def take(wanted: mesh.MeshConfig) -> None:
         decider.reconfigure(wanted, clock())
         probes.config = wanted
         fleet.reconfigure(stale_seconds=wanted.router.stale_seconds)
@@ -61,6 +68,11 @@ async def serve(
         reloading = Reloading(
             path, config, read=mesh.load, adopt=adopt, version=_version, registry=registry, notifier=notifier
         )
+
+        def moved() -> None:
+            roster.found = names.found
+            take(reloading.config)
+
         await stack.enter_async_context(metrics.open_metrics(registry, config.metrics_address(place.name)))
         up = await stack.enter_async_context(
             server.open_server(
@@ -75,13 +87,14 @@ async def serve(
         )
         await stack.enter_async_context(fleet.watching(Checks(roster, fleet.notify).follow, probes.follow))
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
-        following = tasks.create_task(reloading.follow())
+        following = [tasks.create_task(each) for each in (reloading.follow(), names.follow(moved))]
         await fleet.first_reports(seconds=_FIRST_REPORTS_SECONDS)
         await up.mark_serving()
         LOG.info("router.serving", workers=len(roster.workers), models=len(roster.pools))
         await server.stop_requested(notifier)
         await up.drain(seconds=_DRAIN_SECONDS)
-        following.cancel()
+        for task in following:
+            task.cancel()
 
 
 def _version(config: mesh.MeshConfig) -> str:

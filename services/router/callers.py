@@ -9,5 +9,6 @@ _ROUTER = "/hybridinference.router.v1.RouterService"
 CALLERS: Mapping[str, tuple[Role, ...]] = {
     f"{_ROUTER}/Place": ("gateway",),
     f"{_ROUTER}/WatchFleet": ("gateway", "cli"),
+    f"{_ROUTER}/SetDrains": ("admin",),
     f"{_ROUTER}/Explain": ("gateway",),
 }

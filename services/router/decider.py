@@ -24,6 +24,7 @@ from services.router.admission import selection
 from services.router.admission.lobby import Fate, Lobby
 from services.router.admission.selection import Choice
 from services.router.admission.waiter import Waiter
+from services.router.drains import Drains
 from services.router.explain import Explanation
 from services.router.faults import Kind, Verdict, judge, with_retry_after
 from services.router.knowledge import learning
@@ -92,6 +93,10 @@ class Decider:
         for lease in self._book:
             lease.rebind(self._roster.pools)
         self._lobby.move(self._roster.pools, now)
+
+    def on_drains(self, drains: Drains) -> None:
+        """Place nothing more on what operators have taken out of service. What has been placed there stays."""
+        self._roster.drain(drains)
 
     def on_stream(self, gateway: str, running: Iterable[placement.RunningLease], now: float = 0.0) -> GatewayStream:
         """A gateway opened a stream and restates the leases that still run. `now` matters only where there are any."""

@@ -10,6 +10,7 @@ from services.config import strategy as settings
 from services.config.flags import point
 from services.config.mesh import MeshConfig
 from services.config.model import Model, Route
+from services.config.places import spread
 from services.config.prices import tariffs
 from services.router import rendezvous
 from services.router.admission.admission import Admission
@@ -237,6 +238,7 @@ def build(
     *,
     workers: Iterable[Worker] = (),
     pools: Mapping[str, Pool] = MappingProxyType({}),
+    found: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> tuple[Mapping[str, Worker], Mapping[str, Pool], Mapping[str, Pool]]:
     """Every worker by name, the pool of every model by name, and the pools by all names and aliases.
 
@@ -245,9 +247,10 @@ def build(
         new_strategy: makes a strategy.
         workers: those of an earlier configuration; one that keeps name, provider and address goes on.
         pools: those of an earlier configuration by the models' names; what they know goes on.
+        found: the addresses to which names of workers lead.
     """
     earlier = {worker.place: worker for worker in workers}
-    places = sorted(config.workers(), key=lambda place: place.name)
+    places = sorted((each for place in config.workers() for each in spread(place, found)), key=lambda each: each.name)
     settings, slow_start = config.router.breaker, config.router.slow_start_seconds
     there = {
         place.name: earlier.get(place) or Worker(place, settings, slow_start_seconds=slow_start) for place in places

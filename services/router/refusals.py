@@ -14,6 +14,8 @@ from services.router.target import FILTERS, Target
 from services.router.worker import Worker
 
 _RETRY_SECONDS = 1.0
+# Somebody has to undo it.
+_DRAINED_SECONDS = 10.0
 _NAMES_TOLD = 20
 
 # The request's field that most likely asked for it. The router never sees the request itself, and has the gateway name
@@ -66,10 +68,17 @@ def not_placed(request: Request, now: float) -> Failure:
     why = [target.unfit(request) for target in targets]
     if all(why):
         return _unfit(request, targets, why)
-    able = [t for t in targets if t.capable(request.needs) and t.worker.serving]
+    able = [t for t in targets if t.capable(request.needs) and t.worker.serving and not t.drained]
     well = [t for t in able if t.worker.breaker.admits(now)]
     if any(t.worker.full or t.worker.holds.limited(t.provider_model, now) for t in well):
         return saturated(pool, _soonest((t.held_until for t in well if not t.worker.full), now))
+    if not well and any(t.drained or t.worker.drained for t in targets if t.capable(request.needs)):
+        return Failure(
+            reasons.ERROR_REASON_NO_HEALTHY_WORKER,
+            f"All that could serve `{pool.model}` now is taken out of service by operators; try again later.",
+            retry_after=_DRAINED_SECONDS,
+            model=pool.model,
+        )
     return Failure(
         reasons.ERROR_REASON_NO_HEALTHY_WORKER,
         f"No worker for `{pool.model}` is healthy at the moment; try again shortly.",

@@ -1,7 +1,8 @@
 """The roster: every worker and every pool, and what has been learned of them."""
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from hybridinference.inference.v1 import worker_status_pb2 as worker_status
 from hybridinference.router.v1 import fleet_pb2 as fleet
@@ -11,6 +12,7 @@ from services.config.mesh import MeshConfig
 from services.config.places import WorkerPlace
 from services.router import pools
 from services.router.breaker import State
+from services.router.drains import Drains
 from services.router.faults import Kind, Verdict
 from services.router.knowledge import learning
 from services.router.leases import Lease
@@ -33,10 +35,16 @@ class Roster:
         pools: the same, by every name and alias that callers may give.
         leaving: workers that are no longer configured and still have leases, by name.
         stirred: names of workers of which there is news since somebody last looked.
+        found: the addresses to which names of workers lead; taken up by the next `reconfigure`.
     """
 
     def __init__(
-        self, config: MeshConfig, observer: Observer, *, new_strategy: pools.NewStrategy = table.new_strategy
+        self,
+        config: MeshConfig,
+        observer: Observer,
+        *,
+        new_strategy: pools.NewStrategy = table.new_strategy,
+        found: Mapping[str, Sequence[str]] = MappingProxyType({}),
     ) -> None:
         self._observer = observer
         self._new_strategy = new_strategy
@@ -45,13 +53,15 @@ class Roster:
         self.stirred: set[str] = set()
         self.leaving: dict[str, Worker] = {}
         self._renamed: list[Worker] = []  # as those, but another worker has the name now
-        self._take(config, *pools.build(config, new_strategy))
+        self._drains = Drains()
+        self.found = found
+        self._take(config, *pools.build(config, new_strategy, found=found))
 
     def reconfigure(self, config: MeshConfig) -> None:
         """Be what another configuration says, in one step; what is known of those that stay, stays known."""
         before = self.version
         known = [*self._renamed, *self.leaving.values(), *self.workers.values()]
-        built = pools.build(config, self._new_strategy, workers=known, pools=self.models)
+        built = pools.build(config, self._new_strategy, workers=known, pools=self.models, found=self.found)
         self._take(config, *built)
         for worker in known:
             worker.reconfigure(config.router)
@@ -62,6 +72,25 @@ class Roster:
         self._keep_share()
         self.stirred.update(self.workers)
         self._changes += 1 + max(0, before - self.version)
+
+    def drain(self, drains: Drains) -> None:
+        """Go by what is out of service now: all of it, each time."""
+        self._drains = drains
+        for worker in self.workers.values():
+            before = worker.health
+            worker.on_drained(worker.name in drains.workers)
+            self._tell(worker, before)
+        for pool in self.models.values():
+            for target in pool.targets:
+                drained = (pool.model, target.worker.place.provider) in drains.routes
+                if drained != target.drained:
+                    target.drained = drained
+                    target.worker.version += 1
+        for name, routes in self._routes_to.items():
+            for route in routes:
+                route.drained = (route.model, self.workers[name].place.provider) in drains.routes
+        self.stirred.update(self.workers)
+        self._changes += 1
 
     def forget_idle(self) -> bool:
         """Let go of workers that have left and whose last lease has ended; whether there was one."""
@@ -91,6 +120,7 @@ class Roster:
                     aliases=model.aliases,
                 )
                 self._routes_to[target.worker.name].append(route)
+        self.drain(self._drains)
 
     @property
     def version(self) -> int:

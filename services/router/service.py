@@ -8,6 +8,7 @@ from typing import Any
 import grpc
 from google.rpc import status_pb2
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
+from hybridinference.router.v1 import drains_pb2
 from hybridinference.router.v1 import placement_pb2 as placement
 from hybridinference.router.v1 import router_service_pb2 as router_service
 from hybridinference.router.v1 import router_service_pb2_grpc as router_grpc
@@ -15,6 +16,7 @@ from hybridinference.router.v1 import router_service_pb2_grpc as router_grpc
 from services.chassis import status
 from services.chassis.failure import Failure
 from services.router.decider import Answer, Decider
+from services.router.drains import Drains
 from services.router.fleet import Fleet
 from services.router.leases import GatewayStream
 from services.router.outbox import Outbox
@@ -34,6 +36,7 @@ class RouterServicer(router_grpc.RouterServiceServicer):
         self._decider = decider
         self._fleet = fleet
         self._clock = clock
+        self._drains: drains_pb2.Drains | None = None  # until somebody says
         self._outboxes: dict[GatewayStream, Outbox] = {}
         self._alarm: asyncio.TimerHandle | None = None
         fleet.on_news = self._release
@@ -74,7 +77,17 @@ class RouterServicer(router_grpc.RouterServiceServicer):
         """Send the fleet, at once and on change."""
         async with contextlib.aclosing(self._fleet.snapshots()) as snapshots:
             async for workers in snapshots:
-                yield router_service.WatchFleetResponse(workers=workers)
+                yield router_service.WatchFleetResponse(workers=workers, drains=self._drains)
+
+    async def SetDrains(
+        self, request: router_service.SetDrainsRequest, context: Context
+    ) -> router_service.SetDrainsResponse:
+        """Go by what is out of service now."""
+        if self._drains != request.drains:
+            self._drains = request.drains
+            self._decider.on_drains(Drains.of(request.drains))
+            self._fleet.notify()
+        return router_service.SetDrainsResponse()
 
     def _release(self) -> None:
         """Send the answers to those that waited, and come again when time alone changes something."""

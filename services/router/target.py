@@ -39,6 +39,7 @@ class Target:
         position: its place among the targets of the model; never changes.
         identity: stands for it in hashes; the same in every router with the same configuration.
         turn: when the model was last placed here, as a count of placements; 0 is never.
+        drained: whether operators have taken its route out of service.
         speeds: how slow it is, against the model's mean.
     """
 
@@ -49,6 +50,7 @@ class Target:
     position: int = 0
     identity: int = 0
     turn: int = 0
+    drained: bool = False
     speeds: TargetSpeeds = dataclasses.field(default_factory=TargetSpeeds)
 
     @property
@@ -173,6 +175,8 @@ class Target:
         Until then, from that time on, the answer is the same unless the worker's version changes.
         """
         worker = self.worker
+        if self.drained or worker.drained:
+            return "drained", math.inf
         if not worker.serving or self.provider_model not in worker.served:
             return "health", math.inf
         if not worker.breaker.admits(at):

@@ -54,6 +54,7 @@ class Worker:
         "context_placed",
         "checked",
         "context_tokens",
+        "drained",
         "elastic",
         "first_content_seconds",
         "heard_at",
@@ -82,6 +83,7 @@ class Worker:
         self.heard_at = 0.0
         self.serving = False
         self.checked = True  # what its health service says; true as well where it has none
+        self.drained = False  # operators have taken it out of service
         self.capacity = 0
         self._slack = 0
         self.elastic = False
@@ -116,7 +118,7 @@ class Worker:
             return fleet.WORKER_HEALTH_UNREACHABLE
         match self.status.state:
             case worker_status.WORKER_STATE_SERVING:
-                if not self.checked:
+                if self.drained or not self.checked:
                     return fleet.WORKER_HEALTH_DRAINING
                 if self.breaker.state is not State.CLOSED:
                     return fleet.WORKER_HEALTH_EJECTED
@@ -238,6 +240,13 @@ class Worker:
             self._serve()
             self.version += 1
 
+    def on_drained(self, drained: bool) -> None:
+        """Operators have taken it out of service, or back into it."""
+        if drained != self.drained:
+            self.drained = drained
+            self._serve()
+            self.version += 1
+
     def on_lost(self) -> bool:
         """The worker cannot be reached, or is silent. Returns whether that is news."""
         if self._order is None:
@@ -321,7 +330,7 @@ class Worker:
 
     def _serve(self) -> None:
         state = self.status.state if self.status is not None and self._order is not None else None
-        self.serving = self.checked and state == worker_status.WORKER_STATE_SERVING
+        self.serving = self.checked and not self.drained and state == worker_status.WORKER_STATE_SERVING
 
     def _forget(self, now: float) -> None:
         """A new process answers to the name: nothing that was learned of the old one holds."""

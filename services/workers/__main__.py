@@ -67,7 +67,7 @@ async def serve(config: mesh.MeshConfig, place: WorkerPlace, credentials: Creden
         await stack.enter_async_context(metrics.open_metrics(registry, config.metrics_address(place.name)))
         up = await stack.enter_async_context(
             server.open_server(
-                place.address,
+                place.listen,
                 lambda grpc_server: worker_grpc.add_WorkerServiceServicer_to_server(servicer, grpc_server),
                 [service.NAME],
                 registry,

@@ -3,7 +3,6 @@
 import pytest
 
 from services.cli import sections
-from services.config import fixed
 from services.config.mesh import MeshConfig
 
 BASE = {
@@ -49,7 +48,3 @@ def test_another_certificate_is_taken_up():
 def test_no_secret_is_in_it():
     assert "k3y" not in str(of())
     assert all(len(digest) == 16 for digest in of().values())
-
-
-def test_what_running_processes_refuse_is_refused_before_they_are_asked():
-    assert {*fixed._KEYS, *fixed._SECTIONS} == sections.FIXED

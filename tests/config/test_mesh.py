@@ -81,7 +81,7 @@ def test_the_version_does_not_depend_on_a_secret(tmp_path: pathlib.Path) -> None
         (_BASE.replace("provider: local", "provider: locl"), "mesh.yaml:8: model `smollm2`: no provider `locl`"),
         (
             _BASE.replace("model: small,", "model: tiny,"),
-            "mesh.yaml:9: model `smollm2`: `far` serves small, large, not `tiny`",
+            "mesh.yaml:9: model `smollm2`: `far` does not serve `tiny`; there are: large, small",
         ),
         (_BASE.replace("model: small, ", ""), "mesh.yaml:9: model `smollm2`: say which model of"),
         (_BASE + "- name: smollm2\n  routes: [{provider: local}]\n", "mesh.yaml:10: model `smollm2` is given twice"),
@@ -130,7 +130,7 @@ def test_a_mistake_is_told_once_and_in_plain_words(tmp_path: pathlib.Path) -> No
     assert "providers.a-b" in told
     assert "providers.c-d" in told
     told = problem(_BASE.replace("provider: local", "provider: locl"), tmp_path)
-    assert told.endswith("/mesh.yaml:8: model `smollm2`: no provider `locl`; there are: far, local")
+    assert told.endswith("/mesh.yaml:8: model `smollm2`: no provider `locl`; did you mean `local`?")
 
 
 def test_the_configuration_cannot_be_changed(tmp_path: pathlib.Path) -> None:

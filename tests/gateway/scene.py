@@ -329,7 +329,7 @@ async def scene(
         registry = CollectorRegistry()
         place = RouterPlace("router", made.router_address)
         made.routers = await stack.enter_async_context(open_routers([place], registry))
-        made.fleet = FleetView(made.routers)
+        made.fleet = FleetView(made.routers, "gateway")
         made.placements = Placements(made.routers, made.fleet, registry, gateway="g")
         made.sessions = await stack.enter_async_context(open_sessions(idle_seconds=60, slow_reader_seconds=60))
         made.channels = await stack.enter_async_context(open_channels())

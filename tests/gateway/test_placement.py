@@ -37,7 +37,7 @@ class Pair:
         self.registry = CollectorRegistry()
         stub, health = router_grpc.RouterServiceStub(channel), health_pb2_grpc.HealthStub(channel)
         routers = Routers([GatewaysRouter(0, "router", stub, health)], self.registry)
-        self.fleet = FleetView(routers)
+        self.fleet = FleetView(routers, "gateway")
         self.placements = Placements(routers, self.fleet, self.registry, gateway="g")
         self._address = address
         self._server: grpc.aio.Server | None = None

@@ -71,7 +71,7 @@ class Both:
 
     def __init__(self, directory: pathlib.Path, routers: Any, a: End, b: End, registry: CollectorRegistry) -> None:
         self.directory, self.routers, self.a, self.b, self.registry = directory, routers, a, b, registry
-        self.fleet = FleetView(routers)
+        self.fleet = FleetView(routers, "gateway")
         self.placements = Placements(routers, self.fleet, registry, gateway="g")
 
     def ask(self, generation_id: str, deadline: Deadline = NEVER) -> asyncio.Task[placement.Placement]:

@@ -19,8 +19,13 @@ from typing import Any
 
 import openai
 import psutil
+import pytest
+
+from tests.mesh import secured
 
 ROOT = pathlib.Path(__file__).parents[2]
+# `HYBRID_TEST_MTLS=1 pytest tests/mesh` plays all of it with certificates between the processes.
+MTLS = os.environ.get("HYBRID_TEST_MTLS") == "1"
 
 
 def free_port() -> int:
@@ -51,13 +56,23 @@ class Mesh:
 
     within: tuple[str, ...] = ()
 
-    def __init__(self, home: pathlib.Path, config: str) -> None:
+    def __init__(self, home: pathlib.Path, config: str, *, mtls: bool = MTLS) -> None:
+        """With `mtls` its processes listen on ports, and prove themselves to each other by certificates."""
         self.home = home
+        self._ports = secured.Ports() if mtls else None
         self.port = free_port()
         self.config = home / "hybrid.yaml"
+        self.configure(config)
+
+    def configure(self, config: str) -> None:
+        """Write the configuration; a mesh that runs takes it up with `hybrid reload`."""
         if "access" not in config:  # most tests are about other things
             config = f"access: {{keyless: true}}\n{config}"
+        if self._ports is not None:
+            config = secured.secured(config, self._ports)
         self.config.write_text(config, encoding="utf-8")
+        if self._ports is not None and not (self.home / "tls").exists():
+            secured.issue(self.home, self.config)
 
     @property
     def base_url(self) -> str:
@@ -66,7 +81,13 @@ class Mesh:
     @property
     def gateway(self) -> str:
         """The gateway's own socket, past the edge."""
-        return f"unix:{self.home}/run/gateway.sock"
+        return f"unix:{self.socket('gateway')}"
+
+    def socket(self, name: str) -> pathlib.Path:
+        """A process's own socket, `worker-` before the name of a worker. With certificates there is none."""
+        if self._ports is not None:
+            pytest.skip("processes with certificates let in nobody else")
+        return self.home / f"run/{name}.sock"
 
     @functools.cached_property
     def client(self) -> openai.OpenAI:
@@ -145,11 +166,11 @@ class Mesh:
 
 
 @contextlib.contextmanager
-def mesh(config: str, *, up: bool = True, timeout: float = 120.0) -> Iterator[Mesh]:
+def mesh(config: str, *, up: bool = True, timeout: float = 120.0, mtls: bool = MTLS) -> Iterator[Mesh]:
     """A mesh, up, that is gone afterwards."""
     # Short, since unix sockets live below it.
     home = pathlib.Path(tempfile.mkdtemp(prefix="hi-"))
-    running = Mesh(home, config)
+    running = Mesh(home, config, mtls=mtls)
     try:
         if up:
             running.up(timeout=timeout)

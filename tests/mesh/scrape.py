@@ -29,3 +29,12 @@ def total(mesh: Mesh, process: str, name: str, **labels: str) -> float:
     ]
     assert samples, f"{process} tells no {name}"
     return sum(samples)
+
+
+def version(mesh: Mesh, process: str) -> str:
+    """The version of the configuration that a process says it uses."""
+    for family in text_string_to_metric_families(exposition(mesh, process)):
+        for sample in family.samples:
+            if sample.name == "hybrid_config_info":
+                return sample.labels["version"]
+    raise AssertionError(f"{process} tells no version of its configuration")

@@ -125,7 +125,7 @@ async def test_native_grpc_streams(echo: Mesh, way: str) -> None:
 
 @pytest.mark.parametrize("way", ["edge", "gateway"])
 def test_grpcurl_lists_describes_and_streams(echo: Mesh, way: str) -> None:
-    target = [f"127.0.0.1:{echo.port}"] if way == "edge" else ["-unix", f"{echo.home}/run/gateway.sock"]
+    target = [f"127.0.0.1:{echo.port}"] if way == "edge" else ["-unix", echo.gateway[5:]]
     grpcurl = pathlib.Path(sys.executable).with_name("grpcurl")
 
     def run(*arguments: str) -> str:
@@ -227,6 +227,7 @@ def test_a_header_sets_the_deadline_of_both_faces_over_http(echo: Mesh, path: st
 
 
 def test_the_benchmark_of_the_first_byte_times_every_way_to_an_answer(echo: Mesh):
+    assert echo.socket("worker-echo-0").exists()
     system = System("mesh", echo.port, {}, echo.home)
     measured = asyncio.run(first_byte.measure(system, clients=2, times=3))
     p50 = {row["way"]: row["p50_ms"] for row in measured.rows()}

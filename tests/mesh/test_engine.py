@@ -49,7 +49,7 @@ async def client(local: Mesh) -> AsyncIterator[openai.AsyncOpenAI]:
 @contextlib.asynccontextmanager
 async def watching(local: Mesh) -> AsyncIterator["Load"]:
     """What the engine's worker says of itself, as it says it."""
-    async with open_channel(f"unix:{local.home}/run/worker-local-0.sock") as channel, asyncio.TaskGroup() as tasks:
+    async with open_channel(f"unix:{local.socket('worker-local-0')}") as channel, asyncio.TaskGroup() as tasks:
         load = Load()
         following = tasks.create_task(load.follow(worker_grpc.WorkerServiceStub(channel)))
         yield load

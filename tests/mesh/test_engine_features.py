@@ -80,7 +80,7 @@ def running() -> Iterator[Mesh]:
 @contextlib.asynccontextmanager
 async def worker_of(running: Mesh, name: str) -> AsyncIterator["worker_grpc.WorkerServiceAsyncStub"]:
     """A worker's own service, past the mesh."""
-    async with open_channel(f"unix:{running.home}/run/worker-{name}.sock") as channel:
+    async with open_channel(f"unix:{running.socket(f'worker-{name}')}") as channel:
         yield worker_grpc.WorkerServiceStub(channel)
 
 

@@ -206,7 +206,7 @@ async def test_restarting_one_gateway_after_the_other_loses_no_call(two: Mesh, l
 
 async def test_a_reload_gives_the_edge_its_new_limits_and_names_what_waits_for_a_restart(two: Mesh, load: Load) -> None:
     async def reload(text: str) -> tuple[int, str, str]:
-        two.config.write_text(text)
+        two.configure(text)
         done = await asyncio.to_thread(two.hybrid, "reload")
         return done.returncode, done.stdout, done.stderr
 
@@ -245,7 +245,7 @@ async def test_a_reload_brings_models_and_aliases_to_router_and_gateways_and_cut
 ) -> None:
     under_load = asyncio.create_task(load.run())
     await until(lambda: len(load.calls) >= 4, seconds=30)
-    two.config.write_text(TWO.replace("- name: echo", "- name: other\n    aliases: [echo]"))
+    two.configure(TWO.replace("- name: echo", "- name: other\n    aliases: [echo]"))
     done = await asyncio.to_thread(two.hybrid, "reload")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.endswith("is used by router, admin, gateway, gateway-2\n")
@@ -258,13 +258,13 @@ async def test_a_reload_brings_models_and_aliases_to_router_and_gateways_and_cut
     load.end()
     await under_load
     assert not [call for call in load.calls if call.error]
-    two.config.write_text(TWO)
+    two.configure(TWO)
     assert (await asyncio.to_thread(two.hybrid, "reload")).returncode == 0
 
 
 async def test_gateways_come_and_go_with_a_reload_and_no_call_is_lost(two: Mesh, load: Load) -> None:
     async def of(instances: int) -> None:
-        two.config.write_text(TWO.replace("instances: 2", f"instances: {instances}"))
+        two.configure(TWO.replace("instances: 2", f"instances: {instances}"))
         done = await asyncio.to_thread(two.hybrid, "reload")
         assert (done.returncode, done.stderr) == (0, "")
         names = ", ".join(f"gateway-{number}" for number in range(2, instances + 1))

@@ -256,10 +256,10 @@ def test_an_operators_credential_is_no_key_and_the_admin_service_is_nowhere_but_
     given = ("-H", f"authorization: Bearer {credential}", "-import-path", "protos", "-proto")
     contract = "hybridinference/gateway/v1/admin_service.proto"
     edge = grpcurl(*given, contract, keyed.base[7:], method)
-    gateway_itself = grpcurl(*given, contract, "-unix", f"{keyed.mesh.home}/run/gateway.sock", method)
+    gateway_itself = grpcurl(*given, contract, "-unix", str(keyed.mesh.socket("gateway")), method)
     assert "Unimplemented" in edge.stderr or "Unauthenticated" in edge.stderr, edge.stderr
     assert "Unimplemented" in gateway_itself.stderr, gateway_itself.stderr
-    assert grpcurl(*given, contract, "-unix", f"{keyed.mesh.home}/run/admin.sock", method).returncode == 0
+    assert grpcurl(*given, contract, "-unix", str(keyed.mesh.socket("admin")), method).returncode == 0
 
 
 def lets_in(client: openai.OpenAI) -> bool:

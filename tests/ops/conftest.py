@@ -20,6 +20,8 @@ router: {{breaker: {{open_seconds: 5, open_max_seconds: 5}}}}
 providers:
   echo: {{kind: echo, workers: 2, token_ms: 5, drain_seconds: 1}}
   faulty: {{kind: echo, token_ms: 5, drain_seconds: 1, faults_file: faults.json}}
+  slow: {{kind: echo, drain_seconds: 1, faults_file: slow.json}}
+  narrow: {{kind: echo, token_ms: 100, capacity: 1, drain_seconds: 1}}
   vendor:
     kind: openai
     base_url: {url}
@@ -31,6 +33,11 @@ models:
     routes: [{{provider: echo}}]
   - name: faulty
     routes: [{{provider: faulty}}]
+  - name: slow
+    routes: [{{provider: slow}}]
+  - name: narrow
+    queue: {{max_waiting: 1}}
+    routes: [{{provider: narrow}}]
   - name: paid
     routes: [{{provider: vendor, model: big, price: {{input: 1000, output: 4000}}}}]
   - name: spilling
@@ -38,7 +45,7 @@ models:
   - name: vectors
     routes: [{{provider: vendor, model: vectors}}]
 """
-MODELS = ("echo", "echo", "faulty", "paid", "spilling", "vectors")
+MODELS = ("echo", "echo", "faulty", "narrow", "paid", "slow", "spilling", "vectors")
 
 
 @pytest.fixture(scope="session")
@@ -63,5 +70,6 @@ def watched(ledger: Postgres) -> Iterator[Observed]:
         with mesh(config, up=False) as home, observed(home) as found:
             made = home.hybrid("keys", "create", "--owner", "load")
             assert made.returncode == 0, made.stderr
-            with Load(home, MODELS, key=made.stdout.strip()):
+            found.key = made.stdout.strip()
+            with Load(home, MODELS, key=found.key) as found.load:
                 yield found

@@ -32,7 +32,12 @@ class Observed:
     Attributes:
         mesh: what is watched; it runs already.
         sent: what Alertmanager has sent to the receivers `page` and `ticket`, notification by notification.
+        key: a caller's, without limits.
+        load: those who ask all the time.
     """
+
+    key: str
+    load: "Load"
 
     def __init__(self, mesh: Mesh, prometheus_port: int, alertmanager_port: int, sent: list[dict[str, Any]]) -> None:
         self.mesh = mesh
@@ -115,7 +120,7 @@ def observed(mesh: Mesh) -> Iterator[Observed]:
     with mesh.config.open("a", encoding="utf-8") as file:
         file.write(f"observability: {{prometheus_port: {ports[0]}, alertmanager_port: {ports[1]}}}\n")
     with _receiver() as (address, sent):
-        up = mesh.hybrid("up", "--detach", "--port", str(mesh.port), "--observability", timeout=180)
+        up = mesh.hybrid("up", "--detach", "--port", str(mesh.port), "--observability", timeout=300)
         assert up.returncode == 0, f"{up.stdout}\n{up.stderr}"
         found = Observed(mesh, *ports, sent)
         _hurry(mesh.home / "observability", address)
@@ -173,13 +178,27 @@ class Load:
         models: a client for each; the same name twice is two clients.
         key: theirs; the mesh may need none.
         pause: seconds between an answer and the next question.
+        question: what they ask.
+        stagger: seconds that each begins after the one before.
     """
 
-    def __init__(self, mesh: Mesh, models: tuple[str, ...], *, key: str = "none", pause: float = 0.1) -> None:
+    def __init__(
+        self,
+        mesh: Mesh,
+        models: tuple[str, ...],
+        *,
+        key: str = "none",
+        pause: float = 0.1,
+        question: str = "one two three four",
+        stagger: float = 0.0,
+    ) -> None:
         self.asked = 0
+        self._question = question
         self._over = threading.Event()
         self._url, self._key, self._pause = f"http://127.0.0.1:{mesh.port}/v1", key, pause
-        self._threads = [threading.Thread(target=self._ask, args=(model,)) for model in models]
+        self._threads = [
+            threading.Thread(target=self._ask, args=(model, n * stagger)) for n, model in enumerate(models)
+        ]
 
     def __enter__(self) -> "Load":
         for thread in self._threads:
@@ -187,13 +206,17 @@ class Load:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Nobody asks any more; those who wait for an answer hear it."""
         self._over.set()
         for thread in self._threads:
             thread.join()
 
-    def _ask(self, model: str) -> None:
-        # A small model knows no end by itself.
-        body = {"model": model, "messages": [{"role": "user", "content": "one two three four"}], "max_tokens": 8}
+    def _ask(self, model: str, after: float) -> None:
+        body = {"model": model, "max_tokens": 8, "messages": [{"role": "user", "content": self._question}]}
+        self._over.wait(after)
         number = 0
         while not self._over.is_set():
             number += 1

@@ -17,12 +17,14 @@ from services.chassis.config import ConfigError
 from services.chassis.credentials import Credentials
 from services.chassis.reloading import Reloading
 from services.config import fixed, identity, mesh
-from services.gateway.admin import callers, rights
+from services.gateway.admin import callers, drains, rights
+from services.gateway.admin.drains import Drain
 from services.gateway.admin.guard import Guard
 from services.gateway.admin.keys import Known
 from services.gateway.admin.operators import Operators
 from services.gateway.admin.servicer import AdminServicer
 from services.gateway.admin.store import Store
+from services.gateway.admin.telling import open_telling
 from services.gateway.database import DATABASE_UP, open_database
 from services.gateway.identity.peppers import Peppers
 from services.gateway.schema import SchemaUnknown
@@ -53,12 +55,24 @@ async def serve(
         await database.require_schema()
         store = Store(database, peppers)
         guard = Guard(operators, store.refused, registry)
-        servicer = AdminServicer(store, _known(config), clock=functools.partial(datetime.datetime.now, datetime.UTC))
+
+        async def drained() -> list[Drain]:
+            return [drains.of_row(row) for row in await store.drains()]
+
+        telling = await stack.enter_async_context(open_telling(drained, config.routers(), credentials))
+        servicer = AdminServicer(
+            store,
+            _known(config),
+            drains.known(config),
+            telling,
+            clock=functools.partial(datetime.datetime.now, datetime.UTC),
+        )
 
         def adopt(wanted: mesh.MeshConfig) -> None:
             fixed.require_same(config, wanted, source=str(path))
             guard.operators = _operators(wanted)
             servicer.known = _known(wanted)
+            servicer.drainable = drains.known(wanted)
 
         reloading = Reloading(
             path, config, read=mesh.load, adopt=adopt, version=_version, registry=registry, notifier=notifier

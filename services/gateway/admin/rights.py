@@ -18,6 +18,9 @@ RIGHTS: Mapping[str, Right] = {
     f"/{NAME}/RevokeKey": "keys",
     f"/{NAME}/RotateKey": "keys",
     f"/{NAME}/QueryUsage": "usage",
+    f"/{NAME}/Drain": "drains",
+    f"/{NAME}/Undrain": "drains",
+    f"/{NAME}/ListDrains": "drains",
 }
 
 # Whoever gets to the socket may ask whether the process is well, and what the published contract is.

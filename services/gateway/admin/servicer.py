@@ -16,11 +16,15 @@ from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from services.chassis.deadline import to_seconds
 from services.chassis.failure import Failure
 from services.config.access import Ceiling
-from services.gateway.admin import guard, keys, rows, usage
+from services.gateway.admin import drains, guard, keys, rows, usage
+from services.gateway.admin.drains import Drain
 from services.gateway.admin.store import Store
+from services.gateway.admin.telling import Telling
 from services.gateway.identity import credential as credentials
 
 _PAGE, _MOST_PAGE = 100, 1000
+# A router that is there hears of it in milliseconds.
+_TELLING_SECONDS = 2.0
 _TEXT_CHARACTERS = 256
 _LONGEST_GRACE_SECONDS = 366 * 86_400.0
 _TOKEN = re.compile(r"([0-9]{1,17}) ([a-z0-9]{16})")
@@ -31,14 +35,25 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
-    """Keys and usage.
+    """Keys, usage, and what is out of service.
 
     Attributes:
-        known: what the configuration has; another one replaces it at once.
+        known: what keys may have, by the configuration; another one replaces it at once.
+        drainable: what can be taken out of service, by the configuration; another one replaces it at once.
     """
 
-    def __init__(self, store: Store, known: keys.Known, *, clock: Callable[[], datetime.datetime]) -> None:
-        """`clock` says what time it is, with its time zone."""
+    def __init__(
+        self,
+        store: Store,
+        known: keys.Known,
+        drainable: frozenset[Drain],
+        telling: Telling,
+        *,
+        clock: Callable[[], datetime.datetime],
+    ) -> None:
+        """`telling` tells routers what is out of service; `clock` says what time it is, with its time zone."""
+        self.drainable = drainable
+        self._telling = telling
         self._store = store
         self.known = known
         self._clock = clock
@@ -101,6 +116,27 @@ class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
         operator = guard.acting()
         asked = usage.question(request, owners=operator.ceiling.owners, now=self._clock())
         return usage.answer(await self._store.summed(operator.name, asked.sql, asked.arguments, asked.details))
+
+    async def Drain(self, request: admin.DrainRequest, context: Context) -> admin.DrainResponse:
+        """See the contract."""
+        wanted = drains.checked(request.kind, request.name, self.drainable)
+        row = await self._store.drain(guard.acting().name, wanted, self.drainable)
+        pending = await self._telling.pending(seconds=_TELLING_SECONDS)
+        return admin.DrainResponse(drain=drains.shown(row), pending_routers=pending)
+
+    async def Undrain(self, request: admin.UndrainRequest, context: Context) -> admin.UndrainResponse:
+        """See the contract."""
+        # What has gone from the configuration can be forgotten, too.
+        there = {drains.of_row(row) for row in await self._store.drains()}
+        wanted = drains.checked(request.kind, request.name, self.drainable | there)
+        before = await self._store.undrain(guard.acting().name, wanted)
+        pending = await self._telling.pending(seconds=_TELLING_SECONDS)
+        return admin.UndrainResponse(drained_before=before, pending_routers=pending)
+
+    async def ListDrains(self, request: admin.ListDrainsRequest, context: Context) -> admin.ListDrainsResponse:
+        """See the contract."""
+        found = await self._store.listed_drains(guard.acting().name)
+        return admin.ListDrainsResponse(drains=[drains.shown(row) for row in found])
 
 
 def _new_secret(key_id: str = "") -> credentials.Credential:

@@ -36,3 +36,12 @@ WRITE = (
 )
 # Sums over years of hours take longer than a key; nobody waits for them but who asked.
 PATIENT = "SET LOCAL statement_timeout = '30s'"
+DRAINS = "SELECT kind, name, since, operator FROM drains ORDER BY kind, name"
+# One after the other: each has to see whether it would leave no gateway.
+LOCK_DRAINS = "LOCK TABLE drains IN EXCLUSIVE MODE"
+# Said twice it is as it was: since when, and by whom.
+DRAIN = (
+    "INSERT INTO drains (kind, name, operator) VALUES ($1, $2, $3) "
+    "ON CONFLICT (kind, name) DO UPDATE SET kind = excluded.kind RETURNING kind, name, since, operator"
+)
+UNDRAIN = "DELETE FROM drains WHERE kind = $1 AND name = $2 RETURNING kind"

@@ -3,7 +3,7 @@
 import contextlib
 import datetime
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from typing import Any
 
 import asyncpg
@@ -12,7 +12,8 @@ from hybridinference.inference.v1 import error_reason_pb2 as reasons
 
 from services.chassis import ids
 from services.chassis.failure import Failure
-from services.gateway.admin import rows, statements
+from services.gateway.admin import drains, rows, statements
+from services.gateway.admin.drains import Drain
 from services.gateway.admin.keys import Terms
 from services.gateway.database import Database, DatabaseAway
 from services.gateway.identity.credential import Credential
@@ -140,6 +141,54 @@ class Store:
             await connection.execute(statements.PATIENT)
             found = await connection.fetch(sql, *arguments, timeout=_USAGE_SECONDS)
             await _write(connection, operator, "QueryUsage", None, details)
+        return found
+
+    async def drain(self, operator: str, wanted: Drain, among: Collection[Drain]) -> asyncpg.Record:
+        """Keep in mind that something is out of service; its row.
+
+        Raises:
+            Failure: SPEC_INVALID for the last gateway of `among` in service; ACCOUNTING_UNAVAILABLE.
+        """
+        async with self._changing() as connection:
+            await connection.execute(statements.LOCK_DRAINS)
+            there = await connection.fetch(statements.DRAINS)
+            drains.require_gateway_left(wanted, map(drains.of_row, there), among)
+            [row] = await connection.fetch(statements.DRAIN, wanted.kind, wanted.name, operator)
+            await _write(connection, operator, "Drain", None, {"kind": wanted.kind, "name": wanted.name})
+        return row
+
+    async def undrain(self, operator: str, wanted: Drain) -> bool:
+        """Keep in mind that something is in service again; whether it was out of it.
+
+        Raises:
+            Failure: ACCOUNTING_UNAVAILABLE.
+        """
+        async with self._changing() as connection:
+            before = await connection.fetch(statements.UNDRAIN, wanted.kind, wanted.name)
+            await _write(connection, operator, "Undrain", None, {"kind": wanted.kind, "name": wanted.name})
+        return bool(before)
+
+    async def drains(self) -> list[asyncpg.Record]:
+        """What is out of service, by kind and name.
+
+        Raises:
+            Failure: ACCOUNTING_UNAVAILABLE.
+        """
+        try:
+            async with self._database.connection() as connection:
+                return await connection.fetch(statements.DRAINS)
+        except (DatabaseAway, asyncpg.QueryCanceledError) as error:  # asked every moment, and not logged each time
+            raise Failure(
+                reasons.ERROR_REASON_ACCOUNTING_UNAVAILABLE,
+                "The database does not answer now.",
+                retry_after=_RETRY_SECONDS,
+            ) from error
+
+    async def listed_drains(self, operator: str) -> list[asyncpg.Record]:
+        """As `drains`, asked by an operator, and written down."""
+        async with self._changing() as connection:
+            found = await connection.fetch(statements.DRAINS)
+            await _write(connection, operator, "ListDrains", None, {})
         return found
 
     async def refused(self, operator: str, action: str, key_id: str | None, details: Mapping[str, Any]) -> None:

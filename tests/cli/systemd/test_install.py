@@ -126,14 +126,15 @@ def test_only_a_low_port_needs_a_privilege(file: pathlib.Path, built: dict[str, 
 
 
 def test_a_host_has_the_units_of_its_processes(file: pathlib.Path) -> None:
-    file.write_text(
-        "hosts:\n  a: [envoy, gateway, admin, router]\n  b: [llama-0, echo-0, openai-0, other-0, gateway-2, router-2]\n"
-        + CONFIG
-    )
+    a, b = "[envoy, gateway, admin, router, echo-0, openai-0, other-0, llama-0]", "[gateway-2, router-2]"
+    text = CONFIG.replace("gateway: {instances: 2,", "gateway: {listen: ['a:1', 'b:1'],")
+    text = text.replace("router: {instances: 2}", "router: {listen: ['a:2', 'b:2']}")
+    for number, name in enumerate(("echo", "openai", "other", "llama")):
+        text = text.replace(f"  {name}: {{", f"  {name}: {{workers: ['a:{3 + number}'], ")
+    file.write_text(f"encrypted_network: true\nhosts:\n  a: {a}\n  b: {b}\n{text}")
     config = mesh.load(file, {})
-    assert of(file, processes(config, "a", "elsewhere")).keys() == {
-        *("envoy", "gateway@gateway", "loader@gateway", "admin", "router@router", "migrate")
-    }
+    found = of(file, processes(config, "b", "elsewhere"))
+    assert found.keys() == {"gateway@gateway-2", "loader@gateway-2", "router@router-2", "migrate"}
     assert processes(config, None, "b") == config.hosts["b"]
     with pytest.raises(Problem, match="--host names one of: a, b"):
         processes(config, None, "elsewhere")

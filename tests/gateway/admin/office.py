@@ -17,16 +17,28 @@ from services.chassis import status
 from services.chassis.channel import open_channel
 from services.chassis.server import open_server
 from services.config.access import Ceiling, Operator
-from services.gateway.admin import rights
+from services.config.places import RouterPlace
+from services.gateway.admin import drains, rights
+from services.gateway.admin.drains import Drain
 from services.gateway.admin.guard import Guard
 from services.gateway.admin.keys import Known
 from services.gateway.admin.operators import Operators
 from services.gateway.admin.servicer import AdminServicer
 from services.gateway.admin.store import Store
+from services.gateway.admin.telling import open_telling
 from services.gateway.database import open_database
 from services.gateway.identity.peppers import Peppers
 
 KNOWN = Known({"small": "small", "big": "big", "alias": "big"}, frozenset(("local", "vendor")))
+DRAINABLE = frozenset(
+    Drain(kind, name)
+    for kind, name in (
+        ("gateway", "gateway"),
+        ("gateway", "gateway-2"),
+        ("worker", "local-0"),
+        ("route", "org/small/local"),
+    )
+)
 PEPPERS = Peppers.of([b"p" * 32, b"q" * 32])
 
 
@@ -114,7 +126,7 @@ def operators(directory: pathlib.Path) -> list[Operator]:
         weight=1,
     )
     return [
-        operator(directory, "root"),
+        operator(directory, "root", may=("keys", "usage", "drains")),
         operator(directory, "reader", may=("usage",)),
         operator(directory, "maker_of-keys.1", may=("keys",)),
         operator(directory, "lead", ceiling=bounds),
@@ -131,10 +143,16 @@ async def office(
     """An admin service with the operators of `operators`."""
     registry = CollectorRegistry()
     address = f"unix:{directory}/a.sock"
-    async with open_database(dsn, name="test-admin") as database:
+    async with open_database(dsn, name="test-admin") as database, contextlib.AsyncExitStack() as stack:
         store = Store(database, peppers)
+
+        async def drained() -> list[Drain]:
+            return [drains.of_row(row) for row in await store.drains()]
+
+        router = RouterPlace("router", f"unix:{directory}/r.sock")
+        telling = await stack.enter_async_context(open_telling(drained, [router]))
         guard = Guard(Operators.of_files(operators(directory)), store.refused, registry)
-        servicer = AdminServicer(store, KNOWN, clock=lambda: datetime.datetime.now(datetime.UTC))
+        servicer = AdminServicer(store, KNOWN, DRAINABLE, telling, clock=lambda: datetime.datetime.now(datetime.UTC))
         async with open_server(
             address,
             lambda server: admin_service_pb2_grpc.add_AdminServiceServicer_to_server(servicer, server),

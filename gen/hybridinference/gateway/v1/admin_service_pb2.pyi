@@ -12,6 +12,13 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class DrainKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    DRAIN_KIND_UNSPECIFIED: _ClassVar[DrainKind]
+    DRAIN_KIND_GATEWAY: _ClassVar[DrainKind]
+    DRAIN_KIND_WORKER: _ClassVar[DrainKind]
+    DRAIN_KIND_ROUTE: _ClassVar[DrainKind]
+
 class ContentPolicy(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     CONTENT_POLICY_UNSPECIFIED: _ClassVar[ContentPolicy]
@@ -34,6 +41,10 @@ class UsageDimension(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     USAGE_DIMENSION_PROVIDER: _ClassVar[UsageDimension]
     USAGE_DIMENSION_DAY: _ClassVar[UsageDimension]
     USAGE_DIMENSION_HOUR: _ClassVar[UsageDimension]
+DRAIN_KIND_UNSPECIFIED: DrainKind
+DRAIN_KIND_GATEWAY: DrainKind
+DRAIN_KIND_WORKER: DrainKind
+DRAIN_KIND_ROUTE: DrainKind
 CONTENT_POLICY_UNSPECIFIED: ContentPolicy
 CONTENT_POLICY_HASHED: ContentPolicy
 CONTENT_POLICY_REDACTED: ContentPolicy
@@ -216,3 +227,57 @@ class UsageRow(_message.Message):
     reasoning_tokens: int
     cost_nano_usd: int
     def __init__(self, values: _Optional[_Iterable[str]] = ..., requests: _Optional[int] = ..., attempts: _Optional[int] = ..., input_tokens: _Optional[int] = ..., cached_tokens: _Optional[int] = ..., output_tokens: _Optional[int] = ..., reasoning_tokens: _Optional[int] = ..., cost_nano_usd: _Optional[int] = ...) -> None: ...
+
+class DrainState(_message.Message):
+    __slots__ = ("kind", "name", "since", "operator")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    SINCE_FIELD_NUMBER: _ClassVar[int]
+    OPERATOR_FIELD_NUMBER: _ClassVar[int]
+    kind: DrainKind
+    name: str
+    since: _timestamp_pb2.Timestamp
+    operator: str
+    def __init__(self, kind: _Optional[_Union[DrainKind, str]] = ..., name: _Optional[str] = ..., since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., operator: _Optional[str] = ...) -> None: ...
+
+class DrainRequest(_message.Message):
+    __slots__ = ("kind", "name")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    kind: DrainKind
+    name: str
+    def __init__(self, kind: _Optional[_Union[DrainKind, str]] = ..., name: _Optional[str] = ...) -> None: ...
+
+class DrainResponse(_message.Message):
+    __slots__ = ("drain", "pending_routers")
+    DRAIN_FIELD_NUMBER: _ClassVar[int]
+    PENDING_ROUTERS_FIELD_NUMBER: _ClassVar[int]
+    drain: DrainState
+    pending_routers: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, drain: _Optional[_Union[DrainState, _Mapping]] = ..., pending_routers: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class UndrainRequest(_message.Message):
+    __slots__ = ("kind", "name")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    kind: DrainKind
+    name: str
+    def __init__(self, kind: _Optional[_Union[DrainKind, str]] = ..., name: _Optional[str] = ...) -> None: ...
+
+class UndrainResponse(_message.Message):
+    __slots__ = ("drained_before", "pending_routers")
+    DRAINED_BEFORE_FIELD_NUMBER: _ClassVar[int]
+    PENDING_ROUTERS_FIELD_NUMBER: _ClassVar[int]
+    drained_before: bool
+    pending_routers: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, drained_before: _Optional[bool] = ..., pending_routers: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class ListDrainsRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListDrainsResponse(_message.Message):
+    __slots__ = ("drains",)
+    DRAINS_FIELD_NUMBER: _ClassVar[int]
+    drains: _containers.RepeatedCompositeFieldContainer[DrainState]
+    def __init__(self, drains: _Optional[_Iterable[_Union[DrainState, _Mapping]]] = ...) -> None: ...

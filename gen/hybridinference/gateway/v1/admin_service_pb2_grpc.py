@@ -61,6 +61,21 @@ class AdminServiceStub:
                 request_serializer=hybridinference_dot_gateway_dot_v1_dot_admin__service__pb2.QueryUsageRequest.SerializeToString,
                 response_deserializer=hybridinference_dot_gateway_dot_v1_dot_admin__service__pb2.QueryUsageResponse.FromString,
                 _registered_method=True)
+        self.Drain = channel.unary_unary(
+                '/hybridinference.gateway.v1.AdminService/Drain',
+                request_serializer=hybridinference_dot_gateway_dot_v1_dot_admin__service__pb2.DrainRequest.SerializeToString,
+                response_deserializer=hybridinference_dot_gateway_dot_v1_dot_admin__service__pb2.DrainResponse.FromString,
+                _registered_method=True)
+        self.Undrain = channel.unary_unary(
+                '/hybridinference.gateway.v1.AdminService/Undrain',
+                request_serializer=hybridinference_dot_gateway_dot_v1_dot_admin__service__pb2.UndrainRequest.SerializeToString,
+                response_deserializer=hybridinference_dot_gateway_dot_v1_dot_admin__service__pb2.UndrainResponse.FromString,
+                _registered_method=True)
+        self.ListDrains = channel.unary_unary(
+                '/hybridinference.gateway.v1.AdminService/ListDrains',
+                request_serializer=hybridinference_dot_gateway_dot_v1_dot_admin__service__pb2.ListDrainsRequest.SerializeToString,
+                response_deserializer=hybridinference_dot_gateway_dot_v1_dot_admin__service__pb2.ListDrainsResponse.FromString,
+                _registered_method=True)
 
 
 class AdminServiceServicer:
@@ -103,6 +118,28 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Drain(self, request, context):
+        """Drain takes something out of service: it finishes what it has begun, and is given nothing new. It stays so through
+        restarts, until it is undone.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Undrain(self, request, context):
+        """Undrain takes it into service again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListDrains(self, request, context):
+        """ListDrains shows what is out of service.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -130,6 +167,21 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.QueryUsage,
                     request_deserializer=hybridinference_dot_gateway_dot_v1_dot_admin__service__pb2.QueryUsageRequest.FromString,
                     response_serializer=hybridinference_dot_gateway_dot_v1_dot_admin__service__pb2.QueryUsageResponse.SerializeToString,
+            ),
+            'Drain': grpc.unary_unary_rpc_method_handler(
+                    servicer.Drain,
+                    request_deserializer=hybridinference_dot_gateway_dot_v1_dot_admin__service__pb2.DrainRequest.FromString,
+                    response_serializer=hybridinference_dot_gateway_dot_v1_dot_admin__service__pb2.DrainResponse.SerializeToString,
+            ),
+            'Undrain': grpc.unary_unary_rpc_method_handler(
+                    servicer.Undrain,
+                    request_deserializer=hybridinference_dot_gateway_dot_v1_dot_admin__service__pb2.UndrainRequest.FromString,
+                    response_serializer=hybridinference_dot_gateway_dot_v1_dot_admin__service__pb2.UndrainResponse.SerializeToString,
+            ),
+            'ListDrains': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListDrains,
+                    request_deserializer=hybridinference_dot_gateway_dot_v1_dot_admin__service__pb2.ListDrainsRequest.FromString,
+                    response_serializer=hybridinference_dot_gateway_dot_v1_dot_admin__service__pb2.ListDrainsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -269,6 +321,87 @@ class AdminService:
             '/hybridinference.gateway.v1.AdminService/QueryUsage',
             hybridinference_dot_gateway_dot_v1_dot_admin__service__pb2.QueryUsageRequest.SerializeToString,
             hybridinference_dot_gateway_dot_v1_dot_admin__service__pb2.QueryUsageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Drain(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hybridinference.gateway.v1.AdminService/Drain',
+            hybridinference_dot_gateway_dot_v1_dot_admin__service__pb2.DrainRequest.SerializeToString,
+            hybridinference_dot_gateway_dot_v1_dot_admin__service__pb2.DrainResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Undrain(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hybridinference.gateway.v1.AdminService/Undrain',
+            hybridinference_dot_gateway_dot_v1_dot_admin__service__pb2.UndrainRequest.SerializeToString,
+            hybridinference_dot_gateway_dot_v1_dot_admin__service__pb2.UndrainResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListDrains(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hybridinference.gateway.v1.AdminService/ListDrains',
+            hybridinference_dot_gateway_dot_v1_dot_admin__service__pb2.ListDrainsRequest.SerializeToString,
+            hybridinference_dot_gateway_dot_v1_dot_admin__service__pb2.ListDrainsResponse.FromString,
             options,
             channel_credentials,
             insecure,

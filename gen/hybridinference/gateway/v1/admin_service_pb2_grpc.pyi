@@ -45,6 +45,14 @@ class AdminServiceStub:
     """RotateKey gives a key another secret; the old one may go on for a while."""
     QueryUsage: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.QueryUsageRequest, _admin_service_pb2.QueryUsageResponse]
     """QueryUsage adds up what was used and what it cost."""
+    Drain: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.DrainRequest, _admin_service_pb2.DrainResponse]
+    """Drain takes something out of service: it finishes what it has begun, and is given nothing new. It stays so through
+    restarts, until it is undone.
+    """
+    Undrain: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.UndrainRequest, _admin_service_pb2.UndrainResponse]
+    """Undrain takes it into service again."""
+    ListDrains: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ListDrainsRequest, _admin_service_pb2.ListDrainsResponse]
+    """ListDrains shows what is out of service."""
 
 @_typing.type_check_only
 class AdminServiceAsyncStub(AdminServiceStub):
@@ -63,6 +71,14 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """RotateKey gives a key another secret; the old one may go on for a while."""
     QueryUsage: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.QueryUsageRequest, _admin_service_pb2.QueryUsageResponse]  # type: ignore[assignment]
     """QueryUsage adds up what was used and what it cost."""
+    Drain: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.DrainRequest, _admin_service_pb2.DrainResponse]  # type: ignore[assignment]
+    """Drain takes something out of service: it finishes what it has begun, and is given nothing new. It stays so through
+    restarts, until it is undone.
+    """
+    Undrain: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.UndrainRequest, _admin_service_pb2.UndrainResponse]  # type: ignore[assignment]
+    """Undrain takes it into service again."""
+    ListDrains: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ListDrainsRequest, _admin_service_pb2.ListDrainsResponse]  # type: ignore[assignment]
+    """ListDrains shows what is out of service."""
 
 class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     """AdminService makes, shows and revokes keys, and tells what was used. It listens on an address of its own, takes
@@ -108,5 +124,31 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_service_pb2.QueryUsageResponse, _abc.Awaitable[_admin_service_pb2.QueryUsageResponse]]:
         """QueryUsage adds up what was used and what it cost."""
+
+    @_abc_1.abstractmethod
+    def Drain(
+        self,
+        request: _admin_service_pb2.DrainRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.DrainResponse, _abc.Awaitable[_admin_service_pb2.DrainResponse]]:
+        """Drain takes something out of service: it finishes what it has begun, and is given nothing new. It stays so through
+        restarts, until it is undone.
+        """
+
+    @_abc_1.abstractmethod
+    def Undrain(
+        self,
+        request: _admin_service_pb2.UndrainRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.UndrainResponse, _abc.Awaitable[_admin_service_pb2.UndrainResponse]]:
+        """Undrain takes it into service again."""
+
+    @_abc_1.abstractmethod
+    def ListDrains(
+        self,
+        request: _admin_service_pb2.ListDrainsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.ListDrainsResponse, _abc.Awaitable[_admin_service_pb2.ListDrainsResponse]]:
+        """ListDrains shows what is out of service."""
 
 def add_AdminServiceServicer_to_server(servicer: AdminServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -27,17 +27,17 @@ from hybridinference.inference.v1 import routing_pb2 as hybridinference_dot_infe
 from hybridinference.inference.v1 import worker_status_pb2 as hybridinference_dot_inference_dot_v1_dot_worker__status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%hybridinference/router/v1/fleet.proto\x12\x19hybridinference.router.v1\x1a\x1egoogle/protobuf/duration.proto\x1a*hybridinference/inference/v1/routing.proto\x1a\x30hybridinference/inference/v1/worker_status.proto\"\xe5\x02\n\x0b\x46leetWorker\x12\x0e\n\x06worker\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x10\n\x08provider\x18\x03 \x01(\t\x12\x37\n\x06health\x18\x04 \x01(\x0e\x32\'.hybridinference.router.v1.WorkerHealth\x12\x0e\n\x06leases\x18\x05 \x01(\r\x12:\n\x06status\x18\x06 \x01(\x0b\x32*.hybridinference.inference.v1.WorkerStatus\x12-\n\nstatus_age\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x38\n\x15\x66irst_content_latency\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x35\n\x06routes\x18\t \x03(\x0b\x32%.hybridinference.router.v1.FleetRoute\"\xa7\x01\n\nFleetRoute\x12\r\n\x05model\x18\x01 \x01(\t\x12\x16\n\x0eprovider_model\x18\x02 \x01(\t\x12\x10\n\x08\x66\x61llback\x18\x03 \x01(\x08\x12\x18\n\x10\x64rop_unsupported\x18\x04 \x01(\x08\x12\x35\n\x04role\x18\x05 \x01(\x0e\x32\'.hybridinference.inference.v1.RouteRole\x12\x0f\n\x07\x61liases\x18\x06 \x03(\t*\xd4\x01\n\x0cWorkerHealth\x12\x1d\n\x19WORKER_HEALTH_UNSPECIFIED\x10\x00\x12\x19\n\x15WORKER_HEALTH_HEALTHY\x10\x01\x12\x19\n\x15WORKER_HEALTH_LOADING\x10\x02\x12\x1a\n\x16WORKER_HEALTH_DRAINING\x10\x03\x12\x1d\n\x19WORKER_HEALTH_UNREACHABLE\x10\x04\x12\x19\n\x15WORKER_HEALTH_EJECTED\x10\x05\x12\x19\n\x15WORKER_HEALTH_STALLED\x10\x06\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%hybridinference/router/v1/fleet.proto\x12\x19hybridinference.router.v1\x1a\x1egoogle/protobuf/duration.proto\x1a*hybridinference/inference/v1/routing.proto\x1a\x30hybridinference/inference/v1/worker_status.proto\"\xe5\x02\n\x0b\x46leetWorker\x12\x0e\n\x06worker\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x10\n\x08provider\x18\x03 \x01(\t\x12\x37\n\x06health\x18\x04 \x01(\x0e\x32\'.hybridinference.router.v1.WorkerHealth\x12\x0e\n\x06leases\x18\x05 \x01(\r\x12:\n\x06status\x18\x06 \x01(\x0b\x32*.hybridinference.inference.v1.WorkerStatus\x12-\n\nstatus_age\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x38\n\x15\x66irst_content_latency\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x35\n\x06routes\x18\t \x03(\x0b\x32%.hybridinference.router.v1.FleetRoute\"\xb8\x01\n\nFleetRoute\x12\r\n\x05model\x18\x01 \x01(\t\x12\x16\n\x0eprovider_model\x18\x02 \x01(\t\x12\x10\n\x08\x66\x61llback\x18\x03 \x01(\x08\x12\x18\n\x10\x64rop_unsupported\x18\x04 \x01(\x08\x12\x35\n\x04role\x18\x05 \x01(\x0e\x32\'.hybridinference.inference.v1.RouteRole\x12\x0f\n\x07\x61liases\x18\x06 \x03(\t\x12\x0f\n\x07\x64rained\x18\x07 \x01(\x08*\xd4\x01\n\x0cWorkerHealth\x12\x1d\n\x19WORKER_HEALTH_UNSPECIFIED\x10\x00\x12\x19\n\x15WORKER_HEALTH_HEALTHY\x10\x01\x12\x19\n\x15WORKER_HEALTH_LOADING\x10\x02\x12\x1a\n\x16WORKER_HEALTH_DRAINING\x10\x03\x12\x1d\n\x19WORKER_HEALTH_UNREACHABLE\x10\x04\x12\x19\n\x15WORKER_HEALTH_EJECTED\x10\x05\x12\x19\n\x15WORKER_HEALTH_STALLED\x10\x06\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'hybridinference.router.v1.fleet_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_WORKERHEALTH']._serialized_start=725
-  _globals['_WORKERHEALTH']._serialized_end=937
+  _globals['_WORKERHEALTH']._serialized_start=742
+  _globals['_WORKERHEALTH']._serialized_end=954
   _globals['_FLEETWORKER']._serialized_start=195
   _globals['_FLEETWORKER']._serialized_end=552
   _globals['_FLEETROUTE']._serialized_start=555
-  _globals['_FLEETROUTE']._serialized_end=722
+  _globals['_FLEETROUTE']._serialized_end=739
 # @@protoc_insertion_point(module_scope)

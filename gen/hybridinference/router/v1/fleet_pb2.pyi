@@ -52,17 +52,19 @@ class FleetWorker(_message.Message):
     def __init__(self, worker: _Optional[str] = ..., address: _Optional[str] = ..., provider: _Optional[str] = ..., health: _Optional[_Union[WorkerHealth, str]] = ..., leases: _Optional[int] = ..., status: _Optional[_Union[_worker_status_pb2.WorkerStatus, _Mapping]] = ..., status_age: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., first_content_latency: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., routes: _Optional[_Iterable[_Union[FleetRoute, _Mapping]]] = ...) -> None: ...
 
 class FleetRoute(_message.Message):
-    __slots__ = ("model", "provider_model", "fallback", "drop_unsupported", "role", "aliases")
+    __slots__ = ("model", "provider_model", "fallback", "drop_unsupported", "role", "aliases", "drained")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     PROVIDER_MODEL_FIELD_NUMBER: _ClassVar[int]
     FALLBACK_FIELD_NUMBER: _ClassVar[int]
     DROP_UNSUPPORTED_FIELD_NUMBER: _ClassVar[int]
     ROLE_FIELD_NUMBER: _ClassVar[int]
     ALIASES_FIELD_NUMBER: _ClassVar[int]
+    DRAINED_FIELD_NUMBER: _ClassVar[int]
     model: str
     provider_model: str
     fallback: bool
     drop_unsupported: bool
     role: _routing_pb2.RouteRole
     aliases: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, model: _Optional[str] = ..., provider_model: _Optional[str] = ..., fallback: _Optional[bool] = ..., drop_unsupported: _Optional[bool] = ..., role: _Optional[_Union[_routing_pb2.RouteRole, str]] = ..., aliases: _Optional[_Iterable[str]] = ...) -> None: ...
+    drained: bool
+    def __init__(self, model: _Optional[str] = ..., provider_model: _Optional[str] = ..., fallback: _Optional[bool] = ..., drop_unsupported: _Optional[bool] = ..., role: _Optional[_Union[_routing_pb2.RouteRole, str]] = ..., aliases: _Optional[_Iterable[str]] = ..., drained: _Optional[bool] = ...) -> None: ...

@@ -1,5 +1,6 @@
 from google.rpc import status_pb2 as _status_pb2
 from hybridinference.inference.v1 import routing_pb2 as _routing_pb2
+from hybridinference.router.v1 import drains_pb2 as _drains_pb2
 from hybridinference.router.v1 import fleet_pb2 as _fleet_pb2
 from hybridinference.router.v1 import placement_pb2 as _placement_pb2
 from google.protobuf.internal import containers as _containers
@@ -79,10 +80,22 @@ class WatchFleetRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class WatchFleetResponse(_message.Message):
-    __slots__ = ("workers",)
+    __slots__ = ("workers", "drains")
     WORKERS_FIELD_NUMBER: _ClassVar[int]
+    DRAINS_FIELD_NUMBER: _ClassVar[int]
     workers: _containers.RepeatedCompositeFieldContainer[_fleet_pb2.FleetWorker]
-    def __init__(self, workers: _Optional[_Iterable[_Union[_fleet_pb2.FleetWorker, _Mapping]]] = ...) -> None: ...
+    drains: _drains_pb2.Drains
+    def __init__(self, workers: _Optional[_Iterable[_Union[_fleet_pb2.FleetWorker, _Mapping]]] = ..., drains: _Optional[_Union[_drains_pb2.Drains, _Mapping]] = ...) -> None: ...
+
+class SetDrainsRequest(_message.Message):
+    __slots__ = ("drains",)
+    DRAINS_FIELD_NUMBER: _ClassVar[int]
+    drains: _drains_pb2.Drains
+    def __init__(self, drains: _Optional[_Union[_drains_pb2.Drains, _Mapping]] = ...) -> None: ...
+
+class SetDrainsResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
 
 class ExplainRequest(_message.Message):
     __slots__ = ("ask",)

@@ -45,6 +45,11 @@ class RouterServiceStub:
                 request_serializer=hybridinference_dot_router_dot_v1_dot_router__service__pb2.WatchFleetRequest.SerializeToString,
                 response_deserializer=hybridinference_dot_router_dot_v1_dot_router__service__pb2.WatchFleetResponse.FromString,
                 _registered_method=True)
+        self.SetDrains = channel.unary_unary(
+                '/hybridinference.router.v1.RouterService/SetDrains',
+                request_serializer=hybridinference_dot_router_dot_v1_dot_router__service__pb2.SetDrainsRequest.SerializeToString,
+                response_deserializer=hybridinference_dot_router_dot_v1_dot_router__service__pb2.SetDrainsResponse.FromString,
+                _registered_method=True)
         self.Explain = channel.unary_unary(
                 '/hybridinference.router.v1.RouterService/Explain',
                 request_serializer=hybridinference_dot_router_dot_v1_dot_router__service__pb2.ExplainRequest.SerializeToString,
@@ -70,6 +75,13 @@ class RouterServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SetDrains(self, request, context):
+        """SetDrains says what is out of service, all of it each time. Routers keep it in memory alone, and are told again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Explain(self, request, context):
         """Explain says what would happen to a request now, candidate by candidate. Nothing is placed.
         """
@@ -89,6 +101,11 @@ def add_RouterServiceServicer_to_server(servicer, server):
                     servicer.WatchFleet,
                     request_deserializer=hybridinference_dot_router_dot_v1_dot_router__service__pb2.WatchFleetRequest.FromString,
                     response_serializer=hybridinference_dot_router_dot_v1_dot_router__service__pb2.WatchFleetResponse.SerializeToString,
+            ),
+            'SetDrains': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetDrains,
+                    request_deserializer=hybridinference_dot_router_dot_v1_dot_router__service__pb2.SetDrainsRequest.FromString,
+                    response_serializer=hybridinference_dot_router_dot_v1_dot_router__service__pb2.SetDrainsResponse.SerializeToString,
             ),
             'Explain': grpc.unary_unary_rpc_method_handler(
                     servicer.Explain,
@@ -151,6 +168,33 @@ class RouterService:
             '/hybridinference.router.v1.RouterService/WatchFleet',
             hybridinference_dot_router_dot_v1_dot_router__service__pb2.WatchFleetRequest.SerializeToString,
             hybridinference_dot_router_dot_v1_dot_router__service__pb2.WatchFleetResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetDrains(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hybridinference.router.v1.RouterService/SetDrains',
+            hybridinference_dot_router_dot_v1_dot_router__service__pb2.SetDrainsRequest.SerializeToString,
+            hybridinference_dot_router_dot_v1_dot_router__service__pb2.SetDrainsResponse.FromString,
             options,
             channel_credentials,
             insecure,

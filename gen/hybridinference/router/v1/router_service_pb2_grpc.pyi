@@ -37,6 +37,8 @@ class RouterServiceStub:
     """Place carries every placement of one gateway. A lease lives as long as this stream."""
     WatchFleet: _grpc.UnaryStreamMultiCallable[_router_service_pb2.WatchFleetRequest, _router_service_pb2.WatchFleetResponse]
     """WatchFleet sends the fleet at once, and again whenever it changes."""
+    SetDrains: _grpc.UnaryUnaryMultiCallable[_router_service_pb2.SetDrainsRequest, _router_service_pb2.SetDrainsResponse]
+    """SetDrains says what is out of service, all of it each time. Routers keep it in memory alone, and are told again."""
     Explain: _grpc.UnaryUnaryMultiCallable[_router_service_pb2.ExplainRequest, _router_service_pb2.ExplainResponse]
     """Explain says what would happen to a request now, candidate by candidate. Nothing is placed."""
 
@@ -49,6 +51,8 @@ class RouterServiceAsyncStub(RouterServiceStub):
     """Place carries every placement of one gateway. A lease lives as long as this stream."""
     WatchFleet: _aio.UnaryStreamMultiCallable[_router_service_pb2.WatchFleetRequest, _router_service_pb2.WatchFleetResponse]  # type: ignore[assignment]
     """WatchFleet sends the fleet at once, and again whenever it changes."""
+    SetDrains: _aio.UnaryUnaryMultiCallable[_router_service_pb2.SetDrainsRequest, _router_service_pb2.SetDrainsResponse]  # type: ignore[assignment]
+    """SetDrains says what is out of service, all of it each time. Routers keep it in memory alone, and are told again."""
     Explain: _aio.UnaryUnaryMultiCallable[_router_service_pb2.ExplainRequest, _router_service_pb2.ExplainResponse]  # type: ignore[assignment]
     """Explain says what would happen to a request now, candidate by candidate. Nothing is placed."""
 
@@ -70,6 +74,14 @@ class RouterServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_router_service_pb2.WatchFleetResponse], _abc.AsyncIterator[_router_service_pb2.WatchFleetResponse]]:
         """WatchFleet sends the fleet at once, and again whenever it changes."""
+
+    @_abc_1.abstractmethod
+    def SetDrains(
+        self,
+        request: _router_service_pb2.SetDrainsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_router_service_pb2.SetDrainsResponse, _abc.Awaitable[_router_service_pb2.SetDrainsResponse]]:
+        """SetDrains says what is out of service, all of it each time. Routers keep it in memory alone, and are told again."""
 
     @_abc_1.abstractmethod
     def Explain(

@@ -1,0 +1,107 @@
+"""Tells every router what is out of service, and tells it again: routers keep it in memory alone."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+
+import grpc
+import structlog
+from hybridinference.router.v1 import drains_pb2
+from hybridinference.router.v1 import router_service_pb2 as router
+from hybridinference.router.v1 import router_service_pb2_grpc as router_grpc
+
+from services.chassis.channel import open_channel
+from services.chassis.credentials import Credentials
+from services.chassis.failure import Failure
+from services.config.places import RouterPlace
+from services.gateway.admin import drains
+from services.gateway.admin.drains import Drain
+
+LOG = structlog.get_logger()
+
+# How often routers are told, so that one that has started again places nothing on what is drained for longer.
+_AGAIN_SECONDS = 0.5
+_CALL_SECONDS = 5.0
+
+# All that is out of service, by the database.
+Read = Callable[[], Awaitable[Sequence[Drain]]]
+
+
+class Telling:
+    """Use `open_telling`."""
+
+    def __init__(self, read: Read, names: Iterable[str]) -> None:
+        self._read = read
+        self._wanted: drains_pb2.Drains | None = None  # nothing is told before it is known
+        self._known: dict[str, drains_pb2.Drains | None] = dict.fromkeys(names)
+        self._changed = asyncio.Condition()
+
+    async def pending(self, *, seconds: float) -> list[str]:
+        """Read what is out of service, and wait until every router knows, for up to `seconds`; those that do not."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._look()
+                async with self._changed:
+                    await self._changed.wait_for(lambda: not self._late())
+        return self._late()
+
+    def _late(self) -> list[str]:
+        return [name for name, known in self._known.items() if known is None or known != self._wanted]
+
+    async def _look(self) -> None:
+        try:
+            wanted = drains.told(await self._read())
+        except Failure:
+            return  # the database is away: what was read last holds
+        async with self._changed:
+            self._wanted = wanted
+            self._changed.notify_all()
+
+    async def look(self) -> None:
+        """Read again and again, for ever: another admin process may have changed it."""
+        while True:
+            await self._look()
+            await asyncio.sleep(_AGAIN_SECONDS)
+
+    async def tell(self, name: str, channel: grpc.aio.Channel) -> None:
+        """Tell one router for ever, at once where there is news."""
+        stub: router_grpc.RouterServiceAsyncStub = router_grpc.RouterServiceStub(channel)
+        while True:
+            async with self._changed:
+                await self._changed.wait_for(lambda: self._wanted is not None)
+                wanted = self._wanted
+            request = router.SetDrainsRequest(drains=wanted)
+            try:
+                # As soon as it is there: one that starts is to know before it places.
+                await stub.SetDrains(request, timeout=_CALL_SECONDS, wait_for_ready=True)
+                known = wanted
+            except grpc.aio.AioRpcError as error:
+                LOG.debug("router.untold", router=name, code=error.code().name)
+                known = None
+            async with self._changed:
+                self._known[name] = known
+                self._changed.notify_all()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_AGAIN_SECONDS):
+                        await self._changed.wait_for(lambda wanted=wanted: self._wanted != wanted)  # type: ignore[misc]
+
+
+@contextlib.asynccontextmanager
+async def open_telling(
+    read: Read, routers: Sequence[RouterPlace], credentials: Credentials | None = None
+) -> AsyncIterator[Telling]:
+    """Tell these routers until the context ends."""
+    telling = Telling(read, [place.name for place in routers])
+    async with contextlib.AsyncExitStack() as stack:
+        channels = [
+            (place.name, await stack.enter_async_context(open_channel(place.address, "router", credentials)))
+            for place in routers
+        ]
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(telling.look())]
+            tasks += [group.create_task(telling.tell(name, channel)) for name, channel in channels]
+            try:
+                yield telling
+            finally:
+                for task in tasks:
+                    task.cancel()

@@ -1,0 +1,134 @@
+"""What is taken out of service is kept, written down, and told to routers again and again."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+import pytest
+from hybridinference.gateway.v1 import admin_service_pb2 as admin
+from hybridinference.router.v1 import drains_pb2
+from hybridinference.router.v1 import router_service_pb2 as router_service
+from hybridinference.router.v1 import router_service_pb2_grpc as router_grpc
+
+from services.chassis.failure import Failure
+from services.gateway.admin import drains
+from services.gateway.admin.drains import Drain
+from tests.fakes import eventually
+from tests.gateway.admin.office import DRAINABLE, Office
+
+GATEWAY, WORKER, ROUTE = admin.DRAIN_KIND_GATEWAY, admin.DRAIN_KIND_WORKER, admin.DRAIN_KIND_ROUTE
+
+
+class ARouter(router_grpc.RouterServiceServicer):
+    """Keeps what it is told."""
+
+    def __init__(self, address: str) -> None:
+        self.told: list[drains_pb2.Drains] = []
+        self._address = address
+        self._server: grpc.aio.Server | None = None
+
+    async def SetDrains(self, request: router_service.SetDrainsRequest, context: Any) -> Any:
+        self.told.append(request.drains)
+        return router_service.SetDrainsResponse()
+
+    async def start(self) -> None:
+        self._server = grpc.aio.server()
+        router_grpc.add_RouterServiceServicer_to_server(self, self._server)
+        self._server.add_insecure_port(self._address)
+        await self._server.start()
+
+    async def stop(self) -> None:
+        if self._server is not None:
+            await self._server.stop(None)
+
+
+@pytest.fixture
+async def router(admins: Office) -> AsyncIterator[ARouter]:
+    made = ARouter(admins.address.replace("a.sock", "r.sock"))
+    await made.start()
+    yield made
+    await made.stop()
+
+
+async def drain(admins: Office, kind: Any, name: str, operator: str = "root") -> admin.DrainResponse:
+    made: admin.DrainResponse = await admins.ask("Drain", admin.DrainRequest(kind=kind, name=name), operator)
+    return made
+
+
+async def refused(asking: Any) -> Failure:
+    with pytest.raises(Failure) as caught:
+        await asking
+    return caught.value
+
+
+async def test_what_is_drained_is_told_shown_written_down_and_undone(admins: Office, router: ARouter) -> None:
+    done = await drain(admins, WORKER, "local-0")
+    assert (done.drain.name, done.drain.operator, list(done.pending_routers)) == ("local-0", "root", [])
+    assert router.told[-1] == drains_pb2.Drains(workers=["local-0"])
+    since = done.drain.since
+    assert (await drain(admins, WORKER, "local-0")).drain.since == since
+    await drain(admins, ROUTE, "org/small/local")
+    assert router.told[-1].routes == [drains_pb2.DrainedRoute(model="org/small", provider="local")]
+    listed = (await admins.ask("ListDrains", admin.ListDrainsRequest())).drains
+    assert [(each.kind, each.name) for each in listed] == [(ROUTE, "org/small/local"), (WORKER, "local-0")]
+    for before in (True, False):
+        undone = await admins.ask("Undrain", admin.UndrainRequest(kind=WORKER, name="local-0"))
+        assert undone.drained_before is before
+    assert not router.told[-1].workers
+    acts = [act for _, act, _, _ in await admins.written()]
+    assert acts == ["Drain", "Drain", "Drain", "ListDrains", "Undrain", "Undrain"]
+    [first, *_] = await admins.rows("SELECT details FROM audit ORDER BY at, audit_id")
+    assert json.loads(first["details"]) == {"kind": "worker", "name": "local-0"}
+
+
+async def test_a_router_that_starts_again_is_told_again_without_anybody_asking(admins: Office, router: ARouter) -> None:
+    await drain(admins, GATEWAY, "gateway-2")
+    await router.stop()
+    router.told.clear()
+    await router.start()
+    await eventually(lambda: bool(router.told), seconds=30)
+    assert router.told[-1] == drains_pb2.Drains(gateways=["gateway-2"])
+
+
+async def test_routers_that_do_not_answer_are_named_and_the_drain_is_kept(admins: Office) -> None:
+    done = await drain(admins, WORKER, "local-0")
+    assert list(done.pending_routers) == ["router"]
+    assert [row["name"] for row in await admins.rows("SELECT name FROM drains")] == ["local-0"]
+
+
+async def test_the_last_gateway_cannot_be_drained_whoever_asks_at_the_same_time(
+    admins: Office, router: ARouter
+) -> None:
+    asked = [drain(admins, GATEWAY, name) for name in ("gateway", "gateway-2")]
+    answers = await asyncio.gather(*asked, return_exceptions=True)
+    failures = [answer for answer in answers if isinstance(answer, Failure)]
+    assert len(failures) == 1
+    assert "the only gateway that is in service" in failures[0].message
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "said"),
+    [
+        (WORKER, "locol-0", "did you mean local-0?"),
+        (ROUTE, "x", "there are: org/small/local"),
+        (admin.DRAIN_KIND_UNSPECIFIED, "local-0", "must be a gateway, a worker or a route"),
+        (GATEWAY, "local-0", "is no gateway of this mesh"),
+    ],
+)
+def test_what_there_is_not_is_refused_with_what_there_is(kind: int, name: str, said: str) -> None:
+    with pytest.raises(Failure) as caught:
+        drains.checked(kind, name, DRAINABLE)
+    assert said in caught.value.message
+
+
+async def test_it_takes_the_right_to(admins: Office) -> None:
+    failure = await refused(drain(admins, WORKER, "local-0", "reader"))
+    assert failure.reason_name == "PERMISSION_DENIED"
+    assert await admins.rows("SELECT name FROM drains") == []
+
+
+def test_a_model_whose_name_has_slashes_is_told_with_its_provider() -> None:
+    told = drains.told([Drain("route", "a/b:c/p"), Drain("worker", "p-0"), Drain("gateway", "gateway")])
+    assert (told.routes[0].model, told.routes[0].provider) == ("a/b:c", "p")
