@@ -13,9 +13,9 @@ import pytest
 from google.protobuf import descriptor_pool
 
 from tests.grafana.dashboards import EXPRESSIONS, STATEMENTS, name_of
-from tests.mesh.driver import free_base, mesh
+from tests.mesh.driver import free_base, mesh, until
 from tests.metrics.register import exported, register
-from tests.ops.observed import Load, Observed, observed
+from tests.ops.observed import PATIENCE_SECONDS, Load, Observed, observed
 from tests.promql import named
 from tests.vendors.http_server import Asked, Script, in_a_thread
 from tests.vendors.openai_model import OpenAIModel
@@ -104,9 +104,18 @@ async def test_no_panel_of_the_ledger_is_empty(filled: Observed) -> None:
     connection = await asyncpg.connect(
         f"postgresql://postgres@/hybridinference?host={filled.mesh.home}/postgres/socket&sslmode=disable"
     )
-    empty = [name_of(target) for target in STATEMENTS if not await connection.fetch(target.statement())]
-    await connection.close()
-    assert not empty
+    empty = list(STATEMENTS)
+
+    async def all_filled() -> bool:
+        empty[:] = [target for target in empty if not await connection.fetch(target.statement())]
+        return not empty
+
+    try:
+        await until(all_filled, seconds=PATIENCE_SECONDS)
+    except AssertionError:
+        pytest.fail("\n".join(map(name_of, empty)))
+    finally:
+        await connection.close()
 
 
 def test_no_panel_names_a_metric_that_nobody_exports(filled: Observed) -> None:
