@@ -13,6 +13,8 @@ from services.router.worker import Worker
 LOG = structlog.get_logger()
 
 _PAUSE_SECONDS = 1.0
+# A call that waits for a worker shows the certificate that held when it began: asked again, it shows the present one.
+_CONNECT_SECONDS = 60.0
 
 
 class Checks:
@@ -29,10 +31,14 @@ class Checks:
         while True:
             call = stub.Watch(health_pb2.HealthCheckRequest(), wait_for_ready=True)  # type: ignore[attr-defined]  # untyped
             try:
+                async with asyncio.timeout(_CONNECT_SECONDS):
+                    await call.initial_metadata()
                 async for answer in call:
                     self._heard(name, well=answer.status == health_pb2.HealthCheckResponse.SERVING)
             except grpc.aio.AioRpcError as error:
                 LOG.debug("worker.health_stream_failed", worker=name, code=error.code().name)
+            except TimeoutError:
+                LOG.debug("worker.health_unheard", worker=name, seconds=_CONNECT_SECONDS)
             finally:
                 call.cancel()  # grpc.aio never cancels a call that is merely dropped
             # That nothing is heard says nothing: whether the worker is there at all, its reports tell.

@@ -6,12 +6,15 @@ import datetime
 
 import grpc
 import pytest
+import structlog
 from cryptography import x509
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from prometheus_client import CollectorRegistry
 
 from services.chassis import status
 from services.chassis.channel import open_channel
+from services.chassis.credentials import of_channel
+from services.chassis.renewing import RenewingChannel
 from services.chassis.server import open_server
 from tests.chassis.trust import DAY, Authority, free_address, now, put
 
@@ -236,3 +239,48 @@ async def test_a_unix_socket_stays_as_it_is(address, worker):
         open_channel(address) as channel,
     ):
         await check(channel)
+
+
+async def test_who_is_refused_is_named_in_the_log_with_what_it_wanted(tmp_path, worker):
+    router = AUTHORITY.credentials(tmp_path, "router", "router-2")
+    with structlog.testing.capture_logs() as logs:
+        async with (
+            serving(worker, handlers={"Call": unary(echo)}) as address,
+            open_channel(address, "worker", router) as channel,
+        ):
+            with pytest.raises(grpc.aio.AioRpcError):
+                await channel.unary_unary("/test.Test/Call")(b"x", timeout=SECONDS)
+    (refused,) = [line for line in logs if line["event"] == "peer.refused"]
+    assert refused["peer"] == "spiffe://hybridinference/router/router-2"
+    assert (refused["method"], refused["allowed"]) == ("/test.Test/Call", ["gateway"])
+
+
+async def test_a_line_that_nobody_uses_is_closed_once_its_last_call_has_ended(tmp_path, worker):
+    opened = []
+
+    def connect(material):
+        options = [("grpc.ssl_target_name_override", "worker.hybridinference")]
+        opened.append(grpc.aio.secure_channel(address, of_channel(material), options=options))
+        return opened[-1]
+
+    async def stream(request, context):
+        yield b"begun"
+        await go_on.wait()
+
+    go_on = asyncio.Event()
+    gateway = AUTHORITY.credentials(tmp_path, "gateway", "gateway")
+    handlers = {"Call": unary(echo), "Stream": grpc.unary_stream_rpc_method_handler(stream)}
+    async with serving(worker, handlers=handlers) as address, RenewingChannel(gateway.current, connect) as channel:
+        running = channel.unary_stream("/test.Test/Stream")(b"x", timeout=SECONDS)
+        assert await running.read() == b"begun"
+        AUTHORITY.write(tmp_path, "gateway", "gateway")
+        await channel.unary_unary("/test.Test/Call")(b"x", timeout=SECONDS)
+        first, second = opened
+        assert first.get_state() is grpc.ChannelConnectivity.READY
+        go_on.set()
+        assert await running.read() is grpc.aio.EOF
+        while channel._former or channel._closing:  # noqa: ASYNC110  # the loop turns until then
+            await asyncio.sleep(0)
+        with pytest.raises(grpc.aio.UsageError):
+            await first.unary_unary("/test.Test/Call")(b"x")
+        assert second.get_state() is grpc.ChannelConnectivity.READY

@@ -15,11 +15,11 @@ CONFIG = """
 metrics: {{port: {port}}}
 access: {{keyless: false}}
 ledger: {{dsn: "{dsn}"}}
-gateway: {{drain_seconds: 1, spool_bytes: 1048576}}
+gateway: {{drain_seconds: 1, spool_bytes: 8388608}}
 router: {{breaker: {{open_seconds: 5, open_max_seconds: 5}}}}
 providers:
   echo: {{kind: echo, workers: 2, token_ms: 5, drain_seconds: 1}}
-  faulty: {{kind: echo, token_ms: 5, drain_seconds: 1, faults_file: faults.json}}
+  faulty: {{kind: echo, workers: 2, token_ms: 5, drain_seconds: 1, faults_file: faults.json}}
   slow: {{kind: echo, drain_seconds: 1, faults_file: slow.json}}
   narrow: {{kind: echo, token_ms: 100, capacity: 1, drain_seconds: 1}}
   vendor:
