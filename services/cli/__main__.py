@@ -17,7 +17,7 @@ from rich.console import Console
 from services.cli import lock, surroundings
 from services.cli.home import Home
 from services.cli.problem import Problem
-from services.cli.running import required
+from services.cli.running import reachable, required
 
 if TYPE_CHECKING:
     from services.cli.keys import Ask
@@ -220,7 +220,7 @@ def chat(
     model: Annotated[str | None, typer.Option("--model", help="Default: the first of the configuration.")] = None,
 ) -> None:
     """Ask one question; the answer is shown as it is generated."""
-    mesh = required(_home(home))
+    mesh = reachable(_home(home))
     from services.cli import chat as module
 
     module.chat(mesh, question, model)
@@ -236,7 +236,7 @@ def requests(
     from services.cli import ledger
     from services.cli import requests as module
 
-    rows = module.recent(required(_home(home)), limit)
+    rows = module.recent(reachable(_home(home)), limit)
     if as_json:
         print(ledger.as_json(rows))
     elif rows:
@@ -267,7 +267,7 @@ def explain(
     as_json: JsonOption = False,
 ) -> None:
     """Show where a request would go now, and why, candidate by candidate. Nothing is generated."""
-    mesh = required(_home(home))
+    mesh = reachable(_home(home))
     from services.cli import explain as module
 
     wanted = module.Wanted(session, tuple(tag or ()), max_cost_usd, first_content_slo_ms, criticality, worker)
@@ -289,7 +289,7 @@ def why(
     from services.cli import requests as rows
     from services.cli import why as module
 
-    found = rows.found(required(_home(home)), request_id)
+    found = rows.found(reachable(_home(home)), request_id)
     module.require(found, request_id)
     if as_json:
         print(ledger.as_json(found))
@@ -306,7 +306,7 @@ def create_key(
     model: Annotated[list[str] | None, typer.Option("--model", help="Only this one; may be repeated.")] = None,
     provider: Annotated[list[str] | None, typer.Option("--provider", help="Only this one; may be repeated.")] = None,
     scope: Annotated[
-        list[str] | None, typer.Option("--scope", help="generate, embed, models or explain; may be repeated.")
+        list[str] | None, typer.Option("--scope", help="generate, embed, models, explain or overview; may be repeated.")
     ] = None,
     label: Annotated[list[str] | None, typer.Option("--label", help="NAME=VALUE; may be repeated.")] = None,
     expires: Annotated[str | None, typer.Option("--expires", help="30d, or a moment in ISO 8601.")] = None,
@@ -566,6 +566,48 @@ def check_config(
     print(check.summary(config))
 
 
+@app.command()
+def init(
+    file: Annotated[pathlib.Path | None, typer.Argument(help="To write. Default: HOME/hybrid.yaml.")] = None,
+    home: HomeOption = _HOME,
+    from_litellm: Annotated[
+        pathlib.Path | None, typer.Option("--from-litellm", help="A LiteLLM configuration to take models from.")
+    ] = None,
+    local: Annotated[
+        bool | None,
+        typer.Option("--local/--no-local", help="With engines. Default: unless all is imported."),
+    ] = None,
+    model: Annotated[str, typer.Option("--model", help="For engines: a directory, or a name on a model hub.")] = "",
+    openai_key_env: Annotated[
+        str | None, typer.Option("--openai-key-env", help="Name of the variable that has the key, never the key.")
+    ] = None,
+    openai_model: Annotated[list[str] | None, typer.Option("--openai-model", help="May be repeated.")] = None,
+    gemini_key_env: Annotated[
+        str | None, typer.Option("--gemini-key-env", help="Name of the variable that has the key, never the key.")
+    ] = None,
+    gemini_model: Annotated[list[str] | None, typer.Option("--gemini-model", help="May be repeated.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite what is there.")] = False,
+) -> None:
+    """Write a first configuration: engines for the GPUs that there are, vendors' models, those of a LiteLLM file."""
+    from services.cli import first as module
+
+    options = {"openai": (openai_key_env, openai_model or []), "gemini": (gemini_key_env, gemini_model or [])}
+    if sys.stdin.isatty() and from_litellm is None and not any(variable for variable, _ in options.values()):
+        options = {kind: _asked_for(kind) for kind in options}
+    vendors = [each for kind, (variable, names) in options.items() for each in module.bought(kind, variable, names)]
+    imported = module.imported(from_litellm) if from_litellm is not None else None
+    own = local if local is not None else imported is None
+    gpus = module.gpus() if own else 0
+    path = file or _home(home).config
+    made = module.text(module.Wanted(gpus=gpus, local=own, model=model, vendors=vendors, imported=imported))
+    module.write(path, made, force=force)
+    print(f"{path} is written; `hybrid check-config {path}` checks it, `hybrid up --config {path}` starts it")
+    if own:
+        print(f"engines: {f'{gpus}, with a GPU each' if gpus else 'one on the CPU: no GPU was found'}")
+    for note in imported.notes if imported else ():
+        print(note, file=sys.stderr)
+
+
 @settings.command("schema")
 def config_schema(home: HomeOption = _HOME) -> None:  # noqa: ARG001  # every subcommand takes it
     """Print the JSON Schema of the file, for editors."""
@@ -759,11 +801,20 @@ def _issue(
         print("every certificate has more than half of its time left", file=sys.stderr)
 
 
+def _asked_for(kind: str) -> tuple[str | None, list[str]]:
+    """Variable and models of a vendor, asked of who sits there."""
+    variable = typer.prompt(f"{kind}: which variable has the key? Nothing for none", default="", show_default=False)
+    if not variable:
+        return None, []
+    names = typer.prompt(f"{kind}: which models? With commas between")
+    return variable, [name.strip() for name in names.split(",") if name.strip()]
+
+
 def _asker(home: pathlib.Path, credential: pathlib.Path | None) -> "Ask":
     from services.cli import operating
 
     place = _home(home)
-    return functools.partial(operating.ask, place, required(place), credential.absolute() if credential else None)
+    return functools.partial(operating.ask, place, reachable(place), credential.absolute() if credential else None)
 
 
 def _hand_over(credential: str, key: dict[str, Any], *, as_json: bool) -> None:
