@@ -17,7 +17,7 @@ from rich.console import Console
 from services.cli import lock, surroundings
 from services.cli.home import Home
 from services.cli.problem import Problem
-from services.cli.running import required
+from services.cli.running import reachable, required
 
 if TYPE_CHECKING:
     from services.cli.keys import Ask
@@ -236,7 +236,7 @@ def chat(
     model: Annotated[str | None, typer.Option("--model", help="Default: the first of the configuration.")] = None,
 ) -> None:
     """Ask one question; the answer is shown as it is generated."""
-    mesh = required(_home(home))
+    mesh = reachable(_home(home))
     from services.cli import chat as module
 
     module.chat(mesh, question, model)
@@ -252,7 +252,7 @@ def requests(
     from services.cli import ledger
     from services.cli import requests as module
 
-    rows = module.recent(required(_home(home)), limit)
+    rows = module.recent(reachable(_home(home)), limit)
     if as_json:
         print(ledger.as_json(rows))
     elif rows:
@@ -283,7 +283,7 @@ def explain(
     as_json: JsonOption = False,
 ) -> None:
     """Show where a request would go now, and why, candidate by candidate. Nothing is generated."""
-    mesh = required(_home(home))
+    mesh = reachable(_home(home))
     from services.cli import explain as module
 
     wanted = module.Wanted(session, tuple(tag or ()), max_cost_usd, first_content_slo_ms, criticality, worker)
@@ -305,7 +305,7 @@ def why(
     from services.cli import requests as rows
     from services.cli import why as module
 
-    found = rows.found(required(_home(home)), request_id)
+    found = rows.found(reachable(_home(home)), request_id)
     module.require(found, request_id)
     if as_json:
         print(ledger.as_json(found))
@@ -322,7 +322,7 @@ def create_key(
     model: Annotated[list[str] | None, typer.Option("--model", help="Only this one; may be repeated.")] = None,
     provider: Annotated[list[str] | None, typer.Option("--provider", help="Only this one; may be repeated.")] = None,
     scope: Annotated[
-        list[str] | None, typer.Option("--scope", help="generate, embed, models or explain; may be repeated.")
+        list[str] | None, typer.Option("--scope", help="generate, embed, models, explain or overview; may be repeated.")
     ] = None,
     label: Annotated[list[str] | None, typer.Option("--label", help="NAME=VALUE; may be repeated.")] = None,
     expires: Annotated[str | None, typer.Option("--expires", help="30d, or a moment in ISO 8601.")] = None,
@@ -830,7 +830,7 @@ def _asker(home: pathlib.Path, credential: pathlib.Path | None) -> "Ask":
     from services.cli import operating
 
     place = _home(home)
-    return functools.partial(operating.ask, place, required(place), credential.absolute() if credential else None)
+    return functools.partial(operating.ask, place, reachable(place), credential.absolute() if credential else None)
 
 
 def _hand_over(credential: str, key: dict[str, Any], *, as_json: bool) -> None:

@@ -22,3 +22,19 @@ def required(home: Home) -> MeshState:
     if found is None:
         raise Problem(f"no mesh is running in {home.path}; `hybrid up --home {home.path}` starts one")
     return found
+
+
+def reachable(home: Home) -> MeshState:
+    """The mesh that runs there, or the one of the home's configuration that others run: systemd, or containers.
+
+    Of that nothing is known but what the configuration says, and whether it runs is seen when it is called.
+
+    Raises:
+        Problem: there is neither.
+    """
+    found = running(home)
+    if found is not None or not home.config.exists():
+        return found or required(home)
+    from services.cli import described
+
+    return described.state(home)

@@ -2,7 +2,6 @@
 
 import os
 import pathlib
-import socket
 import sys
 from collections.abc import Mapping
 
@@ -56,7 +55,7 @@ def content(config_file: pathlib.Path, host: str | None, where: Layout) -> dict[
     if config.ledger.dsn is None:
         why = "the embedded PostgreSQL belongs to `hybrid up`, and units need a server of their own"
         raise Problem(f"{config_file} has no `ledger.dsn`: {why}", code=2)
-    names = processes(config, host, socket.gethostname())
+    names = processes(config, host)
     secrets = [(location, config_file.parent / path) for location, path in files.files_named(config_file)]
     found = instances(config, names, home=HOME, secrets=secrets, engine=_engine(config, names))
     return written(found, where)

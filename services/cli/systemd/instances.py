@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from services.chassis.mistake import Location
+from services.cli import hosts
 from services.cli.problem import Problem
 from services.config.mesh import MeshConfig
 from services.config.places import WorkerPlace
@@ -47,31 +48,24 @@ class Instance:
     lines: Mapping[str, Sequence[str]]
 
 
-def processes(config: MeshConfig, host: str | None, this: str) -> tuple[str, ...]:
+def processes(config: MeshConfig, host: str | None, called: str | None = None) -> tuple[str, ...]:
     """The processes of a host, in the configuration's words; loaders are with their gateways.
 
     Args:
         config: the mesh's.
-        host: which one is meant; None is the one with the name `this`, or the only one there is.
-        this: the name of this host.
+        host: which one is meant; None is the only one, or the one that is called as this machine is.
+        called: how this machine is called; None: as it says itself.
 
     Raises:
         Problem: it is not clear which one is meant.
     """
-    if not config.hosts:
-        if host is not None:
-            raise Problem(f"the configuration has no `hosts`, so that `{host}` is none of them", code=2)
-        workers = [place.name for place in config.workers()]
-        routers = [place.name for place in config.routers()]
-        gateways = [place.name for place in config.gateways()]
-        return (*workers, *routers, *gateways, "admin", "envoy")
-    found = host or (this if this in config.hosts else "")
-    if not found and len(config.hosts) == 1:
-        (found,) = config.hosts
-    if found not in config.hosts:
-        known = ", ".join(config.hosts)
-        raise Problem(f"which host is this? --host names one of: {known}", code=2)
-    return config.hosts[found]
+    chosen = hosts.chosen(config, host, called=called)
+    if chosen is not None:
+        return config.hosts[chosen]
+    workers = [place.name for place in config.workers()]
+    routers = [place.name for place in config.routers()]
+    gateways = [place.name for place in config.gateways()]
+    return (*workers, *routers, *gateways, "admin", "envoy")
 
 
 def instances(
