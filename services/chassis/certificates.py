@@ -6,13 +6,24 @@ import itertools
 from collections.abc import Sequence
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from services.chassis import roles
 from services.chassis.roles import Role
+
+# What cryptography raises bit by bit, as parts of a certificate are looked at.
+_UNREADABLE = (
+    ValueError,
+    TypeError,
+    OverflowError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
 
 
 class CertificateError(Exception):
@@ -56,6 +67,13 @@ def examine(ca: bytes, chain: bytes, key: bytes, role: Role, process: str, *, no
     Raises:
         CertificateError: something is wrong.
     """
+    try:
+        return _examined(ca, chain, key, role, process, now=now)
+    except _UNREADABLE as error:
+        raise CertificateError(["a certificate says what no certificate can say: have it issued again"]) from error
+
+
+def _examined(ca: bytes, chain: bytes, key: bytes, role: Role, process: str, *, now: float) -> Material:
     authorities, links = _certificates(ca, "`mtls.ca`"), _certificates(chain, "`mtls.certificate`")
     own = links[0]
     moment = datetime.datetime.fromtimestamp(now, datetime.UTC)
@@ -137,6 +155,6 @@ def _signer(
 def _signed(link: x509.Certificate, above: x509.Certificate) -> bool:
     try:
         link.verify_directly_issued_by(above)
-    except (InvalidSignature, TypeError, ValueError):
+    except (InvalidSignature, UnsupportedAlgorithm, TypeError, ValueError):
         return False
     return True

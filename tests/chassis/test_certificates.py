@@ -1,6 +1,8 @@
 """What can be wrong with the files of a process, each told with what to do."""
 
+import base64
 import datetime
+import random
 
 import pytest
 from cryptography import x509
@@ -139,3 +141,23 @@ def test_an_identity_is_read_as_it_was_written(role):
 )
 def test_what_is_no_identity_of_the_mesh_is_none(uri):
     assert roles.parse(uri) is None
+
+
+def test_whatever_bytes_a_file_holds_they_are_taken_or_refused_in_words():
+    """One byte of a certificate, a key or an authority is another: 900 times, by a seed."""
+    rng = random.Random(7)
+    pair = AUTHORITY.sign("worker", "w-0")
+    good = [AUTHORITY.pem, pair.certificate, pair.key]
+    refused = 0
+    for turn in range(900):
+        files = list(good)
+        label = files[turn % 3].splitlines()[0].decode().strip("-").removeprefix("BEGIN ")
+        der = bytearray(base64.b64decode(b"".join(files[turn % 3].splitlines()[1:-1])))
+        der[rng.randrange(len(der))] = rng.randrange(256)
+        body = base64.encodebytes(bytes(der)).decode()
+        files[turn % 3] = f"-----BEGIN {label}-----\n{body}-----END {label}-----\n".encode()
+        try:
+            examine(*files, "worker", "w-0", now=now().timestamp())
+        except CertificateError:
+            refused += 1
+    assert refused > 600
