@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from services.chassis.logs import Level
 from services.config.mesh import MeshConfig
 from services.gateway.idempotency.interceptor import IdempotencyInterceptor
 from services.gateway.identity.keyring import Keyring
@@ -31,6 +32,7 @@ class Adoption:
     sessions: Sessions
     typed_face: InferenceServicer
     openai_face: OpenAIServicer
+    level: Level
 
     def take(self, config: MeshConfig) -> None:
         """Go by another configuration from now on, all in one step. What is under way goes on as it began."""
@@ -56,3 +58,4 @@ class Adoption:
             keep_alive_seconds=limits.keep_alive_seconds,
             allow_pinning=limits.allow_pinning,
         )
+        self.level.reconfigure(level=config.log.level)
