@@ -306,7 +306,7 @@ def create_key(
     model: Annotated[list[str] | None, typer.Option("--model", help="Only this one; may be repeated.")] = None,
     provider: Annotated[list[str] | None, typer.Option("--provider", help="Only this one; may be repeated.")] = None,
     scope: Annotated[
-        list[str] | None, typer.Option("--scope", help="generate, embed, models or explain; may be repeated.")
+        list[str] | None, typer.Option("--scope", help="generate, embed, models, explain or overview; may be repeated.")
     ] = None,
     label: Annotated[list[str] | None, typer.Option("--label", help="NAME=VALUE; may be repeated.")] = None,
     expires: Annotated[str | None, typer.Option("--expires", help="30d, or a moment in ISO 8601.")] = None,
