@@ -14,6 +14,7 @@ import structlog
 import uvloop
 from hybridinference.gateway.v1 import inference_service_pb2_grpc as gateway_grpc
 from hybridinference.gateway.v1 import openai_service_pb2_grpc as openai_grpc
+from hybridinference.gateway.v1 import overview_service_pb2_grpc as overview_grpc
 from prometheus_client import CollectorRegistry
 
 from services.chassis import ids, logs, metrics, notify, server
@@ -36,6 +37,7 @@ from services.gateway.identity.keyring import Keyring, open_keyring
 from services.gateway.identity.peppers import Peppers
 from services.gateway.models import Models
 from services.gateway.openai import face as openai
+from services.gateway.overview import service as overview
 from services.gateway.placement import Placements
 from services.gateway.pricing.book import PriceBook
 from services.gateway.quota.estimates import Estimates
@@ -150,6 +152,16 @@ async def serve(
             allow_pinning=settings.allow_pinning,
         )
 
+        overview_servicer = overview.OverviewServicer(
+            config,
+            book,
+            fleet,
+            models,
+            recorder.recent,
+            relay,
+            gateway=place.name,
+            router=lambda: routers.current.name if placements.connected.is_set() else "",
+        )
         idempotency = await stack.enter_async_context(open_idempotency(channels, place.name, config, registry))
         adoption = Adoption(
             idempotency=idempotency,
@@ -162,6 +174,7 @@ async def serve(
             sessions=sessions,
             typed_face=typed_face,
             openai_face=openai_face,
+            overview=overview_servicer,
         )
 
         def adopt(wanted: mesh.MeshConfig) -> None:
@@ -176,6 +189,7 @@ async def serve(
         def add(grpc_server: grpc.aio.Server) -> None:
             gateway_grpc.add_InferenceServiceServicer_to_server(typed_face, grpc_server)
             openai_grpc.add_OpenAIServiceServicer_to_server(openai_face, grpc_server)
+            overview_grpc.add_OverviewServiceServicer_to_server(overview_servicer, grpc_server)
 
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         following = [
@@ -183,14 +197,12 @@ async def serve(
             for each in (routers.follow(), fleet.follow(), placements.follow(), reloading.follow())
         ]
         # Before anything listens: an edge that has not noticed the end of our predecessor calls at once.
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_ROUTER_SECONDS):
-                await placements.connected.wait()
+        await _met(placements)
         up = await stack.enter_async_context(
             server.open_server(
                 place.address,
                 add,
-                [inference.NAME, openai.NAME],
+                [inference.NAME, openai.NAME, overview.NAME],
                 registry,
                 interceptors=[
                     IdentityInterceptor(keyring, registry),
@@ -210,6 +222,13 @@ async def serve(
         await _drain(up, reloading.config.gateway.drain_seconds, ways)
         for task in following:
             task.cancel()
+
+
+async def _met(placements: Placements) -> None:
+    """Wait for a router, but not for long."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_ROUTER_SECONDS):
+            await placements.connected.wait()
 
 
 async def _drain(up: server.Server, seconds: float, interrupts: Iterable[Callable[[], None]]) -> None:

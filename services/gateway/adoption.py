@@ -8,6 +8,7 @@ from services.gateway.identity.keyring import Keyring
 from services.gateway.inference import InferenceServicer
 from services.gateway.models import Models
 from services.gateway.openai.face import OpenAIServicer
+from services.gateway.overview.service import OverviewServicer
 from services.gateway.placement import Placements
 from services.gateway.pricing.book import PriceBook
 from services.gateway.quota.estimates import Estimates
@@ -31,6 +32,7 @@ class Adoption:
     sessions: Sessions
     typed_face: InferenceServicer
     openai_face: OpenAIServicer
+    overview: OverviewServicer
 
     def take(self, config: MeshConfig) -> None:
         """Go by another configuration from now on, all in one step. What is under way goes on as it began."""
@@ -49,6 +51,7 @@ class Adoption:
             show_worker=limits.show_worker,
             estimates=Estimates(config, book),
         )
+        self.overview.reconfigure(config, book)
         self.sessions.reconfigure(idle_seconds=limits.idle_seconds, slow_reader_seconds=limits.slow_reader_seconds)
         self.typed_face.reconfigure(longest_seconds=limits.timeout_seconds, allow_pinning=limits.allow_pinning)
         self.openai_face.reconfigure(

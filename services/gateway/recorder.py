@@ -17,6 +17,7 @@ from services.gateway.call import Call
 from services.gateway.content.keeping import Contents
 from services.gateway.entry import Entry
 from services.gateway.outcome import outcome_word
+from services.gateway.overview.recent import Recent
 from services.gateway.pricing.book import PriceBook
 from services.gateway.quota.estimates import Estimates
 from services.gateway.quota.reservation import UNLIMITED, Reservation
@@ -43,11 +44,12 @@ class Recorder:
         models: Mapping[str, str],
         book: PriceBook,
     ) -> None:
-        """`run` identifies this process's life, a UUIDv7."""
+        """`run` identifies this process's life, a UUIDv7. Who shows the latest requests reads `recent`."""
         self._spool = spool
         self._metrics = metrics
         self._contents = contents
         self._run = run
+        self.recent = Recent()
         self._told = ""  # the version of the prices that the ledger was told last
         self.reconfigure(config_version=config_version, models=models, book=book)
 
@@ -97,6 +99,7 @@ class Recorder:
         record.request.CopyFrom(request)
         kept = self._spool.opened(request)
         self._metrics.running.inc()
+        self.recent.begins()
         heard = self._contents.listen(call.grant)
         return Entry(generation_id, call, received_at, record, kept, self._book, reservation, estimates, heard=heard)
 
@@ -146,7 +149,9 @@ class Recorder:
         request = entry.ends(failure, ended_at)
         tokens = request.usage.input_tokens + request.usage.output_tokens
         entry.reservation.settle(tokens, request.cost_nano_usd)
-        self._spool.append(entry.whole(), ends=entry.kept)
+        record = entry.whole()
+        self._spool.append(record, ends=entry.kept)
+        self.recent.ended(record)
         self._observe(entry, request, ended_at)
         if entry.heard is not None:
             self._contents.keep(entry.generation_id, entry.call, entry.heard)

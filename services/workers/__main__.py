@@ -11,6 +11,7 @@ from collections.abc import Callable
 import structlog
 import uvloop
 from hybridinference.worker.v1 import worker_service_pb2_grpc as worker_grpc
+from prometheus_client import CollectorRegistry
 
 from services.chassis import logs, metrics, notify, secrets, server
 from services.chassis.config import ConfigError
@@ -28,8 +29,11 @@ from services.workers.status import StatusBoard
 LOG = structlog.get_logger()
 
 
-def open_provider(config: Provider, report: Callable[[float], None]) -> ProviderContext:
-    """The provider that the configuration names; `report` hears how far it has come, where it takes long to load."""
+def open_provider(config: Provider, report: Callable[[float], None], registry: CollectorRegistry) -> ProviderContext:
+    """The provider that the configuration names.
+
+    `report` hears how far it has come, where it takes long to load; `registry` gets metrics that it has of its own.
+    """
     if isinstance(config, EchoProvider):
         return echo.open_provider(config)
     # The engine's environment need not have what vendors' workers run on.
@@ -42,8 +46,10 @@ def open_provider(config: Provider, report: Callable[[float], None]) -> Provider
 
         return open_gemini(config)
     # Only this worker's environment has the engine.
+    from services.workers.vllm.engine_metrics import EngineCollector
     from services.workers.vllm.provider import open_provider as open_vllm
 
+    registry.register(EngineCollector())
     return open_vllm(config, report)
 
 
@@ -76,7 +82,7 @@ async def serve(config: mesh.MeshConfig, place: WorkerPlace, credentials: Creden
             board.loading(progress)
             notifier.loading(progress)
 
-        loading = asyncio.create_task(stack.enter_async_context(open_provider(provider_config, report)))
+        loading = asyncio.create_task(stack.enter_async_context(open_provider(provider_config, report, registry)))
         await asyncio.wait([stopping, loading], return_when=asyncio.FIRST_COMPLETED)
         if not loading.done():
             # An engine that is being built runs in a thread that nothing can interrupt; its children die with us.
