@@ -58,7 +58,7 @@ test-clients: contracts  ## Run the tests against programs by others, and exampl
 	$$($(SETUP) python clients) -m pytest tests/clients -m clients $(ARGS)
 
 test-ops: dev-environment debian-postgres  ## Run the tests that need Debian's Prometheus, Alertmanager and Chromium, systemd, or root.
-	$(SETUP) mesh
+	$(SETUP) mesh engine model
 	tests/ops/debian
 	$(DEV) -m pytest tests/ops -m ops $(ARGS)
 

@@ -1,6 +1,5 @@
 """Metrics and log lines of the router's decisions."""
 
-import functools
 import time
 import zlib
 from collections.abc import Callable
@@ -15,19 +14,16 @@ from services.chassis.children import Children
 from services.config.strategy import NAMES
 from services.inference import labels
 from services.inference.attempts import FIRST
-from services.router.breaker import State
 from services.router.faults import Kind
-from services.router.pools import Pool
+from services.router.gauges import HEALTHS, Gauges
+from services.router.leases import Generation
 from services.router.retries import Stop
 from services.router.roster import Roster
 from services.router.target import ROLES, Target
-from services.router.worker import Worker
 
 LOG = structlog.get_logger()
 
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
-_BREAKER = {State.CLOSED: 0, State.HALF_OPEN: 1, State.OPEN: 2}
-_HEALTHS = {value: name.removeprefix("WORKER_HEALTH_").lower() for name, value in fleet.WorkerHealth.items() if value}
 _CRITICALITIES = {
     value: name.removeprefix("CRITICALITY_").lower() for name, value in routing.Criticality.items() if value
 }
@@ -80,22 +76,6 @@ SPILLS = declared.Counter(
     "Requests that went to a fallback for want of room, or of time, at the primary routes.",
     (labels.MODEL, labels.PROVIDER),
 )
-LEASES = declared.Gauge("hybrid_router_leases", "Attempts placed and not ended.", (labels.WORKER,))
-BREAKER = declared.Gauge(
-    "hybrid_router_breaker_state", "0: attempts pass, 1: one probes, 2: none pass.", (labels.WORKER,)
-)
-HEALTH = declared.Gauge(
-    "hybrid_router_worker_health",
-    "1 for the health that a worker has, 0 for the others.",
-    (labels.WORKER, declared.one_of("health", _HEALTHS.values())),
-)
-MODEL_WORKERS = declared.Gauge(
-    "hybrid_router_model_workers", "Healthy workers on the routes of a model, shadows apart.", (labels.MODEL,)
-)
-WAITING = declared.Gauge("hybrid_router_waiting", "Requests that wait for room.", (labels.MODEL,))
-OLDEST = declared.Gauge(
-    "hybrid_router_waiting_oldest_seconds", "How long the one has waited that has waited longest.", (labels.MODEL,)
-)
 
 
 class Telemetry:
@@ -112,12 +92,7 @@ class Telemetry:
         self._probes = Children(PROBES.on(registry))
         self._sheds = Children(SHEDS.on(registry))
         self._spills = Children(SPILLS.on(registry))
-        self._leases = LEASES.on(registry)
-        self._breaker = BREAKER.on(registry)
-        self._health = HEALTH.on(registry)
-        self._workers = MODEL_WORKERS.on(registry)
-        self._waiting = WAITING.on(registry)
-        self._oldest = OLDEST.on(registry)
+        self._gauges = Gauges(registry)
 
     def reconfigure(self, *, decision_share: float) -> None:
         """From now on the decisions of such a share of requests are written to the log."""
@@ -125,17 +100,7 @@ class Telemetry:
 
     def watch(self, roster: Roster, *, clock: Callable[[], float] = time.monotonic) -> None:
         """Tell of the workers and the models, and of no others, as they are when somebody looks."""
-        for gauge in (self._leases, self._breaker, self._health, self._workers, self._waiting, self._oldest):
-            gauge.clear()
-        for model, pool in roster.models.items():
-            self._workers.labels(model).set_function(functools.partial(_workers, pool))
-            self._waiting.labels(model).set_function(functools.partial(_waiting, pool))
-            self._oldest.labels(model).set_function(functools.partial(_oldest, pool, clock))
-        for name, worker in roster.workers.items():
-            self._leases.labels(name).set_function(functools.partial(_leases, worker))
-            self._breaker.labels(name).set_function(functools.partial(_breaker, worker))
-            for value, label in _HEALTHS.items():
-                self._health.labels(name, label).set_function(functools.partial(_has_health, worker, value))
+        self._gauges.watch(roster, clock=clock)
 
     def placed(self, strategy: str, target: Target, kind: str = "") -> None:
         """Count a placement."""
@@ -157,7 +122,7 @@ class Telemetry:
             ruled_out=dict(decision.ruled_out),
         )
 
-    def refused(self, model: str, reason: str, generation_id: str, stop: Stop | None) -> None:
+    def refused(self, model: str, reason: str, generation_id: str, stop: Stop | None, trace_id: str = "") -> None:
         """Count a refusal, and say why."""
         # One from a newer peer must not open a series of its own.
         label = reason if reason in labels.REASONS else "UNSPECIFIED"
@@ -167,7 +132,26 @@ class Telemetry:
             stop is not None or label != "MODEL_NOT_FOUND"
         )  # else it is whatever the caller wrote, which may be anything
         LOG.info(
-            "generation.refused", model=model if known else "other", reason=label, generation_id=generation_id, **fields
+            "generation.refused",
+            model=model if known else "other",
+            reason=label,
+            generation_id=generation_id,
+            trace_id=trace_id,
+            **fields,
+        )
+
+    def finished(self, generation: Generation, worker: str, kind: Kind) -> None:
+        """Say how a request ended."""
+        LOG.info(
+            "generation.finished",
+            generation_id=generation.id,
+            trace_id=generation.trace_id,
+            model=generation.model,
+            worker=worker,
+            outcome=kind.value,
+            attempts=generation.attempts,
+            continued=generation.continued,
+            hedged=generation.hedged,
         )
 
     def first_content(self, worker: str, seconds: float) -> None:
@@ -197,35 +181,9 @@ class Telemetry:
     def health(self, worker: str, health: fleet.WorkerHealth) -> None:
         """Say that a worker went, or came back."""
         log = LOG.info if health == fleet.WORKER_HEALTH_HEALTHY else LOG.warning
-        log("worker.health_changed", worker=worker, health=_HEALTHS[health])
+        log("worker.health_changed", worker=worker, health=HEALTHS[health])
 
 
 def _candidate(candidate: routing.CandidateScore) -> dict[str, object]:
     scored = {"score": candidate.score} if candidate.HasField("score") else {}
     return {"worker": candidate.worker, "provider_model": candidate.provider_model, **scored, **candidate.terms}
-
-
-def _leases(worker: Worker) -> float:
-    return worker.leases
-
-
-def _breaker(worker: Worker) -> float:
-    return _BREAKER[worker.breaker.state]
-
-
-def _has_health(worker: Worker, health: int) -> float:
-    return float(worker.health == health)
-
-
-def _workers(pool: Pool) -> float:
-    served = {target.worker.name: target.worker for target in pool.targets if target.role != "shadow"}
-    return sum(worker.health == fleet.WORKER_HEALTH_HEALTHY for worker in served.values())
-
-
-def _waiting(pool: Pool) -> float:
-    return len(pool.admission.queue)
-
-
-def _oldest(pool: Pool, clock: Callable[[], float]) -> float:
-    since = min((waiter.since for waiter in pool.admission.queue), default=None)
-    return 0.0 if since is None else max(0.0, clock() - since)

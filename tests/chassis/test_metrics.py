@@ -6,16 +6,19 @@ import urllib.request
 
 import pytest
 from prometheus_client import Counter
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 
+from services.chassis import declared
+from services.chassis.exemplar import exemplar_of
 from services.chassis.metrics import new_registry, serving_metrics
 
 
-def _scrape(address: str) -> str:
+def _scrape(address: str, accept: str = "*/*") -> str:
     if address.startswith("unix:"):
         with socket.socket(socket.AF_UNIX) as scraper:
             scraper.settimeout(5)
             scraper.connect(address.removeprefix("unix:"))
-            scraper.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+            scraper.sendall(f"GET /metrics HTTP/1.0\r\nAccept: {accept}\r\n\r\n".encode())
             return b"".join(iter(lambda: scraper.recv(65536), b"")).decode()
     with urllib.request.urlopen(f"http://{address}/metrics", timeout=5) as answer:
         return str(answer.read().decode())
@@ -57,3 +60,23 @@ def test_an_address_that_is_taken_is_refused(address: str) -> None:
         where = f"127.0.0.1:{owner.getsockname()[1]}"
         with pytest.raises(OSError, match="in use"), serving_metrics(new_registry(), where):
             pass
+
+
+# What Prometheus 2.42 asks for.
+_OPEN_METRICS = "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75"
+
+
+def test_whoever_asks_for_openmetrics_gets_it_with_exemplars_and_others_get_text_without(address: str) -> None:
+    registry = new_registry()
+    trace = exemplar_of("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+    assert exemplar_of("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00") is None
+    assert exemplar_of("") is None
+    declared.Histogram("test_seconds", "Things.", buckets=(1, 2)).on(registry).observe(1.5, trace)
+    with serving_metrics(registry, address):
+        told, plain = _scrape(address, _OPEN_METRICS), _scrape(address)
+    assert "application/openmetrics-text" in told
+    assert 'test_seconds_bucket{le="2.0"} 1.0 # {trace_id="4bf92f3577b34da6a3ce929d0e0e4736"} 1.5' in told
+    assert "text/plain" in plain
+    assert 'test_seconds_bucket{le="2.0"} 1.0\n' in plain
+    [parsed] = [one for one in openmetrics(told.partition("\r\n\r\n")[2]) if one.name == "test_seconds"]
+    assert [sample.exemplar.value for sample in parsed.samples if sample.exemplar] == [1.5]

@@ -17,6 +17,7 @@ _ALL = ("gateway", "router", "worker", "loader", "admin")
 # By the module that declares them, or the nearest package: which processes have its metrics.
 _PROCESSES: Mapping[str, tuple[str, ...]] = {
     "services.chassis": _ALL,
+    "services.chassis.otlp": ("gateway", "router", "worker"),
     "services.chassis.credentials": ("gateway", "router", "worker", "admin"),
     "services.chassis.rpc_metrics": ("gateway", "router", "worker", "admin"),
     "services.chassis.reloading": ("gateway", "router", "admin"),
@@ -30,6 +31,8 @@ _PROCESSES: Mapping[str, tuple[str, ...]] = {
 # Declared beside what reloads, and told by those, too, that read the configuration once.
 _ELSEWHERE = {"hybrid_config_info": _ALL}
 _TYPES = {declared.Counter: "counter", declared.Gauge: "gauge", declared.Histogram: "histogram"}
+
+_OF_HISTOGRAMS = ("_bucket", "_count", "_sum")
 
 _HEAD = """# Metrics
 
@@ -45,13 +48,39 @@ built. Labels come from closed sets: never a key, a path, or what a caller wrote
 as `other`. Which process it is, Prometheus adds as `job` (`gateway`, `router`, …) and `process`. A histogram adds
 `_bucket`, `_count` and `_sum` to its name.
 """
-_PROCESS = """
-## The process itself
-
-prometheus-client's own, in every process: `process_cpu_seconds_total`, `process_resident_memory_bytes`,
-`process_virtual_memory_bytes`, `process_start_time_seconds`, `process_open_fds`, `process_max_fds`, `python_info`,
-`python_gc_collections_total`, `python_gc_objects_collected_total`, `python_gc_objects_uncollectable_total`.
-"""
+# What dashboards and alerts name besides, of others: metrics, and the labels that are used of them.
+_OTHERS: Mapping[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
+    "The process itself": (
+        "prometheus-client's own, in every process. There are more.",
+        (
+            *("process_cpu_seconds_total", "process_resident_memory_bytes", "process_start_time_seconds"),
+            *("process_open_fds", "process_max_fds"),
+        ),
+        (),
+    ),
+    "Prometheus": ("What Prometheus adds of each process that it scrapes.", ("up",), ()),
+    "Envoy": (
+        "A few of many: [edge.md](edge.md) says more.",
+        (
+            *("envoy_http_downstream_rq_xx", "envoy_http_downstream_rq_active", "envoy_http_downstream_cx_active"),
+            *("envoy_cluster_membership_healthy", "envoy_cluster_membership_total"),
+        ),
+        ("envoy_http_conn_manager_prefix", "envoy_response_code_class", "envoy_cluster_name"),
+    ),
+    "The engine": (
+        "vLLM's own, which a worker with an engine hands on. A few of many.",
+        (
+            *("vllm:num_requests_running", "vllm:num_requests_waiting", "vllm:kv_cache_usage_perc"),
+            *("vllm:prefix_cache_queries_total", "vllm:prefix_cache_hits_total", "vllm:num_preemptions_total"),
+            *("vllm:prompt_tokens_total", "vllm:generation_tokens_total", "vllm:request_success_total"),
+            *("vllm:time_to_first_token_seconds", "vllm:inter_token_latency_seconds"),
+            *("vllm:e2e_request_latency_seconds", "vllm:request_queue_time_seconds"),
+            *("vllm:request_prefill_time_seconds", "vllm:request_decode_time_seconds"),
+            *("vllm:request_prompt_tokens", "vllm:request_generation_tokens", "vllm:iteration_tokens_total"),
+        ),
+        ("finished_reason", "model_name"),
+    ),
+}
 
 
 @functools.cache
@@ -79,14 +108,37 @@ def page() -> str:
     for processes, metrics in sorted(by_processes.items(), key=lambda item: _order(item[0])):
         title = "Every process" if processes == _ALL else " and ".join([", ".join(processes[:-1]), processes[-1]])
         sections.append("\n".join(_section(title.removeprefix(" and ").capitalize(), metrics)))
-    return "\n".join([*sections, _PROCESS.removeprefix("\n")])
+    for title, (what, names, _) in _OTHERS.items():
+        sections.append(f"## {title}\n\n{what}\n\n" + "".join(f"- `{name}`\n" for name in names))
+    return "\n".join(sections)
+
+
+@functools.cache
+def samples() -> frozenset[str]:
+    """The names of all samples that may be asked for, those of others included."""
+    ours = {sample for name in register() for sample in exported(name)}
+    theirs = {name for _, names, _ in _OTHERS.values() for name in names}
+    # Which of theirs are histograms is theirs to say.
+    return frozenset(ours | theirs | {f"{name}{end}" for name in theirs for end in _OF_HISTOGRAMS})
+
+
+def labels(names: Iterable[str]) -> frozenset[str]:
+    """The labels of all of these samples together."""
+    found: set[str] = set()
+    for name in names:
+        declaring = [one for one in register() if name in exported(one)]
+        for one in declaring:
+            found |= set(register()[one][0].label_names)
+        if not declaring:
+            found |= {label for _, _, used in _OTHERS.values() for label in used}
+    return frozenset(found)
 
 
 def exported(name: str) -> Iterator[str]:
     """The names of the samples of a metric."""
     metric, _ = register()[name]
     if isinstance(metric, declared.Histogram):
-        yield from (f"{name}_bucket", f"{name}_count", f"{name}_sum")
+        yield from (f"{name}{end}" for end in _OF_HISTOGRAMS)
     else:
         yield name
 

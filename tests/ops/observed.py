@@ -120,7 +120,7 @@ def observed(mesh: Mesh) -> Iterator[Observed]:
     with mesh.config.open("a", encoding="utf-8") as file:
         file.write(f"observability: {{prometheus_port: {ports[0]}, alertmanager_port: {ports[1]}}}\n")
     with _receiver() as (address, sent):
-        up = mesh.hybrid("up", "--detach", "--port", str(mesh.port), "--observability", timeout=180)
+        up = mesh.hybrid("up", "--detach", "--port", str(mesh.port), "--observability", timeout=300)
         assert up.returncode == 0, f"{up.stdout}\n{up.stderr}"
         found = Observed(mesh, *ports, sent)
         _hurry(mesh.home / "observability", address)
