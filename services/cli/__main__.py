@@ -194,6 +194,22 @@ def drains(
 
 
 @app.command()
+def flags(
+    home: HomeOption = _HOME,
+    operator_credential: CredentialOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what flags say, and whose file changed them last, and when."""
+    from services.cli import flagging as module
+
+    found = module.every(_asker(home, operator_credential))
+    if as_json:
+        print(json.dumps(found, indent=2))
+    else:
+        _console().print(module.table(found))
+
+
+@app.command()
 def status(
     home: HomeOption = _HOME,
     as_json: JsonOption = False,
@@ -306,7 +322,7 @@ def create_key(
     model: Annotated[list[str] | None, typer.Option("--model", help="Only this one; may be repeated.")] = None,
     provider: Annotated[list[str] | None, typer.Option("--provider", help="Only this one; may be repeated.")] = None,
     scope: Annotated[
-        list[str] | None, typer.Option("--scope", help="generate, embed, models or explain; may be repeated.")
+        list[str] | None, typer.Option("--scope", help="generate, embed, models, explain or overview; may be repeated.")
     ] = None,
     label: Annotated[list[str] | None, typer.Option("--label", help="NAME=VALUE; may be repeated.")] = None,
     expires: Annotated[str | None, typer.Option("--expires", help="30d, or a moment in ISO 8601.")] = None,

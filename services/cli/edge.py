@@ -16,21 +16,29 @@ import envoy  # type: ignore[import-untyped]
 import yaml
 from google.protobuf import descriptor, descriptor_pb2
 from google.rpc import error_details_pb2
-from hybridinference.gateway.v1 import inference_service_pb2, openai_service_pb2
+from hybridinference.gateway.v1 import inference_service_pb2, openai_service_pb2, overview_service_pb2
 
 from services.chassis.config import ConfigError
-from services.cli import admin, edge_files, edge_metrics, edge_replies, edge_tls
+from services.cli import admin, edge_files, edge_metrics, edge_page, edge_replies, edge_tls, edge_tracing
 from services.config.gateway import MOST_GATEWAYS
 from services.config.mesh import MeshConfig
 
 # Error details are not reachable from the services, yet the transcoder prints them only where it knows them.
-_ROOTS = (inference_service_pb2.DESCRIPTOR, openai_service_pb2.DESCRIPTOR, error_details_pb2.DESCRIPTOR)
+_ROOTS = (
+    inference_service_pb2.DESCRIPTOR,
+    openai_service_pb2.DESCRIPTOR,
+    overview_service_pb2.DESCRIPTOR,
+    error_details_pb2.DESCRIPTOR,
+)
 
 # Above the gateway's own limits, so that the gateway's refusal, which says more, comes first.
 _MORE_REQUESTS = 256
 _MORE_SECONDS = 30
 _LEAST_IDLE_SECONDS = 300
 _LEAST_LONGEST_SECONDS = 3600
+
+# Of a route in the template.
+_ROUTE_INDENT = " " * 24
 
 _VALIDATION_SECONDS = 30.0
 _NEVER = ("--disable-hot-restart",)
@@ -69,6 +77,8 @@ def render(
     values = {
         **_told(config),
         "edge_address": json.dumps(_socket(_numeric(config.edge.host), port or config.edge.port)),
+        "tracer": json.dumps(edge_tracing.tracer(config.tracing)),
+        "collector_cluster": edge_tracing.cluster(config.tracing, files or home),
         "transport_socket": json.dumps(edge_tls.listening(config.edge.tls, files or home)),
         "endpoints": json.dumps([_endpoint(address, secured=config.mtls is not None) for _, address in addresses]),
         "calling": json.dumps(edge_tls.calling(config, files or home)),
@@ -92,6 +102,7 @@ def render(
         "lua": f"run/envoy/{_hashed('edge', lua, 'lua')}",
         "openapi": f"run/envoy/{_hashed('openapi', openapi, 'json')}",
         "descriptors": f"run/envoy/{_hashed('mesh', descriptors, 'pb')}",
+        "page_routes": _page(home) if config.edge.page else "",
     }
     replace(home / values["lua"], lua)
     replace(home / values["openapi"], openapi)
@@ -201,6 +212,16 @@ def descriptor_set() -> bytes:
     for root in _ROOTS:
         add(root)
     return descriptor_pb2.FileDescriptorSet(file=files.values()).SerializeToString(deterministic=True)
+
+
+def _page(home: pathlib.Path) -> str:
+    """Write the page's files, and return their routes."""
+    files = {}
+    for path, content in edge_page.contents().items():
+        stem, _, suffix = edge_page.FILES[path][0].rpartition(".")
+        files[path] = f"run/envoy/{_hashed(f'page-{stem}', content, suffix)}"
+        replace(home / files[path], content)
+    return edge_page.routes(files, indent=_ROUTE_INDENT)
 
 
 def _told(config: MeshConfig) -> dict[str, str]:

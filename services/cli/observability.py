@@ -89,7 +89,7 @@ def welcome(config: MeshConfig) -> str:
     """What a person is told of them."""
     where = config.observability
     return (
-        f"\nPrometheus    http://127.0.0.1:{where.prometheus_port}/alerts\n"
+        f"\nPrometheus    http://127.0.0.1:{where.prometheus_port}\n"
         f"Alertmanager  http://127.0.0.1:{where.alertmanager_port}\n"
     )
 

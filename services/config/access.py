@@ -9,7 +9,7 @@ from services.config.base import Section
 _Name = Annotated[str, pydantic.Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._-]+$")]
 
 Right = Literal["keys", "usage", "drains"]
-Scope = Literal["generate", "embed", "models", "explain"]
+Scope = Literal["generate", "embed", "models", "explain", "overview"]
 Criticality = Literal["sheddable", "sheddable-plus", "critical", "critical-plus"]
 
 

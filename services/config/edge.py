@@ -46,7 +46,7 @@ class Edge(Section):
         default=("http://localhost:*", "https://localhost:*", "http://127.0.0.1:*", "https://127.0.0.1:*"),
         description="Pages that browsers let call: SCHEME://HOST[:PORT]; port * is any or none, * alone every page.",
     )
-
+    page: bool = pydantic.Field(default=True, description="Whether the edge has the page at `/`.")
     hosts: tuple[str, ...] = pydantic.Field(
         default=(),
         description="Without keys: names by which it may be called beside localhost and addresses; * alone is any.",

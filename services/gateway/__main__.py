@@ -14,9 +14,10 @@ import structlog
 import uvloop
 from hybridinference.gateway.v1 import inference_service_pb2_grpc as gateway_grpc
 from hybridinference.gateway.v1 import openai_service_pb2_grpc as openai_grpc
+from hybridinference.gateway.v1 import overview_service_pb2_grpc as overview_grpc
 from prometheus_client import CollectorRegistry
 
-from services.chassis import ids, logs, metrics, notify, server
+from services.chassis import ids, logs, metrics, notify, server, tracing
 from services.chassis.config import ConfigError
 from services.chassis.credentials import Credentials
 from services.chassis.reloading import Reloading
@@ -36,6 +37,7 @@ from services.gateway.identity.keyring import Keyring, open_keyring
 from services.gateway.identity.peppers import Peppers
 from services.gateway.models import Models
 from services.gateway.openai import face as openai
+from services.gateway.overview import service as overview
 from services.gateway.placement import Placements
 from services.gateway.pricing.book import PriceBook
 from services.gateway.quota.estimates import Estimates
@@ -49,6 +51,7 @@ from services.gateway.routers import open_routers
 from services.gateway.schema import SchemaUnknown
 from services.gateway.session import open_sessions
 from services.gateway.shadowing import open_shadows
+from services.gateway.spans import Spans
 from services.gateway.spool.spool import Spool, open_spool
 from services.gateway.tenant import Tenants
 
@@ -70,16 +73,20 @@ async def serve(
     peppers: Peppers | None,
     dsn: str,
     credentials: Credentials | None,
+    level: logs.Level,
 ) -> None:
     """Serve as that gateway until told to stop, by what the file at `path` says from time to time.
 
     Without peppers there are no keys: whoever calls is anybody.
     """
-    settings = config.gateway
-    run = ids.new_id()
+    level.follow_signals()
+    settings, run = config.gateway, ids.new_id()
     registry = metrics.new_registry()
     async with contextlib.AsyncExitStack() as stack:
         await stack.enter_async_context(metrics.open_metrics(registry, config.metrics_address(place.name)))
+        tracer = await stack.enter_async_context(
+            tracing.open_tracing(config.tracing, role="gateway", process=place.name, registry=registry)
+        )
         spool = await stack.enter_async_context(
             open_spool(pathlib.Path(place.spool), registry=registry, max_bytes=settings.spool_bytes)
         )
@@ -103,6 +110,7 @@ async def serve(
             config_version=config.version,
             models=config.names(),
             book=book,
+            spans=None if tracer is None else Spans(tracer),
         )
         recorder.take_over()
         keyring = await stack.enter_async_context(
@@ -139,6 +147,7 @@ async def serve(
             tenants,
             longest_seconds=settings.timeout_seconds,
             allow_pinning=settings.allow_pinning,
+            trace_share=config.trace_share,
         )
         openai_face = openai.OpenAIServicer(
             relay,
@@ -148,8 +157,19 @@ async def serve(
             longest_seconds=settings.timeout_seconds,
             keep_alive_seconds=settings.keep_alive_seconds,
             allow_pinning=settings.allow_pinning,
+            trace_share=config.trace_share,
         )
 
+        overview_servicer = overview.OverviewServicer(
+            config,
+            book,
+            fleet,
+            models,
+            recorder.recent,
+            relay,
+            gateway=place.name,
+            router=lambda: routers.current.name if placements.connected.is_set() else "",
+        )
         idempotency = await stack.enter_async_context(open_idempotency(channels, place.name, config, registry))
         adoption = Adoption(
             idempotency=idempotency,
@@ -162,6 +182,8 @@ async def serve(
             sessions=sessions,
             typed_face=typed_face,
             openai_face=openai_face,
+            level=level,
+            overview=overview_servicer,
         )
 
         def adopt(wanted: mesh.MeshConfig) -> None:
@@ -176,6 +198,7 @@ async def serve(
         def add(grpc_server: grpc.aio.Server) -> None:
             gateway_grpc.add_InferenceServiceServicer_to_server(typed_face, grpc_server)
             openai_grpc.add_OpenAIServiceServicer_to_server(openai_face, grpc_server)
+            overview_grpc.add_OverviewServiceServicer_to_server(overview_servicer, grpc_server)
 
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         following = [
@@ -183,14 +206,12 @@ async def serve(
             for each in (routers.follow(), fleet.follow(), placements.follow(), reloading.follow())
         ]
         # Before anything listens: an edge that has not noticed the end of our predecessor calls at once.
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_ROUTER_SECONDS):
-                await placements.connected.wait()
+        await _met(placements)
         up = await stack.enter_async_context(
             server.open_server(
                 place.address,
                 add,
-                [inference.NAME, openai.NAME],
+                [inference.NAME, openai.NAME, overview.NAME],
                 registry,
                 interceptors=[
                     IdentityInterceptor(keyring, registry),
@@ -210,6 +231,13 @@ async def serve(
         await _drain(up, reloading.config.gateway.drain_seconds, ways)
         for task in following:
             task.cancel()
+
+
+async def _met(placements: Placements) -> None:
+    """Wait for a router, but not for long."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_ROUTER_SECONDS):
+            await placements.connected.wait()
 
 
 async def _drain(up: server.Server, seconds: float, interrupts: Iterable[Callable[[], None]]) -> None:
@@ -282,7 +310,7 @@ def main() -> None:
     arguments = parser.parse_args()
     config = mesh.load(arguments.config)
     place = config.gateway_place(arguments.gateway)
-    logs.configure(place.name, level=config.log.level)
+    level = logs.configure(place.name, level=config.log.level)
     try:
         credentials = identity.credentials(config, "gateway", place.name)
     except ConfigError as error:
@@ -301,7 +329,7 @@ def main() -> None:
     if not dsn and not config.access.keyless:
         sys.exit(f"{arguments.config}: no database for keys: give --dsn, or set ledger.dsn")
     try:
-        uvloop.run(serve(config, arguments.config, place, tenants, peppers, dsn, credentials))
+        uvloop.run(serve(config, arguments.config, place, tenants, peppers, dsn, credentials, level))
     except SchemaUnknown as unknown:
         sys.exit(str(unknown))
 

@@ -2,12 +2,14 @@
 
 import dataclasses
 
+from services.chassis.logs import Level
 from services.config.mesh import MeshConfig
 from services.gateway.idempotency.interceptor import IdempotencyInterceptor
 from services.gateway.identity.keyring import Keyring
 from services.gateway.inference import InferenceServicer
 from services.gateway.models import Models
 from services.gateway.openai.face import OpenAIServicer
+from services.gateway.overview.service import OverviewServicer
 from services.gateway.placement import Placements
 from services.gateway.pricing.book import PriceBook
 from services.gateway.quota.estimates import Estimates
@@ -31,6 +33,8 @@ class Adoption:
     sessions: Sessions
     typed_face: InferenceServicer
     openai_face: OpenAIServicer
+    level: Level
+    overview: OverviewServicer
 
     def take(self, config: MeshConfig) -> None:
         """Go by another configuration from now on, all in one step. What is under way goes on as it began."""
@@ -49,6 +53,7 @@ class Adoption:
             show_worker=limits.show_worker,
             estimates=Estimates(config, book),
         )
+        self.overview.reconfigure(config, book)
         self.sessions.reconfigure(idle_seconds=limits.idle_seconds, slow_reader_seconds=limits.slow_reader_seconds)
         self.typed_face.reconfigure(longest_seconds=limits.timeout_seconds, allow_pinning=limits.allow_pinning)
         self.openai_face.reconfigure(
@@ -56,3 +61,4 @@ class Adoption:
             keep_alive_seconds=limits.keep_alive_seconds,
             allow_pinning=limits.allow_pinning,
         )
+        self.level.reconfigure(level=config.log.level)

@@ -21,11 +21,12 @@ import pytest
 import pytest_asyncio
 from hybridinference.gateway.v1 import inference_service_pb2_grpc as inference_grpc
 from hybridinference.gateway.v1 import openai_service_pb2_grpc as openai_grpc
+from hybridinference.gateway.v1 import overview_service_pb2_grpc as overview_grpc
 
 from services.chassis.server import open_server
 from services.cli import admin, edge, readiness
 from services.config.mesh import MeshConfig
-from tests.edge.stub import NAMES, InferenceStub, OpenAIStub, Script
+from tests.edge.stub import NAMES, InferenceStub, OpenAIStub, OverviewStub, Script
 
 CONFIG: dict[str, Any] = {
     "providers": {"echo": {"kind": "echo"}},
@@ -102,6 +103,7 @@ class Gateway:
         def add(server: object) -> None:
             openai_grpc.add_OpenAIServiceServicer_to_server(OpenAIStub(self.script), server)
             inference_grpc.add_InferenceServiceServicer_to_server(InferenceStub(self.script), server)
+            overview_grpc.add_OverviewServiceServicer_to_server(OverviewStub(), server)
 
         registry = prometheus_client.CollectorRegistry()
         self.server = await self._stack.enter_async_context(open_server(self._address, add, NAMES, registry))

@@ -11,6 +11,8 @@ from hybridinference.gateway.v1 import inference_service_pb2 as inference
 from hybridinference.gateway.v1 import inference_service_pb2_grpc as inference_grpc
 from hybridinference.gateway.v1 import openai_service_pb2 as openai
 from hybridinference.gateway.v1 import openai_service_pb2_grpc as openai_grpc
+from hybridinference.gateway.v1 import overview_pb2, overview_service_pb2_grpc
+from hybridinference.gateway.v1 import overview_service_pb2 as overview
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hybridinference.inference.v1 import generation_pb2 as generation
 from hybridinference.inference.v1 import model_pb2
@@ -26,6 +28,7 @@ Context = grpc.aio.ServicerContext[Any, Any]
 NAMES = (
     openai.DESCRIPTOR.services_by_name["OpenAIService"].full_name,
     inference.DESCRIPTOR.services_by_name["InferenceService"].full_name,
+    overview.DESCRIPTOR.services_by_name["OverviewService"].full_name,
 )
 FLOOD = 64 << 10
 WHOLE = inference.GenerateResponse(
@@ -146,6 +149,18 @@ class InferenceStub(inference_grpc.InferenceServiceServicer):
 
     async def ListModels(self, request: inference.ListModelsRequest, context: Context) -> inference.ListModelsResponse:
         return inference.ListModelsResponse(models=[model_pb2.Model(name="a", context_tokens=4096)])
+
+
+class OverviewStub(overview_service_pb2_grpc.OverviewServiceServicer):
+    """Tells of one worker and of as many requests as it is asked for."""
+
+    async def Overview(self, request: overview.OverviewRequest, context: Context) -> overview.OverviewResponse:
+        recent = overview_pb2.RecentRequest(cost_nano_usd=2**40, worker="w")
+        return overview.OverviewResponse(
+            extent=overview_pb2.OVERVIEW_EXTENT_ALL,
+            workers=[overview_pb2.WorkerOverview(worker="w", kv_usage=0.5)],
+            requests=[recent] * request.max_requests,
+        )
 
 
 def failure_of(reason: str) -> Failure:

@@ -1,4 +1,4 @@
-"""Both faces of a gateway over a scene, with clients of their own."""
+"""All services of a gateway over a scene, with clients of their own."""
 
 import contextlib
 import pathlib
@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Mapping
 import grpc
 from hybridinference.gateway.v1 import inference_service_pb2_grpc as gateway_grpc
 from hybridinference.gateway.v1 import openai_service_pb2_grpc as openai_grpc
+from hybridinference.gateway.v1 import overview_service_pb2_grpc as overview_grpc
 from prometheus_client import CollectorRegistry
 
 from services.chassis.channel import open_channel
@@ -18,6 +19,8 @@ from services.gateway.identity.interceptor import IdentityInterceptor
 from services.gateway.identity.keyring import Keyring
 from services.gateway.models import Models
 from services.gateway.openai import face as openai
+from services.gateway.overview import service as overview
+from services.gateway.pricing.book import PriceBook
 from services.gateway.tenant import Tenants
 from tests.fakes import Script
 from tests.gateway.scene import MODEL, Scene, scene
@@ -39,6 +42,7 @@ class Faces:
         self.registry = registry
         self.inference = gateway_grpc.InferenceServiceStub(channel)
         self.openai = openai_grpc.OpenAIServiceStub(channel)
+        self.overview = overview_grpc.OverviewServiceStub(channel)
 
 
 @contextlib.asynccontextmanager
@@ -74,11 +78,22 @@ async def faces(
                 allow_pinning=allow_pinning,
             )
             openai_grpc.add_OpenAIServiceServicer_to_server(compatible, server)
+            glance = overview.OverviewServicer(
+                CONFIG,
+                PriceBook(CONFIG),
+                behind.fleet,
+                models,
+                behind.recorder.recent,
+                behind.relay,
+                gateway="gateway",
+                router=lambda: "router" if behind.placements.connected.is_set() else "",
+            )
+            overview_grpc.add_OverviewServiceServicer_to_server(glance, server)
 
         address = f"unix:{directory}/g.sock"
         registry = CollectorRegistry()
         identity = IdentityInterceptor(keyring, registry)
-        names = [inference.NAME, openai.NAME]
+        names = [inference.NAME, openai.NAME, overview.NAME]
         async with (
             open_server(address, add, names, registry, interceptors=[identity]),
             open_channel(address) as channel,

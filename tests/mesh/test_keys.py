@@ -20,6 +20,7 @@ from google.rpc import error_details_pb2
 from hybridinference.gateway.v1 import inference_service_pb2 as gateway
 from hybridinference.gateway.v1 import inference_service_pb2_grpc as gateway_grpc
 from hybridinference.gateway.v1 import openai_service_pb2 as compatible
+from hybridinference.gateway.v1 import overview_service_pb2 as overview
 
 from services.chassis.channel import open_channel
 from services.cli import requests, running
@@ -44,7 +45,9 @@ models:
     routes: [{provider: echo}]
 """
 # What Envoy answers by itself. Every other path and method of the edge needs a key.
-OPEN_PATHS = ("/healthz", "/openapi.json")
+OPEN_PATHS = ("/healthz", "/openapi.json", "/", "/page/style.css", "/page/script.js")
+# Answers whoever shows no key as well, with counts.
+OPEN_SERVICE = overview.DESCRIPTOR.services_by_name["OverviewService"]
 OPEN_SERVICES = {"grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}
 SERVICES = (
     gateway.DESCRIPTOR.services_by_name["InferenceService"],
@@ -115,7 +118,7 @@ async def test_every_path_and_every_method_of_the_edge_is_refused_without_a_righ
         for path in OPEN_PATHS:
             assert (await client.get(path)).status_code == 200
         for path in (
-            "/",
+            "/page/",
             "/v1",
             "/v1/",
             "/api/",
@@ -130,7 +133,7 @@ async def test_every_path_and_every_method_of_the_edge_is_refused_without_a_righ
 
 def test_reflection_names_no_service_that_is_not_accounted_for(keyed: Keyed) -> None:
     assert set(grpcurl(keyed.base[7:], "list").stdout.split()) == OPEN_SERVICES | {
-        service.full_name for service in SERVICES
+        service.full_name for service in (*SERVICES, OPEN_SERVICE)
     }
 
 

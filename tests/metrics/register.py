@@ -17,6 +17,7 @@ _ALL = ("gateway", "router", "worker", "loader", "admin")
 # By the module that declares them, or the nearest package: which processes have its metrics.
 _PROCESSES: Mapping[str, tuple[str, ...]] = {
     "services.chassis": _ALL,
+    "services.chassis.otlp": ("gateway", "router", "worker"),
     "services.chassis.credentials": ("gateway", "router", "worker", "admin"),
     "services.chassis.rpc_metrics": ("gateway", "router", "worker", "admin"),
     "services.chassis.reloading": ("gateway", "router", "admin"),

@@ -15,6 +15,7 @@ from services.chassis.failure import Failure
 from services.config.access import Ceiling, Scope
 from services.gateway.identity import ceiling as ceilings
 from services.gateway.identity.grant import Content, Grant, Limits
+from services.gateway.identity.policy import BY_NAME
 
 _OWNER_CHARACTERS = 128
 _NAME_CHARACTERS = 200
@@ -109,7 +110,7 @@ def require_within(grant: Grant, ceiling: Ceiling) -> None:
     allowed = {
         "owner": f"owners {_listed(ceiling.owners)}",
         "models": f"models {_listed(ceiling.models)}, by name",
-        "scopes": f"scopes {_listed(ceiling.scopes)}, by name",
+        "scopes": _scopes(ceiling),
         "budget_nano_usd_per_month": f"a month's budget of at most {most} nano-USD",
         "criticality": f"at most the criticality {ceiling.criticality}, by name",
         "weight": f"a weight of at most {ceiling.weight or 0:g}",
@@ -119,6 +120,12 @@ def require_within(grant: Grant, ceiling: Ceiling) -> None:
         f"`spec.{field}` is more than you may give: your keys may have {allowed}.",
         field=f"spec.{field}",
     )
+
+
+def _scopes(ceiling: Ceiling) -> str:
+    if ceiling.scopes is None:
+        return f"the scopes {_listed(sorted(BY_NAME))} only where your ceiling names them"
+    return f"scopes {_listed(ceiling.scopes)}, by name"
 
 
 def _listed(names: Iterable[str] | None) -> str:

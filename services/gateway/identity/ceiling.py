@@ -6,9 +6,11 @@ import decimal
 from hybridinference.inference.v1 import routing_pb2
 
 from services.config.access import Ceiling, Criticality
+from services.gateway.identity import policy
 from services.gateway.identity.grant import Grant
 
 _NANO = 10**9
+_NONE = Ceiling()
 _VALUES: dict[Criticality, int] = {
     "sheddable": routing_pb2.CRITICALITY_SHEDDABLE,
     "sheddable-plus": routing_pb2.CRITICALITY_SHEDDABLE_PLUS,
@@ -27,6 +29,8 @@ def beyond(grant: Grant, ceiling: Ceiling) -> str:
     if ceiling.models is not None and not (grant.models and grant.models <= set(ceiling.models)):
         return "models"
     if ceiling.scopes is not None and not (grant.scopes and grant.scopes <= set(ceiling.scopes)):
+        return "scopes"
+    if grant.scopes & _above(ceiling):
         return "scopes"
     most = monthly(ceiling)
     budget = grant.limits.usd_per_month
@@ -53,7 +57,11 @@ def within(grant: Grant, ceiling: Ceiling) -> Grant | None:
             return None
     if ceiling.scopes is not None:
         allowed: frozenset[str] = frozenset(ceiling.scopes)
-        scopes = scopes & allowed if scopes else allowed
+        scopes = scopes & allowed if scopes else allowed - policy.BY_NAME
+        if not scopes:
+            return None
+    if scopes:
+        scopes -= _above(ceiling)
         if not scopes:
             return None
     limits = grant.limits
@@ -69,6 +77,11 @@ def within(grant: Grant, ceiling: Ceiling) -> Grant | None:
     return dataclasses.replace(
         grant, models=models, scopes=scopes, limits=limits, criticality=criticality, weight=weight
     )
+
+
+def _above(ceiling: Ceiling) -> frozenset[str]:
+    """Scopes above a ceiling that names no scopes: who is bounded in anything else sees no more than that either."""
+    return frozenset() if ceiling.scopes is not None or ceiling == _NONE else policy.BY_NAME
 
 
 def monthly(ceiling: Ceiling) -> int | None:

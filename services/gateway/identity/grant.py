@@ -58,3 +58,5 @@ class Grant:
 
 # Whoever reaches a mesh without keys.
 ANYBODY = Grant(key_id="", owner="", strict=False)
+# Whoever shows no key where keys are needed: for nothing but what is open to everybody.
+STRANGER = Grant(key_id="", owner="", scopes=frozenset({"nothing"}), strict=False)

@@ -13,7 +13,7 @@ from services.chassis.failure import Failure
 from services.config.access import Scope
 from services.gateway.database import DatabaseAway
 from services.gateway.identity import caller, credential, policy
-from services.gateway.identity.grant import ANYBODY, Grant
+from services.gateway.identity.grant import ANYBODY, STRANGER, Grant
 from services.gateway.identity.keyring import Keyring
 from services.gateway.identity.public import PublicStreams
 from services.gateway.identity.stored import VERDICTS
@@ -48,13 +48,14 @@ class IdentityInterceptor(grpc.aio.ServerInterceptor):
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Any:
+        method = handler_call_details.method
         try:
-            scope = policy.needed(handler_call_details.method)
+            scope = policy.needed(method)
         except Failure as failure:
             handler = await continuation(handler_call_details)
             # What there is not, gRPC answers with UNIMPLEMENTED: by that clients find out what there is.
             return None if handler is None else _refusing(failure)
-        if scope is None:
+        if method in policy.PUBLIC:
             handler = await continuation(handler_call_details)
             return None if handler is None else self._public.bounded(handler)
         try:
@@ -65,17 +66,24 @@ class IdentityInterceptor(grpc.aio.ServerInterceptor):
         caller.is_now(grant)
         return await continuation(handler_call_details)
 
-    async def _admitted(self, scope: Scope, metadata: Iterable[tuple[str, str | bytes]]) -> Grant:
+    async def _admitted(self, scope: Scope | None, metadata: Iterable[tuple[str, str | bytes]]) -> Grant:
         if self._keyring is None:
             return ANYBODY
-        grant = await self._known(self._keyring, [value for key, value in metadata if key == HEADER])
+        headers = [value for key, value in metadata if key == HEADER]
+        if scope is None and not headers:
+            return STRANGER
+        grant = await self._known(self._keyring, headers)
+        if scope is not None:
+            self._require(grant, scope)
+        self._count("accepted")
+        return grant
+
+    def _require(self, grant: Grant, scope: Scope) -> None:
         try:
             policy.require(grant, scope)
         except Failure:
             self._count("denied")
             raise
-        self._count("accepted")
-        return grant
 
     async def _known(self, keyring: Keyring, headers: list[str | bytes]) -> Grant:
         if not headers:

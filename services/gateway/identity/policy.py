@@ -10,6 +10,7 @@ from services.gateway.identity.grant import Grant
 
 _INFERENCE = "/hybridinference.gateway.v1.InferenceService"
 _OPENAI = "/hybridinference.gateway.v1.OpenAIService"
+_OVERVIEW = "/hybridinference.gateway.v1.OverviewService"
 
 # Health says whether a gateway serves, reflection what the published contracts say; neither says anything of a caller.
 PUBLIC = frozenset(
@@ -19,6 +20,12 @@ PUBLIC = frozenset(
         "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
     )
 )
+
+# Whoever has no key is answered too, and told less, as the method says. A key that is shown has to be right.
+OPEN = frozenset((f"{_OVERVIEW}/Overview",))
+
+# What a key may do only where its scopes name it. A key that names none may do everything else.
+BY_NAME: frozenset[Scope] = frozenset(("overview",))
 
 SCOPES: Mapping[str, Scope] = {
     f"{_INFERENCE}/Generate": "generate",
@@ -37,17 +44,22 @@ SCOPES: Mapping[str, Scope] = {
 
 
 def needed(method: str) -> Scope | None:
-    """The scope that a method (`/package.Service/Method`) needs; None where it needs no key.
+    """The scope that a method (`/package.Service/Method`) needs; None where it needs none.
 
     Raises:
         Failure: PERMISSION_DENIED: nobody has said who may call it.
     """
-    if method in PUBLIC:
+    if method in PUBLIC or method in OPEN:
         return None
     scope = SCOPES.get(method)
     if scope is None:
         raise Failure(reasons.ERROR_REASON_PERMISSION_DENIED, "Nobody may call this method.", scope="none")
     return scope
+
+
+def holds(grant: Grant, scope: Scope) -> bool:
+    """Whether a key is for something."""
+    return scope in grant.scopes or not (grant.scopes or scope in BY_NAME)
 
 
 def require(grant: Grant, scope: Scope) -> None:
@@ -56,9 +68,10 @@ def require(grant: Grant, scope: Scope) -> None:
     Raises:
         Failure: PERMISSION_DENIED, naming the scope.
     """
-    if grant.scopes and scope not in grant.scopes:
+    if not holds(grant, scope):
+        has = ", ".join(sorted(grant.scopes)) or "those alone that need no name"
         raise Failure(
             reasons.ERROR_REASON_PERMISSION_DENIED,
-            f"This API key is not for this: it lacks the scope `{scope}`, and has {', '.join(sorted(grant.scopes))}.",
+            f"This API key is not for this: it lacks the scope `{scope}`, and has {has}.",
             scope=scope,
         )

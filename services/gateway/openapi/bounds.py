@@ -4,12 +4,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from services.gateway import hints, inference, validate
+from services.gateway.overview import service as overview
 
 _INFERENCE = "hybridinference.inference.v1."
 
 # Full name of a field -> keywords of its schema, beside those of its type.
 BOUNDS: Mapping[str, dict[str, Any]] = {
     "hybridinference.gateway.v1.ListModelsRequest.page_size": {"maximum": inference.LARGEST_PAGE},
+    "hybridinference.gateway.v1.OverviewRequest.max_requests": {"maximum": overview.MOST_REQUESTS},
     f"{_INFERENCE}GenerationSpec.model": {"minLength": 1, "maxLength": validate.MAX_MODEL_CHARACTERS},
     f"{_INFERENCE}GenerationSpec.messages": {"maxItems": validate.MAX_MESSAGES},
     f"{_INFERENCE}GenerationSpec.tools": {"maxItems": validate.MAX_TOOLS},

@@ -42,7 +42,7 @@ def document(contracts: descriptor_pb2.FileDescriptorSet) -> dict[str, Any]:
         "servers": [{"url": "/"}],
         "tags": [
             {"name": service.name, "description": comments.of(service.full_name).partition("\n\n")[0]}
-            for service in (openai.SERVICE, typed.SERVICE)
+            for service in (openai.SERVICE, *typed.SERVICES)
         ],
         "security": list(http.SECURITY),
         "paths": paths,

@@ -31,6 +31,11 @@ _WELL_KNOWN: dict[str, Schema] = {
         "pattern": r"^-?[0-9]+(\.[0-9]{1,9})?s$",
         "description": "Seconds, such as 1.5s.",
     },
+    "google.protobuf.Timestamp": {
+        "type": "string",
+        "format": "date-time",
+        "description": "A moment, such as 2026-05-01T12:00:00.5Z.",
+    },
     # As failures have it, with what its details are in JSON.
     "google.rpc.Status": {"$ref": COMPONENTS + "google.rpc.Status"},
 }

@@ -1,11 +1,12 @@
-"""The typed face: InferenceService as Envoy's transcoder offers it below /api/."""
+"""The typed face: its services as Envoy's transcoder offers them below /api/."""
 
+import itertools
 from collections.abc import Iterator
 from typing import Any, cast
 
 from google.api import annotations_pb2
 from google.protobuf.descriptor import Descriptor, MethodDescriptor
-from hybridinference.gateway.v1 import inference_service_pb2
+from hybridinference.gateway.v1 import inference_service_pb2, overview_service_pb2
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
 
 from services.chassis import register, status
@@ -17,6 +18,7 @@ from services.gateway.openapi.messages import COMPONENTS, Messages
 Node = dict[str, Any]
 
 SERVICE = inference_service_pb2.DESCRIPTOR.services_by_name["InferenceService"]
+SERVICES = (SERVICE, overview_service_pb2.DESCRIPTOR.services_by_name["OverviewService"])
 
 _FAILURES = [Failure(cast("reasons.ErrorReason", reason), "") for reason in reasons.ErrorReason.values()]
 _STATUS = "google.rpc.Status"
@@ -25,7 +27,7 @@ _STATUS = "google.rpc.Status"
 def paths(messages: Messages, comments: Comments) -> dict[str, Node]:
     """The paths of the face, each with its operation."""
     found: dict[str, Node] = {}
-    for method in SERVICE.methods:
+    for method in itertools.chain.from_iterable(service.methods for service in SERVICES):
         rule = method.GetOptions().Extensions[annotations_pb2.http]
         verb = rule.WhichOneof("pattern")
         found.setdefault(getattr(rule, verb), {})[verb] = _operation(method, messages, comments)
@@ -99,9 +101,10 @@ def schemas() -> dict[str, Node]:
 def _operation(method: MethodDescriptor, messages: Messages, comments: Comments) -> Node:
     rule = method.GetOptions().Extensions[annotations_pb2.http]
     said = comments.of(method.full_name)
+    service = method.containing_service
     operation: Node = {
-        "operationId": f"{SERVICE.name}_{method.name}",
-        "tags": [SERVICE.name],
+        "operationId": f"{service.name}_{method.name}",
+        "tags": [service.name],
         "summary": said,
     }
     if rule.body:

@@ -10,7 +10,8 @@ from services.gateway.identity.ceiling import beyond, monthly, within
 from services.gateway.identity.grant import Grant, Limits
 
 NAMES = ("a", "b", "c")
-SCOPES = ("generate", "embed", "models", "explain")
+UNNAMED = ("generate", "embed", "models", "explain")
+SCOPES = (*UNNAMED, "overview")
 
 grants = st.builds(
     Grant,
@@ -44,7 +45,7 @@ def test_what_is_left_is_below_the_ceiling_and_allows_nothing_new(grant: Grant, 
         return
     assert beyond(left, ceiling) == ""
     assert allows(left.models, NAMES) <= allows(grant.models, NAMES)
-    assert allows(left.scopes, SCOPES) <= allows(grant.scopes, SCOPES)
+    assert allows(left.scopes, UNNAMED) <= allows(grant.scopes, UNNAMED)
     before, after = grant.limits.usd_per_month, left.limits.usd_per_month
     assert before is None or (after is not None and after <= before)
     assert (left.criticality or 3) <= (grant.criticality or 3)
@@ -72,6 +73,16 @@ def test_what_is_left_open_is_above_what_is_bounded() -> None:
     assert beyond(grant, Ceiling(budget_usd_per_month=1)) == "budget_nano_usd_per_month"
     assert beyond(grant, Ceiling(owners=("b",))) == "owner"
     assert beyond(grant, Ceiling()) == ""
+
+
+def test_who_is_bounded_in_anything_shows_others_the_mesh_only_where_the_ceiling_says_so() -> None:
+    sees, plain = Grant("k", "a", scopes=frozenset(SCOPES)), Grant("k", "a", scopes=frozenset(UNNAMED))
+    owners, named = Ceiling(owners=("a",)), Ceiling(owners=("a",), scopes=SCOPES)
+    assert (beyond(sees, owners), within(sees, owners)) == ("scopes", plain)
+    assert (beyond(sees, named), within(sees, named)) == ("", sees)
+    assert (beyond(sees, Ceiling()), within(sees, Ceiling())) == ("", sees)
+    assert within(Grant("k", "a"), named) == plain, "what no scope of the key names is not given to it by the ceiling"
+    assert within(Grant("k", "a", scopes=frozenset({"overview"})), owners) is None
 
 
 def test_no_key_is_more_critical_or_weighs_more_than_its_ceiling() -> None:

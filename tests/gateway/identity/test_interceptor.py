@@ -15,6 +15,7 @@ from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 from hybridinference.gateway.v1 import inference_service_pb2 as gateway
 from hybridinference.gateway.v1 import openai_service_pb2 as compatible
+from hybridinference.gateway.v1 import overview_service_pb2 as overview
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hybridinference.inference.v1 import routing_pb2 as routing
 from prometheus_client import CollectorRegistry
@@ -38,6 +39,7 @@ from tests.postgres import EMBEDDED, Postgres, Servers
 SERVICES = (
     gateway.DESCRIPTOR.services_by_name["InferenceService"],
     compatible.DESCRIPTOR.services_by_name["OpenAIService"],
+    overview.DESCRIPTOR.services_by_name["OverviewService"],
     health_pb2.DESCRIPTOR.services_by_name["Health"],
     reflection_pb2.DESCRIPTOR.services_by_name["ServerReflection"],
 )
@@ -47,6 +49,8 @@ PUBLIC = {
     "/grpc.health.v1.Health/Watch",
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
 }
+# What answers whoever shows no key as well, and says less. tests/gateway/overview says what.
+OPEN = {"/hybridinference.gateway.v1.OverviewService/Overview"}
 # Comes with the health service, which does not implement it.
 NOBODYS = {"/grpc.health.v1.Health/List"}
 LONG_AGO = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
@@ -143,7 +147,10 @@ async def test_every_method_that_is_served_is_public_by_name_or_needs_a_key(gate
     gateways = {method for method in gateways if not method.startswith("/hybridinference.worker.")}
     assert gateways == in_contracts
     assert set(policy.PUBLIC) == PUBLIC
-    assert set(policy.SCOPES) | PUBLIC | NOBODYS == gateways, "an RPC without a policy, or a policy without an RPC"
+    assert set(policy.OPEN) == OPEN
+    assert set(policy.SCOPES) | PUBLIC | OPEN | NOBODYS == gateways, (
+        "an RPC without a policy, or a policy without an RPC"
+    )
     right, revoked, expired = [await insert(gate.dsn, made()) for _ in range(3)]
     await change(gate.dsn, revoked, "revoked_at = now()")
     await change(gate.dsn, expired, "expires_at = $1", LONG_AGO)
@@ -155,15 +162,15 @@ async def test_every_method_that_is_served_is_public_by_name_or_needs_a_key(gate
         if method in NOBODYS:
             assert await gate.end(method, bearer(right)) == grpc.StatusCode.PERMISSION_DENIED, method
             continue
-        assert await gate.end(method) == grpc.StatusCode.UNAUTHENTICATED, method
+        without = grpc.StatusCode.OK if method in OPEN else grpc.StatusCode.UNAUTHENTICATED
+        assert await gate.end(method) == without, method
         for header in (*wrong, "Bearer ", "Basic x", right.text(), bearer(right) + "x"):
             assert await gate.end(method, header) == grpc.StatusCode.UNAUTHENTICATED, method
         assert await gate.end(method, bearer(right), bearer(made())) == grpc.StatusCode.UNAUTHENTICATED, method
         assert await gate.end(method, bearer(right)) not in REFUSED, method
-    needing = len(policy.SCOPES)
-    assert gate.counted("accepted") == needing
-    for result in ("missing", "unknown", "wrong", "revoked", "expired"):
-        assert gate.counted(result) == needing, result
+    assert gate.counted("missing") == len(policy.SCOPES)
+    for result in ("accepted", "unknown", "wrong", "revoked", "expired"):
+        assert gate.counted(result) == len(policy.SCOPES) + len(OPEN), result
 
 
 async def test_each_scope_opens_its_methods_and_no_other(gate: Gate) -> None:

@@ -60,7 +60,7 @@ def test_comments_are_descriptions(comments):
 
 def test_every_method_of_both_faces_has_its_path():
     operations = {operation["operationId"] for path in PATHS.values() for operation in path.values()}
-    services = (openai.SERVICE, typed.SERVICE)
+    services = (openai.SERVICE, *typed.SERVICES)
     assert operations == {f"{service.name}_{method.name}" for service in services for method in service.methods}
 
 

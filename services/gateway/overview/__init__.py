@@ -1,0 +1,1 @@
+"""The mesh at a glance, as one gateway knows it."""
