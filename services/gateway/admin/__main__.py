@@ -46,8 +46,10 @@ async def serve(
     operators: Operators,
     peppers: Peppers,
     credentials: Credentials | None,
+    level: logs.Level,
 ) -> None:
     """Serve until told to stop, by what the file at `path` says from time to time."""
+    level.follow_signals()
     registry = metrics.new_registry()
     async with contextlib.AsyncExitStack() as stack:
         notifier = await stack.enter_async_context(notify.open_notifier())
@@ -80,6 +82,7 @@ async def serve(
             fixed.require_same(config, wanted, source=str(path))
             guard.operators = _operators(wanted)
             servicer.known = _known(wanted)
+            level.reconfigure(level=wanted.log.level)
             servicer.drainable = drains.known(wanted)
             servicer.flags = flags.plain(wanted.flags)
             noting.say(flags.saying(wanted, path))
@@ -143,9 +146,9 @@ def main() -> None:
     dsn = config.ledger.address(arguments.dsn)
     if not dsn:
         sys.exit(f"{arguments.config}: no database: give --dsn, or set ledger.dsn")
-    logs.configure(NAME, level=config.log.level)
+    level = logs.configure(NAME, level=config.log.level)
     try:
-        uvloop.run(serve(config, arguments.config, dsn, operators, peppers, credentials))
+        uvloop.run(serve(config, arguments.config, dsn, operators, peppers, credentials, level))
     except SchemaUnknown as unknown:
         sys.exit(str(unknown))
 
