@@ -123,6 +123,15 @@ def test_files_that_are_missing_are_named(tmp_path):
         Credentials(files, "worker", "w-0")
 
 
+def test_a_key_that_everybody_can_read_is_refused_and_one_of_a_group_is_not(tmp_path):
+    files = AUTHORITY.write(tmp_path, "worker", "w-0")
+    files.key.chmod(0o640)
+    Credentials(files, "worker", "w-0")
+    files.key.chmod(0o644)
+    with pytest.raises(CertificateError, match=r"w-0\.key can be read by everybody on this host: `chmod 640` it"):
+        Credentials(files, "worker", "w-0")
+
+
 @pytest.mark.parametrize("role", roles.ROLES)
 def test_an_identity_is_read_as_it_was_written(role):
     assert roles.parse(roles.identity(role, "x-1")) == (role, "x-1")
