@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from services.chassis.mistake import Location
-from services.cli import hosts
+from services.cli import certs, hosts
 from services.cli.problem import Problem
 from services.config.mesh import MeshConfig
 from services.config.places import WorkerPlace
@@ -92,25 +92,29 @@ def instances(
     gateways = [place for place in config.gateways() if place.name in names]
     routers = [_unit("router", place.name) for place in config.routers() if place.name in names]
     found = [
-        _worker(config, place, routers, [*given.to("providers", place.provider), *private.but()], engine)
+        _worker(config, place, routers, [*given.to("providers", place.provider), *private.but(of=place.name)], engine)
         for place in config.workers()
         if place.name in names
     ]
-    found += [Instance(unit, {"Service": [*given.to(), *private.but()]}) for unit in routers]
+    found += [
+        Instance(_unit("router", place.name), {"Service": [*given.to(), *private.but(of=place.name)]})
+        for place in config.routers()
+        if place.name in names
+    ]
     for place in gateways:
         stop = f"TimeoutStopSec={math.ceil(config.gateway.drain_seconds) + _GATEWAY_SECONDS}"
-        own = private.but(place.spool, config.gateway.tenant_key, config.access.pepper)
+        own = private.but(place.spool, config.gateway.tenant_key, config.access.pepper, of=place.name)
         after = [f"After={' '.join(routers)}"] if routers else []
         lines = {"Unit": after, "Service": [stop, *given.to("ledger"), *own]}
         found.append(Instance(_unit("gateway", place.name), lines))
         lines = {"Service": [*given.to("ledger"), *private.but(place.spool)]}
         found.append(Instance(_unit("loader", place.name), lines))
     if "admin" in names:
-        own = private.but(config.access.pepper, *(each.credential for each in config.admin.operators))
+        own = private.but(config.access.pepper, *(each.credential for each in config.admin.operators), of="admin")
         found.append(Instance(f"{PREFIX}-admin.service", {"Service": [*given.to("ledger"), *own]}))
     if "envoy" in names:
         called = [_unit("gateway", place.name) for place in gateways]
-        found.append(_envoy(config, called, [*given.to(), *private.but()]))
+        found.append(_envoy(config, called, [*given.to(), *private.but(of="envoy")]))
     found.append(Instance(MIGRATE, {"Service": [*given.to("ledger"), *private.but()]}))
     return tuple(found)
 
@@ -181,14 +185,26 @@ class _Given:
 
 
 class _Private:
-    """Files of a home that are some processes' own."""
+    """Files that are some processes' own: of a home, and keys of certificates wherever they are."""
 
     def __init__(self, config: MeshConfig, home: pathlib.Path) -> None:
         operators = (each.credential for each in config.admin.operators)
         spools = (place.spool for place in config.gateways())
         self._home = home
-        self._paths = (config.access.pepper, config.gateway.tenant_key, *operators, *spools)
+        mtls = config.mtls
+        self._keys = {name: mtls.of(name).key for name in certs.roles_of(config)} if mtls else {}
+        self._edge = (config.edge.tls.key,) if config.edge.tls else ()
+        # Whoever signs certificates is a person, and no process of the mesh.
+        more = (*self._keys.values(), *self._edge, certs.DIRECTORY)
+        self._paths = (config.access.pepper, config.gateway.tenant_key, *operators, *spools, *more)
 
-    def but(self, *own: str) -> list[str]:
-        """Lines that hide all of them but its own; not those that are not there yet when the unit starts."""
-        return [f"InaccessiblePaths=-{self._home / path}" for path in self._paths if path not in own]
+    def but(self, *own: str, of: str = "") -> list[str]:
+        """Lines that hide all of them but its own; not those that are not there yet when the unit starts.
+
+        Args:
+            own: what it is to see.
+            of: the name of the process, which sees the keys of its own certificates.
+        """
+        seen = {*own, self._keys.get(of, ""), *(self._edge if of == "envoy" else ())}
+        hidden = dict.fromkeys(path for path in self._paths if path not in seen)
+        return [f"InaccessiblePaths=-{self._home / path}" for path in hidden]
