@@ -56,6 +56,14 @@ def _app(registry: CollectorRegistry) -> "WSGIApplication":
 
 
 class _QuietHandler(WSGIRequestHandler):
+    # Each that stays holds a thread and a file; a scraper says at once what it wants.
+    timeout = 30.0
+
+    def handle(self) -> None:
+        """Answer one request; whoever goes away or says nothing is worth no line either."""
+        with contextlib.suppress(TimeoutError, ConnectionError):
+            super().handle()
+
     def log_message(self, format: str, *args: object) -> None:
         """Scrapes are not worth a line each."""
 

@@ -8,7 +8,7 @@ import pytest
 from prometheus_client import Counter
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 
-from services.chassis import declared
+from services.chassis import declared, metrics
 from services.chassis.exemplar import exemplar_of
 from services.chassis.metrics import new_registry, serving_metrics
 
@@ -45,6 +45,18 @@ def test_metrics_can_be_scraped_while_another_scraper_stalls(address: str, kind:
     assert "test_things_total 3.0" in text
     assert "process_cpu_seconds_total" in text
     assert kind == "tcp" or not pathlib.Path(where.removeprefix("unix:")).exists()
+
+
+def test_whoever_connects_and_says_nothing_is_let_go(
+    address: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert metrics._QuietHandler.timeout, "by default, too"
+    monkeypatch.setattr(metrics._QuietHandler, "timeout", 0.05)
+    with serving_metrics(new_registry(), address), socket.socket(socket.AF_UNIX) as silent:
+        silent.settimeout(60)
+        silent.connect(address.removeprefix("unix:"))
+        assert silent.recv(1) == b""
+    assert capsys.readouterr().err == ""
 
 
 def test_an_address_that_is_taken_is_refused(address: str) -> None:
