@@ -97,6 +97,25 @@ def test_keys_of_certificates_are_hidden_from_all_others_and_who_signs_from_ever
         assert f"{HOME}/authority" in hidden
 
 
+@pytest.mark.parametrize(
+    ("setting", "path"),
+    [
+        ("gateway: {instances: 2,", "gateway: {spool: 'my spool', instances: 2,"),
+        ("providers:", "access: {pepper: '/etc/hi/50%.key'}\nproviders:"),
+        ("providers:", 'admin: {operators: [{name: a, credential: "x\\nExecStartPre=+/bin/sh"}]}\nproviders:'),
+        ("secrets/other.key", "more secrets/other.key"),
+    ],
+)
+def test_a_path_that_would_mean_something_else_in_a_unit_is_refused(
+    file: pathlib.Path, setting: str, path: str
+) -> None:
+    (file.parent / "more secrets").mkdir()
+    (file.parent / "more secrets" / "other.key").write_text("x")
+    file.write_text(CONFIG.replace(setting, path))
+    with pytest.raises(Problem, match="units cannot name"):
+        of(file, ALL)
+
+
 def test_a_stop_leaves_more_time_than_a_drain_takes(built: dict[str, Instance]) -> None:
     assert int(lines(built["gateway@gateway"], "TimeoutStopSec")[0]) > 40
     assert int(lines(built["envoy"], "TimeoutStopSec")[0]) > 40
