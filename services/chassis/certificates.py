@@ -1,6 +1,5 @@
 """Whether a certificate, its key and the authorities fit together and are those of a process. No files, no clock."""
 
-import dataclasses
 import datetime
 import itertools
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from services.chassis import roles
+from services.chassis.material import CertificateError, Material
 from services.chassis.roles import Role
 
 # What cryptography raises bit by bit, as parts of a certificate are looked at.
@@ -24,33 +24,6 @@ _UNREADABLE = (
     x509.InvalidVersion,
     x509.UnsupportedGeneralNameType,
 )
-
-
-class CertificateError(Exception):
-    """What is in the files cannot be used. Each problem says what to do."""
-
-    def __init__(self, problems: Sequence[str]) -> None:
-        super().__init__("; ".join(problems))
-        self.problems = list(problems)
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Material:
-    """What proves who a process is, PEM, and until when it does.
-
-    Attributes:
-        ca: those who sign.
-        chain: the process's certificate, then those in between.
-        key: its private key.
-        expires: when the certificate does, in seconds since 1970.
-        ca_expires: when the authority does that has signed it, in seconds since 1970.
-    """
-
-    ca: bytes
-    chain: bytes
-    key: bytes = dataclasses.field(repr=False)
-    expires: float
-    ca_expires: float
 
 
 def examine(ca: bytes, chain: bytes, key: bytes, role: Role, process: str, *, now: float) -> Material:

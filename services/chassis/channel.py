@@ -3,8 +3,8 @@
 import grpc
 
 from services.chassis import keepalive, roles
-from services.chassis.certificates import Material
 from services.chassis.credentials import Credentials, of_channel
+from services.chassis.material import Material
 from services.chassis.renewing import RenewingChannel
 from services.chassis.roles import Role
 

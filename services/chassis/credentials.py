@@ -11,7 +11,7 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from services.chassis import declared
-from services.chassis.certificates import CertificateError, Material, examine
+from services.chassis.material import CertificateError, Material
 from services.chassis.roles import Role
 
 LOG = structlog.get_logger()
@@ -117,6 +117,9 @@ class Credentials:
         gauge.labels("authority").set_function(lambda: self.current().ca_expires)
 
     def _read(self) -> Material:
+        # Slow to import, and only who has certificates needs it.
+        from services.chassis.certificates import examine
+
         try:
             ca, chain, key = (path.read_bytes() for path in self.files)
         except OSError as error:

@@ -1,29 +1,76 @@
 """Structured logs: one JSON object a line, or a readable line on a terminal. Never a prompt, an answer or a key."""
 
+import asyncio
 import contextlib
 import logging
 import re
+import signal
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from typing import Any, TextIO
 
 import structlog
 
+LOG = structlog.get_logger()
+
 LEVELS = ("debug", "info", "warning", "error")
 
+_NUMBERS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING}
 _CAUSE_CHARACTERS = 200
 # What an exception quotes is what it was given; a name of ours in quotes is short.
 _QUOTED = re.compile(r"(?<!\w)(['\"`])(?:.{13,}\1|.{13,}\Z)")
 
 
-def configure(process: str, *, level: str = "info") -> None:
+class Level:
+    """From which level on lines are written. It may change while the process runs."""
+
+    def __init__(self, level: str) -> None:
+        """`level` is one of LEVELS."""
+        self._configured = level
+        self._closely = False
+        self._least = _number(level)
+
+    def reconfigure(self, *, level: str) -> None:
+        """The configuration says another one. While somebody looks closely, everything is still written."""
+        self._configured = level
+        self._apply()
+
+    def follow_signals(self) -> None:
+        """From now on SIGUSR1 has everything written, and SIGUSR2 what the configuration says. Needs a running loop."""
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGUSR1, self._look, True)
+        loop.add_signal_handler(signal.SIGUSR2, self._look, False)
+
+    def _look(self, closely: bool) -> None:
+        self._closely = closely
+        self._apply()
+        LOG.warning("log.level", least="debug" if closely else self._configured)
+
+    def _apply(self) -> None:
+        self._least = _number("debug" if self._closely else self._configured)
+
+    def __call__(self, logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        """Structlog's processor that lets pass what is to be written."""
+        if _number(method) < self._least:
+            raise structlog.DropEvent
+        return event
+
+
+def configure(process: str, *, level: str = "info") -> Level:
     """Set up logging of this process, to standard error. Call once, from `__main__`.
+
+    What libraries say, through the standard library, is written from `warning` on, whatever the level: on finer ones
+    some say what they send.
 
     Args:
         process: this process's name, on every line.
         level: one of LEVELS.
+
+    Returns:
+        The level, which may be changed.
     """
+    chosen = Level(level)
     crash = structlog.processors.ExceptionRenderer(lambda info: "".join(_crash(info[1])) if info[1] else "")
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
@@ -34,8 +81,8 @@ def configure(process: str, *, level: str = "info") -> None:
         structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer(default=str)
     )
     structlog.configure(
-        processors=[*shared, crash, renderer],
-        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
+        processors=[chosen, *shared, crash, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
         logger_factory=structlog.PrintLoggerFactory(_Lenient(sys.stderr)),  # type: ignore[arg-type]  # all it needs
         cache_logger_on_first_use=True,
     )
@@ -49,6 +96,11 @@ def configure(process: str, *, level: str = "info") -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+    return chosen
+
+
+def _number(level: str) -> int:
+    return _NUMBERS.get(level, logging.ERROR)
 
 
 class _Lenient:

@@ -2,10 +2,12 @@
 
 import contextlib
 import platform
+import re
 import socket
 import socketserver
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
+from typing import TYPE_CHECKING
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, make_wsgi_app
@@ -14,6 +16,9 @@ from services.chassis import declared
 from services.chassis.address import claimed
 from services.chassis.loop_lag import measured_lag
 from services.chassis.version import version
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 BUILD = declared.Gauge(
     "hybrid_build_info",
@@ -30,6 +35,24 @@ def new_registry() -> CollectorRegistry:
     PlatformCollector(registry=registry)
     GCCollector(registry=registry)
     return registry
+
+
+_ESCAPING = re.compile(r";\s*escaping=[^;,]*")
+
+
+def _app(registry: CollectorRegistry) -> "WSGIApplication":
+    """The registry over HTTP, with names as they are.
+
+    By the usual escaping prometheus-client writes `vllm:name` as `vllm_name` in OpenMetrics, though a colon needs none.
+    """
+    app: WSGIApplication = make_wsgi_app(registry)
+
+    def unescaped(environ: "WSGIEnvironment", start_response: "StartResponse") -> "Iterable[bytes]":
+        formats = _ESCAPING.sub("", environ.get("HTTP_ACCEPT", "")).split(",")
+        environ["HTTP_ACCEPT"] = ",".join(f"{one};escaping=allow-utf-8" for one in formats)
+        return app(environ, start_response)
+
+    return unescaped
 
 
 class _QuietHandler(WSGIRequestHandler):
@@ -68,7 +91,7 @@ def serving_metrics(registry: CollectorRegistry, address: str) -> Iterator[None]
     Raises:
         OSError: the address is taken or cannot be bound.
     """
-    app = make_wsgi_app(registry)
+    app = _app(registry)
     with claimed(address):
         if address.startswith("unix:"):
             server: WSGIServer = _UnixServer(address.removeprefix("unix:"), _QuietHandler)

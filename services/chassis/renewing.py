@@ -6,7 +6,7 @@ from typing import Any
 
 import grpc
 
-from services.chassis.certificates import Material
+from services.chassis.material import Material
 
 Connect = Callable[[Material], grpc.aio.Channel]
 

@@ -194,6 +194,22 @@ def drains(
 
 
 @app.command()
+def flags(
+    home: HomeOption = _HOME,
+    operator_credential: CredentialOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what flags say, and whose file changed them last, and when."""
+    from services.cli import flagging as module
+
+    found = module.every(_asker(home, operator_credential))
+    if as_json:
+        print(json.dumps(found, indent=2))
+    else:
+        _console().print(module.table(found))
+
+
+@app.command()
 def status(
     home: HomeOption = _HOME,
     as_json: JsonOption = False,

@@ -6,7 +6,8 @@ import os
 import pathlib
 from collections.abc import Sequence
 
-from services.chassis.certificates import CertificateError, Material, examine
+from services.chassis.certificates import examine
+from services.chassis.material import CertificateError, Material
 from services.chassis.roles import Role
 from services.cli import authority
 from services.cli.home import Home

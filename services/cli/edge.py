@@ -19,7 +19,7 @@ from google.rpc import error_details_pb2
 from hybridinference.gateway.v1 import inference_service_pb2, openai_service_pb2, overview_service_pb2
 
 from services.chassis.config import ConfigError
-from services.cli import admin, edge_files, edge_metrics, edge_page, edge_replies, edge_tls
+from services.cli import admin, edge_files, edge_metrics, edge_page, edge_replies, edge_tls, edge_tracing
 from services.config.gateway import MOST_GATEWAYS
 from services.config.mesh import MeshConfig
 
@@ -77,6 +77,8 @@ def render(
     values = {
         **_told(config),
         "edge_address": json.dumps(_socket(_numeric(config.edge.host), port or config.edge.port)),
+        "tracer": json.dumps(edge_tracing.tracer(config.tracing)),
+        "collector_cluster": edge_tracing.cluster(config.tracing, files or home),
         "transport_socket": json.dumps(edge_tls.listening(config.edge.tls, files or home)),
         "endpoints": json.dumps([_endpoint(address, secured=config.mtls is not None) for _, address in addresses]),
         "calling": json.dumps(edge_tls.calling(config, files or home)),

@@ -1,8 +1,8 @@
 """What the `hybrid` command proves itself with to processes that it reaches over TCP."""
 
-from services.chassis.certificates import CertificateError
 from services.chassis.config import ConfigError
 from services.chassis.credentials import Credentials, Files
+from services.chassis.material import CertificateError
 from services.cli.home import Home
 from services.cli.problem import Problem
 from services.cli.state import MeshState

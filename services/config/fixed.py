@@ -20,7 +20,7 @@ KEYS = (
     "access.pepper",
     "admin.listen",
 )
-SECTIONS = ("mtls", "hosts")
+SECTIONS = ("mtls", "hosts", "tracing")
 
 
 def require_same(running: MeshConfig, wanted: MeshConfig, *, source: str) -> None:

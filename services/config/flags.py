@@ -14,6 +14,9 @@ class Flag(Section):
 
     share: float = pydantic.Field(default=1.0, ge=0, le=1, description="Share of the requests, by their ids.")
     models: tuple[str, ...] = pydantic.Field(default=(), description="Only requests for these models. Empty: any.")
+    keys: tuple[Annotated[str, pydantic.Field(pattern=r"^[a-z0-9]{16}$")], ...] = pydantic.Field(
+        default=(), description="Only requests with these keys, by their public ids. Empty: any."
+    )
 
 
 def _flag(value: object) -> object:
@@ -39,7 +42,7 @@ class Flags(Section):
     )
 
 
-def applies(flag: Flag, name: str, *, generation_id: str, model: str) -> bool:
+def applies(flag: Flag, name: str, *, generation_id: str, model: str, key_id: str = "") -> bool:
     """Whether the flag of that name is on for a request.
 
     The same request always has the same answer, wherever it is asked for. Flags draw apart from each other.
@@ -49,8 +52,11 @@ def applies(flag: Flag, name: str, *, generation_id: str, model: str) -> bool:
         name: what is switched by it.
         generation_id: identifies the request.
         model: the model's own name, whatever the caller called it.
+        key_id: the public id of the caller's key; empty without keys.
     """
     if flag.models and model not in flag.models:
+        return False
+    if flag.keys and key_id not in flag.keys:
         return False
     return flag.share > 0 and (flag.share >= 1 or point(name, generation_id) < flag.share)
 

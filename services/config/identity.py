@@ -2,9 +2,9 @@
 
 import pathlib
 
-from services.chassis.certificates import CertificateError
 from services.chassis.config import ConfigError
 from services.chassis.credentials import Credentials, Files
+from services.chassis.material import CertificateError
 from services.chassis.roles import Role
 from services.config.mesh import MeshConfig
 

@@ -23,6 +23,7 @@ from services.config.places import GatewayPlace, RouterPlace, WorkerPlace
 from services.config.provider import Provider
 from services.config.router import Router
 from services.config.tariff import Tariff
+from services.config.tracing import Tracing
 
 
 class Ledger(Section):
@@ -66,6 +67,7 @@ class MeshConfig(Section):
     metrics: Metrics = Metrics()
     observability: Observability = Observability()
     log: Log = Log()
+    tracing: Tracing | None = pydantic.Field(default=None, description="Default: no traces.")
     mtls: Mtls | None = pydantic.Field(
         default=None, description="TLS on every address between processes that is no unix socket. Default: none."
     )
@@ -323,6 +325,11 @@ class MeshConfig(Section):
     def provider_model(self, route: Route) -> str:
         """The provider's name for the model of a route."""
         return route.model or self.providers[route.provider].model_names[0]
+
+    @property
+    def trace_share(self) -> float:
+        """The share of the traces beginning here that are kept."""
+        return 0.0 if self.tracing is None else self.tracing.share
 
     def roles(self) -> tuple[tuple[str, Role, int], ...]:
         """Every process that tells of itself: its name, its role, and its number among those of that role, from 0."""

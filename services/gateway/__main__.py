@@ -17,7 +17,7 @@ from hybridinference.gateway.v1 import openai_service_pb2_grpc as openai_grpc
 from hybridinference.gateway.v1 import overview_service_pb2_grpc as overview_grpc
 from prometheus_client import CollectorRegistry
 
-from services.chassis import ids, logs, metrics, notify, server
+from services.chassis import ids, logs, metrics, notify, server, tracing
 from services.chassis.config import ConfigError
 from services.chassis.credentials import Credentials
 from services.chassis.reloading import Reloading
@@ -51,6 +51,7 @@ from services.gateway.routers import open_routers
 from services.gateway.schema import SchemaUnknown
 from services.gateway.session import open_sessions
 from services.gateway.shadowing import open_shadows
+from services.gateway.spans import Spans
 from services.gateway.spool.spool import Spool, open_spool
 from services.gateway.tenant import Tenants
 
@@ -72,16 +73,20 @@ async def serve(
     peppers: Peppers | None,
     dsn: str,
     credentials: Credentials | None,
+    level: logs.Level,
 ) -> None:
     """Serve as that gateway until told to stop, by what the file at `path` says from time to time.
 
     Without peppers there are no keys: whoever calls is anybody.
     """
-    settings = config.gateway
-    run = ids.new_id()
+    level.follow_signals()
+    settings, run = config.gateway, ids.new_id()
     registry = metrics.new_registry()
     async with contextlib.AsyncExitStack() as stack:
         await stack.enter_async_context(metrics.open_metrics(registry, config.metrics_address(place.name)))
+        tracer = await stack.enter_async_context(
+            tracing.open_tracing(config.tracing, role="gateway", process=place.name, registry=registry)
+        )
         spool = await stack.enter_async_context(
             open_spool(pathlib.Path(place.spool), registry=registry, max_bytes=settings.spool_bytes)
         )
@@ -105,6 +110,7 @@ async def serve(
             config_version=config.version,
             models=config.names(),
             book=book,
+            spans=None if tracer is None else Spans(tracer),
         )
         recorder.take_over()
         keyring = await stack.enter_async_context(
@@ -141,6 +147,7 @@ async def serve(
             tenants,
             longest_seconds=settings.timeout_seconds,
             allow_pinning=settings.allow_pinning,
+            trace_share=config.trace_share,
         )
         openai_face = openai.OpenAIServicer(
             relay,
@@ -150,6 +157,7 @@ async def serve(
             longest_seconds=settings.timeout_seconds,
             keep_alive_seconds=settings.keep_alive_seconds,
             allow_pinning=settings.allow_pinning,
+            trace_share=config.trace_share,
         )
 
         overview_servicer = overview.OverviewServicer(
@@ -174,6 +182,7 @@ async def serve(
             sessions=sessions,
             typed_face=typed_face,
             openai_face=openai_face,
+            level=level,
             overview=overview_servicer,
         )
 
@@ -301,7 +310,7 @@ def main() -> None:
     arguments = parser.parse_args()
     config = mesh.load(arguments.config)
     place = config.gateway_place(arguments.gateway)
-    logs.configure(place.name, level=config.log.level)
+    level = logs.configure(place.name, level=config.log.level)
     try:
         credentials = identity.credentials(config, "gateway", place.name)
     except ConfigError as error:
@@ -320,7 +329,7 @@ def main() -> None:
     if not dsn and not config.access.keyless:
         sys.exit(f"{arguments.config}: no database for keys: give --dsn, or set ledger.dsn")
     try:
-        uvloop.run(serve(config, arguments.config, place, tenants, peppers, dsn, credentials))
+        uvloop.run(serve(config, arguments.config, place, tenants, peppers, dsn, credentials, level))
     except SchemaUnknown as unknown:
         sys.exit(str(unknown))
 

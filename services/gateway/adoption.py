@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from services.chassis.logs import Level
 from services.config.mesh import MeshConfig
 from services.gateway.idempotency.interceptor import IdempotencyInterceptor
 from services.gateway.identity.keyring import Keyring
@@ -32,6 +33,7 @@ class Adoption:
     sessions: Sessions
     typed_face: InferenceServicer
     openai_face: OpenAIServicer
+    level: Level
     overview: OverviewServicer
 
     def take(self, config: MeshConfig) -> None:
@@ -59,3 +61,4 @@ class Adoption:
             keep_alive_seconds=limits.keep_alive_seconds,
             allow_pinning=limits.allow_pinning,
         )
+        self.level.reconfigure(level=config.log.level)

@@ -34,6 +34,7 @@ def placement_ask(
         capabilities=list(needs),
         affinity=prefix.session_hash(hints.session, call.secret),
         key=call.credential,
+        key_id=call.grant.key_id,
         key_weight=call.grant.weight,
         providers=call.grant.providers,
         criticality=hints.criticality,

@@ -115,6 +115,7 @@ class Embedding(Undertaking):
             tenant=self.call.tenant,
             drop_unsupported=run.placed.drop_unsupported,
             time_left=time_for_worker(self._time_left()),
+            traceparent=self._entry.traceparent(run.placed.attempt_id),
         )
         request.spec.model = run.placed.provider_model
         return request

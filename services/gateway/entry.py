@@ -20,6 +20,7 @@ from services.gateway.pricing.charge import Charge, charged
 from services.gateway.quota.estimates import Estimates
 from services.gateway.quota.reservation import UNLIMITED, Reservation
 from services.gateway.run import Run
+from services.gateway.spans import RequestSpans
 from services.gateway.spool.open_requests import OpenRequest
 from services.gateway.stamp import stamp, stamp_after
 from services.inference.attempts import kind_word
@@ -40,6 +41,7 @@ class Entry:
         refused_by: how the router came to refuse it; None where it did not.
         spent: what its attempts have cost that have ended, shadows aside, in nano-USD.
         heard: hears what the caller is given; None where nothing of it is to be kept.
+        spans: its spans; None where there are none.
     """
 
     generation_id: str
@@ -59,14 +61,22 @@ class Entry:
     refused_by: routing.Decision | None = None
     spent: int = 0
     heard: Heard | None = None
+    spans: RequestSpans | None = None
 
     @property
     def so_far(self) -> ledger.RequestRecord:
         """What is known of the request itself."""
         return self.record.request
 
+    def traceparent(self, attempt_id: str = "") -> str:
+        """The trace context that goes on from here: below the attempt with that id, or else below the request."""
+        if self.spans is None:
+            return self.call.traceparent
+        return self.spans.of_attempt(attempt_id) if attempt_id else self.spans.traceparent
+
     def asked(self, ask: placement.PlacementAsk) -> None:
         """The router is asked for a place."""
+        ask.traceparent = self.traceparent()
         request = self.so_far
         request.estimated_input_tokens = ask.input_tokens
         request.max_output_tokens = ask.max_output_tokens
@@ -96,6 +106,8 @@ class Entry:
             self.so_far.placed_at.CopyFrom(record.placed_at)
         if record.kind != SHADOW and self.first_content_at is None:
             self.served = record
+        if self.spans is not None:
+            self.spans.attempt_begins(record)
         return record
 
     def attempt_ended(self, run: Run, failure: Failure | None) -> ledger.AttemptRecord:
@@ -114,6 +126,8 @@ class Entry:
         attempt.cost_nano_usd = self._cost(run, charge)
         if attempt.kind != SHADOW:
             self.spent += attempt.cost_nano_usd
+        if self.spans is not None:
+            self.spans.attempt_ended(attempt)
         return attempt
 
     def cost(self, run: Run, failure: Failure | None) -> int:
@@ -141,6 +155,8 @@ class Entry:
             request.refused_by.CopyFrom(self.refused_by)
         if self.first_content_at is not None:
             request.first_content_at.CopyFrom(stamp(self.first_content_at))
+        if self.spans is not None:
+            self.spans.ended(request, attempts=self.tried)
         return request
 
     def whole(self) -> ledger.LedgerRecord:

@@ -45,8 +45,10 @@ class InferenceServicer(gateway_grpc.InferenceServiceServicer):
         *,
         longest_seconds: float,
         allow_pinning: bool = False,
+        trace_share: float = 0.0,
     ) -> None:
         self._allow_pinning = allow_pinning
+        self._trace_share = trace_share
         self._relay = relay
         self._explainer = explainer
         self._models = models
@@ -145,6 +147,7 @@ class InferenceServicer(gateway_grpc.InferenceServiceServicer):
             models=self._models,
             tenants=self._tenants,
             allow_pinning=self._allow_pinning,
+            trace_share=self._trace_share,
         )
 
 

@@ -1,7 +1,8 @@
 """What became of each request: one ledger record, one log line, the metrics."""
 
+import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import structlog
@@ -23,6 +24,7 @@ from services.gateway.quota.estimates import Estimates
 from services.gateway.quota.reservation import UNLIMITED, Reservation
 from services.gateway.request_metrics import RequestMetrics
 from services.gateway.run import Run
+from services.gateway.spans import Spans
 from services.gateway.spool.spool import Spool
 from services.gateway.stamp import stamp
 from services.inference.labels import OTHER
@@ -43,12 +45,17 @@ class Recorder:
         config_version: str,
         models: Mapping[str, str],
         book: PriceBook,
+        spans: Spans | None = None,
     ) -> None:
-        """`run` identifies this process's life, a UUIDv7. Who shows the latest requests reads `recent`."""
+        """`run` identifies this process's life, a UUIDv7; without `spans` there are no traces.
+
+        Who shows the latest requests reads `recent`.
+        """
         self._spool = spool
         self._metrics = metrics
         self._contents = contents
         self._run = run
+        self._spans = spans
         self.recent = Recent()
         self._told = ""  # the version of the prices that the ledger was told last
         self.reconfigure(config_version=config_version, models=models, book=book)
@@ -101,7 +108,23 @@ class Recorder:
         self._metrics.running.inc()
         self.recent.begins()
         heard = self._contents.listen(call.grant)
-        return Entry(generation_id, call, received_at, record, kept, self._book, reservation, estimates, heard=heard)
+        spans = None
+        if self._spans is not None:
+            spans = self._spans.request(call, self._models.get(call.spec.model, "other"), received_at)
+        return Entry(
+            generation_id, call, received_at, record, kept, self._book, reservation, estimates, heard=heard, spans=spans
+        )
+
+    @contextlib.contextmanager
+    def refusing(self, call: Call[Any]) -> Iterator[None]:
+        """What fails in here was never accepted. It has no record."""
+        received_at = time.time()
+        try:
+            yield
+        except Failure as failure:
+            if self._spans is not None:
+                self._spans.refused(call, self._models.get(call.spec.model, "other"), received_at, failure)
+            raise
 
     def attempt_begins(self, entry: Entry, placed: placement.Placement, *, follows: str = "") -> ledger.AttemptRecord:
         """Another attempt at a request has been placed.
@@ -201,6 +224,7 @@ class Recorder:
         LOG.info(
             "request.finished",
             generation_id=entry.generation_id,
+            trace_id=request.trace_id,
             api=request.api,
             operation=request.operation,
             model=model,

@@ -74,9 +74,11 @@ class Relay:
             Failure: SPEC_INVALID; FLEET_SATURATED when too much is under way here; ACCOUNTING_UNAVAILABLE; and of the
                 caller's key PERMISSION_DENIED, RATE_LIMITED, QUOTA_EXHAUSTED.
         """
-        validate(call.spec)
+        with self._recorder.refusing(call):
+            validate(call.spec)
+            entry = await self._accepted(call)
         return Generation(
-            await self._accepted(call),
+            entry,
             self._placements,
             self._sessions,
             self._shadows,
@@ -91,9 +93,11 @@ class Relay:
         Raises:
             Failure: as `begin`.
         """
-        validate_embedding(call.spec)
+        with self._recorder.refusing(call):
+            validate_embedding(call.spec)
+            entry = await self._accepted(call)
         return Embedding(
-            await self._accepted(call),
+            entry,
             self._placements,
             self._channels,
             self._recorder,

@@ -19,7 +19,7 @@ def start_attempt(entry: Entry, placed: placement.Placement, left: float | None)
     start = session.StartAttempt(
         attempt_id=placed.attempt_id,
         spec=call.spec,
-        traceparent=call.traceparent,
+        traceparent=entry.traceparent(placed.attempt_id),
         generation_id=entry.generation_id,
         tenant=call.tenant,
         drop_unsupported=placed.drop_unsupported,

@@ -11,7 +11,7 @@ import structlog
 import uvloop
 from hybridinference.router.v1 import router_service_pb2_grpc as router_grpc
 
-from services.chassis import ids, logs, metrics, notify, server
+from services.chassis import ids, logs, metrics, notify, server, tracing
 from services.chassis.config import ConfigError
 from services.chassis.credentials import Credentials
 from services.chassis.reloading import Reloading
@@ -24,6 +24,7 @@ from services.router.fleet import Fleet
 from services.router.names import Names
 from services.router.probes import Probes
 from services.router.roster import Roster
+from services.router.spans import PlacementSpans
 from services.router.telemetry import Telemetry
 
 LOG = structlog.get_logger()
@@ -35,9 +36,10 @@ _DRAIN_SECONDS = 0.5
 
 
 async def serve(
-    config: mesh.MeshConfig, path: pathlib.Path, place: RouterPlace, credentials: Credentials | None
+    config: mesh.MeshConfig, path: pathlib.Path, place: RouterPlace, credentials: Credentials | None, level: logs.Level
 ) -> None:
     """Serve as that router until told to stop, by what the file at `path` says from time to time."""
+    level.follow_signals()
     clock = time.monotonic
     registry = metrics.new_registry()
     telemetry = Telemetry(registry, decision_share=config.router.decision_log_share)
@@ -62,6 +64,7 @@ async def serve(
         telemetry.reconfigure(decision_share=wanted.router.decision_log_share)
         telemetry.watch(roster)
         servicer.config_version = wanted.version
+        level.reconfigure(level=wanted.log.level)
 
     async with contextlib.AsyncExitStack() as stack:
         notifier = await stack.enter_async_context(notify.open_notifier())
@@ -74,6 +77,10 @@ async def serve(
             take(reloading.config)
 
         await stack.enter_async_context(metrics.open_metrics(registry, config.metrics_address(place.name)))
+        tracer = await stack.enter_async_context(
+            tracing.open_tracing(config.tracing, role="router", process=place.name, registry=registry)
+        )
+        servicer.spans = None if tracer is None else PlacementSpans(tracer)
         up = await stack.enter_async_context(
             server.open_server(
                 place.address,
@@ -113,8 +120,8 @@ def main() -> None:
         credentials = identity.credentials(config, "router", place.name)
     except ConfigError as error:
         parser.exit(2, f"{error}\n")
-    logs.configure(place.name, level=config.log.level)
-    uvloop.run(serve(config, arguments.config, place, credentials))
+    level = logs.configure(place.name, level=config.log.level)
+    uvloop.run(serve(config, arguments.config, place, credentials, level))
 
 
 if __name__ == "__main__":

@@ -19,7 +19,9 @@ def allowed(flag: Flag, generation: Generation, verdict: Verdict, settings: Cont
     # A limit that is used up ends no answer that has begun, and what the request itself is to blame for follows it.
     if verdict.kind not in (Kind.HARD, Kind.AWAY):
         return False
-    return applies(flag, "continuation", generation_id=generation.id, model=request.pool.model)
+    return applies(
+        flag, "continuation", generation_id=generation.id, model=request.pool.model, key_id=request.ask.key_id
+    )
 
 
 def replicas(request: Request, broken: Lease, now: float) -> list[Target]:

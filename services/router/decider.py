@@ -110,7 +110,7 @@ class Decider:
         self._roster.on_time(now)
         # Asked for again: what it held, it holds no longer.
         self.on_withdrawal(stream, ask.generation_id)
-        generation = Generation(ask.generation_id, ask.model)
+        generation = Generation(ask.generation_id, ask.model, ask.traceparent)
         pool = self._roster.pools.get(ask.model)
         if pool is None:
             return self._refuse(generation, refusals.model_not_found(ask.model, self._roster.pools))
@@ -179,7 +179,8 @@ class Decider:
         if generation.held and not lease.committed:
             return None  # another attempt at it runs
         if verdict.kind is Kind.SUCCESS or not outcome.wanted or (outcome.committed and not outcome.continuable):
-            _forget(stream, generation)
+            if _forget(stream, generation):
+                self._observer.finished(generation, lease.worker.name, verdict.kind)
             return None
         if outcome.HasField("time_left"):
             left = to_seconds(outcome.time_left)
@@ -402,14 +403,14 @@ class Decider:
     def _give_up(self, failed: Lease, status: status_pb2.Status, verdict: Verdict, stop: Stop, now: float) -> Refused:
         generation = failed.generation
         _forget(failed.stream, generation)
-        self._observer.refused(generation.model, verdict.reason, generation.id, stop)
+        self._observer.refused(generation.model, verdict.reason, generation.id, stop, generation.trace_id)
         if not verdict.retryable or failed.committed:
             return Refused(generation.id, status)
         workers = generation.request.pool.workers.values() if generation.request else ()
         return Refused(generation.id, with_retry_after(status, refusals.retry_after(workers, now)))
 
     def _refuse(self, generation: Generation, failure: Failure, decision: routing.Decision | None = None) -> Refused:
-        self._observer.refused(generation.model, failure.reason_name, generation.id, None)
+        self._observer.refused(generation.model, failure.reason_name, generation.id, None, generation.trace_id)
         request = generation.request
         if request is not None and failure.reason in _SHED:
             self._observer.shed(request.pool.model, failure.reason_name, request.criticality)
@@ -468,7 +469,9 @@ def _strategy(generation: Generation) -> str:
     return "" if generation.request is None else generation.request.pool.strategy.name
 
 
-def _forget(stream: GatewayStream, generation: Generation) -> None:
-    """Nothing more is to come of a generation. A shadow has the id of the one it follows, and is not it."""
-    if stream.generations.get(generation.id) is generation:
+def _forget(stream: GatewayStream, generation: Generation) -> bool:
+    """Nothing more is to come of a generation; whether it was known. A shadow has another's id, and is not it."""
+    known = stream.generations.get(generation.id) is generation
+    if known:
         del stream.generations[generation.id]
+    return known

@@ -26,7 +26,8 @@ def allowed(flag: Flag, generation: Generation, *, most_attempts: int) -> bool:
     """Whether one more attempt may run beside the one that there is: one hedge a request, and few attempts in all."""
     if generation.request is None or generation.hedged or generation.attempts >= most_attempts:
         return False
-    return applies(flag, "hedging", generation_id=generation.id, model=generation.request.pool.model)
+    request = generation.request
+    return applies(flag, "hedging", generation_id=generation.id, model=request.pool.model, key_id=request.ask.key_id)
 
 
 def others(slow: Lease, request: Request, tried: Collection[str], settings: Hedge, now: float) -> Iterator[Target]:

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from services.chassis import traceparent as w3c
 from services.router.request import Request
 from services.router.target import Target
 from services.router.worker import Worker
@@ -20,6 +21,7 @@ class Generation:
     Attributes:
         request: what was asked; None for one that began before this router did.
         model: the model's name, as the caller gave it.
+        traceparent: its W3C trace context; empty where there is none.
         ends_at: its deadline; None is never.
         tried: names of workers that were given an attempt.
         attempts: number of attempts so far, shadows aside.
@@ -31,6 +33,7 @@ class Generation:
 
     id: str
     model: str
+    traceparent: str = ""
     request: Request | None = None
     ends_at: float | None = None
     tried: set[str] = dataclasses.field(default_factory=set)
@@ -39,6 +42,11 @@ class Generation:
     hedged: bool = False
     held: set[str] = dataclasses.field(default_factory=set)
     waiter: "Waiter | None" = None
+
+    @property
+    def trace_id(self) -> str:
+        """The trace's id; empty without a trace."""
+        return w3c.trace_id(self.traceparent)
 
 
 @dataclasses.dataclass(slots=True, eq=False)

@@ -6,6 +6,7 @@ from hybridinference.inference.v1 import routing_pb2 as routing
 from hybridinference.router.v1 import fleet_pb2 as fleet
 
 from services.router.faults import Kind
+from services.router.leases import Generation
 from services.router.retries import Stop
 from services.router.target import Target
 
@@ -19,8 +20,11 @@ class Observer(Protocol):
     def decided(self, model: str, generation_id: str, decision: routing.Decision) -> None:
         """That is why an attempt was placed where it was."""
 
-    def refused(self, model: str, reason: str, generation_id: str, stop: Stop | None) -> None:
+    def refused(self, model: str, reason: str, generation_id: str, stop: Stop | None, trace_id: str = "") -> None:
         """A request was refused; `stop` says why no retry followed, where an attempt had failed."""
+
+    def finished(self, generation: Generation, worker: str, kind: Kind) -> None:
+        """A request has ended with an attempt at that worker, and no other was wanted."""
 
     def first_content(self, worker: str, seconds: float) -> None:
         """An attempt began to answer."""
@@ -53,7 +57,10 @@ class NullObserver:
     def decided(self, model: str, generation_id: str, decision: routing.Decision) -> None:
         """Nothing."""
 
-    def refused(self, model: str, reason: str, generation_id: str, stop: Stop | None) -> None:
+    def refused(self, model: str, reason: str, generation_id: str, stop: Stop | None, trace_id: str = "") -> None:
+        """Nothing."""
+
+    def finished(self, generation: Generation, worker: str, kind: Kind) -> None:
         """Nothing."""
 
     def first_content(self, worker: str, seconds: float) -> None:

@@ -26,7 +26,7 @@ def lease(
     worker = known(restated.worker)
     placed_at = now - to_seconds(restated.age)
     generation = stream.generations.setdefault(
-        restated.generation_id, Generation(restated.generation_id, restated.model)
+        restated.generation_id, Generation(restated.generation_id, restated.model, restated.ask.traceparent)
     )
     generation.hedged = generation.hedged or bool(generation.held)
     generation.tried.update(restated.tried, (restated.worker,))

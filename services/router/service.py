@@ -20,6 +20,7 @@ from services.router.drains import Drains
 from services.router.fleet import Fleet
 from services.router.leases import GatewayStream
 from services.router.outbox import Outbox
+from services.router.spans import PlacementSpans
 
 NAME = router_service.DESCRIPTOR.services_by_name["RouterService"].full_name
 # They end only when their caller wants; a drain does not wait for them.
@@ -31,8 +32,17 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class RouterServicer(router_grpc.RouterServiceServicer):
     """Turns messages into calls of the core, and its answers into messages. Decides nothing."""
 
-    def __init__(self, decider: Decider, fleet: Fleet, *, clock: Callable[[], float], config_version: str) -> None:
+    def __init__(
+        self,
+        decider: Decider,
+        fleet: Fleet,
+        *,
+        clock: Callable[[], float],
+        config_version: str,
+        spans: PlacementSpans | None = None,
+    ) -> None:
         self.config_version = config_version
+        self.spans = spans
         self._decider = decider
         self._fleet = fleet
         self._clock = clock
@@ -69,6 +79,8 @@ class RouterServicer(router_grpc.RouterServiceServicer):
             if stream is not None:
                 del self._outboxes[stream]
                 self._decider.on_stream_end(stream)
+                if self.spans is not None:
+                    self.spans.ended(stream)
                 self._fleet.notify()
 
     async def WatchFleet(
@@ -93,6 +105,8 @@ class RouterServicer(router_grpc.RouterServiceServicer):
         """Send the answers to those that waited, and come again when time alone changes something."""
         now = self._clock()
         for stream, answer in self._decider.released(now):
+            if self.spans is not None:
+                self.spans.released(stream, answer)
             outbox = self._outboxes.get(stream)
             if outbox is not None:
                 outbox.add(_answered(answer))
@@ -130,10 +144,18 @@ class RouterServicer(router_grpc.RouterServiceServicer):
     def _told(
         self, stream: GatewayStream, commands: list[router_service.PlaceCommand], now: float
     ) -> list[router_service.PlaceAnswer]:
-        answers = (self._one(stream, command, now) for command in commands)
+        decide = self._decided if self.spans is None else self._traced
+        answers = (decide(stream, command, now) for command in commands)
         return [_answered(answer) for answer in answers if answer is not None]
 
-    def _one(self, stream: GatewayStream, command: router_service.PlaceCommand, now: float) -> Answer | None:
+    def _traced(self, stream: GatewayStream, command: router_service.PlaceCommand, now: float) -> Answer | None:
+        assert self.spans is not None, "it was looked"
+        span = self.spans.asked(stream, command)
+        answer = self._decided(stream, command, now)
+        self.spans.answered(stream, span, answer)
+        return answer
+
+    def _decided(self, stream: GatewayStream, command: router_service.PlaceCommand, now: float) -> Answer | None:
         match command.WhichOneof("command"):
             case "ask":
                 return self._decider.on_ask(stream, command.ask, now)

@@ -16,6 +16,7 @@ from services.inference import labels
 from services.inference.attempts import FIRST
 from services.router.faults import Kind
 from services.router.gauges import HEALTHS, Gauges
+from services.router.leases import Generation
 from services.router.retries import Stop
 from services.router.roster import Roster
 from services.router.target import ROLES, Target
@@ -121,7 +122,7 @@ class Telemetry:
             ruled_out=dict(decision.ruled_out),
         )
 
-    def refused(self, model: str, reason: str, generation_id: str, stop: Stop | None) -> None:
+    def refused(self, model: str, reason: str, generation_id: str, stop: Stop | None, trace_id: str = "") -> None:
         """Count a refusal, and say why."""
         # One from a newer peer must not open a series of its own.
         label = reason if reason in labels.REASONS else "UNSPECIFIED"
@@ -131,7 +132,26 @@ class Telemetry:
             stop is not None or label != "MODEL_NOT_FOUND"
         )  # else it is whatever the caller wrote, which may be anything
         LOG.info(
-            "generation.refused", model=model if known else "other", reason=label, generation_id=generation_id, **fields
+            "generation.refused",
+            model=model if known else "other",
+            reason=label,
+            generation_id=generation_id,
+            trace_id=trace_id,
+            **fields,
+        )
+
+    def finished(self, generation: Generation, worker: str, kind: Kind) -> None:
+        """Say how a request ended."""
+        LOG.info(
+            "generation.finished",
+            generation_id=generation.id,
+            trace_id=generation.trace_id,
+            model=generation.model,
+            worker=worker,
+            outcome=kind.value,
+            attempts=generation.attempts,
+            continued=generation.continued,
+            hedged=generation.hedged,
         )
 
     def first_content(self, worker: str, seconds: float) -> None:

@@ -13,7 +13,7 @@ import uvloop
 from hybridinference.worker.v1 import worker_service_pb2_grpc as worker_grpc
 from prometheus_client import CollectorRegistry
 
-from services.chassis import logs, metrics, notify, secrets, server
+from services.chassis import logs, metrics, notify, secrets, server, tracing
 from services.chassis.config import ConfigError
 from services.chassis.credentials import Credentials
 from services.chassis.reloading import INFO
@@ -24,6 +24,7 @@ from services.workers import callers, echo, service
 from services.workers.execution import Executor
 from services.workers.load_metrics import LoadCollector
 from services.workers.provider import ProviderContext
+from services.workers.spans import AttemptSpans
 from services.workers.status import StatusBoard
 
 LOG = structlog.get_logger()
@@ -53,8 +54,9 @@ def open_provider(config: Provider, report: Callable[[float], None], registry: C
     return open_vllm(config, report)
 
 
-async def serve(config: mesh.MeshConfig, place: WorkerPlace, credentials: Credentials | None) -> int:
+async def serve(config: mesh.MeshConfig, place: WorkerPlace, credentials: Credentials | None, level: logs.Level) -> int:
     """Serve until told to stop (0) or until the provider has died (1)."""
+    level.follow_signals()
     provider_config = config.providers[place.provider]
     registry = metrics.new_registry()
     INFO.on(registry).labels(config.version).set(1)
@@ -95,7 +97,12 @@ async def serve(config: mesh.MeshConfig, place: WorkerPlace, credentials: Creden
             from services.workers.fetch.fetcher import open_fetcher
 
             fill = (await stack.enter_async_context(open_fetcher(provider_config.fetch))).filled
-        executor.begin_serving(loading.result(), fill=fill)
+        # Not before the provider is loaded: an engine that is forked must not inherit the thread that sends spans.
+        tracer = await stack.enter_async_context(
+            tracing.open_tracing(config.tracing, role="worker", process=place.name, registry=registry)
+        )
+        spans = None if tracer is None else AttemptSpans(tracer, worker=place.name, kind=provider_config.kind)
+        executor.begin_serving(loading.result(), fill=fill, spans=spans)
         await up.mark_serving()
         notifier.ready()
         LOG.info("worker.serving", models=[model.name for model in loading.result().models])
@@ -131,12 +138,12 @@ def main() -> None:
     keys = provider.api_keys if isinstance(provider, VendorProvider) else ()
     if any(secrets.withheld(key.get_secret_value()) for key in keys):
         parser.exit(2, f"`providers.{place.provider}.api_keys`: {secrets.ADVICE}\n")
-    logs.configure(place.name, level=config.log.level)
+    level = logs.configure(place.name, level=config.log.level)
     try:
         credentials = identity.credentials(config, "worker", place.name)
     except ConfigError as error:
         parser.exit(2, f"{error}\n")
-    sys.exit(uvloop.run(serve(config, place, credentials)))
+    sys.exit(uvloop.run(serve(config, place, credentials, level)))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hybridinference.inference.v1 import generation_pb2 as generation
 from prometheus_client import CollectorRegistry
 
+from services.chassis import traceparent as w3c
 from services.chassis.exemplar import exemplar_of
 from services.chassis.failure import Failure
 from services.inference.labels import OTHER
@@ -19,6 +20,7 @@ from services.inference.operation import operation_of
 from services.workers.attempt_metrics import AttemptMetrics
 from services.workers.grammar import Stream
 from services.workers.order import Order
+from services.workers.spans import AttemptSpans
 from services.workers.status import StatusBoard
 
 LOG = structlog.get_logger()
@@ -52,12 +54,14 @@ class Account:
     def __init__(self, board: StatusBoard, registry: CollectorRegistry) -> None:
         self._board = board
         self._metrics = AttemptMetrics(registry, kind=board.kind)
+        self.spans: AttemptSpans | None = None
 
     @contextlib.contextmanager
     def attempt(self, spec: generation.GenerationSpec | embedding.EmbeddingSpec, order: Order) -> Iterator[Ending]:
-        """Count and log an attempt, and make one failure of whatever ends it."""
+        """Count, log and trace an attempt, and make one failure of whatever ends it."""
         ending = Ending(time.perf_counter())
         reason = "CANCELLED"
+        span = None if self.spans is None else self.spans.begun(spec, order)
         self._metrics.running.inc()
         try:
             yield ending
@@ -80,10 +84,15 @@ class Account:
             fields = self._finished(ending, spec, reason, order)
             if order.context.tries:
                 fields["tries"] = len(order.context.tries)
+            if span is not None and self.spans is not None:
+                self.spans.ended(
+                    span, order, reason=reason, stream=ending.stream, usage=ending.usage, begun=ending.begun
+                )
             LOG.info(
                 "attempt.finished",
                 attempt_id=order.attempt_id,
                 generation_id=order.generation_id,
+                trace_id=w3c.trace_id(order.traceparent),
                 model=spec.model,
                 reason=reason,
                 **fields,

@@ -16,6 +16,7 @@ from services.workers.continuing import cannot_continue
 from services.workers.grammar import Stream
 from services.workers.order import Order
 from services.workers.provider import Embedded, Provider, ServedModel
+from services.workers.spans import AttemptSpans
 from services.workers.status import StatusBoard
 
 # Takes an event; returns something to wait for when the reader must catch up first.
@@ -40,8 +41,15 @@ class Executor:
         """Whether no attempt may begin any more."""
         return self._board.state in (worker_status.WORKER_STATE_DRAINING, worker_status.WORKER_STATE_FAILED)
 
-    def begin_serving(self, provider: Provider, *, fill: Fill | None = None) -> None:
-        """The provider is ready; `fill` is what a spec goes through before the provider sees it."""
+    def begin_serving(self, provider: Provider, *, fill: Fill | None = None, spans: AttemptSpans | None = None) -> None:
+        """The provider is ready.
+
+        Args:
+            provider: who serves.
+            fill: what a spec goes through before the provider sees it.
+            spans: makes the spans of attempts; without it there are none.
+        """
+        self._account.spans = spans
         self._provider = self._board.provider = provider
         self._fill = fill
         self._board.set_state(worker_status.WORKER_STATE_SERVING)

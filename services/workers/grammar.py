@@ -14,11 +14,12 @@ _LARGEST_EVENT_BYTES = 16 << 20
 class Stream:
     """What has been seen of a stream of events, and whether it keeps to the grammar."""
 
-    __slots__ = ("finished", "first_at", "started")
+    __slots__ = ("finished", "first_at", "provider_model", "started")
 
     def __init__(self) -> None:
         self.started = False
         self.first_at = 0.0
+        self.provider_model = ""
         self.finished: generation.Finished | None = None
 
     def see(self, event: generation.GenerationEvent, *, provider: str) -> None:
@@ -35,6 +36,7 @@ class Stream:
                 self.first_at = time.perf_counter()
         elif kind == "started" and not self.started:
             self.started = True
+            self.provider_model = event.started.provider_model
         elif kind == "finished" and self.started:
             self.finished = event.finished
         else:

@@ -45,11 +45,13 @@ class AttemptContext:
         tenant: stands for the caller, to keep caches of callers apart and a caller with one key; empty when unknown.
         continuation: what another replica has said of the answer, to go on from; None in a fresh attempt.
         tries: what the provider was asked in vain, added to by the provider as it happens.
+        traceparent: W3C trace context to hand on; empty where none is to be.
     """
 
     tenant: str = ""
     continuation: session.Continuation | None = None
     tries: list[provider_try.ProviderTry] = dataclasses.field(default_factory=list)
+    traceparent: str = ""
 
 
 class Embedded(NamedTuple):

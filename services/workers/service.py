@@ -9,6 +9,7 @@ import grpc
 from hybridinference.worker.v1 import worker_service_pb2 as worker
 from hybridinference.worker.v1 import worker_service_pb2_grpc as worker_grpc
 
+from services.chassis import traceparent as w3c
 from services.chassis.deadline import Deadline, to_seconds
 from services.workers.execution import Executor
 from services.workers.order import Order
@@ -49,6 +50,7 @@ class WorkerServicer(worker_grpc.WorkerServiceServicer):
             context=AttemptContext(tenant=request.tenant),
             attempt_id=request.attempt_id,
             generation_id=request.generation_id,
+            traceparent=w3c.accepted(request.traceparent),
             drop_unsupported=request.drop_unsupported,
         )
         try:

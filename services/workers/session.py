@@ -11,6 +11,7 @@ from hybridinference.worker.v1 import session_pb2 as session
 from hybridinference.worker.v1 import worker_service_pb2 as worker
 
 from services.chassis import status
+from services.chassis import traceparent as w3c
 from services.chassis.deadline import Deadline, to_seconds
 from services.chassis.failure import Failure
 from services.workers.execution import Executor
@@ -92,7 +93,7 @@ class Session:
             context=attempt.context,
             attempt_id=start.attempt_id,
             generation_id=start.generation_id,
-            traceparent=start.traceparent,
+            traceparent=w3c.accepted(start.traceparent),
             drop_unsupported=start.drop_unsupported,
             prefix_hashes=start.prefix_hashes,
         )

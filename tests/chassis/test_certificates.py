@@ -11,8 +11,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from services.chassis import roles
-from services.chassis.certificates import CertificateError, examine
+from services.chassis.certificates import examine
 from services.chassis.credentials import Credentials, Files
+from services.chassis.material import CertificateError
 from tests.chassis.trust import DAY, Authority, now
 
 AUTHORITY, OTHER = Authority(), Authority()

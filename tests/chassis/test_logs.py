@@ -66,3 +66,33 @@ print("still here")
     with open("/dev/full", "wb") as full:
         said = subprocess.check_output([sys.executable, "-c", program], stderr=full, text=True, timeout=20)
     assert said == "still here\n"
+
+
+def test_the_level_changes_while_a_process_runs_by_configuration_and_by_signal() -> None:
+    program = """
+import asyncio, logging, os, signal, structlog
+from services.chassis import logs
+level = logs.configure("tester", level="warning")
+log = structlog.get_logger()
+
+async def main():
+    level.follow_signals()
+    log.info("one")
+    level.reconfigure(level="info")
+    log.info("two")
+    os.kill(os.getpid(), signal.SIGUSR1)
+    await asyncio.sleep(0.1)
+    log.debug("three")
+    level.reconfigure(level="error")
+    log.debug("four")
+    logging.getLogger("library").info("what it sends")
+    os.kill(os.getpid(), signal.SIGUSR2)
+    await asyncio.sleep(0.1)
+    log.warning("five")
+    log.error("six")
+
+asyncio.run(main())
+"""
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    events = [json.loads(line)["event"] for line in ran.stderr.splitlines()]
+    assert events == ["two", "log.level", "three", "four", "six"]

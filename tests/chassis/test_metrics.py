@@ -72,11 +72,14 @@ def test_whoever_asks_for_openmetrics_gets_it_with_exemplars_and_others_get_text
     assert exemplar_of("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00") is None
     assert exemplar_of("") is None
     declared.Histogram("test_seconds", "Things.", buckets=(1, 2)).on(registry).observe(1.5, trace)
+    Counter("engine:steps", "As an engine names its own.", registry=registry).inc()
     with serving_metrics(registry, address):
         told, plain = _scrape(address, _OPEN_METRICS), _scrape(address)
     assert "application/openmetrics-text" in told
     assert 'test_seconds_bucket{le="2.0"} 1.0 # {trace_id="4bf92f3577b34da6a3ce929d0e0e4736"} 1.5' in told
     assert "text/plain" in plain
     assert 'test_seconds_bucket{le="2.0"} 1.0\n' in plain
+    assert "\nengine:steps_total 1.0\n" in plain
+    assert "\nengine:steps_total 1.0\n" in told
     [parsed] = [one for one in openmetrics(told.partition("\r\n\r\n")[2]) if one.name == "test_seconds"]
     assert [sample.exemplar.value for sample in parsed.samples if sample.exemplar] == [1.5]

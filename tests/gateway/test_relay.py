@@ -247,9 +247,9 @@ async def test_a_worker_runs_no_further_ahead_than_its_credit(two: Scene) -> Non
     await eventually(lambda: flood.sent >= CREDIT_BYTES // 2, seconds=2)
     before = flood.sent
     assert before <= CREDIT_BYTES + 2048
-    for _ in range(3):
-        await anext(batches)
-    await eventually(lambda: flood.sent > before, seconds=2)
+    async with asyncio.timeout(30):
+        while flood.sent <= before:  # in how many batches it comes is for the machine to say
+            await anext(batches)
     await batches.aclose()
 
 

@@ -134,6 +134,7 @@ def test_the_command_reaches_router_and_admin_process(echo: Mesh) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.timeout(300)
 async def test_every_certificate_and_the_authority_are_renewed_under_load_and_no_call_is_lost(echo: Mesh) -> None:
     """An authority takes over from another in the four steps of the guide; long streams run through all of them."""
     load = Load(echo)

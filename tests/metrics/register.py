@@ -17,6 +17,7 @@ _ALL = ("gateway", "router", "worker", "loader", "admin")
 # By the module that declares them, or the nearest package: which processes have its metrics.
 _PROCESSES: Mapping[str, tuple[str, ...]] = {
     "services.chassis": _ALL,
+    "services.chassis.otlp": ("gateway", "router", "worker"),
     "services.chassis.credentials": ("gateway", "router", "worker", "admin"),
     "services.chassis.rpc_metrics": ("gateway", "router", "worker", "admin"),
     "services.chassis.reloading": ("gateway", "router", "admin"),
@@ -36,7 +37,7 @@ _OF_HISTOGRAMS = ("_bucket", "_count", "_sum")
 _HEAD = """# Metrics
 
 Every metric of the Python processes. `make metrics` writes this page out of the declarations in the code; a test
-fails when it is not what they say.
+fails when it is not what they say. [dashboards.md](dashboards.md) shows them.
 
 Each process serves them over HTTP at an address of its own, in the text format of Prometheus, or as OpenMetrics where
 a scraper asks for that, then with exemplars: histograms of requests name a trace of each bucket, where it is sampled.

@@ -95,7 +95,7 @@ def test_no_panel_is_empty(filled: Observed) -> None:
         return not empty
 
     try:
-        filled.until(all_filled)
+        filled.until(all_filled, seconds=2 * PATIENCE_SECONDS)
     except AssertionError:
         pytest.fail("\n".join(f"{name_of(target)}: {target.text}" for target in empty))
 

@@ -209,3 +209,15 @@ def test_no_hedge_goes_where_nothing_seems_to_get_on() -> None:
     for name in ("main-0", "main-1"):
         made.report(name, report(sequence=2))
     assert left_alone(made, placed)
+
+
+def test_a_flag_that_names_keys_and_models_is_on_for_those_alone() -> None:
+    flag = Flag(keys=("a" * 16,), models=("m",))
+
+    def on(key_id: str, model: str = "m") -> bool:
+        return applies(flag, "hedging", generation_id="g", model=model, key_id=key_id)
+
+    assert on("a" * 16)
+    assert not on("b" * 16)
+    assert not on("")
+    assert not on("a" * 16, "other")

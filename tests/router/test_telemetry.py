@@ -76,18 +76,28 @@ def test_a_share_of_the_decisions_is_logged_with_their_terms_by_request() -> Non
     assert first["candidates"][0].keys() >= {"worker", "provider_model", "score"}
 
 
-def test_refusals_and_changes_of_health_are_logged_and_placements_are_not() -> None:
+def test_ends_refusals_and_changes_of_health_are_logged_and_placements_are_not() -> None:
     scene, _ = _scene()
     with structlog.testing.capture_logs() as logs:
         placed = scene.place()
         scene.begin(placed)
-        scene.end(placed)
         assert not logs
+        scene.end(placed)
         scene.refusal(name="unknown")
         scene.end(scene.place(), LOST, wanted=False)
-    assert [line["event"] for line in logs] == ["generation.refused", "worker.health_changed"]
-    assert logs[0]["reason"] == "MODEL_NOT_FOUND"
-    assert (logs[1]["health"], logs[1]["log_level"]) == ("ejected", "warning")
+    events = ["generation.finished", "generation.refused", "worker.health_changed", "generation.finished"]
+    assert [line["event"] for line in logs] == events
+    first = {name: logs[0][name] for name in ("generation_id", "model", "worker", "outcome", "attempts")}
+    assert first == {
+        "generation_id": placed.generation_id,
+        "model": "m",
+        "worker": placed.worker,
+        "outcome": "success",
+        "attempts": 1,
+    }
+    assert logs[1]["reason"] == "MODEL_NOT_FOUND"
+    assert (logs[2]["health"], logs[2]["log_level"]) == ("ejected", "warning")
+    assert logs[3]["outcome"] == "hard"
 
 
 def test_first_content_is_observed() -> None:

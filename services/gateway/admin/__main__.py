@@ -17,8 +17,10 @@ from services.chassis.config import ConfigError
 from services.chassis.credentials import Credentials
 from services.chassis.reloading import Reloading
 from services.config import fixed, identity, mesh
-from services.gateway.admin import callers, drains, rights
+from services.config.flags import Flags
+from services.gateway.admin import callers, drains, flags, rights
 from services.gateway.admin.drains import Drain
+from services.gateway.admin.flags import Noting, Saying
 from services.gateway.admin.guard import Guard
 from services.gateway.admin.keys import Known
 from services.gateway.admin.operators import Operators
@@ -44,8 +46,10 @@ async def serve(
     operators: Operators,
     peppers: Peppers,
     credentials: Credentials | None,
+    level: logs.Level,
 ) -> None:
     """Serve until told to stop, by what the file at `path` says from time to time."""
+    level.follow_signals()
     registry = metrics.new_registry()
     async with contextlib.AsyncExitStack() as stack:
         notifier = await stack.enter_async_context(notify.open_notifier())
@@ -67,12 +71,21 @@ async def serve(
             telling,
             clock=functools.partial(datetime.datetime.now, datetime.UTC),
         )
+        servicer.flags = flags.plain(config.flags)
+
+        async def note(said: Saying) -> None:
+            await store.note_flags(said, flags.plain(Flags()))
+
+        noting = Noting(note, flags.saying(config, path))
 
         def adopt(wanted: mesh.MeshConfig) -> None:
             fixed.require_same(config, wanted, source=str(path))
             guard.operators = _operators(wanted)
             servicer.known = _known(wanted)
+            level.reconfigure(level=wanted.log.level)
             servicer.drainable = drains.known(wanted)
+            servicer.flags = flags.plain(wanted.flags)
+            noting.say(flags.saying(wanted, path))
 
         reloading = Reloading(
             path, config, read=mesh.load, adopt=adopt, version=_version, registry=registry, notifier=notifier
@@ -90,11 +103,13 @@ async def serve(
         )
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         following = tasks.create_task(reloading.follow())
+        writing = tasks.create_task(noting.follow())
         await up.mark_serving()
         LOG.info("admin.serving", operators=[each.name for each in config.admin.operators])
         await server.stop_requested(notifier)
         await up.drain(seconds=_DRAIN_SECONDS)
         following.cancel()
+        writing.cancel()
 
 
 def _known(config: mesh.MeshConfig) -> Known:
@@ -131,9 +146,9 @@ def main() -> None:
     dsn = config.ledger.address(arguments.dsn)
     if not dsn:
         sys.exit(f"{arguments.config}: no database: give --dsn, or set ledger.dsn")
-    logs.configure(NAME, level=config.log.level)
+    level = logs.configure(NAME, level=config.log.level)
     try:
-        uvloop.run(serve(config, arguments.config, dsn, operators, peppers, credentials))
+        uvloop.run(serve(config, arguments.config, dsn, operators, peppers, credentials, level))
     except SchemaUnknown as unknown:
         sys.exit(str(unknown))
 

@@ -21,6 +21,7 @@ RIGHTS: Mapping[str, Right] = {
     f"/{NAME}/Drain": "drains",
     f"/{NAME}/Undrain": "drains",
     f"/{NAME}/ListDrains": "drains",
+    f"/{NAME}/ListFlags": "usage",
 }
 
 # Whoever gets to the socket may ask whether the process is well, and what the published contract is.

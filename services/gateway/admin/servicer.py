@@ -5,7 +5,7 @@ import binascii
 import datetime
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import grpc
@@ -40,6 +40,7 @@ class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
     Attributes:
         known: what keys may have, by the configuration; another one replaces it at once.
         drainable: what can be taken out of service, by the configuration; another one replaces it at once.
+        flags: what flags say, by name, as plain data; another one replaces it at once.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
     ) -> None:
         """`telling` tells routers what is out of service; `clock` says what time it is, with its time zone."""
         self.drainable = drainable
+        self.flags: Mapping[str, Mapping[str, Any]] = {}
         self._telling = telling
         self._store = store
         self.known = known
@@ -137,6 +139,17 @@ class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
         """See the contract."""
         found = await self._store.listed_drains(guard.acting().name)
         return admin.ListDrainsResponse(drains=[drains.shown(row) for row in found])
+
+    async def ListFlags(self, request: admin.ListFlagsRequest, context: Context) -> admin.ListFlagsResponse:
+        """See the contract."""
+        changes = await self._store.flag_changes(guard.acting().name)
+        answer = admin.ListFlagsResponse()
+        for name, flag in sorted(self.flags.items()):
+            shown = answer.flags.add(name=name, share=flag["share"], models=flag["models"], keys=flag["keys"])
+            if name in changes:
+                shown.changed_by = changes[name]["operator"]
+                shown.changed_at.FromDatetime(datetime.datetime.fromisoformat(changes[name]["changed_at"]))
+        return answer
 
 
 def _new_secret(key_id: str = "") -> credentials.Credential:

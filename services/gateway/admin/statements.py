@@ -45,3 +45,10 @@ DRAIN = (
     "ON CONFLICT (kind, name) DO UPDATE SET kind = excluded.kind RETURNING kind, name, since, operator"
 )
 UNDRAIN = "DELETE FROM drains WHERE kind = $1 AND name = $2 RETURNING kind"
+# One admin process at a time compares and writes.
+LOCK_FLAGS = "SELECT pg_advisory_xact_lock(hashtext('hybrid flags'))"
+FLAGS = (
+    "SELECT DISTINCT ON (details->>'flag') details->>'flag' AS flag, details->>'after' AS after, "
+    "details->>'file_changed_at' AS changed_at, operator FROM audit WHERE action = 'SetFlag' "
+    "ORDER BY details->>'flag', at DESC, audit_id DESC"
+)

@@ -14,6 +14,7 @@ from services.chassis import ids
 from services.chassis.failure import Failure
 from services.gateway.admin import drains, rows, statements
 from services.gateway.admin.drains import Drain
+from services.gateway.admin.flags import Saying
 from services.gateway.admin.keys import Terms
 from services.gateway.database import Database, DatabaseAway
 from services.gateway.identity.credential import Credential
@@ -189,6 +190,33 @@ class Store:
         async with self._changing() as connection:
             found = await connection.fetch(statements.DRAINS)
             await _write(connection, operator, "ListDrains", None, {})
+        return found
+
+    async def note_flags(self, said: Saying, usual: Mapping[str, Mapping[str, Any]]) -> None:
+        """Write down each flag that says another thing than was written down last; at first, than the `usual`.
+
+        Raises:
+            Failure: ACCOUNTING_UNAVAILABLE.
+        """
+        async with self._changing() as connection:
+            await connection.execute(statements.LOCK_FLAGS)
+            known = {row["flag"]: json.loads(row["after"]) for row in await connection.fetch(statements.FLAGS)}
+            for name, after in said.flags.items():
+                before = known.get(name, usual[name])
+                if before != after:
+                    details = {"flag": name, "before": before, "after": after, "config_version": said.version}
+                    details["file_changed_at"] = said.at.isoformat()
+                    await _write(connection, said.by, "SetFlag", None, details)
+
+    async def flag_changes(self, operator: str) -> dict[str, asyncpg.Record]:
+        """The last change of each flag that was written down, by the flag's name; asking is, too.
+
+        Raises:
+            Failure: ACCOUNTING_UNAVAILABLE.
+        """
+        async with self._changing() as connection:
+            found = {row["flag"]: row for row in await connection.fetch(statements.FLAGS)}
+            await _write(connection, operator, "ListFlags", None, {})
         return found
 
     async def refused(self, operator: str, action: str, key_id: str | None, details: Mapping[str, Any]) -> None:

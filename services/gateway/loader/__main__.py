@@ -31,8 +31,9 @@ LOG = structlog.get_logger()
 _LAST_PASS_SECONDS = 10.0
 
 
-async def serve(config: mesh.MeshConfig, place: GatewayPlace, dsn: str) -> None:
+async def serve(config: mesh.MeshConfig, place: GatewayPlace, dsn: str, level: logs.Level) -> None:
     """Load that gateway's spool until SIGTERM or SIGINT, then what is left of it."""
+    level.follow_signals()
     directory = pathlib.Path(place.spool)
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     registry = new_registry()
@@ -85,9 +86,9 @@ def main() -> None:
     dsn = config.ledger.address(arguments.dsn)
     if not dsn:
         sys.exit(f"{arguments.config}: no database: give --dsn, or set ledger.dsn")
-    logs.configure(place.loader, level=config.log.level)
+    level = logs.configure(place.loader, level=config.log.level)
     try:
-        asyncio.run(serve(config, place, dsn))
+        asyncio.run(serve(config, place, dsn, level))
     except SpoolTaken as taken:
         sys.exit(str(taken))
     except ExceptionGroup as group:

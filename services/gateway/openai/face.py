@@ -39,8 +39,10 @@ class OpenAIServicer(openai_grpc.OpenAIServiceServicer):
         longest_seconds: float,
         keep_alive_seconds: float,
         allow_pinning: bool = False,
+        trace_share: float = 0.0,
     ) -> None:
         self._allow_pinning = allow_pinning
+        self._trace_share = trace_share
         self._relay = relay
         self._explainer = explainer
         self._models = models
@@ -93,6 +95,7 @@ class OpenAIServicer(openai_grpc.OpenAIServiceServicer):
             models=self._models,
             tenants=self._tenants,
             allow_pinning=self._allow_pinning,
+            trace_share=self._trace_share,
         )
         reply = Reply(context, traceparent=arrival.traceparent, keep_alive_seconds=self._keep_alive_seconds)
         async with reply.failing_in_kind():

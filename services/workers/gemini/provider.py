@@ -84,9 +84,11 @@ class Gemini:
         """Embed. The API says nothing of tokens, so that they are estimated."""
         model = resource(spec.model)
         bodies = [orjson.dumps(body) for body in embeddings.bodies(spec, model)]
-        patience = Patience(self._config, now=self._loop.time())
+        patience, trace = Patience(self._config, now=self._loop.time()), context.traceparent
         with self._room.place():
-            asked = answered(self._pools[spec.model], context, lambda key: self._embedded(key, spec, bodies, patience))
+            asked = answered(
+                self._pools[spec.model], context, lambda key: self._embedded(key, spec, bodies, patience, trace)
+            )
             async with asked as vectors:
                 usage = estimated(prompt_bytes=sum(len(item.text.encode()) for item in spec.inputs))
                 return Embedded(vectors, usage, spec.model)
@@ -97,10 +99,10 @@ class Gemini:
         """Generate. Closing the generator closes the connection."""
         memory = Memory(self._signatures, context.tenant, spec.model)
         body = orjson.dumps(encode.body(spec, memory, files_at=self._api.root))
-        patience = Patience(self._config, now=self._loop.time())
+        patience, trace = Patience(self._config, now=self._loop.time()), context.traceparent
         with self._room.place():
             asked = answered(
-                self._pools[spec.model], context, lambda key: self._begun(key, spec, memory, body, patience)
+                self._pools[spec.model], context, lambda key: self._begun(key, spec, memory, body, patience, trace)
             )
             async with asked as (stream, answer, first):
                 yield generation.GenerationEvent(started=generation.Started(provider_model=answer.model or spec.model))
@@ -114,7 +116,13 @@ class Gemini:
 
     @contextlib.asynccontextmanager
     async def _begun(
-        self, key: int, spec: generation.GenerationSpec, memory: Memory, body: bytes, patience: Patience
+        self,
+        key: int,
+        spec: generation.GenerationSpec,
+        memory: Memory,
+        body: bytes,
+        patience: Patience,
+        trace: str,
     ) -> AsyncIterator[tuple[Stream | None, Answer, Events]]:
         """An answer and its first content, with one of the keys. Without a stream, all of it is there."""
         answer = Answer(
@@ -128,14 +136,21 @@ class Gemini:
         stream: Stream | None = None
         async with contextlib.AsyncExitStack() as stack:
             if self._config.stream:
-                asked = self._api.asked(key, spec.model, "streamGenerateContent?alt=sse", body, "text/event-stream")
+                asked = self._api.asked(
+                    key,
+                    spec.model,
+                    "streamGenerateContent?alt=sse",
+                    body,
+                    "text/event-stream",
+                    traceparent=trace,
+                )
                 with _in_time(patience.without_first):
                     async with asyncio.timeout_at(patience.first_by):
                         response = await stack.enter_async_context(asked)
                     stream = Stream(Upstream(response), answer)
                     events = await stream.first(by=patience.first_by)
             else:
-                asked = self._api.asked(key, spec.model, "generateContent", body, "application/json")
+                asked = self._api.asked(key, spec.model, "generateContent", body, "application/json", traceparent=trace)
                 with _in_time(patience.without_end):  # its first word comes with its last
                     said = await _whole(asked, most_bytes=_ANSWER_BYTES, by=patience.total_by)
                 events = answer.events(said)
@@ -144,12 +159,19 @@ class Gemini:
 
     @contextlib.asynccontextmanager
     async def _embedded(
-        self, key: int, spec: embedding.EmbeddingSpec, bodies: Sequence[bytes], patience: Patience
+        self,
+        key: int,
+        spec: embedding.EmbeddingSpec,
+        bodies: Sequence[bytes],
+        patience: Patience,
+        trace: str,
     ) -> AsyncIterator[list[embedding.Embedding]]:
         vectors: list[embedding.Embedding] = []
         with _in_time(patience.without_first):
             for body in bodies:
-                asked = self._api.asked(key, spec.model, "batchEmbedContents", body, "application/json")
+                asked = self._api.asked(
+                    key, spec.model, "batchEmbedContents", body, "application/json", traceparent=trace
+                )
                 said = await _whole(asked, most_bytes=_VECTORS_BYTES, by=patience.first_by)
                 if len(said) > _LARGE_BYTES:
                     vectors += await asyncio.to_thread(embeddings.vectors, said, keys=self._api.keys)

@@ -76,9 +76,11 @@ class OpenAIServer:
     async def embed(self, spec: embedding.EmbeddingSpec, context: AttemptContext) -> Embedded:
         """Turn inputs into vectors. Cancelling the task closes the connection."""
         body = orjson.dumps(embeddings.body(spec))
-        patience = Patience(self._config, now=self._loop.time())
+        patience, trace = Patience(self._config, now=self._loop.time()), context.traceparent
         with self._room.place():
-            asked = answered(self._pools[spec.model], context, lambda key: self._embedded(key, spec, body, patience))
+            asked = answered(
+                self._pools[spec.model], context, lambda key: self._embedded(key, spec, body, patience, trace)
+            )
             async with asked as embedded:
                 return embedded
 
@@ -91,9 +93,11 @@ class OpenAIServer:
                 spec, max_tokens_field=self._config.max_tokens_field, reasoning_field=self._config.reasoning_field
             )
         )
-        patience = Patience(self._config, now=self._loop.time())
+        patience, trace = Patience(self._config, now=self._loop.time()), context.traceparent
         with self._room.place():
-            asked = answered(self._pools[spec.model], context, lambda key: self._begun(key, spec, body, patience))
+            asked = answered(
+                self._pools[spec.model], context, lambda key: self._begun(key, spec, body, patience, trace)
+            )
             async with asked as (stream, answer, first):
                 yield generation.GenerationEvent(started=generation.Started(provider_model=answer.model or spec.model))
                 events = first
@@ -106,7 +110,7 @@ class OpenAIServer:
 
     @contextlib.asynccontextmanager
     async def _begun(
-        self, key: int, spec: generation.GenerationSpec, body: bytes, patience: Patience
+        self, key: int, spec: generation.GenerationSpec, body: bytes, patience: Patience, trace: str
     ) -> AsyncIterator[tuple[Stream, Answer, Events]]:
         """A stream and its first content, with one of the keys."""
         kind, path = (completion.Answer, completion.PATH) if spec.HasField("prompt") else (Answer, _CHAT)
@@ -121,6 +125,7 @@ class OpenAIServer:
                         keys=self._keys,
                         connect_seconds=self._config.connect_seconds,
                         heard=self._listener(spec.model, key),
+                        traceparent=trace,
                     )
                     up = await stack.enter_async_context(asked)
                 stream = Stream(up, answer)
@@ -131,7 +136,7 @@ class OpenAIServer:
 
     @contextlib.asynccontextmanager
     async def _embedded(
-        self, key: int, spec: embedding.EmbeddingSpec, body: bytes, patience: Patience
+        self, key: int, spec: embedding.EmbeddingSpec, body: bytes, patience: Patience, trace: str
     ) -> AsyncIterator[Embedded]:
         """All vectors, with one of the keys."""
         asked = upstream.embedding(
@@ -140,6 +145,7 @@ class OpenAIServer:
             keys=self._keys,
             connect_seconds=self._config.connect_seconds,
             heard=self._listener(spec.model, key),
+            traceparent=trace,
         )
         try:
             async with asyncio.timeout_at(patience.first_by), asked as response:

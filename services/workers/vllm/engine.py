@@ -44,6 +44,8 @@ class Engine:
     """Tokens that end an answer."""
     adapters: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """The engine's LoRARequest of each adapter, by the name under which it is served."""
+    traced: bool = False
+    """Whether it sends spans of its own, as `engine_args.otlp_traces_endpoint` says."""
     dead: asyncio.Event = dataclasses.field(default_factory=asyncio.Event)
     """Set once the engine has said that it is dead."""
 
@@ -128,6 +130,7 @@ def build(config: VllmProvider, *, drain_seconds: float, progress: Progress) -> 
         chat_template=template,
         parser_class=parser_class,
         end_tokens=compat.end_tokens(model_config, llm.get_tokenizer()),
+        traced="otlp_traces_endpoint" in config.engine_args,
         adapters={
             name: api.LoRARequest(name, number, str(directory))
             for number, (name, directory) in enumerate(found.items(), start=1)

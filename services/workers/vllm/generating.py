@@ -73,7 +73,7 @@ class Generator:
             if reading is not None:
                 arguments = reading.sampling(arguments)
             fold = self._fold(spec, reading, offered)
-            more = self._besides(spec, reading, prompt)
+            more = self._besides(spec, reading, prompt, context.traceparent)
             if context.continuation is None:
                 running = self._running(prompt, arguments, more)
             else:
@@ -149,7 +149,7 @@ class Generator:
         )
 
     def _besides(
-        self, spec: generation.GenerationSpec, reading: Reading | None, prompt: Mapping[str, Any]
+        self, spec: generation.GenerationSpec, reading: Reading | None, prompt: Mapping[str, Any], traceparent: str
     ) -> dict[str, Any]:
         """Arguments of the engine's `generate` besides prompt and sampling."""
         more = reading.of_engine(prompt["prompt_token_ids"]) if reading else {}
@@ -157,6 +157,8 @@ class Generator:
             more["reasoning_ended"] = True  # all is text: a form applies from the first token on
         if spec.model in self._engine.adapters:
             more["lora_request"] = self._engine.adapters[spec.model]
+        if traceparent and self._engine.traced:
+            more["trace_headers"] = {"traceparent": traceparent}
         return more
 
     @contextlib.asynccontextmanager

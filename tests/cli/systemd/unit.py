@@ -22,6 +22,7 @@ WORDS = [f"word-{number} " for number in range(12)]
 CONFIG = """\
 access: {keyless: true}
 gateway: {drain_seconds: 60}
+router: {stale_seconds: 60}
 providers:
   echo: {kind: echo, loading_ms: 1500, token_ms: 200, drain_seconds: 60}
 models:

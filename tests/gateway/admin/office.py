@@ -50,6 +50,8 @@ class Office:
         credentials: what each operator proves itself with, by name.
         guard: what stands before it.
         registry: its metrics.
+        store: what it keeps.
+        servicer: what answers.
     """
 
     def __init__(
@@ -58,6 +60,8 @@ class Office:
         self.address = address
         self.guard = guard
         self.registry = registry
+        self.store: Store
+        self.servicer: AdminServicer
         self._dsn = dsn
         self._directory = directory
 
@@ -161,4 +165,6 @@ async def office(
             interceptors=[guard],
         ) as up:
             await up.mark_serving()
-            yield Office(address, dsn, directory, guard, registry)
+            made = Office(address, dsn, directory, guard, registry)
+            made.store, made.servicer = store, servicer
+            yield made

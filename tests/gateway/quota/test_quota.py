@@ -528,3 +528,22 @@ async def test_of_an_overspent_budget_what_is_free_is_still_served() -> None:
         (await quota.reserve(key, Need(0, 1000))).settle(0, 1001)
         assert (await refused(quota, key, Need(0, 1))).reason == reasons.ERROR_REASON_QUOTA_EXHAUSTED
         await quota.reserve(key, NOTHING)
+
+
+async def test_a_budget_of_which_nine_tenths_are_used_is_counted_until_its_day_is_over() -> None:
+    key, clock, registry = grant(usd_per_day=1000), Clock(), CollectorRegistry()
+
+    def nearly_spent() -> float | None:
+        return registry.get_sample_value("hybrid_quota_budgets_nearly_spent", {"limit": "usd_day"})
+
+    gateway = table_of(key).gateway()
+    async with asyncio.TaskGroup() as tasks:
+        quota = Quota(gateway, QuotaMetrics(registry), tasks, gateways=1, now=clock)
+        (await quota.reserve(key, Need(0, 899))).settle(0, 899)
+        assert nearly_spent() == 0
+        (await quota.reserve(key, Need(0, 1))).settle(0, 1)
+        assert nearly_spent() == 1
+        await idle(quota, clock)
+        assert nearly_spent() == 1
+        clock.now += 86_400
+        assert nearly_spent() == 0

@@ -133,6 +133,17 @@ async def test_the_key_is_in_the_header_and_nothing_of_the_environment_has_a_say
     assert fake.asked[0].path.startswith("/v1/models/")
 
 
+@pytest.mark.parametrize(("stream", "trace"), [(True, "00-t-s-01"), (False, "00-t-s-01"), (True, "")])
+async def test_a_trace_is_handed_on_where_there_is_one(stream: bool, trace: str) -> None:
+    answer = Script(text("a")) if stream else whole(piece({"text": "a"}, finish="STOP"))
+    async with serving(answer, stream=stream) as (provider, fake):
+        context = AttemptContext(traceparent=trace)
+        async with contextlib.aclosing(provider.generate(spec(), context)) as events:
+            async for _ in events:
+                pass
+    assert fake.asked[0].headers.get("traceparent", "") == trace
+
+
 def limited(delay: str) -> bytes:
     quota = {"violations": [{"quotaId": "GenerateRequestsPerMinutePerProjectPerModel", "quotaValue": "10"}]}
     return error(429, "slow", "RESOURCE_EXHAUSTED", {"QuotaFailure": quota}, {"RetryInfo": {"retryDelay": delay}})

@@ -137,6 +137,16 @@ async def test_the_server_is_told_the_key_and_nothing_of_the_environment(monkeyp
     assert fake.asked[0].headers["openai-project"] == "proj"
 
 
+@pytest.mark.parametrize("trace", ["00-t-s-01", ""])
+async def test_a_trace_is_handed_on_where_there_is_one(trace: str) -> None:
+    async with serving(Script(text("a"))) as (provider, fake):
+        context = AttemptContext(traceparent=trace)
+        async with contextlib.aclosing(provider.generate(spec(), context)) as events:
+            async for _ in events:
+                pass
+    assert fake.asked[0].headers.get("traceparent", "") == trace
+
+
 async def test_what_a_server_hands_out_as_a_cookie_is_not_kept() -> None:
     script = Script(text("a"))
     script.headers |= {"set-cookie": "__cf_bm=x; path=/"}

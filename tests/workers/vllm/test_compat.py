@@ -55,7 +55,10 @@ def found() -> dict[str, Any]:
     [
         (
             "generate",
-            {"prompt", "sampling_params", "request_id", "lora_request", "reasoning_ended", "reasoning_parser_kwargs"},
+            {
+                *("prompt", "sampling_params", "request_id", "lora_request", "trace_headers"),
+                *("reasoning_ended", "reasoning_parser_kwargs"),
+            },
         ),
         ("encode", {"prompt", "pooling_params", "request_id"}),
         ("abort", {"request_id"}),

@@ -188,6 +188,26 @@ async def test_a_model_without_a_chat_template_completes_prompts_and_does_not_ch
     assert (await events_of(provider, prompted(text="Hi")))[-1].HasField("finished")
 
 
+@pytest.mark.parametrize(
+    ("traced", "trace", "more"),
+    [
+        (True, "00-t-s-01", {"trace_headers": {"traceparent": "00-t-s-01"}}),
+        (True, "", {}),
+        (False, "00-t-s-01", {}),
+    ],
+)
+async def test_an_engine_that_sends_spans_is_told_what_they_stand_below(
+    traced: bool, trace: str, more: dict[str, object]
+) -> None:
+    llm = FakeLlm(list(HELLO))
+    provider = provider_of(llm, traced=traced)
+    await provider.warm_up()
+    async with contextlib.aclosing(provider.generate(spec(), AttemptContext(traceparent=trace))) as events:
+        async for _ in events:
+            pass
+    assert llm.more == more
+
+
 async def test_the_model_and_each_adapter_are_announced_with_their_context_and_what_they_can_do() -> None:
     llm = FakeLlm(list(HELLO))
     provider = provider_of(llm, parser_class=FakeParser, adapters={"law": "the adapter"})

@@ -281,3 +281,29 @@ class ListDrainsResponse(_message.Message):
     DRAINS_FIELD_NUMBER: _ClassVar[int]
     drains: _containers.RepeatedCompositeFieldContainer[DrainState]
     def __init__(self, drains: _Optional[_Iterable[_Union[DrainState, _Mapping]]] = ...) -> None: ...
+
+class ListFlagsRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListFlagsResponse(_message.Message):
+    __slots__ = ("flags",)
+    FLAGS_FIELD_NUMBER: _ClassVar[int]
+    flags: _containers.RepeatedCompositeFieldContainer[FlagState]
+    def __init__(self, flags: _Optional[_Iterable[_Union[FlagState, _Mapping]]] = ...) -> None: ...
+
+class FlagState(_message.Message):
+    __slots__ = ("name", "share", "models", "keys", "changed_at", "changed_by")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    SHARE_FIELD_NUMBER: _ClassVar[int]
+    MODELS_FIELD_NUMBER: _ClassVar[int]
+    KEYS_FIELD_NUMBER: _ClassVar[int]
+    CHANGED_AT_FIELD_NUMBER: _ClassVar[int]
+    CHANGED_BY_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    share: float
+    models: _containers.RepeatedScalarFieldContainer[str]
+    keys: _containers.RepeatedScalarFieldContainer[str]
+    changed_at: _timestamp_pb2.Timestamp
+    changed_by: str
+    def __init__(self, name: _Optional[str] = ..., share: _Optional[float] = ..., models: _Optional[_Iterable[str]] = ..., keys: _Optional[_Iterable[str]] = ..., changed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., changed_by: _Optional[str] = ...) -> None: ...

@@ -76,6 +76,11 @@ class AdminServiceStub:
                 request_serializer=hybridinference_dot_gateway_dot_v1_dot_admin__service__pb2.ListDrainsRequest.SerializeToString,
                 response_deserializer=hybridinference_dot_gateway_dot_v1_dot_admin__service__pb2.ListDrainsResponse.FromString,
                 _registered_method=True)
+        self.ListFlags = channel.unary_unary(
+                '/hybridinference.gateway.v1.AdminService/ListFlags',
+                request_serializer=hybridinference_dot_gateway_dot_v1_dot_admin__service__pb2.ListFlagsRequest.SerializeToString,
+                response_deserializer=hybridinference_dot_gateway_dot_v1_dot_admin__service__pb2.ListFlagsResponse.FromString,
+                _registered_method=True)
 
 
 class AdminServiceServicer:
@@ -140,6 +145,13 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListFlags(self, request, context):
+        """ListFlags shows what flags say, and who has changed them last.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -182,6 +194,11 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.ListDrains,
                     request_deserializer=hybridinference_dot_gateway_dot_v1_dot_admin__service__pb2.ListDrainsRequest.FromString,
                     response_serializer=hybridinference_dot_gateway_dot_v1_dot_admin__service__pb2.ListDrainsResponse.SerializeToString,
+            ),
+            'ListFlags': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListFlags,
+                    request_deserializer=hybridinference_dot_gateway_dot_v1_dot_admin__service__pb2.ListFlagsRequest.FromString,
+                    response_serializer=hybridinference_dot_gateway_dot_v1_dot_admin__service__pb2.ListFlagsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -402,6 +419,33 @@ class AdminService:
             '/hybridinference.gateway.v1.AdminService/ListDrains',
             hybridinference_dot_gateway_dot_v1_dot_admin__service__pb2.ListDrainsRequest.SerializeToString,
             hybridinference_dot_gateway_dot_v1_dot_admin__service__pb2.ListDrainsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListFlags(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hybridinference.gateway.v1.AdminService/ListFlags',
+            hybridinference_dot_gateway_dot_v1_dot_admin__service__pb2.ListFlagsRequest.SerializeToString,
+            hybridinference_dot_gateway_dot_v1_dot_admin__service__pb2.ListFlagsResponse.FromString,
             options,
             channel_credentials,
             insecure,

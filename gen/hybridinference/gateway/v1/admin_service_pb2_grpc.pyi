@@ -53,6 +53,8 @@ class AdminServiceStub:
     """Undrain takes it into service again."""
     ListDrains: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ListDrainsRequest, _admin_service_pb2.ListDrainsResponse]
     """ListDrains shows what is out of service."""
+    ListFlags: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ListFlagsRequest, _admin_service_pb2.ListFlagsResponse]
+    """ListFlags shows what flags say, and who has changed them last."""
 
 @_typing.type_check_only
 class AdminServiceAsyncStub(AdminServiceStub):
@@ -79,6 +81,8 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """Undrain takes it into service again."""
     ListDrains: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ListDrainsRequest, _admin_service_pb2.ListDrainsResponse]  # type: ignore[assignment]
     """ListDrains shows what is out of service."""
+    ListFlags: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ListFlagsRequest, _admin_service_pb2.ListFlagsResponse]  # type: ignore[assignment]
+    """ListFlags shows what flags say, and who has changed them last."""
 
 class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     """AdminService makes, shows and revokes keys, and tells what was used. It listens on an address of its own, takes
@@ -150,5 +154,13 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_service_pb2.ListDrainsResponse, _abc.Awaitable[_admin_service_pb2.ListDrainsResponse]]:
         """ListDrains shows what is out of service."""
+
+    @_abc_1.abstractmethod
+    def ListFlags(
+        self,
+        request: _admin_service_pb2.ListFlagsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.ListFlagsResponse, _abc.Awaitable[_admin_service_pb2.ListFlagsResponse]]:
+        """ListFlags shows what flags say, and who has changed them last."""
 
 def add_AdminServiceServicer_to_server(servicer: AdminServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -28,7 +28,7 @@ ATTEMPT_KIND_CONTINUATION: AttemptKind
 ATTEMPT_KIND_SHADOW: AttemptKind
 
 class PlacementAsk(_message.Message):
-    __slots__ = ("generation_id", "model", "input_tokens", "max_output_tokens", "capabilities", "time_left", "prefix_hashes", "affinity", "block_tokens", "key", "key_weight", "criticality", "first_content_slo", "max_cost_nano_usd", "tags", "providers", "worker", "continuable")
+    __slots__ = ("generation_id", "model", "input_tokens", "max_output_tokens", "capabilities", "time_left", "prefix_hashes", "affinity", "block_tokens", "key", "key_weight", "criticality", "first_content_slo", "max_cost_nano_usd", "tags", "providers", "worker", "continuable", "key_id", "traceparent")
     GENERATION_ID_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     INPUT_TOKENS_FIELD_NUMBER: _ClassVar[int]
@@ -47,6 +47,8 @@ class PlacementAsk(_message.Message):
     PROVIDERS_FIELD_NUMBER: _ClassVar[int]
     WORKER_FIELD_NUMBER: _ClassVar[int]
     CONTINUABLE_FIELD_NUMBER: _ClassVar[int]
+    KEY_ID_FIELD_NUMBER: _ClassVar[int]
+    TRACEPARENT_FIELD_NUMBER: _ClassVar[int]
     generation_id: str
     model: str
     input_tokens: int
@@ -65,7 +67,9 @@ class PlacementAsk(_message.Message):
     providers: _containers.RepeatedScalarFieldContainer[str]
     worker: str
     continuable: bool
-    def __init__(self, generation_id: _Optional[str] = ..., model: _Optional[str] = ..., input_tokens: _Optional[int] = ..., max_output_tokens: _Optional[int] = ..., capabilities: _Optional[_Iterable[_Union[_model_pb2.Capability, str]]] = ..., time_left: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., prefix_hashes: _Optional[_Iterable[int]] = ..., affinity: _Optional[int] = ..., block_tokens: _Optional[int] = ..., key: _Optional[str] = ..., key_weight: _Optional[float] = ..., criticality: _Optional[_Union[_routing_pb2.Criticality, str]] = ..., first_content_slo: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., max_cost_nano_usd: _Optional[int] = ..., tags: _Optional[_Iterable[str]] = ..., providers: _Optional[_Iterable[str]] = ..., worker: _Optional[str] = ..., continuable: _Optional[bool] = ...) -> None: ...
+    key_id: str
+    traceparent: str
+    def __init__(self, generation_id: _Optional[str] = ..., model: _Optional[str] = ..., input_tokens: _Optional[int] = ..., max_output_tokens: _Optional[int] = ..., capabilities: _Optional[_Iterable[_Union[_model_pb2.Capability, str]]] = ..., time_left: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., prefix_hashes: _Optional[_Iterable[int]] = ..., affinity: _Optional[int] = ..., block_tokens: _Optional[int] = ..., key: _Optional[str] = ..., key_weight: _Optional[float] = ..., criticality: _Optional[_Union[_routing_pb2.Criticality, str]] = ..., first_content_slo: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., max_cost_nano_usd: _Optional[int] = ..., tags: _Optional[_Iterable[str]] = ..., providers: _Optional[_Iterable[str]] = ..., worker: _Optional[str] = ..., continuable: _Optional[bool] = ..., key_id: _Optional[str] = ..., traceparent: _Optional[str] = ...) -> None: ...
 
 class Placement(_message.Message):
     __slots__ = ("generation_id", "attempt_id", "number", "worker", "address", "provider", "provider_model", "strategy", "delay", "drop_unsupported", "role", "kind", "hedge_after", "max_cost_nano_usd", "expected_first_content", "decision", "shadow")

@@ -30,7 +30,7 @@ from hybridinference.inference.v1 import worker_status_pb2 as hybridinference_do
 from hybridinference.worker.v1 import session_pb2 as hybridinference_dot_worker_dot_v1_dot_session__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.hybridinference/worker/v1/worker_service.proto\x12\x19hybridinference.worker.v1\x1a\x1egoogle/protobuf/duration.proto\x1a,hybridinference/inference/v1/embedding.proto\x1a-hybridinference/inference/v1/generation.proto\x1a/hybridinference/inference/v1/provider_try.proto\x1a\x30hybridinference/inference/v1/worker_status.proto\x1a\'hybridinference/worker/v1/session.proto\"M\n\x0eSessionRequest\x12;\n\x08\x63ommands\x18\x01 \x03(\x0b\x32).hybridinference.worker.v1.SessionCommand\"J\n\x0fSessionResponse\x12\x37\n\x06\x65vents\x18\x01 \x03(\x0b\x32\'.hybridinference.worker.v1.AttemptEvent\"\x8d\x01\n\x0e\x45xecuteRequest\x12:\n\x04spec\x18\x01 \x01(\x0b\x32,.hybridinference.inference.v1.GenerationSpec\x12\x15\n\rgeneration_id\x18\x02 \x01(\t\x12\x0e\n\x06tenant\x18\x03 \x01(\t\x12\x18\n\x10\x64rop_unsupported\x18\x04 \x01(\x08\"O\n\x0f\x45xecuteResponse\x12<\n\x05\x65vent\x18\x01 \x01(\x0b\x32-.hybridinference.inference.v1.GenerationEvent\"\xcc\x01\n\x0c\x45mbedRequest\x12\x39\n\x04spec\x18\x01 \x01(\x0b\x32+.hybridinference.inference.v1.EmbeddingSpec\x12,\n\ttime_left\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\nattempt_id\x18\x03 \x01(\t\x12\x15\n\rgeneration_id\x18\x04 \x01(\t\x12\x0e\n\x06tenant\x18\x05 \x01(\t\x12\x18\n\x10\x64rop_unsupported\x18\x06 \x01(\x08\"\xb0\x01\n\rEmbedResponse\x12;\n\nembeddings\x18\x01 \x03(\x0b\x32\'.hybridinference.inference.v1.Embedding\x12\x32\n\x05usage\x18\x02 \x01(\x0b\x32#.hybridinference.inference.v1.Usage\x12\x16\n\x0eprovider_model\x18\x03 \x01(\t\x12\x16\n\x0e\x64ropped_fields\x18\x04 \x03(\t\"F\n\nEmbedTries\x12\x38\n\x05tries\x18\x01 \x03(\x0b\x32).hybridinference.inference.v1.ProviderTry\"&\n\x12WatchStatusRequest\x12\x10\n\x08prefixes\x18\x01 \x01(\x08\"Q\n\x13WatchStatusResponse\x12:\n\x06status\x18\x01 \x01(\x0b\x32*.hybridinference.inference.v1.WorkerStatus2\xaa\x03\n\rWorkerService\x12\x64\n\x07Session\x12).hybridinference.worker.v1.SessionRequest\x1a*.hybridinference.worker.v1.SessionResponse(\x01\x30\x01\x12\x62\n\x07\x45xecute\x12).hybridinference.worker.v1.ExecuteRequest\x1a*.hybridinference.worker.v1.ExecuteResponse0\x01\x12Z\n\x05\x45mbed\x12\'.hybridinference.worker.v1.EmbedRequest\x1a(.hybridinference.worker.v1.EmbedResponse\x12s\n\x0bWatchStatus\x12-.hybridinference.worker.v1.WatchStatusRequest\x1a..hybridinference.worker.v1.WatchStatusResponse\"\x03\x90\x02\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.hybridinference/worker/v1/worker_service.proto\x12\x19hybridinference.worker.v1\x1a\x1egoogle/protobuf/duration.proto\x1a,hybridinference/inference/v1/embedding.proto\x1a-hybridinference/inference/v1/generation.proto\x1a/hybridinference/inference/v1/provider_try.proto\x1a\x30hybridinference/inference/v1/worker_status.proto\x1a\'hybridinference/worker/v1/session.proto\"M\n\x0eSessionRequest\x12;\n\x08\x63ommands\x18\x01 \x03(\x0b\x32).hybridinference.worker.v1.SessionCommand\"J\n\x0fSessionResponse\x12\x37\n\x06\x65vents\x18\x01 \x03(\x0b\x32\'.hybridinference.worker.v1.AttemptEvent\"\x8d\x01\n\x0e\x45xecuteRequest\x12:\n\x04spec\x18\x01 \x01(\x0b\x32,.hybridinference.inference.v1.GenerationSpec\x12\x15\n\rgeneration_id\x18\x02 \x01(\t\x12\x0e\n\x06tenant\x18\x03 \x01(\t\x12\x18\n\x10\x64rop_unsupported\x18\x04 \x01(\x08\"O\n\x0f\x45xecuteResponse\x12<\n\x05\x65vent\x18\x01 \x01(\x0b\x32-.hybridinference.inference.v1.GenerationEvent\"\xe1\x01\n\x0c\x45mbedRequest\x12\x39\n\x04spec\x18\x01 \x01(\x0b\x32+.hybridinference.inference.v1.EmbeddingSpec\x12,\n\ttime_left\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\nattempt_id\x18\x03 \x01(\t\x12\x15\n\rgeneration_id\x18\x04 \x01(\t\x12\x0e\n\x06tenant\x18\x05 \x01(\t\x12\x18\n\x10\x64rop_unsupported\x18\x06 \x01(\x08\x12\x13\n\x0btraceparent\x18\x07 \x01(\t\"\xb0\x01\n\rEmbedResponse\x12;\n\nembeddings\x18\x01 \x03(\x0b\x32\'.hybridinference.inference.v1.Embedding\x12\x32\n\x05usage\x18\x02 \x01(\x0b\x32#.hybridinference.inference.v1.Usage\x12\x16\n\x0eprovider_model\x18\x03 \x01(\t\x12\x16\n\x0e\x64ropped_fields\x18\x04 \x03(\t\"F\n\nEmbedTries\x12\x38\n\x05tries\x18\x01 \x03(\x0b\x32).hybridinference.inference.v1.ProviderTry\"&\n\x12WatchStatusRequest\x12\x10\n\x08prefixes\x18\x01 \x01(\x08\"Q\n\x13WatchStatusResponse\x12:\n\x06status\x18\x01 \x01(\x0b\x32*.hybridinference.inference.v1.WorkerStatus2\xaa\x03\n\rWorkerService\x12\x64\n\x07Session\x12).hybridinference.worker.v1.SessionRequest\x1a*.hybridinference.worker.v1.SessionResponse(\x01\x30\x01\x12\x62\n\x07\x45xecute\x12).hybridinference.worker.v1.ExecuteRequest\x1a*.hybridinference.worker.v1.ExecuteResponse0\x01\x12Z\n\x05\x45mbed\x12\'.hybridinference.worker.v1.EmbedRequest\x1a(.hybridinference.worker.v1.EmbedResponse\x12s\n\x0bWatchStatus\x12-.hybridinference.worker.v1.WatchStatusRequest\x1a..hybridinference.worker.v1.WatchStatusResponse\"\x03\x90\x02\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -48,15 +48,15 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EXECUTERESPONSE']._serialized_start=641
   _globals['_EXECUTERESPONSE']._serialized_end=720
   _globals['_EMBEDREQUEST']._serialized_start=723
-  _globals['_EMBEDREQUEST']._serialized_end=927
-  _globals['_EMBEDRESPONSE']._serialized_start=930
-  _globals['_EMBEDRESPONSE']._serialized_end=1106
-  _globals['_EMBEDTRIES']._serialized_start=1108
-  _globals['_EMBEDTRIES']._serialized_end=1178
-  _globals['_WATCHSTATUSREQUEST']._serialized_start=1180
-  _globals['_WATCHSTATUSREQUEST']._serialized_end=1218
-  _globals['_WATCHSTATUSRESPONSE']._serialized_start=1220
-  _globals['_WATCHSTATUSRESPONSE']._serialized_end=1301
-  _globals['_WORKERSERVICE']._serialized_start=1304
-  _globals['_WORKERSERVICE']._serialized_end=1730
+  _globals['_EMBEDREQUEST']._serialized_end=948
+  _globals['_EMBEDRESPONSE']._serialized_start=951
+  _globals['_EMBEDRESPONSE']._serialized_end=1127
+  _globals['_EMBEDTRIES']._serialized_start=1129
+  _globals['_EMBEDTRIES']._serialized_end=1199
+  _globals['_WATCHSTATUSREQUEST']._serialized_start=1201
+  _globals['_WATCHSTATUSREQUEST']._serialized_end=1239
+  _globals['_WATCHSTATUSRESPONSE']._serialized_start=1241
+  _globals['_WATCHSTATUSRESPONSE']._serialized_end=1322
+  _globals['_WORKERSERVICE']._serialized_start=1325
+  _globals['_WORKERSERVICE']._serialized_end=1751
 # @@protoc_insertion_point(module_scope)

@@ -45,20 +45,22 @@ class ExecuteResponse(_message.Message):
     def __init__(self, event: _Optional[_Union[_generation_pb2.GenerationEvent, _Mapping]] = ...) -> None: ...
 
 class EmbedRequest(_message.Message):
-    __slots__ = ("spec", "time_left", "attempt_id", "generation_id", "tenant", "drop_unsupported")
+    __slots__ = ("spec", "time_left", "attempt_id", "generation_id", "tenant", "drop_unsupported", "traceparent")
     SPEC_FIELD_NUMBER: _ClassVar[int]
     TIME_LEFT_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_ID_FIELD_NUMBER: _ClassVar[int]
     GENERATION_ID_FIELD_NUMBER: _ClassVar[int]
     TENANT_FIELD_NUMBER: _ClassVar[int]
     DROP_UNSUPPORTED_FIELD_NUMBER: _ClassVar[int]
+    TRACEPARENT_FIELD_NUMBER: _ClassVar[int]
     spec: _embedding_pb2.EmbeddingSpec
     time_left: _duration_pb2.Duration
     attempt_id: str
     generation_id: str
     tenant: str
     drop_unsupported: bool
-    def __init__(self, spec: _Optional[_Union[_embedding_pb2.EmbeddingSpec, _Mapping]] = ..., time_left: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., attempt_id: _Optional[str] = ..., generation_id: _Optional[str] = ..., tenant: _Optional[str] = ..., drop_unsupported: _Optional[bool] = ...) -> None: ...
+    traceparent: str
+    def __init__(self, spec: _Optional[_Union[_embedding_pb2.EmbeddingSpec, _Mapping]] = ..., time_left: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., attempt_id: _Optional[str] = ..., generation_id: _Optional[str] = ..., tenant: _Optional[str] = ..., drop_unsupported: _Optional[bool] = ..., traceparent: _Optional[str] = ...) -> None: ...
 
 class EmbedResponse(_message.Message):
     __slots__ = ("embeddings", "usage", "provider_model", "dropped_fields")
