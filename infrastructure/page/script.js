@@ -396,6 +396,11 @@ function refusal(decision) {
   return `${decision.strategy}: none of ${decision.targets} could${ruledOut(decision.ruled_out)}`;
 }
 
+// How many could be chosen, where `why` does not say so.
+function compared(decision) {
+  return decision?.candidates.length > 1 ? `; ${decision.eligible} of ${decision.targets} could` : "";
+}
+
 function ruledOut(counts) {
   const told = Object.entries(counts ?? {}).sort((a, b) => b[1] - a[1]).map(([filter, count]) => `${filter} ${count}`);
   return told.length ? `; ruled out: ${told.join(", ")}` : "";
@@ -433,7 +438,7 @@ function attemptBlock(attempt, whole) {
     element("p", { class: "what" }, element("b", { textContent: `${attempt.number}${attempt.kind ? ` ${attempt.kind}` : ""}` }), ` ${where} `, shown),
     timeline(attempt, whole),
     element("p", { class: "dim", textContent: times.join(" · ") }),
-    element("p", { textContent: `${why(attempt)}${attempt.decision ? `; ${attempt.decision.eligible} of ${attempt.decision.targets} could` : ""}${ruledOut(attempt.decision?.ruled_out)}` }),
+    element("p", { textContent: `${why(attempt)}${compared(attempt.decision)}${ruledOut(attempt.decision?.ruled_out)}` }),
     candidates(attempt.decision?.candidates ?? []));
 }
 
