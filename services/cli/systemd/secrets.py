@@ -1,4 +1,4 @@
-"""Secrets as units know them: each is given to those that need it, and what is a process's own is hidden from others."""
+"""Secrets as units know them: each is given to those that need it; what is a process's own is hidden from others."""
 
 import pathlib
 from collections.abc import Sequence
