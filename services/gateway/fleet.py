@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import grpc
 import structlog
+from hybridinference.router.v1 import drains_pb2
 from hybridinference.router.v1 import fleet_pb2 as fleet
 from hybridinference.router.v1 import router_service_pb2 as router
 
@@ -21,6 +22,7 @@ class FleetView:
     Attributes:
         workers: the fleet.
         drained: whether operators have taken this gateway out of service.
+        drains: all that they have; None where nothing was heard of it.
     """
 
     def __init__(self, routers: Routers, gateway: str) -> None:
@@ -29,6 +31,7 @@ class FleetView:
         self._gateway = gateway
         self.workers: Sequence[fleet.FleetWorker] = ()
         self.drained = False
+        self.drains: drains_pb2.Drains | None = None
         self._changed = asyncio.Event()
 
     async def follow(self) -> None:
@@ -40,6 +43,7 @@ class FleetView:
                     async for response in call:
                         self.workers = response.workers
                         if response.HasField("drains"):  # else a router that has just started knows less than we
+                            self.drains = response.drains
                             self._heard(self._gateway in response.drains.gateways)
                 except grpc.aio.AioRpcError as error:
                     LOG.debug("fleet.lost", router=kept.name, code=error.code().name)

@@ -242,7 +242,7 @@ class Placements:
 
     async def _converse(self, kept: Router, call: Any) -> None:
         await self._opened(call)
-        hello = router.Hello(gateway=self._gateway, leases=self._restated())
+        hello = router.Hello(gateway=self._gateway, leases=self._restated(), drains=self._fleet.drains)
         self._outbox = router.PlaceRequest(commands=[router.PlaceCommand(hello=hello)])
         self._wake.set()
         self.connected.set()

@@ -139,6 +139,8 @@ class RouterServicer(router_grpc.RouterServiceServicer):
             message = "The first command on a Place stream is `hello`, with the leases that still run."
             raise Failure(reasons.ERROR_REASON_SPEC_INVALID, message, field="commands[0].hello")
         hello = commands[0].hello
+        if self._drains is None and hello.HasField("drains"):  # until we are told ourselves
+            self._decider.on_drains(Drains.of(hello.drains))
         return self._decider.on_stream(hello.gateway, hello.leases, now)
 
     def _told(

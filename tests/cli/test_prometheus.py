@@ -11,7 +11,10 @@ from services.cli.problem import Problem
 from services.config.mesh import MeshConfig
 
 BASE: dict[str, Any] = {
-    "providers": {"a": {"kind": "echo", "workers": ["a:1"]}},
+    "encrypted_network": True,
+    "gateway": {"listen": "edge-1:7001"},
+    "router": {"listen": "gpu-1:7002"},
+    "providers": {"a": {"kind": "echo", "workers": ["gpu-1:7003"]}},
     "models": [{"name": "m", "routes": [{"provider": "a"}]}],
     "ledger": {"dsn": "postgresql://db/ledger"},
 }

@@ -64,6 +64,8 @@ _OTHERS: Mapping[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
         (
             *("envoy_http_downstream_rq_xx", "envoy_http_downstream_rq_active", "envoy_http_downstream_cx_active"),
             *("envoy_cluster_membership_healthy", "envoy_cluster_membership_total"),
+            *("envoy_listener_manager_lds_update_rejected", "envoy_listener_manager_lds_update_failure"),
+            "envoy_server_days_until_first_cert_expiring",
         ),
         ("envoy_http_conn_manager_prefix", "envoy_response_code_class", "envoy_cluster_name"),
     ),

@@ -4,12 +4,21 @@ import ast
 import pathlib
 
 import pytest
+import yaml
 from prometheus_client import CollectorRegistry
 
 from services.chassis import declared
-from tests.metrics.register import FILE, page, register
+from tests.metrics.register import FILE, page, register, samples
+from tests.promql import named
 
-SERVICES = pathlib.Path(__file__).parents[2] / "services"
+ROOT = pathlib.Path(__file__).parents[2]
+SERVICES = ROOT / "services"
+RULES = [
+    rule
+    for path in sorted((ROOT / "infrastructure" / "prometheus" / "rules").glob("*.yml"))
+    for group in yaml.safe_load(path.read_text(encoding="utf-8"))["groups"]
+    for rule in group["rules"]
+]
 _MADE_BY_DECLARATIONS = ("Counter", "Gauge", "Histogram", "Summary", "Info", "Enum")
 
 
@@ -43,3 +52,10 @@ def test_no_metric_is_made_other_than_by_its_declaration() -> None:
         }
         made = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)]
         assert not {node.func.id for node in made if isinstance(node.func, ast.Name)} & imported, path
+
+
+def test_a_rule_names_metrics_that_there_are_and_other_rules() -> None:
+    recorded = {rule["record"] for rule in RULES if "record" in rule}
+    assert recorded
+    for rule in RULES:
+        assert named(rule["expr"]).metrics <= samples() | recorded, rule

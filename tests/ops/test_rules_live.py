@@ -182,11 +182,17 @@ def test_a_process_that_is_started_again_and_again_is_told(watched: Observed) ->
 
 
 def test_a_database_that_is_away_is_told_and_not_what_follows_from_it(watched: Observed, ledger: Postgres) -> None:
-    made = watched.mesh.hybrid("keys", "create", "--owner", "long", "--content", "stored")
-    assert made.returncode == 0, made.stderr
+    keys: list[str] = []
+
+    def made() -> bool:  # the admin process has just been started again, or is about to be
+        done = watched.mesh.hybrid("keys", "create", "--owner", "long", "--content", "stored")
+        keys.extend(done.stdout.split())
+        return done.returncode == 0
+
+    watched.until(made, what="no key can be made")
     # What is said fills the spool's first half, where it may be; what comes of it alone goes on from there.
     question = " ".join(map(str, range(4000)))
-    with Load(watched.mesh, ("echo",) * 6, key=made.stdout.strip(), pause=0.0, question=question) as long:
+    with Load(watched.mesh, ("echo",) * 6, key=keys[0], pause=0.0, question=question) as long:
         # The gateway knows the key from here on.
         watched.until(lambda: long.asked >= 6, what="nobody is answered")
         ledger.stop()

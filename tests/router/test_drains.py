@@ -11,7 +11,7 @@ from hybridinference.router.v1 import router_service_pb2 as router_service
 
 from services.config.mesh import MeshConfig
 from services.router.drains import Drains
-from tests.router.harness import Router
+from tests.router.harness import Gateway, Router
 from tests.router.scene import LOST, Scene
 from tests.router.test_reload import config
 
@@ -126,3 +126,11 @@ async def test_watchers_hear_what_is_drained_and_nothing_before_the_router_has_b
         assert heard.workers[0].health == fleet.WORKER_HEALTH_DRAINING
     finally:
         watch.cancel()
+
+
+async def test_a_router_that_has_not_been_told_goes_by_what_a_gateway_heard(router: Router) -> None:
+    workers = sorted(f"main-{index}" for index in range(len(router.workers)))
+    gateway = Gateway(router.stub)
+    hello = router_service.Hello(gateway="g", drains=drains_pb2.Drains(workers=workers[1:]))
+    await gateway.say(router_service.PlaceCommand(hello=hello), gateway.ask(), gateway.ask())
+    assert {answer.placement.worker for answer in await gateway.heard()} == {workers[0]}

@@ -46,12 +46,14 @@ class PlaceCommand(_message.Message):
     def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., ask: _Optional[_Union[_placement_pb2.PlacementAsk, _Mapping]] = ..., first_content: _Optional[_Union[_placement_pb2.FirstContent, _Mapping]] = ..., outcome: _Optional[_Union[_placement_pb2.AttemptOutcome, _Mapping]] = ..., withdrawal: _Optional[_Union[Withdrawal, _Mapping]] = ..., hedge: _Optional[_Union[_placement_pb2.HedgeAsk, _Mapping]] = ...) -> None: ...
 
 class Hello(_message.Message):
-    __slots__ = ("gateway", "leases")
+    __slots__ = ("gateway", "leases", "drains")
     GATEWAY_FIELD_NUMBER: _ClassVar[int]
     LEASES_FIELD_NUMBER: _ClassVar[int]
+    DRAINS_FIELD_NUMBER: _ClassVar[int]
     gateway: str
     leases: _containers.RepeatedCompositeFieldContainer[_placement_pb2.RunningLease]
-    def __init__(self, gateway: _Optional[str] = ..., leases: _Optional[_Iterable[_Union[_placement_pb2.RunningLease, _Mapping]]] = ...) -> None: ...
+    drains: _drains_pb2.Drains
+    def __init__(self, gateway: _Optional[str] = ..., leases: _Optional[_Iterable[_Union[_placement_pb2.RunningLease, _Mapping]]] = ..., drains: _Optional[_Union[_drains_pb2.Drains, _Mapping]] = ...) -> None: ...
 
 class Withdrawal(_message.Message):
     __slots__ = ("generation_id",)
