@@ -62,6 +62,12 @@ def _app(registry: CollectorRegistry) -> "WSGIApplication":
 
 
 class _QuietHandler(WSGIRequestHandler):
+    timeout = 30.0  # seconds without a word: whoever connects and says nothing keeps a thread
+
+    def handle(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            super().handle()
+
     def log_message(self, format: str, *args: object) -> None:
         """Scrapes are not worth a line each."""
 

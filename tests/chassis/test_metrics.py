@@ -8,7 +8,7 @@ import pytest
 from prometheus_client import Counter, Gauge
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 
-from services.chassis import declared
+from services.chassis import declared, metrics
 from services.chassis.exemplar import exemplar_of
 from services.chassis.metrics import new_registry, serving_metrics
 
@@ -45,6 +45,14 @@ def test_metrics_can_be_scraped_while_another_scraper_stalls(address: str, kind:
     assert "test_things_total 3.0" in text
     assert "process_cpu_seconds_total" in text
     assert kind == "tcp" or not pathlib.Path(where.removeprefix("unix:")).exists()
+
+
+def test_a_scraper_that_says_nothing_is_let_go(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics._QuietHandler, "timeout", 0.05)
+    with serving_metrics(new_registry(), address), socket.socket(socket.AF_UNIX) as silent:
+        silent.settimeout(30)
+        silent.connect(address.removeprefix("unix:"))
+        assert silent.recv(1) == b""
 
 
 def test_a_look_that_the_event_loop_disturbs_is_taken_again_and_one_that_always_fails_is_told(address: str) -> None:
