@@ -62,10 +62,12 @@ def _app(registry: CollectorRegistry) -> "WSGIApplication":
 
 
 class _QuietHandler(WSGIRequestHandler):
-    timeout = 30.0  # seconds without a word: whoever connects and says nothing keeps a thread
+    # Each that stays holds a thread and a file; a scraper says at once what it wants.
+    timeout = 30.0
 
     def handle(self) -> None:
-        with contextlib.suppress(TimeoutError):
+        """Answer one request; whoever goes away or says nothing is worth no line either."""
+        with contextlib.suppress(TimeoutError, ConnectionError):
             super().handle()
 
     def log_message(self, format: str, *args: object) -> None:

@@ -47,12 +47,16 @@ def test_metrics_can_be_scraped_while_another_scraper_stalls(address: str, kind:
     assert kind == "tcp" or not pathlib.Path(where.removeprefix("unix:")).exists()
 
 
-def test_a_scraper_that_says_nothing_is_let_go(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_whoever_connects_and_says_nothing_is_let_go(
+    address: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert metrics._QuietHandler.timeout, "by default, too"
     monkeypatch.setattr(metrics._QuietHandler, "timeout", 0.05)
     with serving_metrics(new_registry(), address), socket.socket(socket.AF_UNIX) as silent:
-        silent.settimeout(30)
+        silent.settimeout(60)
         silent.connect(address.removeprefix("unix:"))
         assert silent.recv(1) == b""
+    assert capsys.readouterr().err == ""
 
 
 def test_a_look_that_the_event_loop_disturbs_is_taken_again_and_one_that_always_fails_is_told(address: str) -> None:
