@@ -22,6 +22,7 @@ from services.chassis.config import ConfigError
 from services.chassis.credentials import Credentials
 from services.chassis.reloading import Reloading
 from services.config import fixed, identity, mesh
+from services.config.last_good import LastGood
 from services.config.places import GatewayPlace, RouterPlace
 from services.gateway import callers, inference
 from services.gateway.adoption import Adoption
@@ -68,6 +69,7 @@ _FAREWELL_SECONDS = 3.0
 async def serve(
     config: mesh.MeshConfig,
     path: pathlib.Path,
+    good: LastGood,
     place: GatewayPlace,
     tenants: Tenants,
     peppers: Peppers | None,
@@ -192,7 +194,15 @@ async def serve(
             adoption.take(wanted)
 
         reloading = Reloading(
-            path, config, read=mesh.load, adopt=adopt, version=_version, registry=registry, notifier=notifier
+            path,
+            config,
+            read=good.read,
+            adopt=adopt,
+            version=_version,
+            registry=registry,
+            notifier=notifier,
+            keep=good.keep,
+            refused=good.refused,
         )
 
         def add(grpc_server: grpc.aio.Server) -> None:
@@ -308,8 +318,12 @@ def main() -> None:
     parser.add_argument("--gateway", default="gateway", help="which of the gateways to be")
     parser.add_argument("--dsn", help="PostgreSQL; default: ledger.dsn of the configuration")
     arguments = parser.parse_args()
-    config = mesh.load(arguments.config)
-    place = config.gateway_place(arguments.gateway)
+    good = LastGood(arguments.config, "gateway", arguments.gateway)
+    try:
+        config = good.begin()
+        place = config.gateway_place(arguments.gateway)
+    except ConfigError as error:
+        parser.exit(2, f"{error}\n")
     level = logs.configure(place.name, level=config.log.level)
     try:
         credentials = identity.credentials(config, "gateway", place.name)
@@ -329,7 +343,7 @@ def main() -> None:
     if not dsn and not config.access.keyless:
         sys.exit(f"{arguments.config}: no database for keys: give --dsn, or set ledger.dsn")
     try:
-        uvloop.run(serve(config, arguments.config, place, tenants, peppers, dsn, credentials, level))
+        uvloop.run(serve(config, arguments.config, good, place, tenants, peppers, dsn, credentials, level))
     except SchemaUnknown as unknown:
         sys.exit(str(unknown))
 
