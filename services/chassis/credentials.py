@@ -22,6 +22,9 @@ EXPIRES = declared.Gauge(
     [declared.one_of("certificate", ("process", "authority"))],
 )
 
+# The clock, a file's owner or its rights may have been what was wrong, and none of these makes the file another.
+_AGAIN_SECONDS = 10.0
+
 _Mark = tuple[tuple[int, int, int], ...]
 
 
@@ -70,20 +73,22 @@ class Credentials:
         self._lock = threading.Lock()
         self._seen = self._mark()
         self._material = self._read()
+        self._refused_at: float | None = None
+        self._problems: list[str] = []
 
     def current(self) -> Material:
         """What holds now: that of the files, or what was there before where they cannot be used."""
         with self._lock:
             mark = self._mark()
-            if mark == self._seen:
+            if mark == self._seen and not self._again():
                 return self._material
             self._seen = mark
             try:
                 material = self._read()
             except CertificateError as error:
-                # Also between two renames of one renewal.
-                LOG.warning("certificate.refused", problems=error.problems, until=_moment(self._material.expires))
+                self._refused(error.problems)  # also between two renames of one renewal
                 return self._material
+            self._refused_at, self._problems = None, []
             if self._mark() != mark:
                 self._seen = ()  # replaced while it was read: look again
             elif material != self._material:
@@ -115,6 +120,17 @@ class Credentials:
         gauge = EXPIRES.on(registry)
         gauge.labels("process").set_function(lambda: self.current().expires)
         gauge.labels("authority").set_function(lambda: self.current().ca_expires)
+
+    def _again(self) -> bool:
+        """Whether files that were refused, and are what they were, are to be read once more."""
+        return self._refused_at is not None and not 0 <= self._clock() - self._refused_at < _AGAIN_SECONDS
+
+    def _refused(self, problems: list[str]) -> None:
+        """They cannot be used. Said once, until something else is wrong with them."""
+        self._refused_at = self._clock()
+        if problems != self._problems:
+            self._problems = problems
+            LOG.warning("certificate.refused", problems=problems, until=_moment(self._material.expires))
 
     def _read(self) -> Material:
         # Slow to import, and only who has certificates needs it.

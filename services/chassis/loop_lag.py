@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry
 
 from services.chassis import declared
 
-# A quarter of a percent of a core goes to it at a hundred times the rate.
+# Often enough to meet what blocks for long, and seldom enough to be no work.
 _PERIOD_SECONDS = 0.25
 
 LAG = declared.Histogram(

@@ -31,9 +31,11 @@ class Notifier:
     def __init__(self, address: str = "", *, watchdog_seconds: float = 0.0) -> None:
         self.watchdog_seconds = watchdog_seconds if address else 0.0
         self._address = f"\0{address[1:]}" if address.startswith("@") else address
+        self._serving = False
 
     def ready(self) -> None:
         """It serves: what waits for it may begin."""
+        self._serving = True
         self._tell("READY=1", "STATUS=serving")
 
     def loading(self, progress: float) -> None:
@@ -42,16 +44,22 @@ class Notifier:
 
     def stopping(self) -> None:
         """It takes no more work, and ends when what is under way has."""
+        self._serving = False
         self._tell("STOPPING=1", "STATUS=draining")
 
     @contextlib.contextmanager
     def reloading(self) -> Iterator[None]:
-        """While this lasts it takes up a configuration, or refuses it."""
-        self._tell("RELOADING=1", f"MONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
+        """While this lasts it takes up a configuration, or refuses it. Told of a process that serves, and of no other.
+
+        The end of a reload is told as readiness is: one that still starts, or stops already, must not say so.
+        """
+        if self._serving:
+            self._tell("RELOADING=1", f"MONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
         try:
             yield
         finally:
-            self.ready()
+            if self._serving:
+                self.ready()
 
     async def live(self, alive: Callable[[], bool]) -> None:
         """Say again and again that it lives, for as long as this event loop runs and `alive` says so too."""

@@ -99,6 +99,8 @@ class Process:
             if ready.done() and self._child is before and not self._stopping.is_set():
                 self._successions += 1
                 self._leaving = before
+                # It ends by itself when its successor tells it to, which one that has died meanwhile never does.
+                asyncio.get_running_loop().call_later(self.spec.stop_seconds, before.kill)
                 self._go_on_with(successor)
                 self._enter("ready", pid=successor.pid)
             else:

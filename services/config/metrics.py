@@ -9,6 +9,7 @@ from services.config.base import Section
 Role = Literal["envoy", "admin", "gateway", "loader", "router", "worker"]
 
 _LISTEN = "unix:run/{process}.metrics.sock"
+_HOST = "127.0.0.1"
 # By role, so that nobody's port moves when others come or go. Of no role are there more than a hundred but of workers.
 _OFFSETS: dict[Role, int] = {"envoy": 0, "admin": 1, "gateway": 100, "loader": 200, "router": 300, "worker": 400}
 
@@ -17,7 +18,7 @@ class Metrics(Section):
     """Prometheus endpoints: a unix socket for each process, or a port for each."""
 
     listen: str = pydantic.Field(default=_LISTEN, description="One per process, unless there is a `port`.")
-    host: str = pydantic.Field(default="127.0.0.1", min_length=1, description="Where the ports are listened on.")
+    host: str = pydantic.Field(default=_HOST, min_length=1, description="Where the ports are listened on.")
     port: int | None = pydantic.Field(
         default=None,
         ge=1,
@@ -27,9 +28,9 @@ class Metrics(Section):
 
     @pydantic.model_validator(mode="after")
     def _one_way(self) -> Self:
-        if self.port is None and "host" in self.model_fields_set:
+        if self.port is None and self.host != _HOST:
             raise ValueError("`host` is where ports are listened on: give a `port`, too")
-        if self.port is not None and "listen" in self.model_fields_set:
+        if self.port is not None and self.listen != _LISTEN:
             raise ValueError("`listen` and `port` are two ways to say the same: give one of them")
         return self
 

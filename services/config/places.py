@@ -15,11 +15,16 @@ _UNNAMED = re.compile(r"[^A-Za-z0-9]")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class WorkerPlace:
-    """One worker process: `name` is `<provider>-<index>`. By a name of DNS it stands for all that the name leads to."""
+    """One worker process: `name` is `<provider>-<index>`. By a name of DNS it stands for all that the name leads to.
+
+    Attributes:
+        one_of: the name of the place that stands for it; "" where it is in the configuration itself.
+    """
 
     name: str
     provider: str
     address: str
+    one_of: str = ""
 
     @property
     def by_name(self) -> bool:
@@ -42,7 +47,8 @@ def spread(worker: WorkerPlace, found: Mapping[str, Sequence[str]]) -> tuple[Wor
     addresses = found.get(worker.address, ())
     # An address is always the same worker, whoever comes and goes beside it.
     marks = [(address, _UNNAMED.sub("-", address.rpartition(":")[0].strip("[]"))) for address in addresses]
-    return tuple(WorkerPlace(f"{worker.name}-{mark}", worker.provider, address) for address, mark in marks) or (worker,)
+    spread = [WorkerPlace(f"{worker.name}-{mark}", worker.provider, address, worker.name) for address, mark in marks]
+    return tuple(spread) or (worker,)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

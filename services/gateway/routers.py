@@ -25,7 +25,10 @@ KEPT = declared.Gauge(
     "1 for the router that the gateway keeps to.",
     [declared.Label("router", "a router's name")],
 )
-MOVES = declared.Counter("hybrid_gateway_router_moves_total", "How often the gateway went to another router.")
+MOVES = declared.Counter(
+    "hybrid_gateway_router_moves_total",
+    "How often the gateway went to another router, other than to see whether one is back.",
+)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
@@ -114,8 +117,11 @@ class Routers:
         after = self.current
         if after is before:
             return
-        LOG.info("router.changed", router=after.name, before=before.name)
-        self._moves.inc()
+        if self.alone:  # none is there: each is tried in its turn, many times a second
+            LOG.debug("router.tried", router=after.name, before=before.name)
+        else:
+            LOG.info("router.changed", router=after.name, before=before.name)
+            self._moves.inc()
         self._show()
         for scope in self._scopes:
             if not scope.expired():

@@ -78,7 +78,7 @@ class Roster:
         self._drains = drains
         for worker in self.workers.values():
             before = worker.health
-            worker.on_drained(worker.name in drains.workers)
+            worker.on_drained(drains.has(worker.place))
             self._tell(worker, before)
         for pool in self.models.values():
             for target in pool.targets:

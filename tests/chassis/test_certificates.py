@@ -5,6 +5,7 @@ import datetime
 import random
 
 import pytest
+import structlog
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -121,6 +122,22 @@ def test_files_that_are_missing_are_named(tmp_path):
     files = Files(tmp_path / "ca.pem", tmp_path / "w.pem", tmp_path / "w.key")
     with pytest.raises(CertificateError, match=r"ca\.pem cannot be read: No such file"):
         Credentials(files, "worker", "w-0")
+
+
+def test_a_renewal_that_is_ahead_of_the_clock_is_taken_once_its_time_has_come_and_refused_once(tmp_path):
+    clock = [now().timestamp()]
+    files = AUTHORITY.write(tmp_path, "worker", "w-0")
+    credentials = Credentials(files, "worker", "w-0", clock=lambda: clock[0])
+    before = credentials.current()
+    AUTHORITY.write(tmp_path, "worker", "w-0", since=now() + DAY / 24)
+    with structlog.testing.capture_logs() as lines:
+        for _ in range(5):
+            assert credentials.current() is before
+            clock[0] += 60.0
+        assert [line["event"] for line in lines] == ["certificate.refused"]
+        clock[0] += 3600.0
+        assert credentials.current().expires > before.expires
+    assert [line["event"] for line in lines] == ["certificate.refused", "certificate.renewed"]
 
 
 @pytest.mark.parametrize("role", roles.ROLES)

@@ -53,14 +53,30 @@ def test_what_is_told_is_what_the_protocol_says(manager: Manager) -> None:
 
 
 def test_a_reload_is_told_with_its_moment_and_ends_ready_even_when_refused(manager: Manager) -> None:
-    with pytest.raises(ValueError, match="refused"), Notifier(manager.address).reloading():
+    notifier = Notifier(manager.address)
+    notifier.ready()
+    with pytest.raises(ValueError, match="refused"), notifier.reloading():
         raise ValueError("refused")
-    began, ended = manager.heard()
+    _, began, ended = manager.heard()
     state, moment = began.splitlines()
     assert state == "RELOADING=1"
     assert moment.startswith("MONOTONIC_USEC=")
     assert int(moment.partition("=")[2]) > 0
     assert ended.startswith("READY=1")
+
+
+def test_a_reload_makes_nobody_ready_who_still_starts_or_stops_already(manager: Manager) -> None:
+    notifier = Notifier(manager.address)
+    with notifier.reloading():
+        pass
+    assert manager.heard() == []
+    notifier.ready()
+    with notifier.reloading():
+        notifier.stopping()
+    with notifier.reloading():
+        pass
+    said = [told.splitlines()[0] for told in manager.heard()]
+    assert said == ["READY=1", "RELOADING=1", "STOPPING=1"]
 
 
 async def test_it_says_that_it_lives_while_the_loop_runs_and_what_it_needs_does(manager: Manager) -> None:

@@ -141,6 +141,26 @@ async def test_a_successor_takes_over_while_the_one_before_runs_on_and_a_third_w
     assert {state.restarts for state in states} == {0}
 
 
+async def test_one_that_was_succeeded_and_ends_not_by_itself_is_ended_so_that_others_can_follow(home: Home) -> None:
+    wanted = dataclasses.replace(
+        spec("sleep", "600"),
+        ready=ready,
+        stop_seconds=0.1,
+        succeed=lambda number: Successor(("sleep", f"60{number}"), ready),
+    )
+    with lock.locked(home) as held:
+        async with open_children(home, held) as children, asyncio.timeout(SECONDS), asyncio.TaskGroup() as tasks:
+            process = Process(wanted, home, children, lambda _: None)
+            tasks.create_task(process.run([], QUICK))
+            await process.ready.wait()
+            seen = [process.state.pid]
+            for _ in range(3):
+                await process.hand_over()
+                seen.append(process.state.pid)
+            assert len(set(seen)) == 4
+            await process.stop()
+
+
 async def test_a_successor_that_fails_leaves_all_as_it_was(home: Home) -> None:
     wanted = dataclasses.replace(
         spec("sleep", "600"), ready=ready, succeed=lambda _: Successor(("/bin/sh", "-c", "exit 3"), never)

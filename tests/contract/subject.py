@@ -10,6 +10,7 @@ import pydantic
 from hybridinference.inference.v1 import conversation_pb2 as conversation
 from hybridinference.inference.v1 import generation_pb2 as generation
 from hybridinference.inference.v1 import model_pb2 as model
+from prometheus_client import CollectorRegistry
 
 from services.config.provider import Provider
 from services.workers.__main__ import open_provider
@@ -100,7 +101,7 @@ def behind(server: Callable[[Any], Any], model: Callable[[], Any], **settings: A
 async def worker(address: str, config: Any) -> AsyncIterator[None]:
     """The real worker service around the real provider, in this process."""
     async with (
-        open_provider(config, lambda _: None) as provider,
+        open_provider(config, lambda _: None, CollectorRegistry()) as provider,
         fakes.running_worker(address, provider, kind=config.kind),
     ):
         yield

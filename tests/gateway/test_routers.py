@@ -8,6 +8,7 @@ from typing import Any
 
 import grpc
 import pytest
+import structlog
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hybridinference.router.v1 import placement_pb2 as placement
@@ -190,6 +191,26 @@ async def test_without_any_router_a_gateway_places_alone_at_once(both: Both) -> 
     both.placements.patience_seconds = 1000.0
     async with asyncio.timeout(SECONDS):
         assert (await both.ask("one")).strategy == STRATEGY
+
+
+async def test_to_try_routers_in_turn_while_none_is_there_is_no_move_and_no_line_each_time(both: Both) -> None:
+    await both.b.kill()
+    await both.a.kill()
+    tried: list[str] = []
+
+    def turns() -> int:
+        if tried[-1:] != [both.routers.current.name]:
+            tried.append(both.routers.current.name)
+        return len(tried)
+
+    await eventually(lambda: both.routers.alone and turns() > 4, seconds=SECONDS)
+    moves = both.counted("router_moves")
+    with structlog.testing.capture_logs() as lines:
+        await eventually(lambda: turns() > 8, seconds=SECONDS)
+    assert {line["log_level"] for line in lines} == {"debug"}
+    assert both.counted("router_moves") == moves
+    await both.b.serve()
+    await both.keeps_to(both.b)
 
 
 async def test_the_preferred_router_is_gone_back_to_with_all_that_runs(both: Both) -> None:

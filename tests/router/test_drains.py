@@ -9,6 +9,7 @@ from hybridinference.router.v1 import fleet_pb2 as fleet
 from hybridinference.router.v1 import placement_pb2 as placement
 from hybridinference.router.v1 import router_service_pb2 as router_service
 
+from services.config.mesh import MeshConfig
 from services.router.drains import Drains
 from tests.router.harness import Gateway, Router
 from tests.router.scene import LOST, Scene
@@ -69,6 +70,27 @@ def test_a_reload_forgets_no_drain_and_drains_may_name_what_is_not_there() -> No
     scene.reconfigure(config({"a": ["unix:a0", "unix:a1"], "b": ["unix:b0"], "c": ["unix:c0"]}))
     scene.report("c-0")
     assert {scene.place().worker for _ in range(8)} == {"a-1", "c-0"}
+
+
+def test_a_worker_by_a_name_of_dns_is_drained_with_all_that_are_there_and_those_that_come_later() -> None:
+    name = "dns:///a.mesh:7100"
+    providers = {"a": {"kind": "echo", "models": ["pm"], "workers": [name]}, "b": {"kind": "echo", "models": ["pm"]}}
+    models = [{"name": "m", "routes": [{"provider": "a"}, {"provider": "b"}]}]
+    scene = Scene(MeshConfig.model_validate({"encrypted_network": True, "providers": providers, "models": models}))
+
+    def found(*addresses: str) -> None:
+        scene.roster.found = {name: [f"{address}:7100" for address in addresses]}
+        scene.reconfigure(scene.config)
+        for worker in scene.roster.workers:
+            scene.report(worker)
+
+    found("10.0.0.1", "10.0.0.2")
+    scene.decider.on_drains(drains("a-0"))
+    assert {scene.place().worker for _ in range(6)} == {"b-0"}
+    found("10.0.0.2", "10.0.0.3")
+    assert {scene.place().worker for _ in range(6)} == {"b-0"}
+    scene.decider.on_drains(drains("b-0"))
+    assert {scene.place().worker for _ in range(6)} == {"a-0-10-0-0-2", "a-0-10-0-0-3"}
 
 
 def test_whatever_is_drained_in_whatever_order_only_the_last_word_counts() -> None:

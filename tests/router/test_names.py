@@ -44,8 +44,8 @@ def test_a_name_stands_for_a_worker_at_each_of_its_addresses_and_an_address_is_a
     place = WorkerPlace("main-0", "main", NAME)
     found = {NAME: ("10.0.0.1:7100", "[fd00::1]:7100")}
     assert spread(place, found) == (
-        WorkerPlace("main-0-10-0-0-1", "main", "10.0.0.1:7100"),
-        WorkerPlace("main-0-fd00--1", "main", "[fd00::1]:7100"),
+        WorkerPlace("main-0-10-0-0-1", "main", "10.0.0.1:7100", "main-0"),
+        WorkerPlace("main-0-fd00--1", "main", "[fd00::1]:7100", "main-0"),
     )
     assert spread(place, {}) == (place,)
     assert place.listen == "0.0.0.0:7100"

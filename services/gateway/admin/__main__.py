@@ -147,11 +147,14 @@ def main() -> None:
     good = LastGood(arguments.config, "admin", NAME)
     try:
         config = good.begin()
+    except ConfigError as error:
+        parser.exit(2, f"{error}\n")
+    try:
         operators = _operators(config)
         credentials = identity.credentials(config, "admin", NAME)
         peppers = Peppers.of_file(pathlib.Path(config.access.pepper))
     except ConfigError as error:
-        parser.exit(2, f"{error}\n")
+        sys.exit(str(error))
     except (OSError, ValueError) as error:
         sys.exit(f"the pepper of the keys cannot be used: {error}")
     dsn = config.ledger.address(arguments.dsn)

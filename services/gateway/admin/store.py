@@ -178,7 +178,7 @@ class Store:
         try:
             async with self._database.connection() as connection:
                 return await connection.fetch(statements.DRAINS)
-        except (DatabaseAway, asyncpg.QueryCanceledError) as error:  # asked every moment, and not logged each time
+        except (DatabaseAway, asyncpg.PostgresError) as error:  # asked every moment, and not logged each time
             raise Failure(
                 reasons.ERROR_REASON_ACCOUNTING_UNAVAILABLE,
                 "The database does not answer now.",

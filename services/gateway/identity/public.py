@@ -14,10 +14,14 @@ _RETRY_SECONDS = 1.0
 
 
 class PublicStreams:
-    """Those that are open, of all callers together."""
+    """Those that are open, of all callers together.
+
+    Attributes:
+        left: how many more may be opened now.
+    """
 
     def __init__(self, most: int = MOST) -> None:
-        self._left = most
+        self.left = most
 
     def bounded(self, handler: Any) -> Any:
         """The handler, refusing with FLEET_SATURATED where too many are open; one that does not stream as it is."""
@@ -29,10 +33,10 @@ class PublicStreams:
         )
 
         async def call(request: Any, context: "grpc.aio.ServicerContext[Any, Any]") -> None:
-            if self._left <= 0:
+            if self.left <= 0:
                 message = "Too many streams without a key are open; close some, or ask by Check."
                 raise Failure(reasons.ERROR_REASON_FLEET_SATURATED, message, retry_after=_RETRY_SECONDS)
-            self._left -= 1
+            self.left -= 1
             try:
                 responses = inner(request, context)
                 if not inspect.isasyncgen(responses):
@@ -42,7 +46,7 @@ class PublicStreams:
                     async for response in responses:
                         await context.write(response)
             finally:
-                self._left += 1
+                self.left += 1
 
         return factory(
             call,

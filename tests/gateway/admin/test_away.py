@@ -1,6 +1,9 @@
 """An admin service whose database does not do its part."""
 
+import contextlib
 import pathlib
+from collections.abc import AsyncIterator
+from typing import Any, cast
 
 import asyncpg
 import pytest
@@ -9,6 +12,9 @@ from hybridinference.gateway.v1 import admin_service_pb2 as admin
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
 
 from services.chassis.failure import Failure
+from services.gateway.admin.store import Store
+from services.gateway.database import Database
+from services.gateway.identity.peppers import Peppers
 from tests.gateway.admin.office import Office, office
 
 
@@ -62,3 +68,21 @@ async def test_a_key_that_is_held_by_another_transaction_is_waited_for_in_bounds
         assert told.value.reason == reasons.ERROR_REASON_ACCOUNTING_UNAVAILABLE
     await connection.close()
     assert (await admins.ask("RevokeKey", admin.RevokeKeyRequest(key_id=key_id))).key.HasField("revoked_at")
+
+
+@pytest.mark.parametrize(
+    "error", [asyncpg.LockNotAvailableError, asyncpg.QueryCanceledError, asyncpg.DeadlockDetectedError]
+)
+async def test_who_asks_every_moment_what_is_drained_is_told_to_come_back_whatever_the_database_says(
+    error: type[asyncpg.PostgresError],
+) -> None:
+    class Locked:
+        @contextlib.asynccontextmanager
+        async def connection(self) -> AsyncIterator[Any]:
+            raise error("no")
+            yield
+
+    store = Store(cast(Database, Locked()), cast(Peppers, None))
+    with pytest.raises(Failure) as told:
+        await store.drains()
+    assert told.value.reason == reasons.ERROR_REASON_ACCOUNTING_UNAVAILABLE

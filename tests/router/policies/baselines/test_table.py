@@ -21,7 +21,8 @@ def test_a_name_or_parameter_that_there_is_not_is_refused_with_what_there_is() -
 
 
 def _scene(name: str, monkeypatch: pytest.MonkeyPatch) -> Scene:
-    monkeypatch.setattr(Roster.__init__, "__kwdefaults__", {"new_strategy": lambda chosen: baseline(name)})
+    defaults = {**Roster.__init__.__kwdefaults__, "new_strategy": lambda chosen: baseline(name)}
+    monkeypatch.setattr(Roster.__init__, "__kwdefaults__", defaults)
     return Scene(mesh_config(workers=4))
 
 
