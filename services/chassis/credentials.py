@@ -138,8 +138,11 @@ class Credentials:
 
         try:
             ca, chain, key = (path.read_bytes() for path in self.files)
+            everybody = self.files.key.stat().st_mode & 0o007
         except OSError as error:
             raise CertificateError([f"{error.filename} cannot be read: {error.strerror}"]) from error
+        if everybody:  # a group may: a user of its own is in none but its own, and managers hand files out by one
+            raise CertificateError([f"{self.files.key} can be read by everybody on this host: `chmod 640` it"])
         return examine(ca, chain, key, self._role, self._process, now=self._clock())
 
     def _mark(self) -> _Mark:

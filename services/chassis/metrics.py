@@ -37,6 +37,8 @@ def new_registry() -> CollectorRegistry:
     return registry
 
 
+# So often metrics are looked at for one scrape; two in a row that are disturbed are rare.
+_LOOKS = 5
 _ESCAPING = re.compile(r";\s*escaping=[^;,]*")
 
 
@@ -50,12 +52,24 @@ def _app(registry: CollectorRegistry) -> "WSGIApplication":
     def unescaped(environ: "WSGIEnvironment", start_response: "StartResponse") -> "Iterable[bytes]":
         formats = _ESCAPING.sub("", environ.get("HTTP_ACCEPT", "")).split(",")
         environ["HTTP_ACCEPT"] = ",".join(f"{one};escaping=allow-utf-8" for one in formats)
+        # What is asked here, in a thread, the event loop changes meanwhile: a dictionary under whoever walks through.
+        for _ in range(_LOOKS - 1):
+            with contextlib.suppress(RuntimeError):
+                return app(environ, start_response)
         return app(environ, start_response)
 
     return unescaped
 
 
 class _QuietHandler(WSGIRequestHandler):
+    # Each that stays holds a thread and a file; a scraper says at once what it wants.
+    timeout = 30.0
+
+    def handle(self) -> None:
+        """Answer one request; whoever goes away or says nothing is worth no line either."""
+        with contextlib.suppress(TimeoutError, ConnectionError):
+            super().handle()
+
     def log_message(self, format: str, *args: object) -> None:
         """Scrapes are not worth a line each."""
 

@@ -40,5 +40,5 @@ def read(name: str, beside: pathlib.Path, environment: Mapping[str, str]) -> str
 
 
 def withheld(secret: str) -> bool:
-    """Whether this is what stands in the place of a secret."""
-    return secret.startswith(_WITHHELD)
+    """Whether this is what stands in the place of a secret, or has that in it, as a DSN has its password."""
+    return _WITHHELD in secret

@@ -71,7 +71,8 @@ def issue(
         left: with it only those that are missing, cannot be used, or have no more than this share of `days` left.
 
     Raises:
-        Problem: there is no `mtls`, no such process, no authority, or a file cannot be written.
+        Problem: there is no `mtls`, no such process, no authority, a file cannot be written, or what stands in the file
+            of authorities already is none.
     """
     if config.mtls is None:
         raise Problem(
@@ -95,6 +96,8 @@ def issue(
             until = _replace(paths, home, signer, everybody[name], name, days=days, now=now)
         except OSError as error:
             raise Problem(f"{error.filename} cannot be written: {error.strerror}") from error
+        except CertificateError as error:
+            raise Problem(f"{paths.ca}, beside which {name} has its certificate: {error}") from error
         written.append(Issued(name, home.path / paths.certificate, until))
     return written
 
@@ -131,7 +134,8 @@ def _believe(path: pathlib.Path, certificate: bytes) -> None:
     before = path.read_bytes() if path.exists() else b""
     if certificate not in before:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _write(path, before + certificate)
+        # Some editors leave a file without the end of its last line, where nothing may follow.
+        _write(path, before + (b"" if before.endswith(b"\n") or not before else b"\n") + certificate)
 
 
 def _replace(

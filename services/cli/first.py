@@ -84,9 +84,10 @@ def bought(kind: str, variable: str | None, models: Sequence[str]) -> list[Deplo
         if models:
             raise Problem(f"--{kind}-model: say with --{kind}-key-env which variable has the key", code=2)
         return []
-    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", variable):
+    # In capitals: some vendors' keys could be a variable's name otherwise.
+    if not re.fullmatch(r"[A-Z_][A-Z0-9_]*", variable):
         # Not quoted: it may be the key itself.
-        raise Problem(f"--{kind}-key-env takes the name of a variable, never the key itself", code=2)
+        raise Problem(f"--{kind}-key-env takes the name of a variable, in capitals, never the key itself", code=2)
     if not models:
         raise Problem(f"--{kind}-key-env: say with --{kind}-model which models to use", code=2)
     return [Deployment(name, Vendor(kind, "", variable), name) for name in models]

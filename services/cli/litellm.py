@@ -34,6 +34,7 @@ _VARIABLES = {
     "perplexity": "PERPLEXITYAI_API_KEY",
     "fireworks_ai": "FIREWORKS_AI_API_KEY",
 }
+_ADDRESS = re.compile(r"https?://[^/?#@\s]+(/[^?#\s]*)?")
 _ENVIRONMENT = re.compile(r"os\.environ/([A-Za-z_][A-Za-z0-9_]*)")
 _READ = ("model", "api_base", "base_url", "api_key", "rpm", "tpm", "custom_llm_provider", "weight")
 _ROUTER_READ = ("fallbacks", "model_group_alias")
@@ -121,8 +122,9 @@ def _vendor(found: Read, where: str, kind: str, base: str, key: object) -> Vendo
     if kind == "azure" or kind.startswith("azure_"):
         found.notes.append(f"{where}: Azure's deployments and `api-version` are not spoken here; left out")
         return None
-    if base and not re.match(r"https?://[^/\s?#]+", base):
-        found.notes.append(f"{where}: `api_base` is no address that can be kept ({base[:40]!r}); left out")
+    if base and not _ADDRESS.fullmatch(base):
+        # Not quoted: what stands before an @ or after a ? is a secret at some vendors.
+        found.notes.append(f"{where}: `api_base` is not http(s)://HOST/PATH without user and query; left out")
         return None
     if kind == "gemini":
         return Vendor("gemini", base.rstrip("/"), _variable(found, where, kind, key))

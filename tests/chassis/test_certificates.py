@@ -124,6 +124,15 @@ def test_files_that_are_missing_are_named(tmp_path):
         Credentials(files, "worker", "w-0")
 
 
+def test_a_key_that_everybody_can_read_is_refused_and_one_of_a_group_is_not(tmp_path):
+    files = AUTHORITY.write(tmp_path, "worker", "w-0")
+    files.key.chmod(0o640)
+    Credentials(files, "worker", "w-0")
+    files.key.chmod(0o644)
+    with pytest.raises(CertificateError, match=r"w-0\.key can be read by everybody on this host: `chmod 640` it"):
+        Credentials(files, "worker", "w-0")
+
+
 def test_a_renewal_that_is_ahead_of_the_clock_is_taken_once_its_time_has_come_and_refused_once(tmp_path):
     clock = [now().timestamp()]
     files = AUTHORITY.write(tmp_path, "worker", "w-0")

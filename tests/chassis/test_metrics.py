@@ -5,10 +5,10 @@ import socket
 import urllib.request
 
 import pytest
-from prometheus_client import Counter
+from prometheus_client import Counter, Gauge
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 
-from services.chassis import declared
+from services.chassis import declared, metrics
 from services.chassis.exemplar import exemplar_of
 from services.chassis.metrics import new_registry, serving_metrics
 
@@ -45,6 +45,41 @@ def test_metrics_can_be_scraped_while_another_scraper_stalls(address: str, kind:
     assert "test_things_total 3.0" in text
     assert "process_cpu_seconds_total" in text
     assert kind == "tcp" or not pathlib.Path(where.removeprefix("unix:")).exists()
+
+
+def test_whoever_connects_and_says_nothing_is_let_go(
+    address: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert metrics._QuietHandler.timeout, "by default, too"
+    monkeypatch.setattr(metrics._QuietHandler, "timeout", 0.05)
+    with serving_metrics(new_registry(), address), socket.socket(socket.AF_UNIX) as silent:
+        silent.settimeout(60)
+        silent.connect(address.removeprefix("unix:"))
+        assert silent.recv(1) == b""
+    assert capsys.readouterr().err == ""
+
+
+def test_a_look_that_the_event_loop_disturbs_is_taken_again_and_one_that_always_fails_is_told(address: str) -> None:
+    registry = new_registry()
+    changing = dict.fromkeys(range(4), 1.0)
+    left = 3
+
+    def total() -> float:
+        nonlocal left
+        found = 0.0
+        for value in changing.values():
+            found += value
+            if left:
+                left -= 1
+                changing[len(changing)] = 0.0  # as another thread would
+        return found
+
+    gauge = Gauge("test_total", "Of what changes.", registry=registry)
+    gauge.set_function(total)
+    with serving_metrics(registry, address):
+        assert "test_total 4.0" in _scrape(address)
+        left = 1000
+        assert "500 Internal" in _scrape(address)
 
 
 def test_an_address_that_is_taken_is_refused(address: str) -> None:

@@ -45,6 +45,13 @@ def test_what_a_process_was_not_given_is_known_as_such(file: pathlib.Path, tmp_p
     assert "sk-secret" not in found
 
 
+def test_so_is_a_password_in_the_middle_of_something(file: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    file.write_text("key: postgresql://ledger:${file:db.password}@db/ledger\n")
+    assert secrets.withheld(loaded(file, CREDENTIALS_DIRECTORY=str(tmp_path / "given")))
+    put(tmp_path / "given" / "db.password")
+    assert not secrets.withheld(loaded(file, CREDENTIALS_DIRECTORY=str(tmp_path / "given")))
+
+
 @pytest.mark.parametrize(
     ("content", "why"),
     [

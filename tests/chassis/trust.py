@@ -39,8 +39,9 @@ class Authority:
 
 
 def put(path: pathlib.Path, content: bytes) -> None:
-    """Replace a file in one step."""
+    """Replace a file in one step. For its user alone: it may be a key."""
     draft = path.with_suffix(".new")
+    draft.touch(mode=0o600)
     draft.write_bytes(content)
     draft.replace(path)
 

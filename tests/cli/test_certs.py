@@ -136,3 +136,20 @@ def test_relative_paths_are_meant_from_the_home(home, tmp_path, monkeypatch):
     monkeypatch.chdir("/")
     issue(home, "router")
     assert (pathlib.Path(tmp_path) / "tls/router.pem").exists()
+
+
+def test_an_authority_joins_a_file_whose_last_line_has_no_end(home):
+    issue(home)
+    believed = home.path / "tls/ca.pem"
+    believed.write_bytes(believed.read_bytes().rstrip())
+    certs.init(home.path / "next", days=365, now=NOW)
+    certs.issue(config(), home, home.path / "next", processes=["router"], days=30, now=NOW)
+    assert len(x509.load_pem_x509_certificates(believed.read_bytes())) == 2
+    assert examine(*content(home, "gateway"), "gateway", "gateway", now=NOW.timestamp())
+
+
+def test_a_file_of_authorities_that_is_none_is_named(home):
+    (home.path / "tls").mkdir()
+    (home.path / "tls/ca.pem").write_text("-----BEGIN CERTIFICATE-----\nno\n")
+    with pytest.raises(Problem, match=r"tls/ca\.pem"):
+        issue(home, "router")

@@ -81,6 +81,19 @@ def test_what_is_left_out_is_said_in_the_file(said: str) -> None:
     assert [line for line in text.splitlines() if line.startswith(f"# {said}")]
 
 
+@pytest.mark.parametrize(
+    "base",
+    ["https://user:hunter2@host/v1", "https://host/v1?key=hunter2", "user:hunter2@host/v1", "https://h/v1#hunter2"],
+)
+def test_a_secret_in_an_address_is_neither_copied_nor_told(base: str) -> None:
+    entry = {"model_name": "own", "litellm_params": {"model": "hosted_vllm/m", "api_base": base}}
+    imported = litellm.read({"model_list": [*USUAL["model_list"], entry]})
+    text = first.text(Wanted(local=False, imported=imported))
+    assert "hunter2" not in text
+    assert not [note for note in imported.notes if "hunter2" in note]
+    assert "model_list[7] (own): `api_base` is not" in text
+
+
 def test_engines_have_a_gpu_each_or_one_runs_on_the_cpu() -> None:
     two = read(first.text(Wanted(gpus=2, model="org/big")))
     assert {name: provider.devices for name, provider in two.providers.items()} == {"gpu0": (0,), "gpu1": (1,)}  # type: ignore[union-attr]
@@ -94,6 +107,9 @@ def test_vendors_are_named_by_the_variable_of_their_key() -> None:
     with pytest.raises(Problem, match="never the key itself") as refused:
         first.bought("openai", "sk-abc/def", ["a"])
     assert "sk-abc" not in str(refused.value)
+    with pytest.raises(Problem, match="never the key itself") as refused:
+        first.bought("gemini", "AIzaSyA_letters_and_digits_alone_0123456", ["a"])
+    assert "AIza" not in str(refused.value)
     for variable, models in (("K", []), (None, ["a"])):
         with pytest.raises(Problem):
             first.bought("openai", variable, models)

@@ -94,3 +94,39 @@ def test_what_alertmanager_holds_back_or_routes_by_name_is_an_alert() -> None:
     named = set(re.findall(r"\bHybrid\w+", text))
     assert named
     assert named <= NAMES
+
+
+def inhibited(target: dict[str, str], source: dict[str, str]) -> bool:
+    """Whether Alertmanager keeps one alert to itself while the other one fires (prometheus.io, "inhibit_rule")."""
+    shipped = yaml.safe_load((ROOT / "infrastructure/alertmanager/alertmanager.yml").read_text(encoding="utf-8"))
+
+    def fits(matchers: list[str], labels: dict[str, str]) -> bool:
+        for each in matchers:
+            name, kind, value = re.split(r"\s*(=~|!~|!=|=)\s*", each, maxsplit=1)
+            found, value = labels.get(name, ""), value.strip('"')
+            same = bool(re.fullmatch(value, found)) if "~" in kind else value == found
+            if same == kind.startswith("!"):
+                return False
+        return True
+
+    return any(
+        fits(rule["source_matchers"], source)
+        and fits(rule["target_matchers"], target)
+        and all(source.get(name, "") == target.get(name, "") for name in rule.get("equal", ()))
+        for rule in shipped["inhibit_rules"]
+    )
+
+
+def test_a_model_without_workers_keeps_quiet_about_no_worker_of_another_one() -> None:
+    without = {"alertname": "HybridModelWithoutWorkers", "model": "a", "severity": "critical"}
+    for name in ("HybridWorkerDown", "HybridWorkerUnfit", "HybridCircuitOpen"):
+        assert not inhibited({"alertname": name, "worker": "of-b-0", "severity": "warning"}, without)
+
+
+def test_what_follows_from_an_alert_of_the_same_worker_or_process_is_not_told_as_well() -> None:
+    down = {"alertname": "HybridWorkerDown", "worker": "w-0", "severity": "warning"}
+    assert inhibited({"alertname": "HybridCircuitOpen", "worker": "w-0", "severity": "warning"}, down)
+    assert not inhibited({"alertname": "HybridCircuitOpen", "worker": "w-1", "severity": "warning"}, down)
+    expiring = {"alertname": "HybridCertificateExpiring", "process": "router", "severity": "critical"}
+    assert inhibited({**expiring, "severity": "warning"}, expiring)
+    assert not inhibited({**expiring, "severity": "warning", "process": "gateway"}, expiring)

@@ -5,8 +5,8 @@ import pathlib
 import string
 from collections.abc import Sequence
 
-from services.cli.problem import Problem
 from services.cli.systemd.instances import MIGRATE, TARGET, Instance
+from services.cli.systemd.secrets import nameable
 
 # The StateDirectory of all units.
 HOME = pathlib.Path("/var/lib/hybridinference")
@@ -15,8 +15,6 @@ TEMPLATES = pathlib.Path(__file__).resolve().parents[3] / "infrastructure" / "sy
 MARK = "# Written by `hybrid systemd install`; changes belong into drop-ins of other names.\n"
 
 _DROP_IN = "50-mesh.conf"
-# In a unit's file these have a meaning, in some places at least.
-_SPECIAL = frozenset(" \t\n\"'\\%$;#")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -43,8 +41,7 @@ def written(instances: Sequence[Instance], layout: Layout, templates: pathlib.Pa
         "directory": str(layout.config.parent),
     }
     for value in values.values():
-        if _SPECIAL & set(value):
-            raise Problem(f"units cannot name {value!r}: choose a path of letters, digits and -._/", code=2)
+        nameable(value)
     found = {}
     for path in sorted(templates.rglob("hybridinference*")):
         if path.is_file() or path.suffix == ".d":

@@ -10,6 +10,7 @@ from typing import Literal
 from services.chassis.mistake import Location
 from services.cli import hosts
 from services.cli.problem import Problem
+from services.cli.systemd.secrets import Given, Private
 from services.config.mesh import MeshConfig
 from services.config.places import WorkerPlace
 from services.config.provider import VllmProvider
@@ -88,29 +89,33 @@ def instances(
     Raises:
         Problem: a name cannot be a unit's, or two secrets have one name.
     """
-    given, private = _Given(secrets), _Private(config, home)
+    given, private = Given(secrets), Private(config, home)
     gateways = [place for place in config.gateways() if place.name in names]
     routers = [_unit("router", place.name) for place in config.routers() if place.name in names]
     found = [
-        _worker(config, place, routers, [*given.to("providers", place.provider), *private.but()], engine)
+        _worker(config, place, routers, [*given.to("providers", place.provider), *private.but(of=place.name)], engine)
         for place in config.workers()
         if place.name in names
     ]
-    found += [Instance(unit, {"Service": [*given.to(), *private.but()]}) for unit in routers]
+    found += [
+        Instance(_unit("router", place.name), {"Service": [*given.to(), *private.but(of=place.name)]})
+        for place in config.routers()
+        if place.name in names
+    ]
     for place in gateways:
         stop = f"TimeoutStopSec={math.ceil(config.gateway.drain_seconds) + _GATEWAY_SECONDS}"
-        own = private.but(place.spool, config.gateway.tenant_key, config.access.pepper)
+        own = private.but(place.spool, config.gateway.tenant_key, config.access.pepper, of=place.name)
         after = [f"After={' '.join(routers)}"] if routers else []
         lines = {"Unit": after, "Service": [stop, *given.to("ledger"), *own]}
         found.append(Instance(_unit("gateway", place.name), lines))
         lines = {"Service": [*given.to("ledger"), *private.but(place.spool)]}
         found.append(Instance(_unit("loader", place.name), lines))
     if "admin" in names:
-        own = private.but(config.access.pepper, *(each.credential for each in config.admin.operators))
+        own = private.but(config.access.pepper, *(each.credential for each in config.admin.operators), of="admin")
         found.append(Instance(f"{PREFIX}-admin.service", {"Service": [*given.to("ledger"), *own]}))
     if "envoy" in names:
         called = [_unit("gateway", place.name) for place in gateways]
-        found.append(_envoy(config, called, [*given.to(), *private.but()]))
+        found.append(_envoy(config, called, [*given.to(), *private.but(of="envoy")]))
     found.append(Instance(MIGRATE, {"Service": [*given.to("ledger"), *private.but()]}))
     return tuple(found)
 
@@ -158,37 +163,3 @@ def _envoy(config: MeshConfig, gateways: Sequence[str], shared: Sequence[str]) -
     # At a stop of everything it is the first to go.
     after = [f"After={' '.join(gateways)}"] if gateways else []
     return Instance(f"{PREFIX}-envoy.service", {"Unit": after, "Service": lines})
-
-
-class _Given:
-    """Secrets, each for the units that need it."""
-
-    def __init__(self, secrets: Sequence[tuple[Location, pathlib.Path]]) -> None:
-        named: dict[str, pathlib.Path] = {}
-        for _, path in secrets:
-            if named.setdefault(path.name, path) != path:
-                raise Problem(f"{named[path.name]} and {path}: units know secrets by the last part alone", code=2)
-        self._secrets = secrets
-
-    def to(self, *part: str) -> list[str]:
-        """Those of a part of the configuration, and those that stand in none that only some processes read."""
-        mine = {
-            path
-            for location, path in self._secrets
-            if location[0] not in ("providers", "ledger") or (part and location[: len(part)] == part)
-        }
-        return [f"LoadCredential={path.name}:{path}" for path in sorted(mine)]
-
-
-class _Private:
-    """Files of a home that are some processes' own."""
-
-    def __init__(self, config: MeshConfig, home: pathlib.Path) -> None:
-        operators = (each.credential for each in config.admin.operators)
-        spools = (place.spool for place in config.gateways())
-        self._home = home
-        self._paths = (config.access.pepper, config.gateway.tenant_key, *operators, *spools)
-
-    def but(self, *own: str) -> list[str]:
-        """Lines that hide all of them but its own; not those that are not there yet when the unit starts."""
-        return [f"InaccessiblePaths=-{self._home / path}" for path in self._paths if path not in own]

@@ -9,7 +9,9 @@ import grpc
 from hybridinference.gateway.v1 import overview_pb2 as overview
 from hybridinference.gateway.v1 import overview_service_pb2 as service
 from hybridinference.gateway.v1 import overview_service_pb2_grpc as service_grpc
+from hybridinference.inference.v1 import error_reason_pb2 as reasons
 
+from services.chassis.failure import Failure
 from services.chassis.version import version
 from services.config.mesh import MeshConfig
 from services.gateway.fleet import FleetView
@@ -18,6 +20,7 @@ from services.gateway.identity.grant import Grant
 from services.gateway.models import Models
 from services.gateway.overview import fleet, requests
 from services.gateway.overview.catalog import Catalog
+from services.gateway.overview.pace import Pace
 from services.gateway.overview.processes import processes
 from services.gateway.overview.recent import Recent
 from services.gateway.overview.sight import Sight, sight_of
@@ -48,6 +51,7 @@ class OverviewServicer(service_grpc.OverviewServiceServicer):
         gateway: str,
         router: Callable[[], str],
         clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """The arguments are what it reads.
 
@@ -61,6 +65,7 @@ class OverviewServicer(service_grpc.OverviewServiceServicer):
             gateway: this gateway's name.
             router: the name of the router that places now; "" where none answers.
             clock: seconds since 1970.
+            monotonic: seconds on a clock that only goes forward.
         """
         self._fleet = fleet_view
         self._models = models
@@ -69,6 +74,8 @@ class OverviewServicer(service_grpc.OverviewServiceServicer):
         self._gateway = gateway
         self._router = router
         self._clock = clock
+        self._monotonic = monotonic
+        self._pace = Pace()
         self._started_at = stamp(clock())
         self._version = version()
         self.reconfigure(config, book)
@@ -84,16 +91,31 @@ class OverviewServicer(service_grpc.OverviewServiceServicer):
         if request.max_requests > MOST_REQUESTS:
             raise invalid("max_requests", f"must be at most {MOST_REQUESTS}")
         grant = caller.current()
+        most = request.max_requests or _REQUESTS
+        self._require_pace(grant, most)
         sight = sight_of(grant, show_worker=self._relay.show_worker)
         workers = self._fleet.workers
         healthy = sum(fleet.is_healthy(worker) for worker in workers)
         made = service.OverviewResponse(extent=sight.extent, healthy_workers=healthy, total_workers=len(workers))
         if sight.extent == overview.OVERVIEW_EXTENT_HEALTH:
             return made
-        self._tell_own(made, grant, sight, request.max_requests or _REQUESTS)
+        self._tell_own(made, grant, sight, most)
         if sight.whole:
             self._tell_all(made)
         return made
+
+    def _require_pace(self, grant: Grant, most: int) -> None:
+        # Without keys whoever asks may use everything else, too; and counts alone cost next to nothing.
+        if not grant.key_id:
+            return
+        wait = self._pace.taken(grant.key_id, most, now=self._monotonic())
+        if wait:
+            raise Failure(
+                reasons.ERROR_REASON_RATE_LIMITED,
+                "This key asks for the overview too often; ask less often, or for fewer requests (`max_requests`).",
+                retry_after=wait,
+                limit="overview",
+            )
 
     def _tell_own(self, made: service.OverviewResponse, grant: Grant, sight: Sight, most: int) -> None:
         made.gateway = self._gateway

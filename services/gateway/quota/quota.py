@@ -163,7 +163,8 @@ class Quota:
 
     def _nearly_spent(self, measure: Measure) -> int:
         now = self._now()
-        return sum(account.nearly_spent(measure, now) for account in self._accounts.values())
+        accounts = tuple(self._accounts.values())  # in one step: whoever scrapes asks in a thread of its own
+        return sum(account.nearly_spent(measure, now) for account in accounts)
 
     def _go_alone(self) -> None:
         for account in self._accounts.values():

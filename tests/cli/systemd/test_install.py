@@ -86,6 +86,36 @@ def test_a_home_s_own_secrets_are_hidden_from_all_others(built: dict[str, Instan
         assert seen(name) == set()
 
 
+def test_keys_of_certificates_are_hidden_from_all_others_and_who_signs_from_everybody(file: pathlib.Path) -> None:
+    mtls = "mtls: {ca: tls/ca.pem, certificate: 'tls/{process}.pem', key: '/etc/hi/tls/{process}.key'}\n"
+    file.write_text(f"{mtls}edge: {{tls: {{certificate: tls/edge.crt, key: tls/edge.key}}}}\n{CONFIG}")
+    keys = {"/etc/hi/tls/" + name + ".key" for name in (*ALL, "cli")} | {f"{HOME}/tls/edge.key"}
+    for name, each in of(file, ALL).items():
+        hidden = {path.removeprefix("-") for path in lines(each, "InaccessiblePaths")}
+        own = {"/etc/hi/tls/" + name.rpartition("@")[2] + ".key"} if not name.startswith("loader") else set()
+        assert keys - hidden == (own & keys) | ({f"{HOME}/tls/edge.key"} if name == "envoy" else set())
+        assert f"{HOME}/authority" in hidden
+
+
+@pytest.mark.parametrize(
+    ("setting", "path"),
+    [
+        ("gateway: {instances: 2,", "gateway: {spool: 'my spool', instances: 2,"),
+        ("providers:", "access: {pepper: '/etc/hi/50%.key'}\nproviders:"),
+        ("providers:", 'admin: {operators: [{name: a, credential: "x\\nExecStartPre=+/bin/sh"}]}\nproviders:'),
+        ("secrets/other.key", "more secrets/other.key"),
+    ],
+)
+def test_a_path_that_would_mean_something_else_in_a_unit_is_refused(
+    file: pathlib.Path, setting: str, path: str
+) -> None:
+    (file.parent / "more secrets").mkdir()
+    (file.parent / "more secrets" / "other.key").write_text("x")
+    file.write_text(CONFIG.replace(setting, path))
+    with pytest.raises(Problem, match="units cannot name"):
+        of(file, ALL)
+
+
 def test_a_stop_leaves_more_time_than_a_drain_takes(built: dict[str, Instance]) -> None:
     assert int(lines(built["gateway@gateway"], "TimeoutStopSec")[0]) > 40
     assert int(lines(built["envoy"], "TimeoutStopSec")[0]) > 40

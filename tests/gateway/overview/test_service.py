@@ -97,6 +97,26 @@ async def test_a_key_hears_of_its_own_and_one_for_the_overview_of_everybodys(dir
     assert status.from_rpc_error(caught.value).reason_name == "PERMISSION_DENIED", "to see is not to use"
 
 
+async def test_a_key_that_asks_without_end_is_held_back_and_neither_strangers_nor_other_keys_are(
+    directory: pathlib.Path,
+) -> None:
+    most = service.OverviewRequest(max_requests=MOST_REQUESTS)
+    async with faces(directory, SCRIPTS, keyring=Keys()) as served:  # type: ignore[arg-type]
+
+        async def without_end() -> None:
+            while True:
+                await served.overview.Overview(most, metadata=by(FIRST))
+
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await asyncio.wait_for(without_end(), 60)
+        refused = status.from_rpc_error(caught.value)
+        assert (refused.reason_name, refused.metadata["limit"]) == ("RATE_LIMITED", "overview")
+        assert refused.retry_after
+        assert (await served.overview.Overview(most, metadata=by(SECOND))).extent == overview.OVERVIEW_EXTENT_OWN
+        for _ in range(20):
+            assert (await served.overview.Overview(most)).extent == overview.OVERVIEW_EXTENT_HEALTH
+
+
 async def test_no_more_requests_are_told_than_there_may_be(directory: pathlib.Path) -> None:
     async with faces(directory, SCRIPTS) as served:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
