@@ -3,6 +3,7 @@
 Neither kustomize, nor docker, nor a cluster is here: that they run is not shown.
 """
 
+import fnmatch
 import pathlib
 import re
 from typing import Any
@@ -224,6 +225,29 @@ def test_compose_opens_one_port_on_loopback_and_hands_each_secret_to_who_needs_i
         if name != "postgres":
             assert service["read_only"] is True
             assert service["cap_drop"] == ["ALL"]
+
+
+def ignored(path: str, patterns: list[str]) -> bool:
+    """Whether Docker leaves a path out of what it builds from (docs.docker.com, ".dockerignore files")."""
+    parts = path.split("/")
+    for pattern in patterns:
+        deep = pattern.startswith("**/")
+        wanted = pattern.removeprefix("**/")
+        if any(fnmatch.fnmatchcase(part, wanted) for part in (parts if deep else parts[:1])):
+            return True
+    return False
+
+
+def test_no_secret_gets_into_an_image_or_into_git() -> None:
+    patterns = (ROOT / ".dockerignore").read_text().split()
+    files = [pathlib.PurePath("infrastructure/compose", each["file"]) for each in compose()["secrets"].values()]
+    # As docs/production.md has people make them, wherever they stand.
+    files += [pathlib.PurePath(name) for name in ("pepper.key", "tenant.key", "admin.key", "openai.key", "ledger.dsn")]
+    files += [pathlib.PurePath(".hybrid/pepper.key"), pathlib.PurePath(".env")]
+    assert [str(path) for path in files if not ignored(str(path), patterns)] == []
+    assert not ignored("services/chassis/secrets.py", patterns), "code is no secret"
+    ours = set((ROOT / ".gitignore").read_text().splitlines())
+    assert {"secrets/", "*.key", "*.dsn", ".env", ".hybrid/"} <= ours
 
 
 @pytest.mark.parametrize("name", ["Dockerfile", "Dockerfile.gpu"])
