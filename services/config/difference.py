@@ -1,6 +1,7 @@
 """What differs between two configurations, key by key, secrets unseen."""
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +11,8 @@ from services.config.mesh import MeshConfig
 
 _HIDDEN = "***"
 _ABSENT = "(not there)"
+# Arguments of an engine have no types of ours, and some are secrets, such as `hf_token`.
+_SECRET = re.compile(r"(?i)(.*[_-])?(token|key|secret|password)s?")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -58,12 +61,18 @@ def _members(value: Any) -> list[tuple[str, Any]]:
     if isinstance(value, pydantic.BaseModel):
         return [(name, getattr(value, name)) for name in type(value).model_fields]
     if isinstance(value, Mapping):
-        return [(str(key), inner) for key, inner in value.items()]
+        return [(str(key), _guarded(key, inner)) for key, inner in value.items()]
     if isinstance(value, (tuple, list)):
         named = [getattr(each, "name", None) for each in value]
         keys = named if all(named) and len(set(named)) == len(named) else [str(index) for index in range(len(value))]
         return [(str(key), inner) for key, inner in zip(keys, value, strict=True)]
     return []
+
+
+def _guarded(key: object, value: Any) -> Any:
+    """A value of a mapping whose names the file makes up: a secret, if it is called one."""
+    secret = isinstance(value, str) and _SECRET.fullmatch(str(key)) is not None
+    return pydantic.SecretStr(value) if secret else value
 
 
 def _plain(value: Any) -> Any:
@@ -72,7 +81,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, pydantic.BaseModel):
         return {name: _plain(getattr(value, name)) for name in type(value).model_fields}
     if isinstance(value, Mapping):
-        return {str(key): _plain(inner) for key, inner in value.items()}
+        return {str(key): _plain(_guarded(key, inner)) for key, inner in value.items()}
     if isinstance(value, (tuple, list)):
         return [_plain(each) for each in value]
     return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
