@@ -39,8 +39,7 @@ def load(path: pathlib.Path, model: type[Model], environment: Mapping[str, str] 
     Raises:
         ConfigError: with `file:line: what is wrong` for every problem found.
     """
-    text = _text(path)
-    return parse(text, model, source=str(path), environment=os.environ if environment is None else environment)
+    return parse(text_of(path), model, source=str(path), environment=environment)
 
 
 def files_named(path: pathlib.Path) -> list[tuple[mistake.Location, str]]:
@@ -61,11 +60,16 @@ def files_named(path: pathlib.Path) -> list[tuple[mistake.Location, str]]:
         else:
             found.extend((location, match["file"]) for match in _VARIABLE.finditer(node.value) if match["file"])
 
-    look(_composed(_text(path), str(path)), ())
+    look(_composed(text_of(path), str(path)), ())
     return found
 
 
-def _text(path: pathlib.Path) -> str:
+def text_of(path: pathlib.Path) -> str:
+    """What stands in the file.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
     try:
         return path.read_text(encoding="utf-8")
     except OSError as error:
@@ -74,10 +78,10 @@ def _text(path: pathlib.Path) -> str:
         raise ConfigError([f"{path}: cannot be read: {error}"]) from error
 
 
-def parse(text: str, model: type[Model], *, source: str, environment: Mapping[str, str]) -> Model:
-    """As `load`, from text; `source` names it in errors."""
+def parse(text: str, model: type[Model], *, source: str, environment: Mapping[str, str] | None) -> Model:
+    """As `load`, from text; `source` names it in errors, and secrets in files are meant from beside it."""
     node = _composed(text, source)
-    reader = _Reader(source, environment)
+    reader = _Reader(source, os.environ if environment is None else environment)
     data = reader.value(node, ())
     if reader.problems:
         raise ConfigError(reader.problems)

@@ -5,7 +5,7 @@ import contextlib
 import pathlib
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 import structlog
@@ -54,6 +54,8 @@ class Reloading(Generic[Config]):
         version: tells one content from another.
         registry: where the metrics go.
         notifier: hears when the file is read.
+        keep: writes down what was read last, now that it is in use; it runs in a thread, but for the start.
+        refused: what is wrong with the file, where `config` is another that was taken before.
     """
 
     def __init__(
@@ -66,6 +68,8 @@ class Reloading(Generic[Config]):
         version: Callable[[Config], str],
         registry: CollectorRegistry,
         notifier: Notifier | None = None,
+        keep: Callable[[], None] = lambda: None,
+        refused: Sequence[str] = (),
     ) -> None:
         self._notifier = notifier or Notifier()
         self._path = path
@@ -73,6 +77,7 @@ class Reloading(Generic[Config]):
         self._read = read
         self._adopt = adopt
         self._version = version
+        self._keep = keep
         self._asked = asyncio.Event()
         self._seen = _mark(path)
         self._reloads = RELOADS.on(registry)
@@ -82,6 +87,10 @@ class Reloading(Generic[Config]):
         for result in _RESULTS:
             self._reloads.labels(result)
         self._in_use()
+        if refused:
+            self._done("refused")
+            _warn(version(config), refused)
+        keep()
 
     async def follow(self) -> None:
         """Go on for ever, or until cancelled."""
@@ -102,6 +111,7 @@ class Reloading(Generic[Config]):
             config = await asyncio.to_thread(self._read, self._path)
             if config == self.config:
                 self._done("unchanged")
+                await asyncio.to_thread(self._keep)
                 return
             self._adopt(config)
         except ConfigError as error:
@@ -112,6 +122,7 @@ class Reloading(Generic[Config]):
         self._done("applied")
         self._in_use()
         LOG.info("config.applied", config_version=self._version(config))
+        await asyncio.to_thread(self._keep)
 
     async def _news(self) -> None:
         """Wait until somebody asks, or the file has become another and stays as it is."""
@@ -137,6 +148,25 @@ class Reloading(Generic[Config]):
         self._info.labels(self._version(self.config)).set(1)
         self._successful.set(1)
         self._taken.set(time.time())
+
+
+def begun(registry: CollectorRegistry, version: str, refused: Sequence[str]) -> None:
+    """Tell with what a process begins that reads its file but once; loudly where that is not what the file says.
+
+    Args:
+        registry: where the metrics go.
+        version: of the configuration in use.
+        refused: what is wrong with the file, where another configuration that was taken before is in use.
+    """
+    INFO.on(registry).labels(version).set(1)
+    SUCCESSFUL.on(registry).set(not refused)
+    if refused:
+        _warn(version, refused)
+
+
+def _warn(version: str, refused: Sequence[str]) -> None:
+    LOG.error("config.refused", problems=list(refused), config_version=version)
+    LOG.error("config.last_good", config_version=version, advice="mend the file: a new mesh does not start with it")
 
 
 def _mark(path: pathlib.Path) -> _Mark:

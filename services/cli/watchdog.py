@@ -18,7 +18,7 @@ _GRACE_SECONDS = 5.0
 _PAUSE_SECONDS = 0.02
 
 # What a mesh makes in `run` besides sockets.
-_DIRECTORIES = ("envoy", "tmp")
+_DIRECTORIES = ("envoy", "last-good", "tmp")
 _FILES = ("supervisor.json", "supervisor.new")
 
 

@@ -19,6 +19,7 @@ from services.chassis import logs, metrics, notify, server, tracing
 from services.chassis.config import ConfigError
 from services.chassis.reloading import Reloading
 from services.config import fixed, identity, mesh
+from services.config.last_good import LastGood
 from services.gateway import callers, inference
 from services.gateway.assembly import Given, assembled
 from services.gateway.fleet import FleetView
@@ -67,7 +68,15 @@ async def serve(given: Given) -> None:
             parts.adoption.take(wanted)
 
         reloading = Reloading(
-            given.path, config, read=mesh.load, adopt=adopt, version=_version, registry=registry, notifier=notifier
+            given.path,
+            config,
+            read=given.good.read,
+            adopt=adopt,
+            version=_version,
+            registry=registry,
+            notifier=notifier,
+            keep=given.good.keep,
+            refused=given.good.refused,
         )
 
         def add(grpc_server: grpc.aio.Server) -> None:
@@ -138,8 +147,12 @@ def main() -> None:
     parser.add_argument("--gateway", default="gateway", help="which of the gateways to be")
     parser.add_argument("--dsn", help="PostgreSQL; default: ledger.dsn of the configuration")
     arguments = parser.parse_args()
-    config = mesh.load(arguments.config)
-    place = config.gateway_place(arguments.gateway)
+    good = LastGood(arguments.config, "gateway", arguments.gateway)
+    try:
+        config = good.begin()
+        place = config.gateway_place(arguments.gateway)
+    except ConfigError as error:
+        parser.exit(2, f"{error}\n")
     level = logs.configure(place.name, level=config.log.level)
     try:
         credentials = identity.credentials(config, "gateway", place.name)
@@ -161,6 +174,7 @@ def main() -> None:
     given = Given(
         config=config,
         path=arguments.config,
+        good=good,
         place=place,
         tenants=tenants,
         peppers=peppers,

@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 from services.chassis import ids, logs
 from services.chassis.credentials import Credentials
 from services.chassis.spans import Tracer
+from services.config.last_good import LastGood
 from services.config.mesh import MeshConfig
 from services.config.places import GatewayPlace, RouterPlace
 from services.gateway import inference
@@ -49,8 +50,9 @@ class Given:
     """What a gateway is given at its start.
 
     Attributes:
-        config: what the file at `path` says.
+        config: what the file at `path` says, or what was taken last of it.
         path: the configuration's file, which is read again.
+        good: reads it, and keeps what was taken.
         place: which gateway it is.
         tenants: makes the marks of callers.
         peppers: those of the keys; None: there are no keys, and whoever calls is anybody.
@@ -61,6 +63,7 @@ class Given:
 
     config: MeshConfig
     path: pathlib.Path
+    good: LastGood
     place: GatewayPlace
     tenants: Tenants
     peppers: Peppers | None

@@ -16,6 +16,7 @@ from services.chassis.config import ConfigError
 from services.chassis.credentials import Credentials
 from services.chassis.reloading import Reloading
 from services.config import fixed, identity, mesh
+from services.config.last_good import LastGood
 from services.config.places import RouterPlace
 from services.router import callers, service
 from services.router.checks import Checks
@@ -36,7 +37,12 @@ _DRAIN_SECONDS = 0.5
 
 
 async def serve(
-    config: mesh.MeshConfig, path: pathlib.Path, place: RouterPlace, credentials: Credentials | None, level: logs.Level
+    config: mesh.MeshConfig,
+    path: pathlib.Path,
+    good: LastGood,
+    place: RouterPlace,
+    credentials: Credentials | None,
+    level: logs.Level,
 ) -> None:
     """Serve as that router until told to stop, by what the file at `path` says from time to time."""
     level.follow_signals()
@@ -69,7 +75,15 @@ async def serve(
     async with contextlib.AsyncExitStack() as stack:
         notifier = await stack.enter_async_context(notify.open_notifier())
         reloading = Reloading(
-            path, config, read=mesh.load, adopt=adopt, version=_version, registry=registry, notifier=notifier
+            path,
+            config,
+            read=good.read,
+            adopt=adopt,
+            version=_version,
+            registry=registry,
+            notifier=notifier,
+            keep=good.keep,
+            refused=good.refused,
         )
 
         def moved() -> None:
@@ -114,14 +128,15 @@ def main() -> None:
     parser.add_argument("--config", type=pathlib.Path, required=True, help="the mesh's configuration")
     parser.add_argument("--router", default="router", help="which of the routers to be")
     arguments = parser.parse_args()
+    good = LastGood(arguments.config, "router", arguments.router)
     try:
-        config = mesh.load(arguments.config)
+        config = good.begin()
         place = config.router_place(arguments.router)
         credentials = identity.credentials(config, "router", place.name)
     except ConfigError as error:
         parser.exit(2, f"{error}\n")
     level = logs.configure(place.name, level=config.log.level)
-    uvloop.run(serve(config, arguments.config, place, credentials, level))
+    uvloop.run(serve(config, arguments.config, good, place, credentials, level))
 
 
 if __name__ == "__main__":

@@ -16,8 +16,9 @@ from prometheus_client import CollectorRegistry
 from services.chassis import logs, metrics, notify, secrets, server, tracing
 from services.chassis.config import ConfigError
 from services.chassis.credentials import Credentials
-from services.chassis.reloading import INFO
+from services.chassis.reloading import begun
 from services.config import identity, mesh
+from services.config.last_good import LastGood
 from services.config.places import WorkerPlace
 from services.config.provider import EchoProvider, GeminiProvider, OpenAIProvider, Provider, VendorProvider
 from services.workers import callers, echo, service
@@ -54,12 +55,15 @@ def open_provider(config: Provider, report: Callable[[float], None], registry: C
     return open_vllm(config, report)
 
 
-async def serve(config: mesh.MeshConfig, place: WorkerPlace, credentials: Credentials | None, level: logs.Level) -> int:
+async def serve(
+    config: mesh.MeshConfig, good: LastGood, place: WorkerPlace, credentials: Credentials | None, level: logs.Level
+) -> int:
     """Serve until told to stop (0) or until the provider has died (1)."""
     level.follow_signals()
     provider_config = config.providers[place.provider]
     registry = metrics.new_registry()
-    INFO.on(registry).labels(config.version).set(1)
+    begun(registry, config.version, good.refused)
+    good.keep()
     board = StatusBoard(place.name, provider_config.kind)
     registry.register(LoadCollector(board))
     executor = Executor(board, registry)
@@ -126,8 +130,9 @@ def main() -> None:
     parser.add_argument("--config", type=pathlib.Path, required=True, help="the mesh's configuration")
     parser.add_argument("--worker", required=True, help="this worker's name: <provider>-<index>")
     arguments = parser.parse_args()
+    good = LastGood(arguments.config, "worker", arguments.worker)
     try:
-        config = mesh.load(arguments.config)
+        config = good.begin()
     except ConfigError as error:
         parser.exit(2, f"{error}\n")
     places = {place.name: place for place in config.workers()}
@@ -143,7 +148,7 @@ def main() -> None:
         credentials = identity.credentials(config, "worker", place.name)
     except ConfigError as error:
         parser.exit(2, f"{error}\n")
-    sys.exit(uvloop.run(serve(config, place, credentials, level)))
+    sys.exit(uvloop.run(serve(config, good, place, credentials, level)))
 
 
 if __name__ == "__main__":

@@ -45,6 +45,7 @@ def test_clearing_leaves_logs_and_data_alone(home: Home, tmp_path: pathlib.Path)
     for name in (
         "run/supervisor.json",
         "run/envoy/edge.yaml",
+        "run/last-good/x.router.router",
         "run/tmp/x",
         "logs/a.log",
         "postgres/x",

@@ -29,7 +29,7 @@ _PROCESSES: Mapping[str, tuple[str, ...]] = {
     "services.workers": ("worker",),
 }
 # Declared beside what reloads, and told by those, too, that read the configuration once.
-_ELSEWHERE = {"hybrid_config_info": _ALL}
+_ELSEWHERE = {"hybrid_config_info": _ALL, "hybrid_config_last_reload_successful": _ALL}
 _TYPES = {declared.Counter: "counter", declared.Gauge: "gauge", declared.Histogram: "histogram"}
 
 _OF_HISTOGRAMS = ("_bucket", "_count", "_sum")

@@ -51,7 +51,18 @@ def test_a_name_stands_for_a_worker_at_each_of_its_addresses_and_an_address_is_a
     assert place.listen == "0.0.0.0:7100"
 
 
-@pytest.mark.parametrize("address", ["dns:///echo", "dns:///echo:port", "dns:///a/b:1", "dns:///[::1]:7100"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "dns:///echo",
+        "dns:///echo:port",
+        "dns:///a/b:1",
+        "dns:///[::1]:7100",
+        "dns:///a..b:1",
+        "dns:///.:1",
+        f"dns:///{'x' * 64}.mesh:1",
+    ],
+)
 def test_what_is_no_name_is_refused(address: str) -> None:
     with pytest.raises(ConfigError, match="is no name of DNS: dns:///HOST:PORT"):
         read(NAMED.replace(NAME, address))
@@ -69,6 +80,15 @@ async def test_a_name_that_leads_nowhere_keeps_what_it_had() -> None:
     dns.addresses = ("10.0.0.3",)
     assert await names.look()
     assert names.found == {NAME: ("10.0.0.3:7100",)}
+
+
+async def test_what_nobody_can_look_up_leads_nowhere_and_ends_nothing() -> None:
+    async def unreadable(host: str, port: int) -> Sequence[str]:
+        return await resolve("x" * 70, port)
+
+    names = Names(read(NAMED), resolve=unreadable)
+    await names.look()
+    assert names.found == {NAME: ()}
 
 
 async def test_workers_come_and_go_with_their_addresses_and_what_runs_is_answered_for() -> None:

@@ -113,3 +113,32 @@ async def test_a_bad_configuration_is_refused_with_the_line(home: pathlib.Path) 
     assert process.returncode == 2
     assert b"mesh.yaml:8: `modells` is not known" in error
     assert b"Traceback" not in error
+
+
+async def test_one_that_is_killed_while_its_file_is_wrong_begins_with_what_it_took_last(home: pathlib.Path) -> None:
+    async with process_of(home) as process, open_channel(f"unix:{home}/router.sock") as channel:
+        await until(channel, health_pb2.HealthCheckResponse.SERVING)
+        process.kill()
+    async with process_of(home, _CONFIG.replace("models:\n", "modles:\n")) as process:
+        assert process.stderr is not None
+        said = ""
+        async with asyncio.timeout(15), open_channel(f"unix:{home}/router.sock") as channel:
+            while "config.last_good" not in said:
+                said += (await process.stderr.readline()).decode()
+            await until(channel, health_pb2.HealthCheckResponse.SERVING)
+        assert "did you mean `models`?" in said
+        metrics = await scraped(home / "router.metrics.sock")
+        assert "hybrid_config_last_reload_successful 0.0" in metrics
+        assert 'hybrid_config_reloads_total{result="refused"} 1.0' in metrics
+        (home / "mesh.yaml").write_text(_CONFIG, encoding="utf-8")
+        process.send_signal(signal.SIGHUP)
+        async with asyncio.timeout(5):
+            while True:
+                if "hybrid_config_last_reload_successful 1.0" in await scraped(home / "router.metrics.sock"):
+                    return
+                await asyncio.sleep(0.01)
+
+
+async def test_one_that_has_taken_nothing_ends_with_exit_code_2_where_its_file_is_wrong(home: pathlib.Path) -> None:
+    async with process_of(home, _CONFIG.replace("models:\n", "modles:\n")) as process, asyncio.timeout(15):
+        assert await process.wait() == 2

@@ -89,7 +89,9 @@ async def test_it_loads_serves_finishes_its_work_on_sigterm_and_leaves_nothing(h
     assert code == 0, log
     assert "hello" not in log
     assert "scripted" in log
-    assert sorted(path.name for path in home.rglob("*")) == ["mesh.yaml", "run"]
+    left = sorted(str(path.relative_to(home)) for path in home.rglob("*"))
+    assert left[:-1] == ["mesh.yaml", "run", "run/last-good"]
+    assert left[-1].endswith(".worker.demo-0"), "but for what it would begin with were its file wrong"
 
 
 async def test_its_metrics_answer_on_their_socket(home: pathlib.Path) -> None:
@@ -113,7 +115,9 @@ async def test_a_stop_while_it_loads_is_obeyed_at_once(home: pathlib.Path) -> No
         code, log = await _ended(process)
     assert code == 0, log
     assert "worker.stopped_while_loading" in log
-    assert sorted(path.name for path in home.rglob("*")) == ["mesh.yaml", "run"]
+    left = sorted(str(path.relative_to(home)) for path in home.rglob("*"))
+    assert left[:-1] == ["mesh.yaml", "run", "run/last-good"]
+    assert left[-1].endswith(".worker.demo-0"), "but for what it would begin with were its file wrong"
 
 
 async def test_a_name_that_is_not_in_the_configuration_is_told(home: pathlib.Path) -> None:

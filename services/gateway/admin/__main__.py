@@ -18,6 +18,7 @@ from services.chassis.credentials import Credentials
 from services.chassis.reloading import Reloading
 from services.config import fixed, identity, mesh
 from services.config.flags import Flags
+from services.config.last_good import LastGood
 from services.gateway.admin import callers, drains, flags, rights
 from services.gateway.admin.drains import Drain
 from services.gateway.admin.flags import Noting, Saying
@@ -42,6 +43,7 @@ _DRAIN_SECONDS = 10.0
 async def serve(
     config: mesh.MeshConfig,
     path: pathlib.Path,
+    good: LastGood,
     dsn: str,
     operators: Operators,
     peppers: Peppers,
@@ -88,7 +90,15 @@ async def serve(
             noting.say(flags.saying(wanted, path))
 
         reloading = Reloading(
-            path, config, read=mesh.load, adopt=adopt, version=_version, registry=registry, notifier=notifier
+            path,
+            config,
+            read=good.read,
+            adopt=adopt,
+            version=_version,
+            registry=registry,
+            notifier=notifier,
+            keep=good.keep,
+            refused=good.refused,
         )
         up = await stack.enter_async_context(
             server.open_server(
@@ -134,8 +144,12 @@ def main() -> None:
     parser.add_argument("--config", type=pathlib.Path, required=True, help="the mesh's configuration")
     parser.add_argument("--dsn", help="PostgreSQL; default: ledger.dsn of the configuration")
     arguments = parser.parse_args()
+    good = LastGood(arguments.config, "admin", NAME)
     try:
-        config = mesh.load(arguments.config)
+        config = good.begin()
+    except ConfigError as error:
+        parser.exit(2, f"{error}\n")
+    try:
         operators = _operators(config)
         credentials = identity.credentials(config, "admin", NAME)
         peppers = Peppers.of_file(pathlib.Path(config.access.pepper))
@@ -148,7 +162,7 @@ def main() -> None:
         sys.exit(f"{arguments.config}: no database: give --dsn, or set ledger.dsn")
     level = logs.configure(NAME, level=config.log.level)
     try:
-        uvloop.run(serve(config, arguments.config, dsn, operators, peppers, credentials, level))
+        uvloop.run(serve(config, arguments.config, good, dsn, operators, peppers, credentials, level))
     except SchemaUnknown as unknown:
         sys.exit(str(unknown))
 

@@ -14,9 +14,10 @@ import structlog
 from services.chassis import logs, notify
 from services.chassis.config import ConfigError
 from services.chassis.metrics import new_registry, open_metrics
-from services.chassis.reloading import INFO
+from services.chassis.reloading import begun
 from services.chassis.server import stop_requested
 from services.config import mesh
+from services.config.last_good import LastGood
 from services.config.places import GatewayPlace
 from services.gateway.loader.loading import Keeping, Loader
 from services.gateway.loader.store import open_store
@@ -31,13 +32,14 @@ LOG = structlog.get_logger()
 _LAST_PASS_SECONDS = 10.0
 
 
-async def serve(config: mesh.MeshConfig, place: GatewayPlace, dsn: str, level: logs.Level) -> None:
+async def serve(config: mesh.MeshConfig, good: LastGood, place: GatewayPlace, dsn: str, level: logs.Level) -> None:
     """Load that gateway's spool until SIGTERM or SIGINT, then what is left of it."""
     level.follow_signals()
     directory = pathlib.Path(place.spool)
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     registry = new_registry()
-    INFO.on(registry).labels(config.version).set(1)
+    begun(registry, config.version, good.refused)
+    good.keep()
     async with contextlib.AsyncExitStack() as stack:
         stack.enter_context(_locked(directory))
         await stack.enter_async_context(open_metrics(registry, config.metrics_address(place.loader)))
@@ -78,17 +80,18 @@ def main() -> None:
     parser.add_argument("--gateway", default="gateway", help="the gateway whose spool it is")
     parser.add_argument("--dsn", help="PostgreSQL; default: ledger.dsn of the configuration")
     arguments = parser.parse_args()
+    good = LastGood(arguments.config, "loader", arguments.gateway)
     try:
-        config = mesh.load(arguments.config)
+        config = good.begin()
         place = config.gateway_place(arguments.gateway)
     except ConfigError as error:
-        sys.exit(str(error))
+        parser.exit(2, f"{error}\n")
     dsn = config.ledger.address(arguments.dsn)
     if not dsn:
         sys.exit(f"{arguments.config}: no database: give --dsn, or set ledger.dsn")
     level = logs.configure(place.loader, level=config.log.level)
     try:
-        asyncio.run(serve(config, place, dsn, level))
+        asyncio.run(serve(config, good, place, dsn, level))
     except SpoolTaken as taken:
         sys.exit(str(taken))
     except ExceptionGroup as group:
