@@ -647,17 +647,24 @@ def config_show(
 
 @settings.command("diff")
 def config_diff(
-    old: Annotated[pathlib.Path, typer.Argument(help="The one before.")],
-    new: Annotated[pathlib.Path, typer.Argument(help="The one after.")],
-    home: HomeOption = _HOME,  # noqa: ARG001  # every subcommand takes it
+    file: Annotated[
+        pathlib.Path | None, typer.Argument(help="What to compare with what runs. Default: the file that it runs by.")
+    ] = None,
+    new: Annotated[
+        pathlib.Path | None, typer.Argument(help="Two files are compared with each other: what is in this one is new.")
+    ] = None,
+    home: HomeOption = _HOME,
     as_json: JsonOption = False,
 ) -> None:
     """Show what differs, and whether a reload takes it up or what has to be restarted. Exit code 1: something does."""
     from services.cli import configuring as module
-    from services.cli.up import load
 
-    environment = surroundings.environment(os.environ)
-    found = module.changes(load(old, environment), load(new, environment))
+    place, environment = _home(home), surroundings.environment(os.environ)
+    if file is not None and new is not None:
+        before, after = module.of_files(file, new, environment)
+    else:
+        before, after = module.of_mesh(place, file and file.absolute(), environment)
+    found = module.changes(before, after)
     if as_json:
         print(json.dumps(module.plain(found), indent=2))
     elif found:
