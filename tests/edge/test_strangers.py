@@ -77,6 +77,7 @@ async def test_only_the_gateways_own_services_are_there(envoy):
     assert await asyncio.to_thread(listed) == {
         REAL,
         "hybridinference.gateway.v1.OpenAIService",
+        "hybridinference.gateway.v1.OverviewService",
         "grpc.health.v1.Health",
         "grpc.reflection.v1alpha.ServerReflection",
     }
