@@ -10,7 +10,7 @@ from services.config.loopback import is_loopback
 
 # A worker's address that begins so is a name that leads to several workers, one at each of its addresses.
 DNS = "dns:///"
-NAMED = re.compile(r"dns:///[A-Za-z0-9._-]+:[0-9]{1,5}")
+NAMED = re.compile(r"dns:///[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?:[0-9]{1,5}")
 _HOST_AND_PORT = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.%]+\]):([0-9]{1,5})")
 _UNNAMED = re.compile(r"[^A-Za-z0-9]")
 

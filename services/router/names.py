@@ -77,6 +77,6 @@ class Names:
         try:
             async with asyncio.timeout(_PATIENCE_SECONDS):
                 return tuple(sorted(set(await self._resolve(host, int(port)))))
-        except (OSError, TimeoutError) as error:
+        except (OSError, TimeoutError, UnicodeError) as error:  # the last: it is no name at all
             LOG.debug("workers.unresolved", name=name, error=str(error))
             return self.found.get(name, ())

@@ -87,3 +87,22 @@ def test_what_differs_from_itself_is_nothing_and_from_another_is_the_same_both_w
     there = {(each.path, each.before, each.after) for each in difference.between(config(), other)}
     back = {(each.path, each.after, each.before) for each in difference.between(other, config())}
     assert there == back
+
+
+def test_an_argument_of_an_engine_that_is_called_a_secret_is_shown_as_one() -> None:
+    def with_token(token: object) -> MeshConfig:
+        arguments = {
+            "hf_token": token,
+            "max_model_len": 512,
+            "tokenizer": "org/own",
+            "hf_overrides": {"api-key": "k3y"},
+        }
+        engine = {"kind": "vllm", "model": "org/m", "engine_args": arguments}
+        return config(providers={**BASE["providers"], "e": engine})
+
+    shown = difference.shown(with_token("hf_s3cret"))["providers"]["e"]["engine_args"]
+    hidden = {"hf_token": "***", "max_model_len": 512, "tokenizer": "org/own", "hf_overrides": {"api-key": "***"}}
+    assert shown == hidden
+    assert difference.shown(with_token(True))["providers"]["e"]["engine_args"]["hf_token"] is True
+    (found,) = difference.between(with_token("hf_s3cret"), with_token("hf_other"))
+    assert (found.path, found.before, found.after) == ("providers.e.engine_args.hf_token", "***", "***")
