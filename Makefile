@@ -8,7 +8,7 @@ BIN = $$(dirname $(DEV))
 export PYTHONPATH := .:gen
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up demo down dev-environment debian-postgres test test-fast test-clients test-ops providers metrics protos check-protos openapi googleapis contracts buf protos-release lint types imports lock clean
+.PHONY: help setup up demo down dev-environment debian-postgres test test-fast test-clients test-ops providers metrics config-schema protos check-protos openapi googleapis contracts buf protos-release lint types imports lock clean
 
 help:  ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -67,6 +67,10 @@ providers: dev-environment  ## Write docs/providers.md out of the contract suite
 
 metrics: dev-environment  ## Write docs/metrics.md out of the declarations in the code.
 	$(DEV) -m tests.metrics.register
+
+config-schema: dev-environment  ## Write infrastructure/config/schema.json, for editors, out of the configuration's model.
+	$(DEV) -m services.cli config schema > infrastructure/config/schema.new
+	mv infrastructure/config/schema.new infrastructure/config/schema.json
 
 GEN ?= gen
 

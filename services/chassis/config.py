@@ -19,6 +19,16 @@ _VARIABLE = re.compile(
     r"\$\{(?:file:(?P<file>[^}?-][^}]*)\}|(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?:(?P<how>:-|:\?)(?P<rest>[^}]*))?\}|[^}]*\}?)"
 )
 _DEEPEST = 50
+# Of all names of settings: with less of a likeness short ones would be proposed for anything.
+_NEAR = 0.65
+# What to do about what PyYAML says, by how that begins.
+_YAML_ADVICE = {
+    "mapping values are not allowed": "look for a wrong indentation, or a colon without a space, here or before",
+    "found character '\\t'": "indent with spaces, not with tabs",
+    "did not find expected": "look for a wrong indentation, here or before",
+    "expected <block end>": "look for a wrong indentation, here or before",
+    "could not find expected ':'": "look for a colon without a space behind it, here or before",
+}
 _MOST_VALUES = 100_000
 
 
@@ -99,7 +109,7 @@ def _composed(text: str, source: str) -> yaml.Node:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
         # Not `from error`, which quotes the file, and there may be a secret in it.
-        raise ConfigError([f"{source}{line}: not valid YAML: {getattr(error, 'problem', error)}"]) from None
+        raise ConfigError([f"{source}{line}: not valid YAML: {_yaml_mistake(error)}"]) from None
     except (ValueError, OverflowError):  # an escape beyond Unicode, which PyYAML does not check
         raise ConfigError([f"{source}: not valid YAML: an escape stands for no character"]) from None
     except RecursionError:
@@ -107,6 +117,14 @@ def _composed(text: str, source: str) -> yaml.Node:
     if node is None:
         raise ConfigError([f"{source}: the file is empty"])
     return node
+
+
+def _yaml_mistake(error: yaml.YAMLError) -> str:
+    problem, begun = str(getattr(error, "problem", error)), getattr(error, "context_mark", None)
+    advice = next((advice for begins, advice in _YAML_ADVICE.items() if problem.startswith(begins)), "")
+    if not advice and begun:
+        advice = f"look at what begins in line {begun.line + 1}: it may not be closed"
+    return f"{problem}; {advice}" if advice else problem
 
 
 class _Reader:
@@ -215,7 +233,7 @@ class _Reader:
 def _hint(key: str, fields: set[str]) -> str:
     if key in fields:
         return " here: it is a setting of another section, or of another kind"
-    close = difflib.get_close_matches(key, fields, n=1)
+    close = difflib.get_close_matches(key, fields, n=1, cutoff=_NEAR)
     return f"; did you mean `{close[0]}`?" if close else ""
 
 

@@ -1,6 +1,7 @@
 """What pydantic finds wrong with a configuration, told to the person who wrote the file."""
 
 import difflib
+import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -8,6 +9,8 @@ Location = tuple[str | int, ...]
 
 # Pydantic's own words for these name types of Python.
 _MAPPING = frozenset(("dict_type", "model_type", "model_attributes_type", "dataclass_type"))
+_NUMBER = frozenset(("int_parsing", "int_type", "int_from_float", "float_parsing", "float_type"))
+_BOOLEAN = frozenset(("bool_parsing", "bool_type"))
 _LIST = frozenset(("list_type", "tuple_type", "set_type", "frozen_set_type"))
 
 
@@ -21,7 +24,7 @@ class Misfit(ValueError):
 
 def meant(name: str, known: Iterable[str]) -> str:
     """What to say of a name that is not known: the one that it is nearly, or those that there are."""
-    names = sorted(known)
+    names = sorted(set(known))
     close = difflib.get_close_matches(name, names, n=1)
     return f"did you mean `{close[0]}`?" if close else f"there are: {', '.join(names)}"
 
@@ -50,12 +53,30 @@ def said(detail: Any) -> str:
     if detail["type"] == "union_tag_not_found":
         return f"`{tag}` is required"
     if detail["type"] == "union_tag_invalid":
-        return f"`{tag}` is {context['tag']!r}, and must be one of {context['expected_tags']}"
+        near = _near(context["tag"], context["expected_tags"])
+        return f"`{tag}` is {context['tag']!r}, and must be one of {context['expected_tags']}{near}"
     if detail["type"] in _MAPPING:
         return "must be a mapping, such as `{name: value}`"
     if detail["type"] in _LIST:
         return "must be a list, such as `[one, two]`"
-    return str(context["error"]) if detail["type"] == "value_error" else str(detail["msg"])
+    if detail["type"] in _NUMBER:
+        whole = "whole " if detail["type"].startswith("int") else ""
+        unit = " of seconds, without a unit, such as `60`" if str(detail["loc"][-1]).endswith("seconds") else ""
+        return f"must be a {whole}number{unit}"
+    if detail["type"] in _BOOLEAN:
+        return "must be true or false"
+    if detail["type"] == "too_short":
+        return f"must have at least {context['min_length']}, and has {context['actual_length']}"
+    if detail["type"] == "value_error":
+        return str(context["error"])
+    near = _near(detail.get("input"), context["expected"]) if detail["type"] == "literal_error" else ""
+    return f"{str(detail['msg']).replace('Input should be', 'must be', 1)}{near}"
+
+
+def _near(given: object, quoted: str) -> str:
+    """The one of some words in quotes that a word nearly is. That word is not repeated: it may be a secret."""
+    close = difflib.get_close_matches(str(given), re.findall(r"'([^']*)'", quoted), n=1)
+    return f"; did you mean `{close[0]}`?" if close else ""
 
 
 def _inside(inner: Location, outer: Location) -> bool:

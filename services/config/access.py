@@ -4,7 +4,9 @@ from typing import Annotated, Literal, Self
 
 import pydantic
 
+from services.chassis.mistake import Misfit
 from services.config.base import Section
+from services.config.places import is_address
 
 _Name = Annotated[str, pydantic.Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._-]+$")]
 
@@ -72,19 +74,17 @@ class Admin(Section):
     @pydantic.field_validator("listen")
     @classmethod
     def _an_address(cls, listen: str) -> str:
-        if listen.startswith("unix:"):
-            return listen
-        host, colon, port = listen.rpartition(":")
-        if not colon or not host or not port.isdigit() or not 0 < int(port) < 65_536:
+        if not is_address(listen):
             raise ValueError(f"`{listen}` is no address: unix:PATH or HOST:PORT")
         return listen
 
     @pydantic.model_validator(mode="after")
     def _told_apart(self) -> Self:
         names = [operator.name for operator in self.operators]
-        for name in names:
-            if names.count(name) > 1:
-                raise ValueError(f"two operators are named `{name}`: the audit could not tell them apart")
+        for number, name in enumerate(names):
+            if name in names[:number]:
+                message = f"two operators are named `{name}`: the audit could not tell them apart"
+                raise Misfit(message, "operators", number, "name")
         return self
 
     def ceilings(self) -> dict[str, Ceiling]:

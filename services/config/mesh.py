@@ -88,24 +88,24 @@ class MeshConfig(Section):
         for name in self.providers:
             if not name.replace("-", "").replace("_", "").isalnum():
                 raise Misfit(f"provider `{name}`: a name is letters, digits, - and _", "providers", name)
+        self._check_addresses()
         self._check_workers()
         self._check_places()
         self._check_ports()
         self._check_access()
-        seen: set[str] = set()
+        seen: dict[str, str] = {}
         for number, model in enumerate(self.models):
             for field, name in (("name", model.name), *(("aliases", alias) for alias in model.aliases)):
                 if name in seen:
-                    raise Misfit(f"model `{name}` is given twice", "models", number, field)
-                seen.add(name)
+                    message = f"model `{name}` is given twice: it is a name or an alias of `{seen[name]}` already"
+                    raise Misfit(message, "models", number, field)
+                seen[name] = model.name
             for index, route in enumerate(model.routes):
                 self._check(model, route, "models", number, "routes", index)
         self._check_prices()
         for switch, flag in (("hedging", self.flags.hedging), ("continuation", self.flags.continuation)):
             for name in flag.models:
-                if name not in {model.name for model in self.models}:
-                    message = f"flags: there is no model `{name}`; {meant(name, [model.name for model in self.models])}"
-                    raise Misfit(message, "flags", switch, "models")
+                self._check_name(name, "flags", "flags", switch, "models")
         self._check_ceilings()
         self._check_network()
         return self
@@ -133,12 +133,28 @@ class MeshConfig(Section):
                     raise Misfit(message, "models", number, "routes", index, "price")
 
     def _check_ceilings(self) -> None:
-        own = [model.name for model in self.models]
         for number, operator in enumerate(self.admin.operators):
             for name in operator.ceiling.models or ():
-                if name not in own:
-                    message = f"operator `{operator.name}`: there is no model `{name}`; there are: {', '.join(own)}"
-                    raise Misfit(message, "admin", "operators", number, "ceiling", "models")
+                where = ("admin", "operators", number, "ceiling", "models")
+                self._check_name(name, f"operator `{operator.name}`", *where)
+
+    def _check_name(self, name: str, whose: str, *where: str | int) -> None:
+        """What is said of a model is said of its own name."""
+        named = self.names()
+        if name not in named:
+            message = f"{whose}: there is no model `{name}`; {meant(name, named.values())}"
+            raise Misfit(message, *where)
+        if named[name] != name:
+            raise Misfit(f"{whose}: `{name}` is an alias; name the model itself, `{named[name]}`", *where)
+
+    def _check_addresses(self) -> None:
+        found: list[tuple[str, tuple[str, ...]]] = [(each.address, ("gateway", "listen")) for each in self.gateways()]
+        found += [(each.address, ("router", "listen")) for each in self.routers()]
+        workers = [each for each in self.workers() if not each.by_name]
+        found += [(each.address, ("providers", each.provider, "workers")) for each in workers]
+        for address, where in found:
+            if not places.is_address(address):
+                raise Misfit(f"`{'.'.join(where)}`: `{address}` is no address: unix:PATH or HOST:PORT", *where)
 
     def _check_places(self) -> None:
         for kind, section in (("gateway", self.gateway), ("router", self.router)):

@@ -5,11 +5,13 @@ import pathlib
 import re
 from collections.abc import Collection, Mapping, Sequence
 
+from services.chassis.mistake import meant
 from services.config.loopback import is_loopback
 
 # A worker's address that begins so is a name that leads to several workers, one at each of its addresses.
 DNS = "dns:///"
 NAMED = re.compile(r"dns:///[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?:[0-9]{1,5}")
+_HOST_AND_PORT = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.%]+\]):([0-9]{1,5})")
 _UNNAMED = re.compile(r"[^A-Za-z0-9]")
 
 
@@ -35,6 +37,14 @@ class WorkerPlace:
     def listen(self) -> str:
         """Where such a process listens: by a name, at every address of its host."""
         return f"0.0.0.0:{self.address.rpartition(':')[2]}" if self.by_name else self.address
+
+
+def is_address(address: str) -> bool:
+    """Whether a process can listen there: unix:PATH or HOST:PORT."""
+    if address.startswith("unix:"):
+        return len(address) > len("unix:")
+    found = _HOST_AND_PORT.fullmatch(address)
+    return found is not None and 0 < int(found[1]) < 65_536
 
 
 def spread(worker: WorkerPlace, found: Mapping[str, Sequence[str]]) -> tuple[WorkerPlace, ...]:
@@ -149,7 +159,7 @@ def misplaced(hosts: Mapping[str, tuple[str, ...]], once: tuple[str, ...], anywh
     known = (*once, *anywhere)
     for name in named:
         if name not in known:
-            return f"there is no process `{name}`; there are: {', '.join(known)}"
+            return f"there is no process `{name}`; {meant(name, known)}"
         if name in once and named.count(name) > 1:
             return f"`{name}` is on two hosts"
     for name in once:

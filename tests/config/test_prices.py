@@ -110,7 +110,7 @@ def test_a_price_on_one_route_is_that_of_every_route_to_the_same_model() -> None
     [
         ("{}", "a price says at least one of `input`, `output`, `cached_input` and `second`"),
         ("{input: 0.0000001}", "should have no more than 6 decimal places"),
-        ("{second: -1}", "should be greater than or equal to 0"),
+        ("{second: -1}", "must be greater than or equal to 0"),
         ("{second: 0.0000000000001}", "should have no more than 12 decimal places"),
         ("{seconds: 1}", "`models.0.routes.0.price.seconds` is not known here"),
     ],

@@ -9,10 +9,12 @@ import pydantic
 import pytest
 import yaml
 
+from services.cli import configuring
 from services.config import schema
 from services.config.mesh import MeshConfig
 
-BUILT_IN = sorted((pathlib.Path(__file__).parents[2] / "infrastructure" / "config").glob("*.yaml"))
+DIRECTORY = pathlib.Path(__file__).parents[2] / "infrastructure" / "config"
+BUILT_IN = sorted(DIRECTORY.glob("*.yaml"))
 GOOD: dict[str, Any] = {
     "edge": {"port": "${PORT:-8000}"},
     "flags": {"hedging": True, "continuation": {"share": 0.5, "models": ["m"]}},
@@ -34,6 +36,16 @@ def validator() -> Any:
 @pytest.mark.parametrize("path", BUILT_IN, ids=lambda path: path.name)
 def test_built_in_configurations_are_valid(validator: Any, path: pathlib.Path) -> None:
     assert not list(validator.iter_errors(yaml.safe_load(path.read_text())))
+
+
+@pytest.mark.parametrize("path", BUILT_IN, ids=lambda path: path.name)
+def test_built_in_configurations_name_the_schema_that_is_beside_them(path: pathlib.Path) -> None:
+    assert path.read_text().startswith(f"{configuring.HINT}schema.json\n")
+
+
+def test_the_schema_in_the_repository_is_the_models_own() -> None:
+    text = (DIRECTORY / "schema.json").read_text(encoding="utf-8")
+    assert text == f"{configuring.schema_text()}\n", "make config-schema writes it again"
 
 
 def test_short_forms_and_variables_are_valid(validator: Any) -> None:
