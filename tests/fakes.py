@@ -212,7 +212,7 @@ class GatewaySession:
 
     async def until(self, fact: Callable[[], bool]) -> None:
         """Wait, for five seconds at most, until messages have made something true."""
-        async with asyncio.timeout(5), self._news:
+        async with asyncio.timeout(30), self._news:
             await self._news.wait_for(fact)
 
     async def outcome(self, attempt_id: str) -> status_pb2.Status | None:

@@ -27,7 +27,7 @@ async def _health(channel: grpc.aio.Channel, service: str) -> int:
 async def _until_refused(channel: grpc.aio.Channel) -> None:
     """Call until a call is refused; one that meets the stop half-way may be cancelled or left unanswered by gRPC."""
     check = health_pb2_grpc.HealthStub(channel).Check
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while True:
             try:
                 await check(health_pb2.HealthCheckRequest(), timeout=0.2)

@@ -71,7 +71,7 @@ class Edge:
 
     async def logged(self, text: str) -> str:
         """The access log, once it holds `text`: Envoy writes when its buffer's timer says so."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while True:
                 log = (self.home / "logs/envoy-access.log").read_text()
                 if text in log:
@@ -140,7 +140,7 @@ async def serving(running: Edge) -> AsyncIterator[tuple[Edge, Gateway]]:
     gateway = Gateway(f"unix:{running.home}/run/gateway.sock")
     await gateway.start()
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await readiness.edge_open(running.home / admin.SOCKET)
         yield running, gateway
     finally:

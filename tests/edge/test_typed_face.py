@@ -42,7 +42,7 @@ async def test_each_event_of_a_stream_arrives_before_the_next_is_made(http, gate
     allowed = gateway.script.allowed
     allowed.put_nowait("Pa")
     texts = []
-    async with asyncio.timeout(5), http.stream("POST", "/api/v1/generate:stream", json={"spec": {}}) as reply:
+    async with asyncio.timeout(30), http.stream("POST", "/api/v1/generate:stream", json={"spec": {}}) as reply:
         assert reply.headers["content-type"] == "text/event-stream"
         async for line in reply.aiter_lines():
             if not line:

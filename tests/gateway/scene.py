@@ -363,7 +363,7 @@ async def scene(
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         following = [tasks.create_task(made.fleet.follow()), tasks.create_task(made.placements.follow())]
         try:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 await made.placements.connected.wait()
             yield made
         finally:

@@ -40,7 +40,7 @@ def _value(metrics: str, name: str) -> float:
 
 async def _metrics(home: pathlib.Path, fact: Callable[[str], bool]) -> str:
     """The router's metrics, once something holds of them."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while True:
             text = await scraped(home / "router.metrics.sock")
             if fact(text):
@@ -76,7 +76,7 @@ class _Load:
             TimeoutError: They were not within ten seconds.
         """
         wanted = len(self.workers) + placements
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while len(self.workers) < wanted:
                 self._one_more.clear()
                 await self._one_more.wait()

@@ -63,7 +63,7 @@ async def away(postgres: Postgres, dsn: str) -> AsyncIterator[None]:
 
 async def until(asked: Callable[[], Awaitable[str]], expected: str) -> None:
     """Wait until it is worth that."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while True:
             if await asked() == expected:
                 return

@@ -77,7 +77,7 @@ async def test_with_a_request_still_under_way_a_gateway_is_not_said_to_have_sett
 
 async def test_without_the_database_a_gateway_ends_all_the_same(tmp_path: pathlib.Path) -> None:
     async with (
-        asyncio.timeout(10),
+        asyncio.timeout(30),
         open_database("postgresql:///none?host=/nowhere", name="t") as nowhere,
         open_spool(tmp_path, registry=CollectorRegistry()) as spool,
         gateway(nowhere, spool, tmp_path) as quota,

@@ -222,7 +222,7 @@ async def test_an_api_that_is_not_there_is_unavailable() -> None:
 )
 async def test_each_wait_is_bounded_and_says_what_it_was_for(script: Script, stage: str) -> None:
     async with serving(script, **{f"{stage}_seconds": 0.3}) as (provider, fake):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             failure = await failed(provider)
         assert failure.reason_name == "DEADLINE_EXCEEDED"
         assert failure.metadata["stage"] == stage
@@ -242,7 +242,7 @@ async def test_each_wait_is_bounded_and_says_what_it_was_for(script: Script, sta
 )
 async def test_no_answer_takes_longer_than_an_answer_may(script: Script, *, stream: bool) -> None:
     async with serving(script, total_seconds=0.3, stream=stream) as (provider, fake):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             failure = await failed(provider)
         assert (failure.reason_name, failure.metadata["stage"]) == ("DEADLINE_EXCEEDED", "total")
         assert provider.leases == 0
@@ -275,7 +275,7 @@ async def test_waiting_for_a_whole_answer_is_bounded_before_it_begins_and_within
     half = Script(b'{"candi', headers={"content-type": "application/json"}, hang=True)
     for script in (Script(delay=30), half):
         async with serving(script, stream=False, total_seconds=0.3) as (provider, fake):
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 assert (await failed(provider)).metadata["stage"] == "total"
             await eventually(lambda fake=fake: not fake.connections, seconds=1)
 
