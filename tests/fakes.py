@@ -211,7 +211,7 @@ class GatewaySession:
         return bool(self.statuses(attempt_id)) or bool(events and events[-1].HasField("finished"))
 
     async def until(self, fact: Callable[[], bool]) -> None:
-        """Wait, for five seconds at most, until messages have made something true."""
+        """Wait, for half a minute at most, until messages have made something true."""
         async with asyncio.timeout(30), self._news:
             await self._news.wait_for(fact)
 

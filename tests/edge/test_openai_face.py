@@ -145,7 +145,8 @@ async def test_a_bare_grpc_error_is_told_in_the_words_of_the_register(http, code
 @pytest.mark.parametrize(
     ("method", "path"),
     [
-        ("GET", "/v1/nothing"), ("POST", "/"), ("GET", "/nothing"), ("GET", "/v1"), ("GET", "/v1/"), ("POST", "/v2/chat/completions"),
+        ("GET", "/v1/nothing"), ("POST", "/"), ("GET", "/nothing"), ("GET", "/v1"), ("GET", "/v1/"),
+        ("POST", "/v2/chat/completions"),
         *((method, "/v1/chat/completions") for method in ("GET", "PUT", "PATCH", "DELETE", "OPTIONS")),
         ("GET", "/v1/chat/completions/chatcmpl-1"), ("GET", "/v1/completions"), ("GET", "/v1/responses"),
         ("GET", "/v1/embeddings"), ("DELETE", "/v1/models"), ("POST", "/v1/models"), ("DELETE", "/v1/models/x"),
