@@ -110,10 +110,10 @@ async def test_once_placed_only_what_it_may_cost_there_stays_set_aside(directory
     grant = key(usd_per_day=DEAREST + HERE)
     async with limited(directory, grant, silent) as (running, _):
         tasks = [asyncio.create_task(running.run("s", grant=grant))]
-        await eventually(lambda: len(running.router.said("ask")) == 1, seconds=2)
-        await eventually(lambda: reserved(running) == HERE, seconds=2)
+        await eventually(lambda: len(running.router.said("ask")) == 1, seconds=30)
+        await eventually(lambda: reserved(running) == HERE, seconds=30)
         tasks.append(asyncio.create_task(running.run("s", grant=grant)))
-        await eventually(lambda: reserved(running) == 2 * HERE, seconds=2)
+        await eventually(lambda: reserved(running) == 2 * HERE, seconds=30)
         assert (await refusal(running, grant)).reason == reasons.ERROR_REASON_RATE_LIMITED, "it is only set aside"
         for task in tasks:
             task.cancel()
@@ -149,9 +149,9 @@ async def test_a_hedge_that_the_budget_has_no_room_for_is_not_made(directory: pa
     async with limited(directory, grant, silent, WHOLE) as (running, _):
         running.router.hedge_after = 0.2
         task = asyncio.create_task(running.run("s", grant=grant))
-        await eventually(lambda: reserved(running) == HERE, seconds=2)
+        await eventually(lambda: reserved(running) == HERE, seconds=30)
         other = await running.quota.reserve(grant, Need(0, 9 * HERE))
-        await eventually(lambda: len(running.router.said("outcome")) == 1, seconds=2)  # the place is given back
+        await eventually(lambda: len(running.router.said("outcome")) == 1, seconds=30)  # the place is given back
         assert reserved(running) == DEAREST
         task.cancel()
         await asyncio.wait((task,))
@@ -173,7 +173,7 @@ async def test_a_dearer_retry_is_made_where_the_budget_has_room_else_the_caller_
     async with limited(directory, grant, slow_to_fail, WHOLE) as (running, _):
         running.router.providers[1] = "dear"
         task = asyncio.create_task(running.run("s", grant=grant))
-        await eventually(lambda: reserved(running) == HERE, seconds=2)
+        await eventually(lambda: reserved(running) == HERE, seconds=30)
         if room:
             assert await task == "a"
             assert running.request.cost_nano_usd == 3 * 10 * _ANSWERED
@@ -190,7 +190,7 @@ async def test_a_key_may_not_have_more_requests_under_way_than_its_slots(directo
     grant = key(concurrency=1)
     async with limited(directory, grant, silent) as (running, _):
         task = asyncio.create_task(running.run("s", grant=grant))
-        await eventually(lambda: len(running.router.said("ask")) == 1, seconds=2)
+        await eventually(lambda: len(running.router.said("ask")) == 1, seconds=30)
         assert (await refusal(running, grant)).metadata == {"limit": "concurrency"}
         task.cancel()
         await asyncio.wait((task,))

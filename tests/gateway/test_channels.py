@@ -50,7 +50,7 @@ async def test_a_worker_that_stops_finishes_what_it_has_begun_whoever_asks_it_in
         address = f"unix:{pathlib.Path(directory, 'w.sock')}"
         async with running_worker(address, provider) as running, open_channels() as channels:
             begun = asyncio.create_task(embed(channels, address))
-            await eventually(lambda: provider.running == 1, seconds=2)
+            await eventually(lambda: provider.running == 1, seconds=30)
             stopping = asyncio.create_task(running.server.drain(seconds=5))
             async with asyncio.timeout(30):
                 while not await refused(channels, address):  # until it has stopped listening

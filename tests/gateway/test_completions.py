@@ -128,7 +128,7 @@ async def test_prompts_run_side_by_side_up_to_a_bound(served: Faces) -> None:
 
     provider(served).scripts = {"waits": waits}
     asked = asyncio.create_task(post(served, body(["waits"] * (2 * MOST_AT_ONCE + 1))))
-    await eventually(lambda: provider(served).running == MOST_AT_ONCE, seconds=5)
+    await eventually(lambda: provider(served).running == MOST_AT_ONCE, seconds=30)
     gate.set()
     choices = (await asked).json["choices"]
     assert [one["index"] for one in choices] == list(range(2 * MOST_AT_ONCE + 1))
@@ -142,7 +142,7 @@ async def test_the_first_failure_before_any_byte_is_an_http_status_and_ends_the_
     reply = await post(served, body(["silent", "broken", "silent"], stream=stream))
     assert (reply.metadata["x-http-status"], reply.metadata["retry-after"]) == ("503", "3")
     assert reply.json["error"]["code"] == "server_is_overloaded"
-    await eventually(lambda: len(provider(served).closed) == 3, seconds=2)
+    await eventually(lambda: len(provider(served).closed) == 3, seconds=30)
     assert sorted(outcomes(served)) == sorted(
         [ledger.OUTCOME_ERROR, ledger.OUTCOME_CANCELLED, ledger.OUTCOME_CANCELLED]
     )
@@ -165,7 +165,7 @@ async def test_a_failure_after_the_first_byte_is_an_event_and_ends_the_others(se
     assert texts(rest) == {}
     assert json.loads(first.data.removeprefix(b"data: "))["choices"][0]["text"] == "a"
     assert rest.events[-1]["error"]["code"] == "server_is_overloaded"
-    await eventually(lambda: sorted(provider(served).closed) == ["breaks", "hangs"], seconds=2)
+    await eventually(lambda: sorted(provider(served).closed) == ["breaks", "hangs"], seconds=30)
     await eventually(
         lambda: sorted(outcomes(served)) == sorted([ledger.OUTCOME_CANCELLED, ledger.OUTCOME_ERROR]), seconds=2
     )
@@ -175,11 +175,11 @@ async def test_a_failure_after_the_first_byte_is_an_event_and_ends_the_others(se
 async def test_leaving_ends_every_prompt_and_gives_their_room_back(served: Faces, stream: bool) -> None:
     room = served.scene.relay._room
     call = served.openai.CreateCompletion(body(["hangs"] * 3, stream=stream))
-    await eventually(lambda: len(served.scene.router.said("first_content")) == 3, seconds=5)
+    await eventually(lambda: len(served.scene.router.said("first_content")) == 3, seconds=30)
     assert served.scene.relay._room == room - 3
     call.cancel()
-    await eventually(lambda: outcomes(served) == [ledger.OUTCOME_CANCELLED] * 3, seconds=2)
-    await eventually(lambda: provider(served).closed == ["hangs"] * 3, seconds=2)
+    await eventually(lambda: outcomes(served) == [ledger.OUTCOME_CANCELLED] * 3, seconds=30)
+    await eventually(lambda: provider(served).closed == ["hangs"] * 3, seconds=30)
     assert served.scene.relay._room == room
     assert not served.scene.placements._leases
 
@@ -205,7 +205,7 @@ async def test_a_client_that_never_reads_on_is_ended_with_all_its_prompts(served
 
     await eventually(stuck, seconds=10)
     session.sweep(now=now() + 3601, idle_seconds=60, slow_reader_seconds=60)
-    await eventually(lambda: len(served.scene.book.records) == 3, seconds=2)
+    await eventually(lambda: len(served.scene.book.records) == 3, seconds=30)
     assert {record.request.error_reason for record in served.scene.book.records} == {"SLOW_CONSUMER"}
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await asyncio.wait_for(rest(call), timeout=5)
@@ -217,7 +217,7 @@ async def test_a_gateway_without_room_for_a_prompt_refuses_the_request(served: F
     served.scene.relay._room = 2
     reply = await post(served, body(["silent", "silent", "silent"]))
     assert (reply.metadata["x-http-status"], reply.json["error"]["code"]) == ("429", "slow_down")
-    await eventually(lambda: served.scene.relay._room == 2, seconds=2)
+    await eventually(lambda: served.scene.relay._room == 2, seconds=30)
 
 
 @pytest.mark.parametrize(
@@ -258,4 +258,4 @@ async def test_a_stream_that_is_silent_is_kept_alive(prompt: Any) -> None:
             for _ in range(2):
                 assert (await call.read()).data == COMMENT
             call.cancel()
-            await eventually(lambda: set(outcomes(made)) == {ledger.OUTCOME_CANCELLED}, seconds=2)
+            await eventually(lambda: set(outcomes(made)) == {ledger.OUTCOME_CANCELLED}, seconds=30)

@@ -105,7 +105,7 @@ async def test_both_attempts_are_recorded_and_the_request_counts_each_token_once
     assert [one.usage.output_tokens for one in three.attempts] == [1, 2]
     assert all(one.HasField("first_content_at") for one in three.attempts)
     assert request.first_content_at == three.attempts[0].first_content_at
-    await eventually(lambda: len(three.router.said("outcome")) == 2, seconds=2)
+    await eventually(lambda: len(three.router.said("outcome")) == 2, seconds=30)
     broken, whole = three.router.said("outcome")
     assert (broken.committed, broken.continuable, broken.wanted) == (True, True, True)
     assert not whole.wanted
@@ -121,7 +121,7 @@ async def test_an_engine_that_died_or_fell_silent_is_replaced(three: Scene, scri
 
 async def test_a_worker_that_falls_silent_is_told_to_stop_and_replaced(three: Scene) -> None:
     reading = asyncio.create_task(read(three, "lost"))
-    await eventually(lambda: bool(three.router.said("first_content")), seconds=2)
+    await eventually(lambda: bool(three.router.said("first_content")), seconds=30)
     now = asyncio.get_running_loop().time()
     three.sessions.to(three.router.addresses[0]).sweep(now=now + 11, idle_seconds=10, slow_reader_seconds=60)
     assert text_of(await reading) == "abc"
@@ -138,7 +138,7 @@ async def test_what_cannot_be_gone_on_with_ends_as_it_broke(three: Scene, script
         await read(three, script)
     assert caught.value.reason_name == reason
     assert len(three.attempts) == 1
-    await eventually(lambda: len(three.router.said("outcome")) == 1, seconds=2)
+    await eventually(lambda: len(three.router.said("outcome")) == 1, seconds=30)
     assert not three.router.said("outcome")[0].wanted
 
 
@@ -193,7 +193,7 @@ async def test_without_a_router_the_answer_is_interrupted(three: Scene) -> None:
     batches = (await three.begin("lost")).events()
     await anext(batches)
     await three.stop_router()
-    await eventually(lambda: not three.placements.connected.is_set(), seconds=2)
+    await eventually(lambda: not three.placements.connected.is_set(), seconds=30)
     await three.stop_worker(0)
     with pytest.raises(Failure) as caught:
         await rest_of(batches)

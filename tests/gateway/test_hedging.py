@@ -72,7 +72,7 @@ async def test_the_first_attempt_wins_where_it_is_first(three: Scene) -> None:
     three.providers[0].scripts = {"s": when(gate)}
     three.providers[1].scripts = {"s": silent}
     running = asyncio.create_task(three.run("s"))
-    await eventually(lambda: three.providers[1].running == 1, seconds=2)
+    await eventually(lambda: three.providers[1].running == 1, seconds=30)
     gate.set()
     assert await running == "slow"
     assert kinds(three) == [("", "w0", ledger.OUTCOME_SUCCESS), ("hedge", "w1", ledger.OUTCOME_CANCELLED)]
@@ -92,7 +92,7 @@ async def test_a_refused_hedge_leaves_the_attempt_as_it_is(three: Scene) -> None
     three.providers[0].scripts = {"s": when(gate)}
     three.router.refuses_hedges = True
     running = asyncio.create_task(three.run("s"))
-    await eventually(lambda: len(three.router.said("hedge")) == 1, seconds=2)
+    await eventually(lambda: len(three.router.said("hedge")) == 1, seconds=30)
     await asyncio.sleep(0.01)
     gate.set()
     assert await running == "slow"
@@ -105,10 +105,10 @@ async def test_the_failure_of_one_of_two_ends_nothing(three: Scene, falls: int) 
     three.providers[falls].scripts = {"s": when(falling, fails=True)}
     three.providers[1 - falls].scripts = {"s": when(winning)}
     running = asyncio.create_task(three.run("s"))
-    await eventually(lambda: three.providers[1].running == 1, seconds=2)
+    await eventually(lambda: three.providers[1].running == 1, seconds=30)
     falling.set()
-    await eventually(lambda: three.providers[falls].running == 0, seconds=2)
-    await eventually(lambda: len(three.router.said("outcome")) == 1, seconds=2)
+    await eventually(lambda: three.providers[falls].running == 0, seconds=30)
+    await eventually(lambda: len(three.router.said("outcome")) == 1, seconds=30)
     winning.set()
     assert await running == "slow"
     assert three.attempts[falls].error_reason == "PROVIDER_UNAVAILABLE"
@@ -121,7 +121,7 @@ async def test_when_both_fail_a_third_is_tried(three: Scene) -> None:
     for provider, gate in zip(three.providers, gates, strict=False):
         provider.scripts = {"s": when(gate, fails=True)}
     running = asyncio.create_task(three.run("s"))
-    await eventually(lambda: three.providers[1].running == 1, seconds=2)
+    await eventually(lambda: three.providers[1].running == 1, seconds=30)
     for gate in gates:
         gate.set()
     assert await running == "quick"
@@ -136,7 +136,7 @@ async def test_when_both_fail_a_third_is_tried(three: Scene) -> None:
 async def test_a_caller_that_leaves_ends_both(three: Scene) -> None:
     three.providers[1].scripts = {"s": silent}
     running = asyncio.create_task(three.run("s"))
-    await eventually(lambda: three.providers[1].running == 1, seconds=2)
+    await eventually(lambda: three.providers[1].running == 1, seconds=30)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
@@ -158,9 +158,9 @@ async def test_a_deadline_ends_both(three: Scene) -> None:
 
 async def test_a_caller_that_leaves_while_the_router_thinks_leaves_no_lease(three: Scene) -> None:
     running = asyncio.create_task(three.run("s"))
-    await eventually(lambda: three.providers[0].running == 1, seconds=2)
+    await eventually(lambda: three.providers[0].running == 1, seconds=30)
     three.router.silent = True
-    await eventually(lambda: len(three.router.said("hedge")) == 1, seconds=2)
+    await eventually(lambda: len(three.router.said("hedge")) == 1, seconds=30)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
@@ -172,9 +172,9 @@ async def test_a_router_that_is_silent_costs_the_first_attempt_nothing(three: Sc
     gate = asyncio.Event()
     three.providers[0].scripts = {"s": when(gate)}
     running = asyncio.create_task(three.run("s"))
-    await eventually(lambda: three.providers[0].running == 1, seconds=2)
+    await eventually(lambda: three.providers[0].running == 1, seconds=30)
     three.router.silent = True
-    await eventually(lambda: len(three.router.said("hedge")) == 1, seconds=2)
+    await eventually(lambda: len(three.router.said("hedge")) == 1, seconds=30)
     gate.set()
     assert await running == "slow"
     assert len(three.attempts) == 1

@@ -85,11 +85,11 @@ async def test_a_client_that_leaves_ends_the_generation(served: Faces, streamed:
         call = served.inference.StreamGenerate(gateway.StreamGenerateRequest(spec=spec("hangs")))
     else:
         call = served.inference.Generate(gateway.GenerateRequest(spec=spec("hangs")))
-    await eventually(lambda: bool(served.scene.router.said("first_content")), seconds=2)
+    await eventually(lambda: bool(served.scene.router.said("first_content")), seconds=30)
     call.cancel()
-    await eventually(lambda: bool(served.scene.book.records), seconds=2)
+    await eventually(lambda: bool(served.scene.book.records), seconds=30)
     assert served.scene.request.outcome == ledger.OUTCOME_CANCELLED
-    await eventually(lambda: served.scene.providers[0].closed == ["hangs"], seconds=2)
+    await eventually(lambda: served.scene.providers[0].closed == ["hangs"], seconds=30)
 
 
 async def test_models_come_in_pages(served: Faces) -> None:

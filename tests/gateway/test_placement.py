@@ -54,16 +54,16 @@ class Pair:
         for generation_id in generation_ids:
             self.router.have_wait(generation_id)
         waiting = self.placements._waiting
-        await eventually(lambda: all(one not in waiting or waiting[one].told for one in generation_ids), seconds=2)
+        await eventually(lambda: all(one not in waiting or waiting[one].told for one in generation_ids), seconds=30)
 
     async def asked(self, count: int) -> None:
         """Wait until the router has heard of so many asks."""
-        await eventually(lambda: len(self.router.said("ask")) == count, seconds=2)
+        await eventually(lambda: len(self.router.said("ask")) == count, seconds=30)
 
     async def placed(self, generation_id: str, attempt_id: str) -> placement.Placement:
         """Ask, and be given a place."""
         task = self.ask(generation_id)
-        await eventually(lambda: generation_id in [ask.generation_id for ask in self.router.said("ask")], seconds=2)
+        await eventually(lambda: generation_id in [ask.generation_id for ask in self.router.said("ask")], seconds=30)
         self.router.place(generation_id, attempt_id)
         return await task
 
@@ -73,13 +73,13 @@ class Pair:
         router_grpc.add_RouterServiceServicer_to_server(self.router, self._server)
         self._server.add_insecure_port(self._address)
         await self._server.start()
-        await eventually(lambda: self.placements.connected.is_set() and bool(self.fleet.workers), seconds=5)
+        await eventually(lambda: self.placements.connected.is_set() and bool(self.fleet.workers), seconds=30)
 
     async def kill(self) -> None:
         """End the router, and wait until that is noticed."""
         if self._server is not None:
             await self._server.stop(None)
-            await eventually(lambda: not self.placements.connected.is_set(), seconds=5)
+            await eventually(lambda: not self.placements.connected.is_set(), seconds=30)
 
     def counted(self, name: str) -> float | None:
         """A metric."""
@@ -136,7 +136,7 @@ async def test_a_caller_that_leaves_withdraws_and_a_late_place_is_given_back(pai
     with pytest.raises(asyncio.CancelledError):
         await asked
     pair.router.place("one", "late")
-    await eventually(lambda: bool(pair.router.said("outcome")), seconds=2)
+    await eventually(lambda: bool(pair.router.said("outcome")), seconds=30)
     assert [told.generation_id for told in pair.router.said("withdrawal")] == ["one"]
     outcome = pair.router.said("outcome")[0]
     assert (outcome.attempt_id, outcome.wanted) == ("late", False)
@@ -153,7 +153,7 @@ async def test_an_answer_that_comes_in_the_moment_of_leaving_is_withdrawn(pair: 
     asked.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asked
-    await eventually(lambda: bool(pair.router.said("withdrawal")), seconds=2)
+    await eventually(lambda: bool(pair.router.said("withdrawal")), seconds=30)
     assert not pair.placements._leases
 
 
@@ -164,7 +164,7 @@ async def test_a_deadline_ends_the_wait(pair: Pair) -> None:
         reasons.ERROR_REASON_DEADLINE_EXCEEDED,
         "placement",
     )
-    await eventually(lambda: len(pair.router.said("withdrawal")) == 1, seconds=2)
+    await eventually(lambda: len(pair.router.said("withdrawal")) == 1, seconds=30)
 
 
 async def test_an_ask_that_waits_has_patience_until_its_deadline(pair: Pair) -> None:
@@ -190,7 +190,7 @@ async def test_a_caller_that_leaves_while_it_waits_withdraws(pair: Pair) -> None
     asked.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asked
-    await eventually(lambda: len(pair.router.said("withdrawal")) == 1, seconds=2)
+    await eventually(lambda: len(pair.router.said("withdrawal")) == 1, seconds=30)
     assert pair.placements._bytes == 0
 
 
@@ -203,7 +203,7 @@ async def test_what_is_placed_as_the_caller_leaves_is_given_back_with_its_shadow
     asked.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asked
-    await eventually(lambda: [told.attempt_id for told in pair.router.said("outcome")] == ["a", "b"], seconds=2)
+    await eventually(lambda: [told.attempt_id for told in pair.router.said("outcome")] == ["a", "b"], seconds=30)
     assert not pair.placements._leases
 
 
@@ -216,7 +216,7 @@ async def test_who_waits_is_told_that_the_gateway_stops(pair: Pair) -> None:
         with pytest.raises(Failure) as caught:
             await one
         assert caught.value.reason == reasons.ERROR_REASON_STREAM_INTERRUPTED
-    await eventually(lambda: [told.generation_id for told in pair.router.said("withdrawal")] == ["one"], seconds=2)
+    await eventually(lambda: [told.generation_id for told in pair.router.said("withdrawal")] == ["one"], seconds=30)
     assert pair.placements._bytes == 0
 
 
@@ -231,7 +231,7 @@ async def test_a_hedge_is_waited_for_until_the_deadline_and_no_longer(pair: Pair
 async def test_a_gateway_that_stops_waits_for_no_hedge(pair: Pair) -> None:
     pair.placements.patience_seconds = 60.0
     hedge = asyncio.create_task(pair.placements.hedge(await pair.placed("one", "a"), None))
-    await eventually(lambda: len(pair.router.said("hedge")) == 1, seconds=2)
+    await eventually(lambda: len(pair.router.said("hedge")) == 1, seconds=30)
     pair.placements.interrupt()
     async with asyncio.timeout(30):
         assert await hedge is None
@@ -253,7 +253,7 @@ async def test_prompts_that_wait_are_bounded_by_their_bytes(pair: Pair) -> None:
     with pytest.raises(Failure) as caught:
         await large
     assert (caught.value.reason, caught.value.retry_after) == (reasons.ERROR_REASON_FLEET_SATURATED, 1.0)
-    await eventually(lambda: [told.generation_id for told in pair.router.said("withdrawal")] == ["two"], seconds=2)
+    await eventually(lambda: [told.generation_id for told in pair.router.said("withdrawal")] == ["two"], seconds=30)
     third = pair.ask("three", size=63 << 20)
     await pair.asked(3)
     await pair.told_to_wait("three")
@@ -266,7 +266,7 @@ async def test_a_failed_attempt_s_next_place_may_be_waited_for(pair: Pair) -> No
     pair.placements.patience_seconds = 0.05
     placed = await pair.placed("one", "a")
     waiting = asyncio.create_task(pair.placements.after_failure(placed, failed(placed), BROKEN, NEVER))
-    await eventually(lambda: len(pair.router.said("outcome")) == 1, seconds=2)
+    await eventually(lambda: len(pair.router.said("outcome")) == 1, seconds=30)
     await pair.told_to_wait("one")
     await asyncio.sleep(0.1)
     pair.router.place("one", "b")
@@ -286,7 +286,7 @@ async def test_asks_that_wait_when_the_router_dies_are_placed_alone(pair: Pair) 
 async def test_an_outcome_that_waits_when_the_router_dies_is_answered_with_the_failure_itself(pair: Pair) -> None:
     placed = await pair.placed("one", "a")
     waiting = asyncio.create_task(pair.placements.after_failure(placed, failed(placed), BROKEN, NEVER))
-    await eventually(lambda: len(pair.router.said("outcome")) == 1, seconds=2)
+    await eventually(lambda: len(pair.router.said("outcome")) == 1, seconds=30)
     await pair.kill()
     with pytest.raises(Failure) as caught:
         await waiting
@@ -302,7 +302,7 @@ async def test_an_outcome_that_waits_when_the_router_dies_is_answered_with_the_f
 async def test_an_outcome_is_answered_with_the_next_place(pair: Pair) -> None:
     placed = await pair.placed("one", "a")
     waiting = asyncio.create_task(pair.placements.after_failure(placed, failed(placed), BROKEN, NEVER))
-    await eventually(lambda: len(pair.router.said("outcome")) == 1, seconds=2)
+    await eventually(lambda: len(pair.router.said("outcome")) == 1, seconds=30)
     pair.router.place("one", "b")
     assert (await waiting).attempt_id == "b"
     assert list(pair.placements._leases) == ["b"]
@@ -316,7 +316,7 @@ async def test_a_router_that_comes_back_hears_first_of_what_runs(pair: Pair) -> 
     placed = await pair.ask(alone)
     pair.router.commands.clear()
     await pair.serve()
-    await eventually(lambda: bool(pair.router.commands), seconds=2)
+    await eventually(lambda: bool(pair.router.commands), seconds=30)
     hello = pair.router.commands[0].hello
     assert (hello.gateway, len(pair.router.commands)) == ("g", 1)
     assert [(lease.attempt_id, lease.generation_id, lease.model, lease.committed) for lease in hello.leases] == [
@@ -341,14 +341,14 @@ async def test_a_gateway_that_never_knew_a_fleet_refuses_and_says_when_to_come_b
 async def test_a_router_that_comes_back_hears_what_was_asked_and_who_has_failed_it(pair: Pair) -> None:
     placed = await pair.placed("one", "a")
     waiting = asyncio.create_task(pair.placements.after_failure(placed, failed(placed), BROKEN, NEVER))
-    await eventually(lambda: len(pair.router.said("outcome")) == 1, seconds=2)
+    await eventually(lambda: len(pair.router.said("outcome")) == 1, seconds=30)
     pair.router.place("one", "b")
     await waiting
     await asyncio.sleep(0.02)
     await pair.kill()
     pair.router.commands.clear()
     await pair.serve()
-    await eventually(lambda: bool(pair.router.commands), seconds=2)
+    await eventually(lambda: bool(pair.router.commands), seconds=30)
     (lease,) = pair.router.commands[0].hello.leases
     assert (lease.attempt_id, lease.worker, list(lease.tried)) == ("b", "w", ["w"])
     assert (lease.ask.generation_id, lease.ask.model) == ("one", "m")

@@ -91,7 +91,7 @@ async def test_nothing_is_written_before_there_is_content(served: Faces) -> None
     served.scene.providers[0].scripts = {"waits": waits}
     call = served.openai.CreateResponse(body("waits", stream=True))
     reading = asyncio.create_task(call.read())
-    await eventually(lambda: served.scene.providers[0].running == 1, seconds=2)
+    await eventually(lambda: served.scene.providers[0].running == 1, seconds=30)
     assert not reading.done()
     gate.set()
     first = events_of((await reading).data)
@@ -166,7 +166,7 @@ async def test_a_fault_of_ours_is_told_without_detail(
     served.scene.providers[0].scripts = {"two batches": in_two_batches}
     with structlog.testing.capture_logs() as logs:
         posted = asyncio.create_task(post(served, body("two batches", stream=stream)))
-        await eventually(lambda: bool(served.scene.router.said("first_content")), seconds=2)
+        await eventually(lambda: bool(served.scene.router.said("first_content")), seconds=30)
         gate.set()
         reply = await posted
     error = events_of(reply.data)[-2]["error"] if stream else reply.json["error"]
@@ -206,11 +206,11 @@ async def test_what_is_no_request_is_refused_and_not_recorded(served: Faces, dat
 async def test_a_client_that_leaves_ends_the_generation(served: Faces, stream: bool) -> None:
     call = served.openai.CreateResponse(body("hangs", stream=stream))
     provider = served.scene.providers[0]
-    await eventually(lambda: bool(served.scene.router.said("first_content")), seconds=2)
+    await eventually(lambda: bool(served.scene.router.said("first_content")), seconds=30)
     call.cancel()
-    await eventually(lambda: bool(served.scene.book.records), seconds=2)
+    await eventually(lambda: bool(served.scene.book.records), seconds=30)
     assert served.scene.request.outcome == ledger.OUTCOME_CANCELLED
-    await eventually(lambda: provider.closed == ["hangs"], seconds=2)
+    await eventually(lambda: provider.closed == ["hangs"], seconds=30)
 
 
 @pytest.mark.parametrize("stream", [True, False])

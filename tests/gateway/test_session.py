@@ -79,7 +79,7 @@ class Pair:
 
     async def started(self, count: int = 1) -> None:
         """Wait until the worker has heard of so many attempts."""
-        await eventually(lambda: len(self.worker.said("start")) == count, seconds=5)
+        await eventually(lambda: len(self.worker.said("start")) == count, seconds=30)
 
     async def serve(self) -> None:
         """Start the worker."""
@@ -144,9 +144,9 @@ async def test_what_came_before_the_break_is_still_handed_out(pair: Pair) -> Non
     with pair.attempt() as attempt:
         await pair.started()
         pair.worker.say("a", started(), delta("kept"))
-        await eventually(lambda: len(attempt._inbox) == 2, seconds=2)
+        await eventually(lambda: len(attempt._inbox) == 2, seconds=30)
         await pair.kill()
-        await eventually(lambda: attempt.failure is not None, seconds=2)
+        await eventually(lambda: attempt.failure is not None, seconds=30)
         assert await pair.events(attempt) == ["started", "delta"]
         assert (await failure_of(attempt)).reason == reasons.ERROR_REASON_WORKER_LOST
 
@@ -169,7 +169,7 @@ async def test_a_worker_that_ends_an_idle_session_harms_nobody(pair: Pair) -> No
         pair.worker.say("a", started(), finished())
         assert await pair.events(first) == ["started", "finished"]
     pair.worker.outbox.put_nowait(None)
-    await eventually(lambda: not pair.sessions._running, seconds=2)
+    await eventually(lambda: not pair.sessions._running, seconds=30)
     with pair.attempt("b") as second:
         await pair.started(2)
         pair.worker.say("b", started())
@@ -213,7 +213,7 @@ async def test_leaving_cancels_once_and_late_events_reach_nobody(pair: Pair) -> 
         await pair.started(2)
         pair.worker.say("b", started(), finished())
         assert await pair.events(other) == ["started", "finished"]
-    await eventually(lambda: bool(pair.worker.said("cancel")), seconds=2)
+    await eventually(lambda: bool(pair.worker.said("cancel")), seconds=30)
     with pair.attempt("c"):
         await pair.started(3)
     assert [cancel.attempt_id for cancel in pair.worker.said("cancel")] == ["a"]
@@ -238,11 +238,11 @@ async def test_the_window_opens_by_what_has_been_passed_on(pair: Pair) -> None:
         await pair.started()
         event = delta("x" * 1000)
         pair.worker.say("a", started(), *[event] * 40)
-        await eventually(lambda: len(attempt._inbox) == 41, seconds=2)
+        await eventually(lambda: len(attempt._inbox) == 41, seconds=30)
         taken = await attempt.events(now=asyncio.get_running_loop().time)
         assert pair.worker.said("credit") == []
         waiting = asyncio.create_task(pair.events(attempt))
-        await eventually(lambda: bool(pair.worker.said("credit")), seconds=2)
+        await eventually(lambda: bool(pair.worker.said("credit")), seconds=30)
         assert [grant.bytes for grant in pair.worker.said("credit")] == [sum(one.ByteSize() for one in taken)]
         pair.worker.say("a", finished())
         assert await waiting == ["finished"]
@@ -270,5 +270,5 @@ async def test_leaving_ends_every_session_and_every_attempt() -> None:
             await pair.started()
         assert (await failure_of(opened)).reason == reasons.ERROR_REASON_WORKER_LOST
         attempt.__exit__(None, None, None)
-        await eventually(lambda: pair.worker.ended == 1, seconds=2)
+        await eventually(lambda: pair.worker.ended == 1, seconds=30)
         await pair.kill()

@@ -48,14 +48,14 @@ async def test_the_caller_has_the_other_s_answer_and_both_are_recorded(shaded: S
     assert (request.worker, request.usage.output_tokens) == ("w0", 1)
     assert [one.kind for one in shaded.attempts] == [""]
     gated.gate.set()
-    await eventually(lambda: len(shaded.book.records) == 2, seconds=2)
+    await eventually(lambda: len(shaded.book.records) == 2, seconds=30)
     late = shaded.book.records[1]
     assert late.request == request
     (shadow,) = late.attempts
     assert (shadow.kind, shadow.worker, shadow.outcome) == ("shadow", "w1", ledger.OUTCOME_SUCCESS)
     assert shadow.usage.output_tokens == 7
     assert shadow.HasField("first_content_at")
-    await eventually(lambda: len(shaded.router.said("outcome")) == 2, seconds=2)
+    await eventually(lambda: len(shaded.router.said("outcome")) == 2, seconds=30)
     assert not shaded.placements._leases
 
 
@@ -63,8 +63,8 @@ async def test_a_shadow_that_is_first_is_recorded_with_its_request(shaded: Scene
     gated = Gated()
     shaded.providers[0].scripts = {"s": gated}
     running = asyncio.create_task(shaded.run("s"))
-    await eventually(lambda: "s" in shaded.providers[1].closed, seconds=2)
-    await eventually(lambda: len(shaded.router.said("outcome")) == 1, seconds=2)
+    await eventually(lambda: "s" in shaded.providers[1].closed, seconds=30)
+    await eventually(lambda: len(shaded.router.said("outcome")) == 1, seconds=30)
     gated.gate.set()
     assert await running == "shadow"
     assert [(one.kind, one.number) for one in shaded.attempts] == [("", 1), ("shadow", 2)]
@@ -78,14 +78,14 @@ async def test_a_failing_shadow_changes_nothing(shaded: Scene) -> None:
 
     shaded.providers[1].scripts = {"s": fails}
     assert await shaded.run("s") == "a"
-    await eventually(lambda: len(recorded(shaded)) == 2, seconds=2)
+    await eventually(lambda: len(recorded(shaded)) == 2, seconds=30)
     assert {one.kind: one.error_reason for one in recorded(shaded)} == {"": "", "shadow": "ENGINE_FAILED"}
 
 
 async def test_a_shadow_ends_at_the_deadline_of_its_request(shaded: Scene) -> None:
     shaded.providers[1].scripts = {"s": Gated()}
     assert await shaded.run("s", seconds=0.2) == "a"
-    await eventually(lambda: len(recorded(shaded)) == 2, seconds=2)
+    await eventually(lambda: len(recorded(shaded)) == 2, seconds=30)
     assert recorded(shaded)[1].outcome == ledger.OUTCOME_DEADLINE
     await eventually(lambda: shaded.providers[1].running == 0, seconds=1)
 
@@ -97,7 +97,7 @@ async def test_a_caller_that_leaves_leaves_the_shadow(shaded: Scene) -> None:
     await anext(batches)
     await batches.aclose()
     shadow.gate.set()
-    await eventually(lambda: len(recorded(shaded)) == 2, seconds=2)
+    await eventually(lambda: len(recorded(shaded)) == 2, seconds=30)
     assert [one.outcome for one in recorded(shaded)] == [ledger.OUTCOME_CANCELLED, ledger.OUTCOME_SUCCESS]
 
 
@@ -112,9 +112,9 @@ async def test_too_many_shadows_are_not_begun(shaded: Scene) -> None:
         ledger.OUTCOME_CANCELLED,
     ]
     gated.gate.set()
-    await eventually(lambda: len(recorded(shaded)) == 6, seconds=2)
+    await eventually(lambda: len(recorded(shaded)) == 6, seconds=30)
     assert shaded.providers[1].most_running == 2
-    await eventually(lambda: not shaded.placements._leases, seconds=2)
+    await eventually(lambda: not shaded.placements._leases, seconds=30)
 
 
 async def test_a_retry_is_the_second_attempt_beside_a_shadow(directory: pathlib.Path) -> None:
@@ -128,7 +128,7 @@ async def test_a_retry_is_the_second_attempt_beside_a_shadow(directory: pathlib.
         text = [events async for events in running.events()]
         assert text
         assert running.route().attempts == 2
-        await eventually(lambda: len(recorded(made)) == 3, seconds=2)
+        await eventually(lambda: len(recorded(made)) == 3, seconds=30)
         assert [one.kind for one in recorded(made) if one.kind != "shadow"] == ["", "retry"]
 
 
@@ -137,11 +137,11 @@ async def test_a_restated_shadow_stands_for_itself(shaded: Scene) -> None:
     shaded.providers[1].scripts = {"s": gated}
     assert await shaded.run("s") == "a"
     await shaded.stop_router()
-    await eventually(lambda: not shaded.placements.connected.is_set(), seconds=2)
+    await eventually(lambda: not shaded.placements.connected.is_set(), seconds=30)
     shaded.router.commands.clear()
     await shaded.start_router()
     await eventually(lambda: len(shaded.router.said("hello")) == 1, seconds=3)
     (lease,) = shaded.router.said("hello")[0].leases
     assert (lease.worker, lease.generation_id) == ("w1", lease.attempt_id)
     gated.gate.set()
-    await eventually(lambda: len(recorded(shaded)) == 2, seconds=2)
+    await eventually(lambda: len(recorded(shaded)) == 2, seconds=30)

@@ -41,9 +41,13 @@ async def slow() -> Events:
     yield finished(3)
 
 
+# Whichever of them come together, what is not written down yet at the end is less than 64.
+LONG = 400
+
+
 async def long() -> Events:
     yield started()
-    for _ in range(200):
+    for _ in range(LONG):
         yield delta("x")
         await asyncio.sleep(0)
     await asyncio.get_running_loop().create_future()
@@ -110,7 +114,7 @@ def ended(events: list[generation.GenerationEvent]) -> bool:
 async def test_content_is_handed_out_at_once_and_the_end_when_its_record_is_on_disk(two: Scene) -> None:
     disk, got = Disk(two), list[generation.GenerationEvent]()
     reading = asyncio.create_task(read(await begin(two, "slow"), got))
-    await eventually(lambda: disk.asked == 1, seconds=2)
+    await eventually(lambda: disk.asked == 1, seconds=30)
     assert text_of(got).startswith("ab")
     assert not ended(got)
     assert two.request.outcome == ledger.OUTCOME_SUCCESS
@@ -143,7 +147,7 @@ async def test_without_a_record_there_is_no_end(two: Scene) -> None:
 async def test_a_failure_is_told_when_its_record_is_on_disk(two: Scene) -> None:
     disk = Disk(two)
     reading = asyncio.create_task(read(await begin(two, "broken"), []))
-    await eventually(lambda: disk.asked == 1, seconds=2)
+    await eventually(lambda: disk.asked == 1, seconds=30)
     assert (two.request.outcome, reading.done()) == (ledger.OUTCOME_ERROR, False)
     disk.written.set()
     with pytest.raises(Failure, match="no"):
@@ -153,7 +157,7 @@ async def test_a_failure_is_told_when_its_record_is_on_disk(two: Scene) -> None:
 async def test_who_leaves_while_the_disk_is_waited_for_has_one_record(two: Scene) -> None:
     disk = Disk(two)
     reading = asyncio.create_task(read(await begin(two, "answer"), []))
-    await eventually(lambda: disk.asked == 1, seconds=2)
+    await eventually(lambda: disk.asked == 1, seconds=30)
     reading.cancel()
     with pytest.raises(asyncio.CancelledError):
         await reading
@@ -162,7 +166,7 @@ async def test_who_leaves_while_the_disk_is_waited_for_has_one_record(two: Scene
 
 async def test_who_leaves_before_the_end_is_not_waited_for(two: Scene) -> None:
     reading = asyncio.create_task(read(await begin(two, "hanging"), []))
-    await eventually(lambda: two.providers[0].running == 1, seconds=2)
+    await eventually(lambda: two.providers[0].running == 1, seconds=30)
     reading.cancel()
     with pytest.raises(asyncio.CancelledError):
         await reading
@@ -177,7 +181,7 @@ async def test_vectors_are_handed_out_when_their_record_is_on_disk(two: Scene) -
             got.append(answer)
 
     reading = asyncio.create_task(vectors())
-    await eventually(lambda: disk.asked == 1, seconds=2)
+    await eventually(lambda: disk.asked == 1, seconds=30)
     assert (two.request.outcome, got) == (ledger.OUTCOME_SUCCESS, [])
     disk.written.set()
     await reading
@@ -195,13 +199,13 @@ async def test_without_a_record_there_are_no_vectors(two: Scene) -> None:
 async def test_a_stream_is_written_down_each_64_tokens_while_it_goes_on(two: Scene) -> None:
     reading = asyncio.create_task(read(await begin(two, "long"), []))
     (kept,) = two.book.opened_requests
-    await eventually(lambda: kept.attempts[-1:] != [] and kept.attempts[-1].usage.output_tokens >= 150, seconds=5)
+    await eventually(lambda: kept.attempts[-1:] != [] and kept.attempts[-1].usage.output_tokens > LONG - 64, seconds=30)
     reading.cancel()
     await asyncio.wait([reading])
     first, *progress = kept.attempts
     assert (first.worker, first.HasField("usage")) == ("w0", False)
     counted = [one.usage.output_tokens for one in progress]
-    assert 1 <= len(counted) <= 3
+    assert 1 <= len(counted) <= LONG // 64
     assert counted == sorted(counted)
     assert all(one.attempt_id == first.attempt_id and one.HasField("first_content_at") for one in progress)
 

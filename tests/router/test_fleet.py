@@ -143,7 +143,7 @@ async def test_a_restarted_worker_s_prompts_are_forgotten_at_once(router: Router
     router.workers[0].status = report(epoch=2)
     begun = time.monotonic()
     await router.workers[0].start()
-    await eventually(lambda: router.roster.workers["main-0"].epoch == 2, seconds=5)
+    await eventually(lambda: router.roster.workers["main-0"].epoch == 2, seconds=30)
     print(f"the new process was known {(time.monotonic() - begun) * 1e3:.0f} ms after it began to listen")
     assert pool.prefixes.match((1,)) == {}
 
@@ -154,7 +154,7 @@ async def test_a_new_process_s_first_report_empties_the_index_within_200_ms(rout
     pool.prefixes.add(at, (1, 2, 3))
     begun = time.monotonic()
     router.workers[0].say(report(epoch=2))
-    await eventually(lambda: not pool.prefixes.match((1,)), seconds=5)
+    await eventually(lambda: not pool.prefixes.match((1,)), seconds=30)
     took = time.monotonic() - begun
     print(f"forgotten {took * 1e3:.1f} ms after the report")
     assert took < 0.2

@@ -175,12 +175,12 @@ async def test_what_is_emitted_is_counted_and_what_is_only_begun_is_not() -> Non
         provider = ScriptedProvider({"waits": waits})
         async with running_worker(address, provider) as running, gateway_session(address) as gateway:
             await gateway.start(("1", "waits"))
-            await eventually(lambda: len(gateway.events("1")) == 1, seconds=2)
+            await eventually(lambda: len(gateway.events("1")) == 1, seconds=30)
             assert running.board.report().emitted == 0
             may_go_on.set()
-            await eventually(lambda: running.board.report().emitted == 1, seconds=2)
+            await eventually(lambda: running.board.report().emitted == 1, seconds=30)
             may_end.set()
-            await eventually(lambda: running.board.report().emitted == 2, seconds=2)
+            await eventually(lambda: running.board.report().emitted == 2, seconds=30)
 
 
 async def test_the_blocks_of_a_prompt_that_comes_are_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -140,7 +140,7 @@ async def test_of_a_hedge_is_kept_what_the_caller_got_and_of_a_shadow_nothing(tw
     two.router.hedge_after = 0.01
     two.router.shadow = 1
     await run(two, "slow")
-    await eventually(lambda: len(two.router.said("outcome")) == 3, seconds=2)
+    await eventually(lambda: len(two.router.said("outcome")) == 3, seconds=30)
     assert [json.loads(content.output)["choices"][0]["text"] for content in two.book.contents] == ["c"]
 
 

@@ -88,10 +88,10 @@ async def replying(wire: Wire, silence: float = SILENCE, **running: Any) -> Asyn
 
 async def test_a_comment_breaks_each_silence_before_content_and_after_it(wire: Wire) -> None:
     async with replying(wire) as reply:
-        await eventually(lambda: len(wire.written) >= 2, seconds=5)
+        await eventually(lambda: len(wire.written) >= 2, seconds=30)
         before = len(wire.written)
         await reply.write(b"content", EVENTS)
-        await eventually(lambda: len(wire.written) >= before + 3, seconds=5)
+        await eventually(lambda: len(wire.written) >= before + 3, seconds=30)
     assert wire.written.pop(before) == b"content"
     assert set(wire.written) == {COMMENT}
     written = len(wire.written)
@@ -126,7 +126,7 @@ async def test_nothing_runs_beside_a_stream_that_is_not_silent(wire: Wire) -> No
 async def test_content_waits_for_a_comment_that_is_being_written(wire: Wire) -> None:
     wire.open.clear()
     async with replying(wire) as reply:
-        await eventually(lambda: wire.writing == 1, seconds=5)
+        await eventually(lambda: wire.writing == 1, seconds=30)
         content = asyncio.create_task(reply.write(b"content", EVENTS))
         await asyncio.sleep(3 * SILENCE)
         assert not content.done()
@@ -143,13 +143,13 @@ async def test_no_comment_stands_in_line_behind_content_that_is_not_taken(wire: 
         wire.open.set()
         await content
         assert wire.written == [b"content"]
-        await eventually(lambda: wire.written == [b"content", COMMENT], seconds=5)
+        await eventually(lambda: wire.written == [b"content", COMMENT], seconds=30)
 
 
 async def test_a_failure_while_a_comment_is_being_written_is_an_event_after_it(wire: Wire) -> None:
     wire.open.clear()
     async with replying(wire):
-        await eventually(lambda: wire.writing == 1, seconds=5)
+        await eventually(lambda: wire.writing == 1, seconds=30)
         asyncio.get_running_loop().call_later(SILENCE, wire.open.set)
         raise LOST
     assert "x-http-status" not in wire.metadata
@@ -160,7 +160,7 @@ async def test_a_failure_while_a_comment_is_being_written_is_an_event_after_it(w
 async def test_a_reply_does_not_end_while_a_comment_is_being_written(wire: Wire) -> None:
     wire.open.clear()
     async with replying(wire):
-        await eventually(lambda: wire.writing == 1, seconds=5)
+        await eventually(lambda: wire.writing == 1, seconds=30)
         asyncio.get_running_loop().call_later(3 * SILENCE, wire.open.set)
     assert (wire.writing, wire.written) == (0, [COMMENT])
     await asyncio.sleep(3 * SILENCE)
@@ -203,14 +203,14 @@ async def test_a_reader_that_leaves_while_a_comment_is_being_written_leaves_noth
 
     async def handle() -> None:
         async with replying(wire) as reply:
-            await eventually(lambda: wire.writing == 1, seconds=5)
+            await eventually(lambda: wire.writing == 1, seconds=30)
             if waiting == "for content":
                 await asyncio.get_running_loop().create_future()
             await reply.write(b"content", EVENTS)
 
     handler = asyncio.create_task(handle())
     await asyncio.sleep(3 * SILENCE)
-    await eventually(lambda: wire.writing == 1, seconds=5)
+    await eventually(lambda: wire.writing == 1, seconds=30)
     handler.cancel(LOST)
     with pytest.raises(asyncio.CancelledError) as caught:
         await handler

@@ -76,7 +76,7 @@ async def serving(server: Server, tls: ssl.SSLContext | None = None) -> AsyncIte
     server.port = up.sockets[0].getsockname()[1]
     async with up:
         yield server
-        await eventually(lambda: not server.open, seconds=2)
+        await eventually(lambda: not server.open, seconds=30)
 
 
 def spec(*urls: str, file: bool = False) -> generation.GenerationSpec:
@@ -291,7 +291,7 @@ async def test_one_that_fails_ends_the_others_and_so_does_a_caller_that_leaves()
         assert caught.value.metadata["field"] == "messages[0].parts[2]"
         await eventually(lambda: not slow.open, seconds=1)
         task = asyncio.create_task(filled(spec(url(slow)), seconds=30))
-        await eventually(lambda: bool(slow.open), seconds=5)
+        await eventually(lambda: bool(slow.open), seconds=30)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

@@ -368,7 +368,7 @@ async def test_a_client_that_leaves_closes_the_connection_within_a_second(
                         return
 
         task = asyncio.create_task(reading())
-        await eventually(lambda: len(seen) >= 5 or bool(script.delay and fake.busy), seconds=5)
+        await eventually(lambda: len(seen) >= 5 or bool(script.delay and fake.busy), seconds=30)
         if leave == "cancel":
             task.cancel()
         await asyncio.gather(task, return_exceptions=True)
@@ -379,7 +379,7 @@ async def test_a_client_that_leaves_closes_the_connection_within_a_second(
 async def test_a_full_worker_says_so() -> None:
     async with serving(Script(text("a"), delay=60), max_concurrent=1) as (provider, fake):
         first = asyncio.create_task(run(provider))
-        await eventually(lambda: bool(fake.busy), seconds=5)
+        await eventually(lambda: bool(fake.busy), seconds=30)
         assert (await failed(provider)).reason_name == "WORKER_SATURATED"
         assert provider.load().running == provider.load().capacity == 1
         first.cancel()

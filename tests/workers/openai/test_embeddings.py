@@ -225,7 +225,7 @@ async def test_a_wait_is_bounded_and_says_what_it_was_for(
 async def test_a_caller_that_leaves_closes_the_connection() -> None:
     async with serving(Script(b'{"data', hang=True)) as (provider, fake):
         task = asyncio.create_task(embed(provider))
-        await eventually(lambda: bool(fake.busy), seconds=5)
+        await eventually(lambda: bool(fake.busy), seconds=30)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         await eventually(lambda: not fake.connections, seconds=1)

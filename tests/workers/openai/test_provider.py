@@ -288,7 +288,7 @@ async def test_what_a_key_bears_is_learned_and_beyond_it_others_are_to_be_asked(
     async with serving(in_turn(scripts), adaptive_limit={"initial": 2, "maximum": 2}) as (provider, fake):
         assert (await failed(provider)).reason_name == "PROVIDER_OVERLOADED"
         first = asyncio.create_task(run(provider))
-        await eventually(lambda: len(fake.asked) == 2, seconds=5)
+        await eventually(lambda: len(fake.asked) == 2, seconds=30)
         failure = await failed(provider)
         assert failure.reason_name == "WORKER_SATURATED"
         assert failure.retry_after == 1
@@ -381,7 +381,7 @@ async def test_a_client_that_leaves_closes_the_connection_within_a_second(script
                         return
 
         task = asyncio.create_task(reading())
-        await eventually(lambda: len(seen) >= 5 or bool(script.delay and fake.busy), seconds=5)
+        await eventually(lambda: len(seen) >= 5 or bool(script.delay and fake.busy), seconds=30)
         if leave == "cancel":
             task.cancel()
         await asyncio.gather(task, return_exceptions=True)
@@ -392,7 +392,7 @@ async def test_a_client_that_leaves_closes_the_connection_within_a_second(script
 async def test_a_full_worker_says_so() -> None:
     async with serving(Script(text("a"), delay=60), max_concurrent=1) as (provider, fake):
         first = asyncio.create_task(run(provider))
-        await eventually(lambda: bool(fake.busy), seconds=5)
+        await eventually(lambda: bool(fake.busy), seconds=30)
         assert (await failed(provider)).reason_name == "WORKER_SATURATED"
         assert provider.load().running == provider.load().capacity == 1
         first.cancel()
