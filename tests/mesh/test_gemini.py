@@ -327,7 +327,7 @@ def test_a_bad_key_is_asked_once_for_each_model_and_no_key_is_in_any_address_fil
     assert "/v1beta/models/gemini-3-flash:streamGenerateContent?alt=sse" in asked_in_vain
     assert len(asked_in_vain) == len(set(asked_in_vain))
     assert not any("AIza" in asked.path for asked in fake.asked)
-    logs = [file for file in running.home.rglob("*") if file.is_file() and file != running.config]
+    logs = running.files()
     assert "vendor-0.log" in {file.name for file in logs}
     assert "key.failed" in (running.home / "logs/vendor-0.log").read_text(encoding="utf-8")
     for file in logs:

@@ -296,7 +296,7 @@ def test_a_bad_key_is_asked_once_for_each_model_and_no_key_is_in_any_file_or_met
     asked_in_vain = [asked.path for asked in fake.asked if asked.key == KEYS[0]]
     assert "/v1/chat/completions" in asked_in_vain
     assert len(asked_in_vain) == len(set(asked_in_vain))
-    logs = [file for file in running.home.rglob("*") if file.is_file() and file != running.config]
+    logs = running.files()
     assert "vendor-0.log" in {file.name for file in logs}
     assert "key.failed" in (running.home / "logs/vendor-0.log").read_text(encoding="utf-8")
     for file in logs:

@@ -144,15 +144,16 @@ def test_what_is_wrong_for_a_while_is_told(
         enter(Load(mesh, ("faulty",) * 4, key=watched.key, pause=0.2))
         enter(Load(mesh, ("narrow",) * 4, key=watched.key))
         enter(Load(mesh, ("slow",) * 6, key=watched.key, stagger=1.0))
-        enter(Load(mesh, ("paid",) * 2, key=watched.key, question="fault: limited"))
+        # Before the vendor has no room: what is refused spends nothing.
         enter(Load(mesh, ("paid",), key=budget.stdout.strip()))
+        fired(watched, "HybridBudgetNearlyGone", limit="usd_day")
+        enter(Load(mesh, ("paid",) * 2, key=watched.key, question="fault: limited"))
         # Those first that end by themselves.
         fired(watched, "HybridEdgeConfigRejected", process="envoy")
         fired(watched, "HybridRecordsDeadLettered", process="loader")
         enter(halting(watched, "loader"))
         fired(watched, "HybridConfigReloadFailed", process="gateway")
         fired(watched, "HybridConfigReloadFailed", process="router")
-        fired(watched, "HybridBudgetNearlyGone", limit="usd_day")
         fired(watched, "HybridProviderErrorRateHigh", provider="faulty")
         fired(watched, "HybridProviderRateLimited", provider="vendor")
         fired(watched, "HybridCircuitOpen")
