@@ -4,6 +4,7 @@ import asyncio
 import pathlib
 import socket
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
 from typing import Any
 
 import grpc
@@ -12,6 +13,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from prometheus_client import CollectorRegistry
 
+from services.chassis.interceptors import CallInterceptor, RpcMetrics
 from services.chassis.server import open_server
 
 
@@ -121,6 +123,34 @@ async def test_a_drain_cancels_at_its_bound_what_has_not_finished(serve: Any) ->
         with pytest.raises((grpc.aio.AioRpcError, asyncio.CancelledError)):
             await call.read()
         assert await call.code() is not grpc.StatusCode.OK
+
+
+async def test_calls_are_under_way_until_their_last_words_have_left() -> None:
+    class Told:
+        def __init__(self) -> None:
+            self.left: list[Any] = []
+
+        def add_done_callback(self, callback: Any) -> None:
+            self.left.append(callback)
+
+        def code(self) -> None:
+            return None
+
+    async def echo(request: bytes, context: Any) -> bytes:
+        return request
+
+    async def found(details: Any) -> Any:
+        return grpc.unary_unary_rpc_method_handler(echo)
+
+    calls: Any = CallInterceptor(RpcMetrics(CollectorRegistry()))
+    details = SimpleNamespace(method="/test.Test/Echo", invocation_metadata=())
+    handler, context = await calls.intercept_service(found, details), Told()
+    assert await handler.unary_unary(b"x", context) == b"x"
+    resting = asyncio.create_task(calls.rest())
+    await asyncio.sleep(0)
+    assert not resting.done(), "the handler has returned, but nobody has heard it yet"
+    context.left[0](context)
+    await asyncio.wait_for(resting, 30)
 
 
 async def test_a_drain_waits_for_no_endless_call(serve: Any) -> None:
