@@ -326,15 +326,13 @@ def envoy_stats(mesh: Mesh) -> str:
 
 
 def of_files(scene: Scene, secret: list[str]) -> None:
-    """No file of the home has them, but for what a policy lets into the spool and the database."""
+    """No file has them, but for what a policy lets into the spool and the database, and the configuration its key."""
     kept = {scene.callers["stored"].word, scene.callers["stored"].secret, scene.callers["redacted"].word}
     seen = set()
-    for file in scene.mesh.home.rglob("*"):
-        if not file.is_file():
-            continue
+    for file in scene.mesh.files():
         top = file.relative_to(scene.mesh.home).parts[0]
         data = file.read_bytes()
-        allowed = kept if top in ("spool", "postgres") else {VENDOR_KEY} if file == scene.mesh.config else set()
+        allowed = kept if top in ("spool", "postgres") else set()
         found = {word for word in secret if word.encode() in data}
         assert found <= allowed, file
         assert top in ("spool", "postgres") or not (LABEL.encode() in data or MODEL.encode() in data), file
