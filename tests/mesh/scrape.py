@@ -10,7 +10,7 @@ from tests.mesh.driver import Mesh
 def exposition(mesh: Mesh, process: str) -> str:
     """What a process tells, as it tells it."""
     with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(5)
+        connection.settimeout(30)
         connection.connect(f"{mesh.home}/run/{process}.metrics.sock")
         connection.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
         answer = b"".join(iter(lambda: connection.recv(65536), b""))
@@ -20,15 +20,19 @@ def exposition(mesh: Mesh, process: str) -> str:
 
 
 def total(mesh: Mesh, process: str, name: str, **labels: str) -> float:
-    """The sum of a metric's samples that have these labels."""
-    samples = [
-        sample.value
+    """The sum of a metric's samples that have these labels; 0 where it has counted nothing of the kind yet."""
+    families = [
+        family
         for family in text_string_to_metric_families(exposition(mesh, process))
+        if name.removesuffix("_total").startswith(family.name)
+    ]
+    assert families, f"{process} has no {name}"
+    return sum(
+        sample.value
+        for family in families
         for sample in family.samples
         if sample.name == name and labels.items() <= sample.labels.items()
-    ]
-    assert samples, f"{process} tells no {name}"
-    return sum(samples)
+    )
 
 
 def version(mesh: Mesh, process: str) -> str:

@@ -100,6 +100,7 @@ async def test_a_limit_that_is_used_up_says_when_to_come_back_and_nobody_asks_be
     assert first.value.code == "rate_limit_exceeded"
 
     asked = total(running, "limited-0", "gen_ai_client_operation_duration_seconds_count")
+    assert asked > 0
     with pytest.raises(openai.RateLimitError) as second:
         chat.create(model="limited", messages=MESSAGES)
     assert 1 <= int(second.value.response.headers["retry-after"]) <= 7
