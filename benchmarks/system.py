@@ -29,12 +29,24 @@ models:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class System:
-    """A running system. `processes` maps roles to process ids; `home` is where a mesh keeps its sockets."""
+    """A running system.
+
+    Attributes:
+        port: on the loopback interface, where `POST /v1/chat/completions` is answered.
+        processes: process ids by role; a child that has no role of its own counts with its parent.
+        home: where a mesh keeps its sockets.
+        model: what requests ask for.
+        key: a bearer token to send, unless empty.
+        headers: what else every request has to carry.
+    """
 
     name: str
     port: int
     processes: Mapping[str, Sequence[int]]
     home: pathlib.Path | None = None
+    model: str = "echo"
+    key: str = ""
+    headers: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 def free_port() -> int:
