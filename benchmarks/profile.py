@@ -54,11 +54,9 @@ _BODY = "face: building HttpBody, resuming"
 # The same for a worker, whatever its provider.
 _WORKER: Sequence[tuple[str, str | None]] = (
     ("asyncio/", None),
-    ("h11/", "transport: h11"),
-    ("httpcore", "transport: httpcore"),
-    ("httpx2/", "transport: httpx, anyio"),
-    ("anyio/", "transport: httpx, anyio"),
+    ("aiohttp/", "transport: aiohttp"),
     ("vendor/upstream.py", "vendor: reading, bounds on waiting"),
+    ("vendor/watch.py", "vendor: reading, bounds on waiting"),
     ("vendor/stream.py", "vendor: reading, bounds on waiting"),
     ("vendor/frames.py", "vendor: events out of bytes"),
     ("workers/openai/", "wire: decoding"),

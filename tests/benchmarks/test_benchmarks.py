@@ -191,7 +191,7 @@ _A_BOUND = ("Upstream.read (services/workers/vendor/upstream.py:9)", "timeout_at
 @pytest.mark.parametrize(
     ("leaf", "expected"),
     [
-        (("Connection.next_event (h11/_connection.py:4)",), "transport: h11"),
+        (("ResponseHandler.data_received (aiohttp/client_proto.py:4)",), "transport: aiohttp"),
         (("Answer.events (services/workers/gemini/decode.py:9)",), "wire: decoding"),
         (_A_BOUND, "vendor: reading, bounds on waiting"),
     ],

@@ -28,11 +28,13 @@ _ABOUT = frozenset({"thought", "thoughtSignature", "partMetadata"})
 class Candidate:
     """Takes what arrives of one candidate.
 
-    Parts of kinds that nobody asked for (pictures, code that was run) fail the answer: it would not be whole without.
+    `reason` is how it ended, `said_bytes` how much it has said. Parts of kinds that nobody asked for (pictures, code
+    that was run) fail the answer: it would not be whole without.
     """
 
     def __init__(self, number: int, memory: Memory, *, new_id: Callable[[], str], one_call: bool) -> None:
         self.reason = generation.FINISH_REASON_UNSPECIFIED
+        self.said_bytes = 0
         self._number = number
         self._memory = memory
         self._new_id = new_id
@@ -64,11 +66,12 @@ class Candidate:
         reason = value.get("finishReason")
         if reason and reason != _NOT_ENDED:
             self._say(delta, self._joiner.rest("text"))
-            delta.reasoning += self._joiner.rest("thought")
+            self._think(delta, self._joiner.rest("thought"))
             self.reason = ending(reason, called=self._calls > 0)
         if not delta.ByteSize():
             return None
-        delta.choice = self._number
+        if self._number:
+            delta.choice = self._number
         return event
 
     def remember(self) -> None:
@@ -85,7 +88,7 @@ class Candidate:
             if not isinstance(said, str):
                 raise failures.malformed("a piece of text that is none")
             if part.get("thought"):
-                delta.reasoning += self._joiner.piece("thought", said)
+                self._think(delta, self._joiner.piece("thought", said))
                 said = ""
             else:
                 said = self._say(delta, self._joiner.piece("text", said))
@@ -103,8 +106,15 @@ class Candidate:
         if said:
             delta.text += said
             self._spoke = True
-            self._digest.update(said.encode())
+            encoded = said.encode()
+            self.said_bytes += len(encoded)
+            self._digest.update(encoded)
         return said
+
+    def _think(self, delta: generation.Delta, thought: str) -> None:
+        if thought:
+            delta.reasoning += thought
+            self.said_bytes += len(thought.encode())
 
     def _sign(self, signature: bytes, tail: int) -> None:
         if signature:
@@ -136,10 +146,12 @@ class Candidate:
         identifier = valid_text(words(call.get("id"))) or self._new_id()
         if signature:
             self._memory.keep_call(identifier, signature)
+        name = valid_text(call["name"])
+        self.said_bytes += len(name) + len(arguments)
         delta.tool_calls.add(
             index=self._calls - 1,
             id=identifier,
-            name=valid_text(call["name"]),
+            name=name,
             arguments_json=arguments,
             signature=signature,
         )

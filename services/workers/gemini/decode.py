@@ -33,7 +33,6 @@ class Answer:
         self._candidates = [Candidate(number, memory, new_id=new_id, one_call=one_call) for number in range(choices)]
         self._usage: object = None
         self._prompt_bytes = prompt_bytes
-        self._answer_bytes = 0
         self._pieces = 0
         self._keys = keys
 
@@ -73,7 +72,7 @@ class Answer:
         for one in candidates:
             event = self._candidate(one).event(one)
             if event is not None:
-                self._count(event.delta)
+                self._pieces += 1
                 events.append(event)
         return events
 
@@ -87,8 +86,9 @@ class Answer:
             raise failures.truncated()
         for candidate in self._candidates:
             candidate.remember()
+        said = sum(candidate.said_bytes for candidate in self._candidates)
         usage = counted(self._usage) or estimated(
-            prompt_bytes=self._prompt_bytes, answer_bytes=self._answer_bytes, pieces=self._pieces
+            prompt_bytes=self._prompt_bytes, answer_bytes=said, pieces=self._pieces
         )
         reasons = [candidate.reason for candidate in self._candidates]
         return generation.GenerationEvent(finished=generation.Finished(reasons=reasons, usage=usage))
@@ -98,11 +98,6 @@ class Answer:
         if not isinstance(index, int) or not 0 <= index < len(self._candidates):
             raise failures.malformed("a candidate that was not asked for")
         return self._candidates[index]
-
-    def _count(self, delta: generation.Delta) -> None:
-        self._answer_bytes += len((delta.text + delta.reasoning).encode())
-        self._answer_bytes += sum(len(call.name) + len(call.arguments_json) for call in delta.tool_calls)
-        self._pieces += 1
 
 
 def _check_prompt(feedback: object) -> None:

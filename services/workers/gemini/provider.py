@@ -6,7 +6,7 @@ import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 
-import httpx2
+import aiohttp
 import orjson
 from hybridinference.inference.v1 import embedding_pb2 as embedding
 from hybridinference.inference.v1 import generation_pb2 as generation
@@ -24,7 +24,7 @@ from services.workers.vendor.patience import Patience
 from services.workers.vendor.pools import Pools
 from services.workers.vendor.room import Room
 from services.workers.vendor.stream import Events, Stream
-from services.workers.vendor.transport import new_client
+from services.workers.vendor.transport import open_client
 from services.workers.vendor.upstream import Upstream, whole
 from services.workers.vendor.usage import estimated
 from services.workers.vendor.vectors import check
@@ -40,8 +40,8 @@ _LARGE_BYTES = 256 << 10
 @contextlib.asynccontextmanager
 async def open_provider(config: GeminiProvider) -> AsyncIterator["Gemini"]:
     """Serve at once: whether the API is there, and takes our keys, shows with the first request."""
-    async with new_client(config) as http:
-        yield Gemini(config, Api(config, http))
+    async with open_client(config, url=config.base_url) as client:
+        yield Gemini(config, Api(config, client))
 
 
 class Gemini:
@@ -147,7 +147,7 @@ class Gemini:
                 with _in_time(patience.without_first):
                     async with asyncio.timeout_at(patience.first_by):
                         response = await stack.enter_async_context(asked)
-                    stream = Stream(Upstream(response), answer)
+                    stream = Stream(stack.enter_context(Upstream(response)), answer)
                     events = await stream.first(by=patience.first_by)
             else:
                 asked = self._api.asked(key, spec.model, "generateContent", body, "application/json", traceparent=trace)
@@ -190,7 +190,7 @@ def _in_time(late: Callable[[], Failure]) -> Iterator[None]:
         raise late() from None
 
 
-async def _whole(asked: AbstractAsyncContextManager[httpx2.Response], *, most_bytes: int, by: float) -> bytes:
+async def _whole(asked: AbstractAsyncContextManager[aiohttp.ClientResponse], *, most_bytes: int, by: float) -> bytes:
     """All of an answer that is not streamed.
 
     Raises:

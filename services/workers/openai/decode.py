@@ -100,12 +100,12 @@ class Answer:
                 rest = self._joiner.rest((index, kind))
                 if rest:
                     setattr(delta, kind, getattr(delta, kind) + rest)
+                    self._answer_bytes += len(rest.encode())
             self._finish(index, reason)
         if not delta.ByteSize():
             return None
-        delta.choice = index
-        self._answer_bytes += len((delta.text + delta.reasoning + delta.refusal).encode())
-        self._answer_bytes += sum(call.ByteSize() for call in delta.tool_calls)
+        if index:
+            delta.choice = index
         self._pieces += 1
         return event
 
@@ -126,9 +126,9 @@ class Answer:
         if refusal:
             delta.refusal = self.joined(index, "refusal", refusal)
         if "tool_calls" in piece:
-            delta.tool_calls.extend(map(self._calls[index].delta, _list(piece, "tool_calls")))
+            self._call(delta, index, _list(piece, "tool_calls"))
         elif piece.get("function_call"):
-            delta.tool_calls.append(self._calls[index].delta({"index": 0, "function": piece["function_call"]}))
+            self._call(delta, index, [{"index": 0, "function": piece["function_call"]}])
         logprobs = choice.get("logprobs")
         if logprobs:
             delta.logprobs.extend(token_logprobs(logprobs))
@@ -137,7 +137,15 @@ class Answer:
         """A piece of text, with what is needed of the last one to make whole characters."""
         if not isinstance(text, str):
             raise failures.malformed(f"a piece of {kind} that is no text")
-        return self._joiner.piece((index, kind), text)
+        piece = self._joiner.piece((index, kind), text)
+        self._answer_bytes += len(piece.encode())
+        return piece
+
+    def _call(self, delta: generation.Delta, index: int, pieces: Sequence[object]) -> None:
+        for piece in pieces:
+            call = self._calls[index].delta(piece)
+            self._answer_bytes += call.ByteSize()
+            delta.tool_calls.append(call)
 
     def _finish(self, index: int, reason: object) -> None:
         if reason in ("error", "abort"):  # words of OpenRouter and vLLM for an answer that they gave up

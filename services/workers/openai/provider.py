@@ -5,14 +5,14 @@ import contextlib
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 
-import openai
 import orjson
 from hybridinference.inference.v1 import embedding_pb2 as embedding
 from hybridinference.inference.v1 import generation_pb2 as generation
 
 from services.config.provider import OpenAIProvider
-from services.workers.openai import completion, embeddings, encode, upstream
+from services.workers.openai import completion, embeddings, encode
 from services.workers.openai.decode import Answer
+from services.workers.openai.upstream import Heard, Server
 from services.workers.provider import AttemptContext, Embedded, Load, ServedModel
 from services.workers.vendor.asking import answered
 from services.workers.vendor.headroom import readings
@@ -21,8 +21,8 @@ from services.workers.vendor.patience import Patience
 from services.workers.vendor.pools import Pools
 from services.workers.vendor.room import Room
 from services.workers.vendor.stream import Events, Stream
-from services.workers.vendor.transport import new_client
-from services.workers.vendor.upstream import whole
+from services.workers.vendor.transport import open_client
+from services.workers.vendor.upstream import Upstream, whole
 
 # 2048 vectors of 1536 numbers, 16 MiB, take 0.4 s, in which streams beside them should not stand still.
 _LARGE_BYTES = 256 << 10
@@ -32,17 +32,16 @@ _CHAT = "/chat/completions"
 @contextlib.asynccontextmanager
 async def open_provider(config: OpenAIProvider) -> AsyncIterator["OpenAIServer"]:
     """Serve at once: whether the server is there, and takes our keys, shows with the first request."""
-    async with new_client(config) as http:
-        yield OpenAIServer(config, upstream.clients(config, http))
+    async with open_client(config, url=config.base_url) as client:
+        yield OpenAIServer(config, Server(config, client))
 
 
 class OpenAIServer:
     """The provider. Implements `services.workers.provider.Provider`."""
 
-    def __init__(self, config: OpenAIProvider, by_key: Sequence[openai.AsyncOpenAI]) -> None:
+    def __init__(self, config: OpenAIProvider, server: Server) -> None:
         self._config = config
-        self._clients = by_key
-        self._keys = [key.get_secret_value() for key in config.api_keys]
+        self._server = server
         self._models = served(config)
         self._pools = Pools(config)
         self._room = Room(config.max_concurrent)
@@ -114,21 +113,15 @@ class OpenAIServer:
     ) -> AsyncIterator[tuple[Stream, Answer, Events]]:
         """A stream and its first content, with one of the keys."""
         kind, path = (completion.Answer, completion.PATH) if spec.HasField("prompt") else (Answer, _CHAT)
-        answer = kind(choices=spec.choices or 1, prompt_bytes=len(body), keys=self._keys)
+        answer = kind(choices=spec.choices or 1, prompt_bytes=len(body), keys=self._server.keys)
         async with contextlib.AsyncExitStack() as stack:
             try:
                 async with asyncio.timeout_at(patience.first_by):
-                    asked = upstream.opened(
-                        self._clients[key],
-                        path,
-                        body,
-                        keys=self._keys,
-                        connect_seconds=self._config.connect_seconds,
-                        heard=self._listener(spec.model, key),
-                        traceparent=trace,
+                    asked = self._server.asked(
+                        key, path, body, "text/event-stream", heard=self._listener(spec.model, key), traceparent=trace
                     )
-                    up = await stack.enter_async_context(asked)
-                stream = Stream(up, answer)
+                    response = await stack.enter_async_context(asked)
+                stream = Stream(stack.enter_context(Upstream(response)), answer)
                 events = await stream.first(by=patience.first_by)
             except TimeoutError:
                 raise patience.without_first() from None
@@ -139,13 +132,8 @@ class OpenAIServer:
         self, key: int, spec: embedding.EmbeddingSpec, body: bytes, patience: Patience, trace: str
     ) -> AsyncIterator[Embedded]:
         """All vectors, with one of the keys."""
-        asked = upstream.embedding(
-            self._clients[key],
-            body,
-            keys=self._keys,
-            connect_seconds=self._config.connect_seconds,
-            heard=self._listener(spec.model, key),
-            traceparent=trace,
+        asked = self._server.asked(
+            key, "/embeddings", body, "application/json", heard=self._listener(spec.model, key), traceparent=trace
         )
         try:
             async with asyncio.timeout_at(patience.first_by), asked as response:
@@ -153,11 +141,11 @@ class OpenAIServer:
         except TimeoutError:
             raise patience.without_first() from None
         if len(data) > _LARGE_BYTES:
-            yield await asyncio.to_thread(embeddings.embedded, data, spec, keys=self._keys)
+            yield await asyncio.to_thread(embeddings.embedded, data, spec, keys=self._server.keys)
         else:
-            yield embeddings.embedded(data, spec, keys=self._keys)
+            yield embeddings.embedded(data, spec, keys=self._server.keys)
 
-    def _listener(self, model: str, key: int) -> upstream.Heard:
+    def _listener(self, model: str, key: int) -> Heard:
         def heard(headers: Mapping[str, str]) -> None:
             self._pools[model].hear(key, readings(headers, now=time.time()), now=self._loop.time())
 

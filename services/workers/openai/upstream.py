@@ -3,137 +3,59 @@
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Literal
 
-import httpx2
-import openai
+import aiohttp
 
 from services.config.provider import OpenAIProvider
-from services.workers.closing import close
 from services.workers.openai.failures import from_response, from_whole
 from services.workers.vendor import failures
-from services.workers.vendor.upstream import Upstream, beginning, media_type, plain
+from services.workers.vendor.transport import Client
+from services.workers.vendor.upstream import beginning, media_type, plain
 
 _ERROR_BYTES = 64 << 10
+_OK = range(200, 300)
+
+MediaType = Literal["text/event-stream", "application/json"]
 
 # Hears the headers of every answer.
 Heard = Callable[[Mapping[str, str]], None]
 
 
-@contextlib.asynccontextmanager
-async def opened(
-    client: openai.AsyncOpenAI,
-    path: str,
-    body: bytes,
-    *,
-    keys: Sequence[str],
-    connect_seconds: float,
-    heard: Heard,
-    traceparent: str = "",
-) -> AsyncIterator[Upstream]:
-    """Ask for a stream at a path, and wait for it to begin. Leaving closes the connection unless read to its end.
+class Server:
+    """Where the server is, and the keys it is asked with."""
 
-    Raises:
-        Failure: what the server answered instead, or why it could not be asked.
-    """
-    asked = _Asked(path, "text/event-stream", body, traceparent)
-    async with _responding(client, asked, keys, connect_seconds, heard) as response:
-        if media_type(response) != asked.accepts or not plain(response):
-            # Some proxies say 200 and mean an error.
-            failure = from_whole(await beginning(response, most_bytes=_ERROR_BYTES), keys=keys)
-            raise failure or failures.malformed("something other than a stream of events")
-        yield Upstream(response)
+    def __init__(self, config: OpenAIProvider, client: Client) -> None:
+        self.keys: Sequence[str] = [key.get_secret_value() for key in config.api_keys]
+        self._client = client
+        self._root = config.base_url.rstrip("/")
+        account = {"openai-organization": config.organization, "openai-project": config.project}
+        said = {name: value for name, value in account.items() if value}
+        self._headers = [{"authorization": f"Bearer {key}", **said} for key in self.keys]
 
+    @contextlib.asynccontextmanager
+    async def asked(
+        self, key: int, path: str, body: bytes, expected: MediaType, *, heard: Heard, traceparent: str = ""
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Ask at a path, and wait for the answer to begin. Leaving closes the connection unless it was read to its end.
 
-@contextlib.asynccontextmanager
-async def embedding(
-    client: openai.AsyncOpenAI,
-    body: bytes,
-    *,
-    keys: Sequence[str],
-    connect_seconds: float,
-    heard: Heard,
-    traceparent: str = "",
-) -> AsyncIterator[httpx2.Response]:
-    """Ask for vectors, and wait for the answer to begin. Leaving closes it as above.
+        Raises:
+            Failure: what the server answered instead, or why it could not be asked.
+        """
+        headers = {**self._headers[key], "accept": expected}
+        if traceparent:
+            headers["traceparent"] = traceparent
+        async with self._client.posted(self._root + path, body, headers) as response:
+            heard(response.headers)
+            await self._check(response, expected)
+            yield response
 
-    Raises:
-        Failure: as above.
-    """
-    asked = _Asked("/embeddings", "application/json", body, traceparent)
-    async with _responding(client, asked, keys, connect_seconds, heard) as response:
-        yield response
-
-
-def clients(config: OpenAIProvider, http: httpx2.AsyncClient) -> list[openai.AsyncOpenAI]:
-    """The SDK's client for each key, over one pool of connections. The environment has no say."""
-    # Without `Omit` an empty value would be sent, and without any the environment's.
-    headers = {
-        "OpenAI-Organization": config.organization or openai.Omit(),
-        "OpenAI-Project": config.project or openai.Omit(),
-    }
-    return [
-        openai.AsyncOpenAI(
-            api_key=key.get_secret_value(),
-            organization=config.organization,
-            project=config.project,
-            base_url=config.base_url,
-            default_headers=headers,  # type: ignore[arg-type]  # the SDK's own way to leave a header out
-            max_retries=0,
-            timeout=http.timeout,
-            http_client=http,
-        )
-        for key in config.api_keys
-    ]
-
-
-class _Asked(NamedTuple):
-    """A request: its path below `base_url`, the media type that it wants, its body, and its trace if it has one."""
-
-    path: str
-    accepts: str
-    body: bytes
-    traceparent: str
-
-
-@contextlib.asynccontextmanager
-async def _responding(
-    client: openai.AsyncOpenAI, asked: _Asked, keys: Sequence[str], connect_seconds: float, heard: Heard
-) -> AsyncIterator[httpx2.Response]:
-    response = await _response(client, asked, keys, connect_seconds, heard)
-    try:
-        heard(response.headers)
-        yield response
-    finally:
-        await close(response)
-
-
-async def _response(
-    client: openai.AsyncOpenAI, asked: _Asked, keys: Sequence[str], connect_seconds: float, heard: Heard
-) -> httpx2.Response:
-    headers = {"content-type": "application/json", "accept": asked.accepts, "accept-encoding": "identity"}
-    if asked.traceparent:
-        headers["traceparent"] = asked.traceparent
-    try:
-        # The raw response. A streamed token costs about 67 µs of CPU here: 40 in httpcore and h11 below, 4.5 in Frames
-        # and Answer. Through the SDK's typed chunks it costs 155.
-        answer: object = await client.post(
-            asked.path,
-            cast_to=httpx2.Response,
-            content=asked.body,
-            options={"headers": headers},
-            stream=True,
-            stream_cls=openai.AsyncStream[object],
-        )
-        assert isinstance(answer, httpx2.Response)  # as `cast_to` says, whatever the types say
-        return answer
-    except openai.APIStatusError as error:
-        heard(error.response.headers)
-        text = error.response.content
-        failure = from_response(error.status_code, error.response.headers, text, keys=keys, now=time.time())
-    except openai.APITimeoutError:
-        failure = failures.late("connect", connect_seconds)  # the transport has no other timeout
-    except (openai.APIConnectionError, httpx2.HTTPError):
-        failure = failures.unavailable("could not be reached, or broke the connection")
-    # Not chained: the SDK's exceptions hold the request, and that our key.
-    raise failure
+    async def _check(self, response: aiohttp.ClientResponse, expected: MediaType) -> None:
+        answers = response.status in _OK
+        if answers and media_type(response) == expected and plain(response):
+            return
+        said = await beginning(response, most_bytes=_ERROR_BYTES)
+        if not answers:
+            raise from_response(response.status, response.headers, said, keys=self.keys, now=time.time())
+        # Some proxies say 200 and mean an error.
+        raise from_whole(said, keys=self.keys) or failures.malformed(f"something other than {expected}")

@@ -4,6 +4,8 @@ from services.workers.vendor import failures
 
 # No token needs as much; without a limit a server could fill our memory with a line that never ends.
 LONGEST_BYTES = 1 << 20
+# What some editors and servers put before a text in UTF-8, to be passed over.
+_MARK = b"\xef\xbb\xbf"
 
 
 class Frames:
@@ -29,6 +31,8 @@ class Frames:
             elif line in (b"", b"\r") and self._data:  # anything else is a comment, or a field that means nothing here
                 events.append(b"\n".join(self._data))
                 self._data, self._size = [], 0
+            elif line.startswith(_MARK + b"data:"):
+                self._add(line.removeprefix(_MARK))
         if len(self._rest) > LONGEST_BYTES:
             raise failures.malformed(f"a line of more than {LONGEST_BYTES >> 20} MiB")
         return events

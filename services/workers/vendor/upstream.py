@@ -3,71 +3,93 @@
 import asyncio
 import contextlib
 from collections.abc import Iterator
+from typing import Self
 
-import httpx2
+import aiohttp
 
 from services.workers.vendor import failures
+from services.workers.vendor.watch import Watch
 
 # The last chunk of the transport usually comes with the last event. Waiting for it keeps the connection for others.
 _GOODBYE_SECONDS = 0.05
 
 
 class Upstream:
-    """The body of a response, piece by piece."""
+    """The body of a response, piece by piece; a context, within which it may be read."""
 
-    def __init__(self, response: httpx2.Response) -> None:
-        self._parts = response.aiter_raw()
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._content = response.content
+        self._watch = Watch(response.close, asyncio.get_running_loop())  # whoever reads then is told at once
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._watch.close()
 
     async def read(self, *, by: float) -> bytes:
         """What arrives next, by a moment on the loop's clock; nothing at the end.
 
         Raises:
-            TimeoutError: when nothing has come by then.
+            TimeoutError: when nothing has come by then. There is no more to read.
             Failure: PROVIDER_UNAVAILABLE, when the connection breaks.
         """
+        self._watch.begin(by=by)
         try:
-            async with asyncio.timeout_at(by):
-                return await anext(self._parts)
-        except StopAsyncIteration:
-            return b""
-        except httpx2.HTTPError:
+            return await self._content.readany()
+        except aiohttp.ClientError as error:
+            if self._watch.rang:
+                raise TimeoutError from None
+            unread = self._unread(error)
+            if unread:
+                return unread
             failure = failures.unavailable("broke the connection")
+        finally:
+            self._watch.end()
         raise failure  # not chained: the exception holds the request, and that our key
+
+    def _unread(self, error: aiohttp.ClientError) -> bytes:
+        """What had arrived before the connection broke, and was not read yet. The error remains."""
+        self._content.set_exception(None)  # type: ignore[arg-type]  # with one it gives nothing out
+        unread = self._content.read_nowait()
+        self._content.set_exception(error)
+        return unread
 
     async def part(self) -> None:
         """Take leave of a server that has said its last."""
-        with contextlib.suppress(TimeoutError, httpx2.HTTPError):
-            async with asyncio.timeout(_GOODBYE_SECONDS):
-                async for _ in self._parts:
-                    pass
+        with contextlib.suppress(TimeoutError, aiohttp.ClientError):
+            if not self._content.is_eof():
+                async with asyncio.timeout(_GOODBYE_SECONDS):
+                    async for _ in self._content.iter_any():
+                        pass
 
 
-def plain(response: httpx2.Response) -> bool:
+def plain(response: aiohttp.ClientResponse) -> bool:
     """Whether the body comes as it is, and not packed."""
     return response.headers.get("content-encoding", "identity").strip().lower() in ("", "identity")
 
 
-def media_type(response: httpx2.Response) -> str:
+def media_type(response: aiohttp.ClientResponse) -> str:
     """The content type without its parameters."""
     return response.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-async def beginning(response: httpx2.Response, *, most_bytes: int) -> bytes:
-    """The first bytes of a body.
+async def beginning(response: aiohttp.ClientResponse, *, most_bytes: int) -> bytes:
+    """The first bytes of a body, packed or not.
 
     Raises:
         Failure: PROVIDER_UNAVAILABLE, when the connection breaks.
     """
     read = b""
     with _broken_connections():
-        async for part in response.aiter_raw():
+        async for part in response.content.iter_any():
             read += part
             if len(read) >= most_bytes:
                 break
-    return read
+    return read[:most_bytes]
 
 
-async def whole(response: httpx2.Response, *, most_bytes: int, by: float) -> bytes:
+async def whole(response: aiohttp.ClientResponse, *, most_bytes: int, by: float) -> bytes:
     """The body, by a moment on the loop's clock.
 
     Raises:
@@ -80,7 +102,7 @@ async def whole(response: httpx2.Response, *, most_bytes: int, by: float) -> byt
     size = 0
     with _broken_connections():
         async with asyncio.timeout_at(by):
-            async for part in response.aiter_raw():
+            async for part in response.content.iter_any():
                 parts.append(part)
                 size += len(part)
                 if size > most_bytes:
@@ -92,7 +114,7 @@ async def whole(response: httpx2.Response, *, most_bytes: int, by: float) -> byt
 def _broken_connections() -> Iterator[None]:
     try:
         yield
-    except httpx2.HTTPError:
+    except aiohttp.ClientError:
         failure = failures.unavailable("broke the connection")
     else:
         return

@@ -491,7 +491,7 @@ async def test_no_key_is_in_a_log_an_error_or_a_configuration_that_is_shown(
                     chain = chain.__cause__ or chain.__context__
                 assert KEYS[0] not in repr(provider._config)
                 assert KEYS[0] not in provider._config.model_dump_json()
-    assert caplog.records, "the libraries said nothing at all: nothing was searched"
+    assert logs, "nothing was said at all: nothing was searched"
     assert KEYS[0] not in caplog.text
     assert KEYS[0] not in str(logs)
 
