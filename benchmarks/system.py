@@ -5,6 +5,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import re
 import shutil
 import socket
 import subprocess
@@ -14,10 +15,11 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from benchmarks.child import ROOT, child
 
-_UP_SECONDS = 120.0
+_UP_SECONDS = 300.0  # of 64 workers on two busy cores, too
 
 _CONFIG = """
-gateway: {{drain_seconds: 1}}
+gateway: {{drain_seconds: 1, instances: {gateways}}}
+router: {{instances: {routers}}}
 access: {{keyless: true}}
 providers:
   echo: {{kind: echo, workers: {workers}, token_ms: {token_ms}, drain_seconds: 1}}
@@ -68,12 +70,13 @@ def temporary_home() -> Iterator[pathlib.Path]:
 
 
 @contextlib.contextmanager
-def mesh(*, workers: int, token_ms: float) -> Iterator[System]:
+def mesh(*, workers: int, token_ms: float, gateways: int = 1, routers: int = 1) -> Iterator[System]:
     """A whole mesh, run by the `hybrid` command."""
     with temporary_home() as home:
         port = free_port()
         config = home / "hybrid.yaml"
-        config.write_text(_CONFIG.format(workers=workers, token_ms=token_ms), encoding="utf-8")
+        shape = {"workers": workers, "gateways": gateways, "routers": routers}
+        config.write_text(_CONFIG.format(token_ms=token_ms, **shape), encoding="utf-8")
         try:
             _hybrid(home, "up", "--detach", "--port", str(port))
             yield System("mesh", port, _processes(home), home)
@@ -107,6 +110,6 @@ def _processes(home: pathlib.Path) -> dict[str, list[int]]:
     roles: dict[str, list[int]] = {"supervisor": [state["pid"]]}
     for process in state["processes"]:
         if process["state"] == "ready" and process["pid"]:
-            role = "worker" if process["name"].startswith("echo-") else process["name"]
+            role = re.sub(r"-\d+$", "", process["name"]).replace("echo", "worker")  # the second of them is gateway-2
             roles.setdefault(role, []).append(process["pid"])
     return roles
