@@ -28,6 +28,24 @@ models:
     routes: [{{provider: echo}}]
 """
 
+# What a stream may take is more than any measurement does; all else is as it comes, the limit that adapts too.
+_REMOTE = """
+gateway: {{drain_seconds: 1}}
+access: {{keyless: true}}
+providers:
+  upstream:
+    kind: openai
+    base_url: http://127.0.0.1:{upstream_port}/v1
+    api_keys: [none]
+    models: [bench]
+    workers: {workers}
+    total_seconds: 3600
+    drain_seconds: 1
+models:
+  - name: bench
+    routes: [{{provider: upstream}}]
+"""
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class System:
@@ -71,15 +89,27 @@ def temporary_home() -> Iterator[pathlib.Path]:
 
 @contextlib.contextmanager
 def mesh(*, workers: int, token_ms: float, gateways: int = 1, routers: int = 1) -> Iterator[System]:
-    """A whole mesh, run by the `hybrid` command."""
+    """A whole mesh with echo workers, run by the `hybrid` command."""
+    shape = {"workers": workers, "gateways": gateways, "routers": routers}
+    with _up(_CONFIG.format(token_ms=token_ms, **shape), model="echo") as system:
+        yield system
+
+
+@contextlib.contextmanager
+def mesh_remote(upstream_port: int, *, workers: int = 1) -> Iterator[System]:
+    """A whole mesh whose `openai` workers ask a server on this host."""
+    with _up(_REMOTE.format(upstream_port=upstream_port, workers=workers), model="bench") as system:
+        yield system
+
+
+@contextlib.contextmanager
+def _up(config: str, *, model: str) -> Iterator[System]:
     with temporary_home() as home:
         port = free_port()
-        config = home / "hybrid.yaml"
-        shape = {"workers": workers, "gateways": gateways, "routers": routers}
-        config.write_text(_CONFIG.format(token_ms=token_ms, **shape), encoding="utf-8")
+        (home / "hybrid.yaml").write_text(config, encoding="utf-8")
         try:
             _hybrid(home, "up", "--detach", "--port", str(port))
-            yield System("mesh", port, _processes(home), home)
+            yield System("mesh", port, _processes(home), home, model)
         finally:
             _hybrid(home, "down")
 
@@ -110,6 +140,7 @@ def _processes(home: pathlib.Path) -> dict[str, list[int]]:
     roles: dict[str, list[int]] = {"supervisor": [state["pid"]]}
     for process in state["processes"]:
         if process["state"] == "ready" and process["pid"]:
-            role = re.sub(r"-\d+$", "", process["name"]).replace("echo", "worker")  # the second of them is gateway-2
+            role = re.sub(r"-\d+$", "", process["name"])  # the second gateway is gateway-2
+            role = "worker" if role in ("echo", "upstream") else role
             roles.setdefault(role, []).append(process["pid"])
     return roles
