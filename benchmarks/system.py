@@ -88,19 +88,20 @@ def temporary_home() -> Iterator[pathlib.Path]:
 @contextlib.contextmanager
 def mesh(*, workers: int, token_ms: float) -> Iterator[System]:
     """A whole mesh with echo workers, run by the `hybrid` command."""
-    with _up(_CONFIG.format(workers=workers, token_ms=token_ms), model="echo") as system:
+    with configured(_CONFIG.format(workers=workers, token_ms=token_ms), model="echo") as system:
         yield system
 
 
 @contextlib.contextmanager
 def mesh_remote(upstream_port: int, *, workers: int = 1) -> Iterator[System]:
     """A whole mesh whose `openai` workers ask a server on this host."""
-    with _up(_REMOTE.format(upstream_port=upstream_port, workers=workers), model="bench") as system:
+    with configured(_REMOTE.format(upstream_port=upstream_port, workers=workers), model="bench") as system:
         yield system
 
 
 @contextlib.contextmanager
-def _up(config: str, *, model: str) -> Iterator[System]:
+def configured(config: str, *, model: str) -> Iterator[System]:
+    """A whole mesh of that configuration. Workers of `echo`, `upstream` and `engine` have the role `worker`."""
     with temporary_home() as home:
         port = free_port()
         (home / "hybrid.yaml").write_text(config, encoding="utf-8")
@@ -137,6 +138,6 @@ def _processes(home: pathlib.Path) -> dict[str, list[int]]:
     roles: dict[str, list[int]] = {"supervisor": [state["pid"]]}
     for process in state["processes"]:
         if process["state"] == "ready" and process["pid"]:
-            role = "worker" if process["name"].startswith(("echo-", "upstream-")) else process["name"]
+            role = "worker" if process["name"].startswith(("echo-", "upstream-", "engine-")) else process["name"]
             roles.setdefault(role, []).append(process["pid"])
     return roles
