@@ -91,19 +91,20 @@ def temporary_home() -> Iterator[pathlib.Path]:
 def mesh(*, workers: int, token_ms: float, gateways: int = 1, routers: int = 1) -> Iterator[System]:
     """A whole mesh with echo workers, run by the `hybrid` command."""
     shape = {"workers": workers, "gateways": gateways, "routers": routers}
-    with _up(_CONFIG.format(token_ms=token_ms, **shape), model="echo") as system:
+    with configured(_CONFIG.format(token_ms=token_ms, **shape), model="echo") as system:
         yield system
 
 
 @contextlib.contextmanager
 def mesh_remote(upstream_port: int, *, workers: int = 1) -> Iterator[System]:
     """A whole mesh whose `openai` workers ask a server on this host."""
-    with _up(_REMOTE.format(upstream_port=upstream_port, workers=workers), model="bench") as system:
+    with configured(_REMOTE.format(upstream_port=upstream_port, workers=workers), model="bench") as system:
         yield system
 
 
 @contextlib.contextmanager
-def _up(config: str, *, model: str) -> Iterator[System]:
+def configured(config: str, *, model: str) -> Iterator[System]:
+    """A whole mesh of that configuration. Workers of `echo`, `upstream` and `engine` have the role `worker`."""
     with temporary_home() as home:
         port = free_port()
         (home / "hybrid.yaml").write_text(config, encoding="utf-8")
@@ -141,6 +142,6 @@ def _processes(home: pathlib.Path) -> dict[str, list[int]]:
     for process in state["processes"]:
         if process["state"] == "ready" and process["pid"]:
             role = re.sub(r"-\d+$", "", process["name"])  # the second gateway is gateway-2
-            role = "worker" if role in ("echo", "upstream") else role
+            role = "worker" if role in ("echo", "upstream", "engine") else role
             roles.setdefault(role, []).append(process["pid"])
     return roles

@@ -47,10 +47,10 @@ async def run(port: int, each: list[float]) -> None:
     tally, room = Tally(), asyncio.Semaphore(_AT_ONCE)
 
     async def open_one(pace: float) -> None:
-        begun = asyncio.Event()
+        began: asyncio.Future[None] = loop.create_future()
         async with room:
-            await loop.create_connection(lambda: Stream(request(pace), tally, begun.set), "127.0.0.1", port)
-            await asyncio.wait_for(begun.wait(), _FIRST_SECONDS)
+            await loop.create_connection(lambda: Stream(request(pace), tally, began), "127.0.0.1", port)
+            await asyncio.wait_for(began, _FIRST_SECONDS)
 
     async with asyncio.TaskGroup() as tasks:
         for pace in each:
