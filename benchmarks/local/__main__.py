@@ -19,6 +19,7 @@ from benchmarks.local.slices import Slice, alternate, under_load
 from benchmarks.quantiles import spread
 from benchmarks.system import System
 from services.cli.setup.models import smollm2_directory
+from services.cli.setup.progress import Progress
 
 _RESULTS = pathlib.Path(__file__).parents[1] / "results"
 # A set of slices holds the machine for less than a minute and a half.
@@ -73,12 +74,15 @@ def _kept(
         "command": f"python -m benchmarks.local --streams {arguments.streams} --tokens {arguments.tokens}"
         f" --rounds {arguments.rounds} --pairs {arguments.pairs}",
         "machine": report.machine(),
-        "versions": report.versions() | systems.versions(),
+        "versions": report.versions() | systems.versions(arguments.systems),
         "engine": dataclasses.asdict(settings) | {"model": settings.model.name},
         "calibration_ms": spread([one.calibration_ms for one in every]) if every else None,
         "load_average": spread([one.load_average for one in every]) if every else None,
         "figures": {name: tables.figures(kept) for name, kept in runs.items() if kept},
-        "ratios": {name: dataclasses.asdict(one) for name, one in tables.ratios(runs).items()},
+        "ratios": {
+            what: {name: dataclasses.asdict(one) for name, one in tables.ratios(runs, read).items()}
+            for what, read in tables.COMPARED.items()
+        },
         "pace": tables.slices_told(pairs) if len(pairs) > 1 else None,
         "slices": [[one.token_seconds, other.token_seconds, one.front, other.front] for one, other in pairs],
         "runs": {name: [dataclasses.asdict(one) for one in kept] for name, kept in runs.items()},
@@ -104,10 +108,12 @@ def main() -> None:
     unknown = set(arguments.systems) - set(systems.NAMES)
     if unknown:
         parser.error(f"no system {', '.join(sorted(unknown))}; there are: {', '.join(systems.NAMES)}")
+    arguments.systems = arguments.systems or list(systems.NAMES)
     settings = Settings(smollm2_directory(), max_num_seqs=arguments.streams, layers=arguments.layers)
+    systems.install(arguments.systems, Progress(sys.stderr))
     with contextlib.ExitStack() as stack:
         logs = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hb-logs-")))
-        found = stack.enter_context(systems.running(arguments.systems or systems.NAMES, settings, logs))
+        found = stack.enter_context(systems.running(arguments.systems, settings, logs))
         runs = compare(found, arguments)
         pairs = pace(found, arguments)
     if any(runs.values()):
