@@ -28,6 +28,7 @@ class Tally:
     """What has come since `begin`; failures since ever."""
 
     def __init__(self) -> None:
+        self.failed = 0
         self.failures: list[str] = []
         self.begin()
 
@@ -37,6 +38,7 @@ class Tally:
         self.waits = array.array("d")  # between the reads of a stream that bring tokens, or for a reply
 
     def fail(self, what: str) -> None:
+        self.failed += 1
         if len(self.failures) < _FAILURES_KEPT:
             self.failures.append(what)
 
@@ -51,6 +53,7 @@ class Tally:
             "reconnects": self.reconnects,
             "p50_ms": quantile(waits, 0.5) * 1e3,
             "p99_ms": quantile(waits, 0.99) * 1e3,
+            "failed": self.failed,
             "failures": self.failures,
         }
 
