@@ -25,9 +25,9 @@ def _measured(system: System, point: Point, *, seconds: float) -> dict[str, Any]
     return keeping.of_round(measure.measure(system, point.load, seconds=seconds))
 
 
-def _grown(part: str, *, rounds: int, seconds: float, most: int) -> dict[str, list[dict[str, Any]]]:
+def _grown(part: str, *, rounds: int, seconds: float, sizes: range) -> dict[str, list[dict[str, Any]]]:
     """Rounds by point. Points take turns, so that a busy minute hits them all."""
-    points = [point for point in parts.PARTS[part] if point.size <= most]
+    points = [point for point in parts.PARTS[part] if point.size in sizes]
     found: dict[str, list[dict[str, Any]]] = {point.label: [] for point in points}
     for number in range(rounds):
         for shape, group in itertools.groupby(points, key=lambda point: point.shape):
@@ -38,11 +38,11 @@ def _grown(part: str, *, rounds: int, seconds: float, most: int) -> dict[str, li
     return found
 
 
-def _held(*, seconds: float, most: int) -> dict[str, Any]:
+def _held(*, seconds: float, sizes: range) -> dict[str, Any]:
     """Each number of streams at a mesh of its own: memory that was freed is used again, and would not be seen."""
     found = {}
     for label, streams in parts.MEMORY.items():
-        if streams.count <= most:
+        if streams.count in sizes:
             with mesh(workers=1, token_ms=10) as system:
                 one, held = window.hold(system, streams, seconds=seconds)
             found[label] = keeping.of_round(one, offered=streams.rate) | {"held": keeping.of_held(held)}
@@ -62,18 +62,20 @@ def main() -> None:
     parser.add_argument("--parts", nargs="*", default=names, choices=names, metavar="PART", help="; ".join(names))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=8.0, help="of a window")
-    parser.add_argument("--most", type=int, default=4000, help="leave out points with more of what is grown")
+    parser.add_argument("--least", type=int, default=1, help="leave out points with less of what is grown")
+    parser.add_argument("--most", type=int, default=4000, help="leave out points with more of it")
     parser.add_argument("--name", help="keep the results under this name; rounds join those that are kept of today")
     parser.add_argument("--results", type=pathlib.Path, default=_RESULTS, help="directory of kept results")
     arguments = parser.parse_args()
     found: dict[str, Any] = {}
+    sizes = range(arguments.least, arguments.most + 1)
     for part in arguments.parts:
         if part == _STARTS:
             found[part] = starts.rounds(arguments.rounds)
         elif part == _MEMORY:
-            found[part] = _held(seconds=arguments.seconds, most=arguments.most)
+            found[part] = _held(seconds=arguments.seconds, sizes=sizes)
         else:
-            found[part] = _grown(part, rounds=arguments.rounds, seconds=arguments.seconds, most=arguments.most)
+            found[part] = _grown(part, rounds=arguments.rounds, seconds=arguments.seconds, sizes=sizes)
     if arguments.name:
         content = report.kept(arguments.results, arguments.name) or {"commands": [], "parts": {}}
         content["commands"].append(" ".join(["python -m benchmarks.scale", *sys.argv[1:]]))
