@@ -4,6 +4,7 @@ import http.server
 import json
 import os
 import pathlib
+import re
 import sys
 import threading
 from collections.abc import Iterator
@@ -42,6 +43,13 @@ def test_every_lock_belongs_to_a_peer_and_nothing_of_ours_is_in_it() -> None:
     assert {path.stem for path in LOCKS.glob("*.lock")} | {"portkey"} == set(PEERS)
     for path in LOCKS.glob("*.in"):
         assert not [line for line in path.read_text().splitlines() if line.startswith("-")]
+
+
+def test_the_versions_of_peers_in_the_documents_are_those_of_the_locks() -> None:
+    readme = (ROOT / "benchmarks/README.md").read_text(encoding="utf-8")
+    told = dict(re.findall(r"^\| [^|]+ \| (?:PyPI|npm) `([\w@/-]+)` \| ([\d.]+) \|", readme, re.MULTILINE))
+    assert told.pop(portkey.PACKAGE) == json.loads((NPM / "package.json").read_text())["dependencies"][portkey.PACKAGE]
+    assert told == {lock.stem: version(requirements(lock)[lock.stem]) for lock in LOCKS.glob("*.lock")}
 
 
 def test_every_peer_is_told_where_to_ask_and_what_it_is_asked_for() -> None:
