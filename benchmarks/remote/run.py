@@ -90,7 +90,7 @@ def _memory(
 ) -> None:
     """At rest and with streams of each kind, each time freshly started: what streams leave behind hides others."""
     for kind, pace_ms in _KINDS.items():
-        load = Load("streams", plan.memory_streams, pace_ms=pace_ms, silent=True)
+        load = Load("streams", plan.memory_streams, pace_ms=pace_ms, patience=0)
         row = f"memory per {kind} stream, KiB"
         with contenders.started([name], port, places.system) as systems:
             for system in systems:
