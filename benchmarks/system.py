@@ -5,6 +5,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import re
 import shutil
 import socket
 import subprocess
@@ -14,10 +15,11 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from benchmarks.child import ROOT, child
 
-_UP_SECONDS = 120.0
+_UP_SECONDS = 300.0  # of 64 workers on two busy cores, too
 
 _CONFIG = """
-gateway: {{drain_seconds: 1}}
+gateway: {{drain_seconds: 1, instances: {gateways}}}
+router: {{instances: {routers}}}
 access: {{keyless: true}}
 providers:
   echo: {{kind: echo, workers: {workers}, token_ms: {token_ms}, drain_seconds: 1}}
@@ -86,21 +88,23 @@ def temporary_home() -> Iterator[pathlib.Path]:
 
 
 @contextlib.contextmanager
-def mesh(*, workers: int, token_ms: float) -> Iterator[System]:
+def mesh(*, workers: int, token_ms: float, gateways: int = 1, routers: int = 1) -> Iterator[System]:
     """A whole mesh with echo workers, run by the `hybrid` command."""
-    with _up(_CONFIG.format(workers=workers, token_ms=token_ms), model="echo") as system:
+    shape = {"workers": workers, "gateways": gateways, "routers": routers}
+    with configured(_CONFIG.format(token_ms=token_ms, **shape), model="echo") as system:
         yield system
 
 
 @contextlib.contextmanager
 def mesh_remote(upstream_port: int, *, workers: int = 1) -> Iterator[System]:
     """A whole mesh whose `openai` workers ask a server on this host."""
-    with _up(_REMOTE.format(upstream_port=upstream_port, workers=workers), model="bench") as system:
+    with configured(_REMOTE.format(upstream_port=upstream_port, workers=workers), model="bench") as system:
         yield system
 
 
 @contextlib.contextmanager
-def _up(config: str, *, model: str) -> Iterator[System]:
+def configured(config: str, *, model: str) -> Iterator[System]:
+    """A whole mesh of that configuration. Workers of `echo`, `upstream` and `engine` have the role `worker`."""
     with temporary_home() as home:
         port = free_port()
         (home / "hybrid.yaml").write_text(config, encoding="utf-8")
@@ -137,6 +141,7 @@ def _processes(home: pathlib.Path) -> dict[str, list[int]]:
     roles: dict[str, list[int]] = {"supervisor": [state["pid"]]}
     for process in state["processes"]:
         if process["state"] == "ready" and process["pid"]:
-            role = "worker" if process["name"].startswith(("echo-", "upstream-")) else process["name"]
+            role = re.sub(r"-\d+$", "", process["name"])  # the second gateway is gateway-2
+            role = "worker" if role in ("echo", "upstream", "engine") else role
             roles.setdefault(role, []).append(process["pid"])
     return roles
