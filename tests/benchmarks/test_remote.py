@@ -32,9 +32,9 @@ _PLAN = suite.Plan(
 _REQUESTS, _STREAMS = Load("requests", 1), Load("streams", 4)
 
 
-def _round(us: Mapping[str, float], *, units: int = 100, p50: float = 1.0, p99: float = 2.0, failed: int = 0) -> Round:
+def _round(us: Mapping[str, float], *, units: int = 100, p50: float = 1.0, p99: float = 2.0, **more: int) -> Round:
     used = {role: Usage(ns=round(1e3 * one * units)) for role, one in us.items()}
-    return Round(1.0, units, {"p50_ms": p50, "p99_ms": p99, "failed": failed}, used, 50.0, 1.0)
+    return Round(1.0, units, {"p50_ms": p50, "p99_ms": p99, "failed": 0, "late": 0, **more}, used, 50.0, 1.0)
 
 
 @given(st.integers(0, 5000), st.integers(1, 64), st.integers(1, 2048))
@@ -58,6 +58,7 @@ def test_a_rate_is_kept_where_tokens_come_and_gaps_are_short() -> None:
     assert not suite.keeps(4, _round({}, units=370), _PLAN)  # of 400 that are offered
     assert not suite.keeps(4, _round({}, units=400, p99=20.1), _PLAN)
     assert not suite.keeps(4, _round({}, units=400, failed=1), _PLAN)
+    assert not suite.keeps(4, _round({}, units=400, late=1), _PLAN)
 
 
 def _windows() -> list[suite.Window]:
@@ -84,7 +85,19 @@ def test_requests_that_failed_have_a_row_where_there_are_any() -> None:
     (direct, ours, *_), row = _windows(), "requests, one after the other: failed of them"
     assert row not in figures.figures([direct, ours], [], _PLAN)
     some = dataclasses.replace(ours, outcome=_round({"gateway": 1.0}, failed=3))
-    assert figures.figures([direct, some], [], _PLAN)[row][figures.OURS].values == [3.0]
+    rows = figures.figures([direct, some], [], _PLAN)
+    assert rows[row][figures.OURS].values == [3.0]
+    assert rows["CPU per request, 1 client, µs"][figures.OURS] == figures.Figure([], ["3 of 1 failed"])
+
+
+def test_what_has_not_begun_is_behind_and_no_failure() -> None:
+    windows = [
+        suite.Window(figures.DIRECT, _STREAMS, _round({"client": 10.0, "upstream": 9.0}, units=400)),
+        suite.Window(figures.OURS, _STREAMS, _round({"gateway": 50.0}, units=172, late=3)),
+    ]
+    rows = figures.figures(windows, [], _PLAN)
+    assert rows["4 streams: not begun after a minute"][figures.OURS].values == [3.0]
+    assert rows["CPU per token, 4 streams, µs"][figures.OURS].values == pytest.approx([50.0])
 
 
 def test_what_is_added_is_told_beside_the_direct_answer_of_the_same_round() -> None:
