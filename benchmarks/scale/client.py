@@ -11,6 +11,7 @@ import resource
 
 import uvloop
 
+from benchmarks.answers import WORD
 from benchmarks.child import answer, commands
 from benchmarks.client import Stream, Tally
 
@@ -29,7 +30,7 @@ def paces(mean_ms: float, streams: int, spread: float) -> list[float]:
 
 def request(token_ms: float) -> bytes:
     """The bytes of a request for an endless answer at that pace."""
-    message = {"role": "user", "content": "one two three four five six seven eight"}
+    message = {"role": "user", "content": WORD * 8}  # the echo's words, by which tokens are counted
     asked = {"model": "echo", "messages": [message], "stream": True, "echo": {"tokens": _TOKENS, "token_ms": token_ms}}
     body = json.dumps(asked).encode()
     return f"{_HEADERS}content-length: {len(body)}\r\n\r\n".encode() + body

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from benchmarks import http_answer
 from benchmarks.scale import keeping, memory, parts
 from benchmarks.scale.client import paces, request
 from benchmarks.scale.window import Held, Streams
@@ -25,7 +26,10 @@ def test_streams_of_different_paces_offer_the_rate_that_one_pace_would(streams: 
 def test_a_request_says_its_own_pace() -> None:
     head, _, body = request(7.5).partition(b"\r\n\r\n")
     assert f"content-length: {len(body)}".encode() in head
-    assert json.loads(body)["echo"]["token_ms"] == 7.5
+    asked = json.loads(body)
+    assert asked["echo"]["token_ms"] == 7.5
+    words = asked["messages"][0]["content"].split()
+    assert {word.encode() for word in words} == {http_answer.WORD}  # each token counts that is answered
 
 
 def test_a_rate_is_shared_out_among_streams() -> None:
