@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-# What chance does is less, on quiet machines and on busy ones: benchmarks/README.md has the spread.
+# What a change may cost. Chance does more on a busy machine; what it does on a quiet one is not yet known.
 ALLOWED = 1.15
 
 

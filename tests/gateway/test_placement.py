@@ -168,9 +168,9 @@ async def test_a_deadline_ends_the_wait(pair: Pair) -> None:
 
 
 async def test_an_ask_that_waits_has_patience_until_its_deadline(pair: Pair) -> None:
-    pair.placements.patience_seconds = 0.05
+    pair.placements.patience_seconds = 1.0
     loop = asyncio.get_running_loop()
-    patient, late = pair.ask("one"), pair.ask("two", Deadline(loop.time() + 0.2))
+    patient, late = pair.ask("one"), pair.ask("two", Deadline(loop.time() + 1.5))
     await pair.asked(2)
     await pair.told_to_wait("one", "two")
     with pytest.raises(Failure) as caught:
@@ -263,12 +263,12 @@ async def test_prompts_that_wait_are_bounded_by_their_bytes(pair: Pair) -> None:
 
 
 async def test_a_failed_attempt_s_next_place_may_be_waited_for(pair: Pair) -> None:
-    pair.placements.patience_seconds = 0.05
+    pair.placements.patience_seconds = 1.0
     placed = await pair.placed("one", "a")
     waiting = asyncio.create_task(pair.placements.after_failure(placed, failed(placed), BROKEN, NEVER))
     await eventually(lambda: len(pair.router.said("outcome")) == 1, seconds=30)
     await pair.told_to_wait("one")
-    await asyncio.sleep(0.1)
+    await asyncio.sleep(1.1)
     pair.router.place("one", "b")
     assert (await waiting).attempt_id == "b"
 

