@@ -70,7 +70,7 @@ bench: dev-environment  ## Measure everything: the mesh beside its peers, both p
 	$(DEV) -m benchmarks.scale
 	$(DEV) -m benchmarks
 
-bench-short: dev-environment  ## Measure the mesh beside its peers on the remote path, in a few minutes: one round of short windows.
+bench-short: dev-environment  ## Measure the mesh beside its peers on the remote path: one round of short windows.
 	$(DEV) -m benchmarks.remote --short $(ARGS)
 
 bench-check: dev-environment  ## Fail where a request or a token has become more than 15 % dearer than the baseline.

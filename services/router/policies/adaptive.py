@@ -62,7 +62,7 @@ class Adaptive(Strategy):
         """The target with the least score; of equal ones the one that was used longest ago."""
         session = of_session(request)
         targets = worth_a_look(request, targets, session, rng)
-        first, affinity = request.blocks[0] if request.blocks else None, self._chosen.affinity
+        first = request.blocks[0] if request.blocks else None
         least = second = float("inf")
         best, other = [targets[0]], None
         worked_out: dict[int, tuple[float, ...]] = {}
@@ -73,7 +73,7 @@ class Adaptive(Strategy):
             if value >= second:
                 continue  # and the preference only adds to it
             if first is not None:
-                value *= 1.0 + affinity * distance(first, target.identity)
+                value *= self._preference(first, target)
             if value < least:
                 second, other = least, best[0]
                 least, best = value, [target]
