@@ -63,11 +63,14 @@ test-ops: dev-environment debian-postgres  ## Run the tests that need Debian's P
 	$(DEV) -m pytest tests/ops -m ops $(ARGS)
 
 # Peers get environments of their own on the way, by their locks. What cannot be had or started is said, and left out.
-bench: dev-environment  ## Measure the mesh beside its peers, every figure: about an hour of a machine with nothing else to do.
+bench: dev-environment  ## Measure everything: the mesh beside its peers, both paths, and as it grows; hours of a quiet machine.
+	$(SETUP) engine model
 	$(DEV) -m benchmarks.remote $(ARGS)
+	$(DEV) -m benchmarks.local
+	$(DEV) -m benchmarks.scale
 	$(DEV) -m benchmarks
 
-bench-short: dev-environment  ## The same in a few minutes: one round of short windows.
+bench-short: dev-environment  ## Measure the mesh beside its peers on the remote path, in a few minutes: one round of short windows.
 	$(DEV) -m benchmarks.remote --short $(ARGS)
 
 bench-check: dev-environment  ## Fail where a request or a token has become more than 15 % dearer than the baseline.

@@ -37,8 +37,8 @@ class Tally:
         self.pieces = self.writes = self.reads = self.replies = self.reconnects = 0
         self.waits = array.array("d")  # between the reads of a stream that bring tokens, or for a reply
 
-    def fail(self, what: str) -> None:
-        self.failed += 1
+    def fail(self, what: str, count: int = 1) -> None:
+        self.failed += count
         if len(self.failures) < _FAILURES_KEPT:
             self.failures.append(what)
 
@@ -204,15 +204,22 @@ class Load:
         self._kind = Stream if stream else Requests
 
     async def open(self, group: asyncio.TaskGroup, connections: int, *, wait: bool) -> "list[asyncio.Task[None]]":
-        """Open so many, a few at a time: the next ones when these have heard of their peer. The tasks hold them."""
-        loop, holding = asyncio.get_running_loop(), []
-        for opened in range(0, connections, _AT_ONCE):
-            began: list[asyncio.Future[None]] = []
-            for _ in range(min(_AT_ONCE, connections - opened)):
-                began.append(loop.create_future())
-                holding.append(group.create_task(self._hold(began[-1])))
-            if wait and (await asyncio.wait(began, timeout=_PATIENCE_SECONDS))[1]:
-                self.tally.fail(f"nothing came within {_PATIENCE_SECONDS:g} s")
+        """Open so many, a few at a time: the next ones when these have heard of their peer, or it takes too long.
+
+        Returns:
+            The tasks that hold them.
+        """
+        loop = asyncio.get_running_loop()
+        holding: list[asyncio.Task[None]] = []
+        began: list[asyncio.Future[None]] = []
+        deadline = loop.time() + _PATIENCE_SECONDS
+        for _ in range(connections):
+            began.append(loop.create_future())
+            holding.append(group.create_task(self._hold(began[-1])))
+            if wait and (len(began) % _AT_ONCE == 0 or len(began) == connections):
+                await asyncio.wait(began, timeout=max(0.0, deadline - loop.time()))
+        if wait and (late := sum(not one.done() for one in began)):
+            self.tally.fail(f"{late} have heard nothing within {_PATIENCE_SECONDS:g} s", late)
         return holding
 
     async def _hold(self, began: "asyncio.Future[None]") -> None:

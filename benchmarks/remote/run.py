@@ -63,23 +63,26 @@ def run(
         with contenders.started(list(contenders.starts), port, places.system) as systems:
             direct = System(DIRECT, port, {}, model="bench")
             for number in range(plan.rounds):
-                _round(found, field, [direct, *systems], plan, number + 1, lock)
-                keep(found)
+                for _ in _round(found, field, [direct, *systems], plan, number + 1, lock):
+                    keep(found)
     return found
 
 
 def _round(
     found: Found, field: Field, systems: Sequence[System], plan: suite.Plan, number: int, lock: pathlib.Path | None
-) -> None:
+) -> Iterator[None]:
+    """One round; after each part of it there is something to keep."""
     for loads in plan.loads:
         with turn(lock):
             for window in suite.windows(field, systems, loads, seconds=plan.seconds):
                 found.windows.append(window)
                 _say(f"round {number}: {window.system}, {window.load.name}: {_outcome(window.outcome)}")
+        yield
     for system in systems if plan.limit else ():
         with turn(lock):
             found.rates.append(rate := suite.rate(field, system, plan))
         _say(f"round {number}: {rate.system}: {rate.streams} streams at most, {rate.tokens_per_second:.0f} tokens/s")
+        yield
 
 
 def _memory(
