@@ -1,7 +1,7 @@
 """`python -m benchmarks.upstream`: a fake OpenAI server on plain sockets, as cheap as Python can make it.
 
-A stream's tokens come at a steady pace, as an engine's steps bring them: all streams of one pace step together, by one
-timer. A prompt that says "every 250 ms" gets its own pace.
+A stream's first token comes at once, the others at a steady pace, as an engine's steps bring them: all streams of one
+pace step together, by one timer. A prompt that says "every 250 ms" gets its own pace.
 """
 
 import argparse
@@ -150,9 +150,14 @@ class Connection(asyncio.Protocol):
             self.write(answers.error("400 Bad Request", "The body is no chat completion."))
             return
         if asked.get("stream"):
-            self.write(answers.BEGINNING)
+            # The first token comes at once, as a whole answer does: the two are to take equally long.
             self._steps = self._server.steps(body)
-            self._steps.join(self, tokens)
+            self._steps.written += 1
+            self.write(answers.BEGINNING + answers.TOKEN)
+            if tokens == 1:
+                self.end()
+            else:
+                self._steps.join(self, tokens - 1)
         else:
             self._server.replies += 1
             self.write(_completion(tokens))

@@ -1,5 +1,6 @@
 """Everybody who serves the model. Who stands in front of the same server of vLLM shares it."""
 
+import concurrent.futures
 import contextlib
 import dataclasses
 import pathlib
@@ -26,18 +27,28 @@ _ON_HTTP = {ROUTER: vllm_router, LITELLM: litellm}
 def running(names: Collection[str], settings: Settings, logs: pathlib.Path) -> Iterator[Sequence[System]]:
     """Those systems, ready to answer. An engine that has nothing to do takes no CPU, so all of them stay up."""
     with contextlib.ExitStack() as stack:
-        found = {}
-        if MESH in names:
-            found[MESH] = stack.enter_context(mesh_local(settings))
-        if {HTTP, *_ON_HTTP} & set(names):
-            server = stack.enter_context(vllm_http(settings, logs / "vllm-http"))
-            found[HTTP] = server
-            for name, start in _ON_HTTP.items():
-                if name in names:
-                    found[name] = _before(server.processes, stack.enter_context(start(server.port)), name)
-        if SMG in names:
-            tokens = stack.enter_context(vllm_grpc(settings, logs / "vllm-grpc"))
-            found[SMG] = _before(tokens.processes, stack.enter_context(smg(tokens.port, scheme="grpc")), SMG)
+        found: dict[str, System] = {}
+
+        def mesh() -> None:
+            if MESH in names:
+                found[MESH] = stack.enter_context(mesh_local(settings))
+
+        def on_http() -> None:
+            if not {HTTP, *_ON_HTTP} & set(names):
+                return
+            server = found[HTTP] = stack.enter_context(vllm_http(settings, logs / "vllm-http"))
+            for name in _ON_HTTP.keys() & set(names):
+                found[name] = _before(server.processes, stack.enter_context(_ON_HTTP[name](server.port)), name)
+
+        def on_grpc() -> None:
+            if SMG in names:
+                server = stack.enter_context(vllm_grpc(settings, logs / "vllm-grpc"))
+                found[SMG] = _before(server.processes, stack.enter_context(smg(server.port, scheme="grpc")), SMG)
+
+        # Engines are loaded side by side, since most of that is waiting.
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            for loaded in [pool.submit(load) for load in (mesh, on_http, on_grpc)]:
+                loaded.result()
         yield [found[name] for name in names]
 
 

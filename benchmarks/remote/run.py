@@ -16,7 +16,7 @@ from benchmarks.remote.turns import turn
 from benchmarks.remote.windows import Failed, Field
 from benchmarks.system import System, free_port
 
-# A stream that says nothing for as long as anything is measured, and one that is busy but waits for nobody.
+# A stream that is silent after its first token, and one that is busy but waits for nobody.
 _IDLE_MS, _BUSY_MS = 3_600_000, 100
 _KINDS = {"idle": _IDLE_MS, "busy": _BUSY_MS}
 _MIB, _KIB = 1 << 20, 1 << 10
@@ -90,7 +90,7 @@ def _memory(
 ) -> None:
     """At rest and with streams of each kind, each time freshly started: what streams leave behind hides others."""
     for kind, pace_ms in _KINDS.items():
-        load = Load("streams", plan.memory_streams, pace_ms=pace_ms, silent=True)
+        load = Load("streams", plan.memory_streams, pace_ms=pace_ms)
         row = f"memory per {kind} stream, KiB"
         with contenders.started([name], port, places.system) as systems:
             for system in systems:

@@ -183,7 +183,7 @@ def test_windows_rates_and_memory_of_the_upstream_itself() -> None:
         direct = System(figures.DIRECT, port, {"upstream": [field.upstream.pid]}, model="bench")
         found = list(suite.windows(field, [direct], [_REQUESTS, _STREAMS], seconds=0.1))
         rate = suite.rate(field, direct, dataclasses.replace(_PLAN, limit=2))
-        load = Load("streams", _PLAN.memory_streams, pace_ms=3_600_000, silent=True)
+        load = Load("streams", _PLAN.memory_streams, pace_ms=3_600_000, patience=30)
         rest, _ = memory.per_stream(field, direct, load)
     assert [one.load for one in found] == [_REQUESTS, _STREAMS]
     assert not any(isinstance(one.outcome, Failed) for one in found), found
