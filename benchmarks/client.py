@@ -27,7 +27,7 @@ class Tally:
     """What has come since `begin`; failures since ever."""
 
     def __init__(self) -> None:
-        self.failed = 0
+        self.failed = self.late = 0  # late: of those opened, had not begun when patience ended
         self.failures: list[str] = []
         self.begin()
 
@@ -36,8 +36,8 @@ class Tally:
         self.pieces = self.writes = self.reads = self.replies = self.reconnects = 0
         self.waits = array.array("d")  # between the reads of a stream that bring tokens, or for a reply
 
-    def fail(self, what: str, count: int = 1) -> None:
-        self.failed += count
+    def fail(self, what: str) -> None:
+        self.failed += 1
         if len(self.failures) < _FAILURES_KEPT:
             self.failures.append(what)
 
@@ -53,6 +53,7 @@ class Tally:
             "p50_ms": quantile(waits, 0.5) * 1e3,
             "p99_ms": quantile(waits, 0.99) * 1e3,
             "failed": self.failed,
+            "late": self.late,
             "failures": self.failures,
         }
 
@@ -223,7 +224,8 @@ class Load:
             if patience and (len(began) % _AT_ONCE == 0 or len(began) == connections):
                 await asyncio.wait(began, timeout=max(0.0, deadline - loop.time()))
         if patience and (late := sum(not one.done() for one in began)):
-            self.tally.fail(f"{late} have heard nothing within {patience:g} s", late)
+            self.tally.late = late
+            self.tally.failures.append(f"{late} have heard nothing within {patience:g} s")
         return holding
 
     async def _hold(self, began: "asyncio.Future[None]") -> None:

@@ -77,7 +77,7 @@ def _kept(
     every = [one for kept in runs.values() for one in kept]
     content: dict[str, Any] = {
         "command": f"python -m benchmarks.local --streams {arguments.streams} --tokens {arguments.tokens}"
-        f" --rounds {arguments.rounds} --pairs {arguments.pairs}",
+        f" --rounds {arguments.rounds} --pairs {arguments.pairs} --layers {arguments.layers}",
         "machine": report.machine(),
         "versions": report.versions() | systems.versions(arguments.systems),
         "engine": dataclasses.asdict(settings) | {"model": settings.model.name},

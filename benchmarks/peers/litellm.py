@@ -4,12 +4,14 @@ import contextlib
 import json
 import pathlib
 import tempfile
+import urllib.request
 from collections.abc import Iterator
 
 from benchmarks.peers.peer import program
-from benchmarks.peers.process import serving
+from benchmarks.peers.process import direct, serving
 from benchmarks.system import System, free_port
 
+_FIRST_SECONDS = 300.0
 _ENVIRONMENT = {
     "LITELLM_MODE": "PRODUCTION",
     "LITELLM_LOG": "ERROR",
@@ -46,4 +48,18 @@ def litellm(upstream_port: int, *, model: str = "bench") -> Iterator[System]:
         path.write_text(config(upstream_port, model), encoding="utf-8")
         health = f"http://127.0.0.1:{port}/health/liveliness"
         with serving(command(port, str(path)), health=health, env=_ENVIRONMENT) as pid:
+            # It is well before it is loaded: much of it comes with the first request, which is nobody's to wait for.
+            for stream in (False, True):
+                _ask(port, model, stream=stream)
             yield System("litellm", port, {"proxy": [pid]}, model=model)
+
+
+def _ask(port: int, model: str, *, stream: bool) -> None:
+    asked = {"model": model, "messages": [{"role": "user", "content": "seven"}], "max_tokens": 1, "stream": stream}
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/v1/chat/completions",
+        json.dumps(asked).encode(),
+        {"content-type": "application/json"},
+    )
+    with direct().open(request, timeout=_FIRST_SECONDS) as answer:
+        answer.read()

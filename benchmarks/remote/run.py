@@ -113,7 +113,7 @@ def _add(rows: dict[str, dict[str, Figure]], row: str, system: str, told: Figure
 def _outcome(outcome: Round | Failed) -> str:
     if isinstance(outcome, Failed):
         return f"failed: {outcome.reason}"
-    failed = f", {outcome.client['failed']} failed" if outcome.client["failed"] else ""
+    failed = "".join(f", {outcome.client[what]} {what}" for what in ("failed", "late") if outcome.client[what])
     return f"{outcome.units / outcome.seconds:.0f}/s, p99 {outcome.client['p99_ms']:.1f} ms{failed}"
 
 

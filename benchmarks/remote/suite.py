@@ -84,9 +84,10 @@ def windows(field: Field, systems: Sequence[System], loads: Sequence[Load], *, s
 
 
 def keeps(streams: int, told: Round, plan: Plan) -> bool:
-    """Whether no stream failed, nearly all tokens came, and p99 of the gaps is at most twice the cadence."""
+    """Whether all streams run, nearly all tokens came, and p99 of the gaps is at most twice the cadence."""
+    all_run = told.client["failed"] == told.client["late"] == 0
     enough = told.units / told.seconds >= _DELIVERED * plan.offered(streams)
-    return enough and not told.client["failed"] and float(told.client["p99_ms"]) <= 2 * plan.token_ms
+    return all_run and enough and float(told.client["p99_ms"]) <= 2 * plan.token_ms
 
 
 def rate(field: Field, system: System, plan: Plan) -> Rate:
