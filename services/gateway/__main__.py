@@ -10,12 +10,11 @@ from collections.abc import Callable, Iterable
 
 import grpc
 import structlog
-import uvloop
 from hybridinference.gateway.v1 import inference_service_pb2_grpc as gateway_grpc
 from hybridinference.gateway.v1 import openai_service_pb2_grpc as openai_grpc
 from hybridinference.gateway.v1 import overview_service_pb2_grpc as overview_grpc
 
-from services.chassis import logs, metrics, notify, server, tracing
+from services.chassis import logs, loop, metrics, notify, server, tracing
 from services.chassis.config import ConfigError
 from services.chassis.reloading import Reloading
 from services.config import fixed, identity, mesh
@@ -183,7 +182,7 @@ def main() -> None:
         level=level,
     )
     try:
-        uvloop.run(serve(given))
+        loop.run(serve(given))
     except SchemaUnknown as unknown:
         sys.exit(str(unknown))
 

@@ -8,10 +8,9 @@ import random
 import time
 
 import structlog
-import uvloop
 from hybridinference.router.v1 import router_service_pb2_grpc as router_grpc
 
-from services.chassis import ids, logs, metrics, notify, server, tracing
+from services.chassis import ids, logs, loop, metrics, notify, server, tracing
 from services.chassis.config import ConfigError
 from services.chassis.credentials import Credentials
 from services.chassis.reloading import Reloading
@@ -136,7 +135,7 @@ def main() -> None:
     except ConfigError as error:
         parser.exit(2, f"{error}\n")
     level = logs.configure(place.name, level=config.log.level)
-    uvloop.run(serve(config, arguments.config, good, place, credentials, level))
+    loop.run(serve(config, arguments.config, good, place, credentials, level))
 
 
 if __name__ == "__main__":

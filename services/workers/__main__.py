@@ -9,11 +9,10 @@ import sys
 from collections.abc import Callable
 
 import structlog
-import uvloop
 from hybridinference.worker.v1 import worker_service_pb2_grpc as worker_grpc
 from prometheus_client import CollectorRegistry
 
-from services.chassis import logs, metrics, notify, secrets, server, tracing
+from services.chassis import logs, loop, metrics, notify, secrets, server, tracing
 from services.chassis.config import ConfigError
 from services.chassis.credentials import Credentials
 from services.chassis.reloading import begun
@@ -148,7 +147,7 @@ def main() -> None:
         credentials = identity.credentials(config, "worker", place.name)
     except ConfigError as error:
         parser.exit(2, f"{error}\n")
-    sys.exit(uvloop.run(serve(config, good, place, credentials, level)))
+    sys.exit(loop.run(serve(config, good, place, credentials, level)))
 
 
 if __name__ == "__main__":

@@ -9,10 +9,9 @@ import pathlib
 import sys
 
 import structlog
-import uvloop
 from hybridinference.gateway.v1 import admin_service_pb2_grpc
 
-from services.chassis import logs, metrics, notify, server
+from services.chassis import logs, loop, metrics, notify, server
 from services.chassis.config import ConfigError
 from services.chassis.credentials import Credentials
 from services.chassis.reloading import Reloading
@@ -162,7 +161,7 @@ def main() -> None:
         sys.exit(f"{arguments.config}: no database: give --dsn, or set ledger.dsn")
     level = logs.configure(NAME, level=config.log.level)
     try:
-        uvloop.run(serve(config, arguments.config, good, dsn, operators, peppers, credentials, level))
+        loop.run(serve(config, arguments.config, good, dsn, operators, peppers, credentials, level))
     except SchemaUnknown as unknown:
         sys.exit(str(unknown))
 

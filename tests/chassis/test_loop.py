@@ -1,0 +1,77 @@
+"""The event loop of a process: gRPC's wake-ups are taken together, and everything else is uvloop's."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+import uvloop
+
+from services.chassis.loop import Loop, run
+
+PATH = "/test.Echo/Say"
+
+
+class Watched(Loop):
+    """Remembers its readers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.readers: list[tuple[Any, Callable[..., Any]]] = []
+
+    def add_reader(self, fd: Any, callback: Callable[..., Any], *args: Any) -> None:  # type: ignore[override]
+        self.readers.append((fd, callback))
+        super().add_reader(fd, callback, *args)
+
+
+def test_all_of_grpcs_wake_ups_are_taken_at_once() -> None:
+    async def main() -> bytes:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, Watched)
+        async with grpc.aio.insecure_channel("unix:/nowhere"):
+            (of_grpc,) = [callback for _, callback in loop.readers]
+        with contextlib.ExitStack() as held:
+            here, there = socket.socketpair()
+            held.enter_context(here)
+            held.enter_context(there)
+            there.send(b"111")
+            loop.add_reader(here, of_grpc)
+            loop.remove_reader(here)
+            return here.recv(1)
+
+    assert uvloop.run(main(), loop_factory=Watched) == b"111"
+
+
+def test_what_others_read_is_left_as_it_is() -> None:
+    async def main() -> bytes:
+        loop = asyncio.get_running_loop()
+        here, there = socket.socketpair()
+        with here, there:
+            there.send(b"111")
+            loop.add_reader(here, print)
+            loop.remove_reader(here)
+            return here.recv(1)
+
+    assert run(main()) == b"1"
+
+
+def test_calls_that_end_together_all_get_their_answers() -> None:
+    async def say(request: bytes, context: Any) -> bytes:
+        return request
+
+    async def main() -> list[bytes]:
+        server = grpc.aio.server()
+        handler = grpc.unary_unary_rpc_method_handler(say)
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test.Echo", {"Say": handler}),))
+        port = server.add_insecure_port("127.0.0.1:0")
+        await server.start()
+        try:
+            async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+                call = channel.unary_unary(PATH)
+                return await asyncio.gather(*(call(b"%d" % number) for number in range(100)))
+        finally:
+            await server.stop(None)
+
+    assert run(main()) == [b"%d" % number for number in range(100)]
