@@ -118,6 +118,18 @@ def compile_nothing() -> None:
     importlib.import_module("torch._dynamo").config.disable = True
 
 
+def remember_environment() -> None:
+    """Have vLLM look up its environment variables once, as its engine's own process does.
+
+    Without this its statistics read two of them for each token. None may change afterwards.
+    """
+    try:
+        remember = _find("enable_envs_cache", "vllm.envs")
+    except ImportError:  # an older vLLM reads them each time
+        return
+    remember()
+
+
 def follow_weights(told: Callable[[float], None]) -> None:
     """Have vLLM tell which share of the files of weights is read, in whatever process reads them.
 

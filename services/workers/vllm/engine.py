@@ -114,6 +114,7 @@ def build(config: VllmProvider, *, drain_seconds: float, progress: Progress) -> 
     compat.follow_weights(progress.weights)
     llm = api.AsyncLLM.from_vllm_config(vllm_config, stat_loggers=[stat_logger(api.StatLoggerBase, stats)])
     progress.reach(Progress.LOADED)
+    compat.remember_environment()
     for name in _LOGS_THAT_QUOTE:  # not earlier: vLLM sets up its logging again while the engine is built
         logging.getLogger(name).setLevel(logging.CRITICAL)
     model_config, scheduler, cache = vllm_config.model_config, vllm_config.scheduler_config, vllm_config.cache_config

@@ -8,6 +8,7 @@ import dataclasses
 import importlib
 import inspect
 import json
+import os
 import sys
 from collections.abc import AsyncIterator
 from types import SimpleNamespace
@@ -54,6 +55,7 @@ def main() -> None:
         "cpu_defaults": sorted(arguments.CPU_DEFAULTS),
         "options": sorted(options.NAMES),
         "weights": [files, told],
+        "remembered": remembered(),
         "calls": [read.whole("hermes", "", CALLS, step) for step in (1, 3, len(CALLS))],
         "thought": [read.whole("", name, THOUGHT, 1) for name in ("qwen3", "deepseek_r1")],
         "open_thought": read.whole("", "deepseek_r1", THOUGHT.removeprefix("<think>"), 1, prompt="<think>"),
@@ -68,6 +70,16 @@ def main() -> None:
         "unknown": [read.refusal(tool_parser="hermse", reasoning_parser=""), read.refusal("", "qwen33")],
     }
     print(json.dumps(found))
+
+
+def remembered() -> list[Any]:
+    """A variable of vLLM's before and after it changes, once vLLM has been told to remember them."""
+    name = "VLLM_LOGGING_LEVEL"
+    compat.remember_environment()
+    envs = importlib.import_module("vllm.envs")
+    before = getattr(envs, name)
+    os.environ[name] = "CRITICAL"
+    return [before, getattr(envs, name)]
 
 
 def continued(api: compat.Api, tokenizer: Any) -> list[list[str]]:

@@ -26,6 +26,10 @@ def test_an_exception_that_a_release_lacks_has_a_stand_in() -> None:
     assert compat._error("NoSuchError", ValueError) is ValueError
 
 
+def test_an_engine_that_cannot_remember_its_environment_reads_it_each_time() -> None:
+    compat.remember_environment()  # there is none here, and so no such function
+
+
 def test_without_the_engine_loading_says_what_is_missing() -> None:
     with pytest.raises(ImportError, match="vllm"):
         compat.load()
@@ -86,6 +90,12 @@ def test_every_option_that_is_taken_is_one_of_the_engines(found: dict[str, Any])
 @pytest.mark.engine
 def test_the_bar_over_the_weights_tells_how_far_it_is(found: dict[str, Any]) -> None:
     assert found["weights"] == [["a", "b"], [0.0, 0.5, 1.0]]
+
+
+@pytest.mark.engine
+def test_the_engines_environment_is_looked_up_once(found: dict[str, Any]) -> None:
+    before, after = found["remembered"]
+    assert after == before != "CRITICAL"
 
 
 @pytest.mark.engine
