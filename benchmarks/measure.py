@@ -1,27 +1,39 @@
 """One measurement: a load on a system, for a while, and what each process used meanwhile."""
 
+import contextlib
 import dataclasses
 import os
 import time
+from collections.abc import Iterator
 from typing import Any, Literal
 
 from benchmarks import cpu
 from benchmarks.calibration import calibrate
-from benchmarks.child import child
+from benchmarks.child import Child, child
 from benchmarks.system import System
 
 Kind = Literal["streams", "requests"]
 
 # Streams are begun one after the other, and what comes with a beginning is over a second later.
 _SETTLE_SECONDS = 1.0
+_OPENING_SECONDS = 120.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Load:
-    """What the client does: so many streams, or so many connections that ask one request after the other."""
+    """What the client does: so many streams, or so many connections that ask one request after the other.
+
+    Attributes:
+        max_tokens: how long an answer is: one token, or a stream without end, unless it is given.
+        pace_ms: time between tokens that the fake upstream is told, instead of its own.
+        silent: streams need not have said anything before the measurement begins.
+    """
 
     kind: Kind
     connections: int
+    max_tokens: int | None = None
+    pace_ms: int | None = None
+    silent: bool = False
 
     @property
     def name(self) -> str:
@@ -54,6 +66,21 @@ class Round:
         return self.processes[process].switches / self.units
 
 
+@contextlib.contextmanager
+def client(system: System, load: Load) -> Iterator[Child]:
+    """A process that puts the load on the system; entered when every stream has begun, unless they are silent."""
+    arguments = [load.kind, "--port", str(system.port), "--connections", str(load.connections)]
+    arguments += ["--model", system.model, "--key", system.key]
+    arguments += [argument for name, value in system.headers.items() for argument in ("--header", f"{name}: {value}")]
+    arguments += ["--max-tokens", str(load.max_tokens)] if load.max_tokens is not None else []
+    arguments += ["--pace-ms", str(load.pace_ms)] if load.pace_ms is not None else []
+    arguments += ["--silent"] if load.silent else []
+    arguments += ["--echo"] if system.model == "echo" else []
+    # The client's own patience with a few connections is shorter.
+    with child("benchmarks.client", *arguments, seconds=_OPENING_SECONDS) as loading:
+        yield loading
+
+
 def measure(system: System, load: Load, *, seconds: float) -> Round:
     """Put the load on the system for a window.
 
@@ -61,15 +88,14 @@ def measure(system: System, load: Load, *, seconds: float) -> Round:
         RuntimeError: a request failed, or nothing came.
     """
     calibration = calibrate()
-    arguments = (load.kind, "--port", str(system.port), "--connections", str(load.connections))
-    with child("benchmarks.client", *arguments, seconds=60) as client:
-        processes = {**system.processes, "client": [client.pid]}
+    with client(system, load) as loading:
+        processes = {**system.processes, "client": [loading.pid]}
         time.sleep(_SETTLE_SECONDS)
-        client.ask("begin")
+        loading.ask("begin")
         before, begun = cpu.sample(processes), time.perf_counter()
         time.sleep(seconds)
         after, lasted = cpu.sample(processes), time.perf_counter() - begun
-        report = client.ask("report")
+        report = loading.ask("report")
     units = report["pieces"] if load.kind == "streams" else report["replies"]
     if report["failures"] or not units:
         raise RuntimeError(f"{system.name}, {load.name}: {report['failures'][:3] or 'nothing came'}")

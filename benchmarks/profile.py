@@ -9,8 +9,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
 
-from benchmarks.child import child
-from benchmarks.measure import Load, measure
+from benchmarks.measure import Load, client, measure
 from benchmarks.system import System
 
 _RATE = 400
@@ -137,8 +136,7 @@ _THREADS = {"python": "grpc.aio's poller and Python's own", "event_engine": "gRP
 
 
 def _samples(system: System, load: Load, *, seconds: float) -> list[str]:
-    arguments = (load.kind, "--port", str(system.port), "--connections", str(load.connections))
-    with child("benchmarks.client", *arguments, seconds=60):
+    with client(system, load):
         time.sleep(1.0)
         return samples(system.processes["gateway"][0], seconds=seconds)
 

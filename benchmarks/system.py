@@ -5,6 +5,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import re
 import shutil
 import socket
 import subprocess
@@ -14,10 +15,11 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from benchmarks.child import ROOT, child
 
-_UP_SECONDS = 120.0
+_UP_SECONDS = 300.0  # of 64 workers on two busy cores, too
 
 _CONFIG = """
-gateway: {{drain_seconds: 1}}
+gateway: {{drain_seconds: 1, instances: {gateways}}}
+router: {{instances: {routers}}}
 access: {{keyless: true}}
 providers:
   echo: {{kind: echo, workers: {workers}, token_ms: {token_ms}, drain_seconds: 1}}
@@ -26,15 +28,45 @@ models:
     routes: [{{provider: echo}}]
 """
 
+# What a stream may take is more than any measurement does; all else is as it comes, the limit that adapts too.
+_REMOTE = """
+gateway: {{drain_seconds: 1}}
+access: {{keyless: true}}
+providers:
+  upstream:
+    kind: openai
+    base_url: http://127.0.0.1:{upstream_port}/v1
+    api_keys: [none]
+    models: [bench]
+    workers: {workers}
+    total_seconds: 3600
+    drain_seconds: 1
+models:
+  - name: bench
+    routes: [{{provider: upstream}}]
+"""
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class System:
-    """A running system. `processes` maps roles to process ids; `home` is where a mesh keeps its sockets."""
+    """A running system.
+
+    Attributes:
+        port: on the loopback interface, where `POST /v1/chat/completions` is answered.
+        processes: process ids by role; a child that has no role of its own counts with its parent.
+        home: where a mesh keeps its sockets.
+        model: what requests ask for.
+        key: a bearer token to send, unless empty.
+        headers: what else every request has to carry.
+    """
 
     name: str
     port: int
     processes: Mapping[str, Sequence[int]]
     home: pathlib.Path | None = None
+    model: str = "echo"
+    key: str = ""
+    headers: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 def free_port() -> int:
@@ -56,15 +88,29 @@ def temporary_home() -> Iterator[pathlib.Path]:
 
 
 @contextlib.contextmanager
-def mesh(*, workers: int, token_ms: float) -> Iterator[System]:
-    """A whole mesh, run by the `hybrid` command."""
+def mesh(*, workers: int, token_ms: float, gateways: int = 1, routers: int = 1) -> Iterator[System]:
+    """A whole mesh with echo workers, run by the `hybrid` command."""
+    shape = {"workers": workers, "gateways": gateways, "routers": routers}
+    with configured(_CONFIG.format(token_ms=token_ms, **shape), model="echo") as system:
+        yield system
+
+
+@contextlib.contextmanager
+def mesh_remote(upstream_port: int, *, workers: int = 1) -> Iterator[System]:
+    """A whole mesh whose `openai` workers ask a server on this host."""
+    with configured(_REMOTE.format(upstream_port=upstream_port, workers=workers), model="bench") as system:
+        yield system
+
+
+@contextlib.contextmanager
+def configured(config: str, *, model: str) -> Iterator[System]:
+    """A whole mesh of that configuration. Workers of `echo`, `upstream` and `engine` have the role `worker`."""
     with temporary_home() as home:
         port = free_port()
-        config = home / "hybrid.yaml"
-        config.write_text(_CONFIG.format(workers=workers, token_ms=token_ms), encoding="utf-8")
+        (home / "hybrid.yaml").write_text(config, encoding="utf-8")
         try:
             _hybrid(home, "up", "--detach", "--port", str(port))
-            yield System("mesh", port, _processes(home), home)
+            yield System("mesh", port, _processes(home), home, model)
         finally:
             _hybrid(home, "down")
 
@@ -95,6 +141,7 @@ def _processes(home: pathlib.Path) -> dict[str, list[int]]:
     roles: dict[str, list[int]] = {"supervisor": [state["pid"]]}
     for process in state["processes"]:
         if process["state"] == "ready" and process["pid"]:
-            role = "worker" if process["name"].startswith("echo-") else process["name"]
+            role = re.sub(r"-\d+$", "", process["name"])  # the second gateway is gateway-2
+            role = "worker" if role in ("echo", "upstream", "engine") else role
             roles.setdefault(role, []).append(process["pid"])
     return roles

@@ -2,7 +2,6 @@
 
 import os
 import time
-import uuid
 
 
 def uuid7(milliseconds: int, randomness: bytes) -> str:
@@ -10,7 +9,8 @@ def uuid7(milliseconds: int, randomness: bytes) -> str:
     value = (milliseconds & ((1 << 48) - 1)) << 80 | int.from_bytes(randomness[:10], "big")
     value = value & ~(0xF << 76) | 0x7 << 76  # version 7
     value = value & ~(0x3 << 62) | 0x2 << 62  # variant 10
-    return str(uuid.UUID(int=value))
+    digits = f"{value:032x}"
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 def new_id() -> str:

@@ -37,6 +37,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         self._admit = admit
         self._endless = endless
         self._methods: dict[str, Method] = {}  # those that have a handler, so that they are few
+        # By method, the handler that was seen last, and what is around it. Most have the same one at every call.
+        self._wrapped: dict[str, tuple[Any, Any]] = {}
         self._working = 0
         self._rested = asyncio.Event()
         self._rested.set()
@@ -68,6 +70,14 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         if handler is None:  # unknown method: gRPC answers UNIMPLEMENTED
             return handler
         path = handler_call_details.method
+        kept = self._wrapped.get(path)
+        if kept is not None and kept[0] is handler:
+            return kept[1]
+        wrapped = self._around(path, handler)
+        self._wrapped[path] = handler, wrapped
+        return wrapped
+
+    def _around(self, path: str, handler: Any) -> Any:
         method = self._methods.get(path)
         if method is None:
             method = self._methods[path] = Method(path, handler)

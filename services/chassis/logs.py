@@ -2,14 +2,17 @@
 
 import asyncio
 import contextlib
+import json
 import logging
 import re
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Iterator, MutableMapping
 from typing import Any, TextIO
 
+import orjson
 import structlog
 
 LOG = structlog.get_logger()
@@ -18,6 +21,8 @@ LEVELS = ("debug", "info", "warning", "error")
 
 _NUMBERS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING}
 _CAUSE_CHARACTERS = 200
+# What has a way to show itself shows itself so, here too: some keep secrets out of it.
+_AS_TEXT = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
 # What an exception quotes is what it was given; a name of ours in quotes is short.
 _QUOTED = re.compile(r"(?<!\w)(['\"`])(?:.{13,}\1|.{13,}\Z)")
 
@@ -71,28 +76,25 @@ def configure(process: str, *, level: str = "info") -> Level:
         The level, which may be changed.
     """
     chosen = Level(level)
+    written = _Written(sys.stderr)
+    if sys.stderr.isatty():
+        form: _Json | structlog.dev.ConsoleRenderer = structlog.dev.ConsoleRenderer()
+    else:
+        form = _Json()
+    around = _Around(process)
     crash = structlog.processors.ExceptionRenderer(lambda info: "".join(_crash(info[1])) if info[1] else "")
-    shared: list[Any] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-    ]
-    renderer: Any = (
-        structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer(default=str)
-    )
     structlog.configure(
-        processors=[chosen, *shared, crash, renderer],
+        processors=[chosen, around, crash, form],
         wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
-        logger_factory=structlog.PrintLoggerFactory(_Lenient(sys.stderr)),  # type: ignore[arg-type]  # all it needs
+        logger_factory=lambda *_: written,
         cache_logger_on_first_use=True,
     )
-    structlog.contextvars.bind_contextvars(process=process)
     # Libraries speak through the standard library; they get the same form and a higher threshold.
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(written)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+            foreign_pre_chain=[around, structlog.stdlib.add_logger_name],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, form],
         )
     )
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
@@ -103,11 +105,49 @@ def _number(level: str) -> int:
     return _NUMBERS.get(level, logging.ERROR)
 
 
-class _Lenient:
+class _Around:
+    """What every line has beside its own fields: the process first, and at the end its level and the time.
+
+    Structlog's own processors for that take more than the line's other work together.
+    """
+
+    def __init__(self, process: str) -> None:
+        self._process = process
+        self._latest = (-1, "")  # a second, in seconds since 1970, and how its times begin
+
+    def __call__(self, logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        second, microsecond = divmod(time.time_ns() // 1000, 1_000_000)
+        known, begins = self._latest
+        if second != known:
+            begins = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+            self._latest = second, begins
+        return {"process": self._process, **event, "level": method, "timestamp": f"{begins}.{microsecond:06d}Z"}
+
+
+class _Json:
+    """Writes a line as one JSON object, in ASCII: no reader takes anything in it for the line's end."""
+
+    def __call__(self, logger: Any, method: str, event: MutableMapping[str, Any]) -> str:
+        try:
+            line = orjson.dumps(event, default=str, option=_AS_TEXT)
+        except orjson.JSONEncodeError:  # what it does not have: numbers beyond 64 bits, lone surrogates
+            return json.dumps(event, default=str)
+        return line.decode() if line.isascii() else json.dumps(event, default=str)
+
+
+class _Written:
     """A file that takes what it can: a disk that is full must not fail the call that a line is about."""
 
     def __init__(self, file: TextIO) -> None:
         self._file = file
+
+    def line(self, text: str) -> None:
+        """Write a line at once, or do without."""
+        with contextlib.suppress(OSError):
+            self._file.write(f"{text}\n")
+            self._file.flush()
+
+    debug = info = warning = error = critical = line
 
     def write(self, text: str) -> None:
         """Write, or do without."""

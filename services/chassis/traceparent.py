@@ -24,7 +24,8 @@ def accepted(header: str) -> str:
 def begun(randomness: bytes, *, share: float = 0.0) -> str:
     """The `traceparent` of a trace that begins here, of 24 random bytes; such a share of them is sampled."""
     drawn = int.from_bytes(randomness[16 - _RATIO_BITS // 8 : 16]) < share * 2**_RATIO_BITS
-    return f"00-{randomness[:16].hex()}-{randomness[16:24].hex()}-{drawn:02x}"
+    digits = randomness.hex()
+    return f"00-{digits[:32]}-{digits[32:48]}-{'01' if drawn else '00'}"
 
 
 def child(parent: str, randomness: bytes) -> str:

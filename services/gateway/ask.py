@@ -6,6 +6,7 @@ from typing import Any
 from hybridinference.inference.v1 import embedding_pb2 as embedding
 from hybridinference.inference.v1 import generation_pb2 as generation
 from hybridinference.inference.v1 import model_pb2 as model
+from hybridinference.inference.v1 import routing_pb2 as routing
 from hybridinference.router.v1 import placement_pb2 as placement
 
 from services.chassis.deadline import to_duration
@@ -32,27 +33,35 @@ def placement_ask(
         model=spec.model,
         input_tokens=estimated_tokens(spec),
         capabilities=list(needs),
-        affinity=prefix.session_hash(hints.session, call.secret),
         key=call.credential,
         key_id=call.grant.key_id,
         key_weight=call.grant.weight,
         providers=call.grant.providers,
-        criticality=hints.criticality,
-        tags=hints.tags,
-        worker=hints.worker,
     )
-    if hints.HasField("first_content_slo"):
-        ask.first_content_slo.CopyFrom(hints.first_content_slo)
-    if hints.HasField("max_cost_nano_usd"):
-        ask.max_cost_nano_usd = hints.max_cost_nano_usd
+    if hints.ByteSize():
+        _hint(ask, hints, call.secret)
     if isinstance(spec, generation.GenerationSpec):
         ask.max_output_tokens = spec.max_output_tokens
-        ask.prefix_hashes.extend(prefix.prefix_hashes(spec, call.secret, image_tokens=_TOKENS_PER_IMAGE))
-        ask.block_tokens = prefix.BLOCK_TOKENS if ask.prefix_hashes else 0
+        hashes = prefix.prefix_hashes(spec, call.secret, image_tokens=_TOKENS_PER_IMAGE)
+        if hashes:
+            ask.prefix_hashes.extend(hashes)
+            ask.block_tokens = prefix.BLOCK_TOKENS
         ask.continuable = continuable(spec)
     if time_left is not None:
         ask.time_left.CopyFrom(to_duration(time_left))
     return ask
+
+
+def _hint(ask: placement.PlacementAsk, hints: routing.RoutingHints, secret: bytes) -> None:
+    """Add what the caller wants of the route."""
+    ask.affinity = prefix.session_hash(hints.session, secret)
+    ask.criticality = hints.criticality
+    ask.tags.extend(hints.tags)
+    ask.worker = hints.worker
+    if hints.HasField("first_content_slo"):
+        ask.first_content_slo.CopyFrom(hints.first_content_slo)
+    if hints.HasField("max_cost_nano_usd"):
+        ask.max_cost_nano_usd = hints.max_cost_nano_usd
 
 
 def estimated_tokens(spec: Spec) -> int:

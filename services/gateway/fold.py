@@ -19,8 +19,11 @@ class Fold:
         for event in events:
             kind = event.WhichOneof("event")
             if kind == "delta":
-                choice = self._choices.setdefault(event.delta.choice, _Choice())
-                choice.take(event.delta)
+                delta = event.delta
+                choice = self._choices.get(delta.choice)
+                if choice is None:
+                    choice = self._choices[delta.choice] = _Choice()
+                choice.take(delta)
             elif kind == "started":
                 self._started = event.started
             elif kind == "finished":
@@ -35,8 +38,13 @@ class Fold:
             fingerprint=self._finished.fingerprint,
         )
         for index, reason in enumerate(self._finished.reasons):
-            content = self._choices.get(index, _Choice()).joined(index)
-            response.choices.add(index=index, content=content, finish_reason=reason)
+            choice = response.choices.add(index=index, finish_reason=reason)
+            said = self._choices.get(index)
+            if said is None:
+                choice.content.choice = index
+                choice.content.SetInParent()
+            else:
+                said.join(choice.content, index)
         return response
 
 
@@ -48,15 +56,22 @@ class _Choice:
         self._reasoning: list[str] = []
         self._refusal: list[str] = []
         self._calls: dict[int, tuple[generation.ToolCallDelta, list[str]]] = {}
-        self._rest = generation.Delta()
+        self._logprobs: list[generation.TokenLogprob] = []
+        self._token_ids: list[int] = []
+        self._tokens = 0
 
     def take(self, delta: generation.Delta) -> None:
-        self._text.append(delta.text)
-        self._reasoning.append(delta.reasoning)
-        self._refusal.append(delta.refusal)
-        self._rest.logprobs.extend(delta.logprobs)
-        self._rest.token_ids.extend(delta.token_ids)
-        self._rest.tokens += delta.tokens
+        if text := delta.text:
+            self._text.append(text)
+        if reasoning := delta.reasoning:
+            self._reasoning.append(reasoning)
+        if refusal := delta.refusal:
+            self._refusal.append(refusal)
+        if logprobs := delta.logprobs:
+            self._logprobs.extend(logprobs)
+        if token_ids := delta.token_ids:
+            self._token_ids.extend(token_ids)
+        self._tokens += delta.tokens
         for piece in delta.tool_calls:
             call, arguments = self._calls.setdefault(piece.index, (generation.ToolCallDelta(index=piece.index), []))
             call.id = call.id or piece.id
@@ -64,14 +79,19 @@ class _Choice:
             call.signature = call.signature or piece.signature
             arguments.append(piece.arguments_json)
 
-    def joined(self, index: int) -> generation.Delta:
-        whole = generation.Delta()
-        whole.CopyFrom(self._rest)
+    def join(self, whole: generation.Delta, index: int) -> None:
+        """Put it together in an empty delta."""
         whole.choice = index
         whole.text = "".join(self._text)
-        whole.reasoning = "".join(self._reasoning)
-        whole.refusal = "".join(self._refusal)
+        whole.tokens = self._tokens
+        if self._reasoning:
+            whole.reasoning = "".join(self._reasoning)
+        if self._refusal:
+            whole.refusal = "".join(self._refusal)
+        if self._logprobs:
+            whole.logprobs.extend(self._logprobs)
+        if self._token_ids:
+            whole.token_ids.extend(self._token_ids)
         for _, (call, arguments) in sorted(self._calls.items()):
             call.arguments_json = "".join(arguments)
             whole.tool_calls.append(call)
-        return whole

@@ -37,6 +37,7 @@ MILLISECONDS = re.compile(r"[0-9]{1,7}", re.ASCII)
 WORKER = re.compile(r"[A-Za-z0-9_-]{1,128}", re.ASCII)
 
 _NANO_PER_USD = 10**9
+_CRITICALITY = frozenset(routing.Criticality.values())
 
 
 def of_headers(header: Callable[[str], str | bytes | None]) -> routing.RoutingHints:
@@ -98,6 +99,8 @@ def check(
     Raises:
         Failure: SPEC_INVALID or PERMISSION_DENIED, naming the field.
     """
+    if not hints.ByteSize():  # nothing is said
+        return
     if len(hints.session) > MAX_SESSION_CHARACTERS:
         raise invalid(named["session"], f"must be at most {MAX_SESSION_CHARACTERS} characters")
     if len(hints.tags) > MAX_TAGS:
@@ -108,7 +111,7 @@ def check(
         raise invalid(named["max_cost_nano_usd"], "must not be negative")
     if hints.HasField("first_content_slo") and not 0 < to_seconds(hints.first_content_slo) <= MAX_SLO_SECONDS:
         raise invalid(named["first_content_slo"], f"must be above 0, and at most {MAX_SLO_SECONDS} seconds")
-    if hints.criticality not in routing.Criticality.values():
+    if hints.criticality not in _CRITICALITY:
         raise invalid(named["criticality"], "must be a Criticality")
     if hints.criticality == routing.CRITICALITY_CRITICAL_PLUS and most_critical != routing.CRITICALITY_CRITICAL_PLUS:
         raise _denied(named["criticality"], "critical-plus", "this caller may claim at most `critical`")

@@ -34,6 +34,8 @@ def prefix_hashes(spec: generation.GenerationSpec, key: bytes, *, image_tokens: 
     if not key:
         return ()
     prompt = _prompt(spec, image_tokens)
+    if len(prompt) < _BLOCK_BYTES:
+        return ()
     running = hashlib.blake2b(digest_size=8, key=key, person=b"prefix")
     digests = []
     for end in range(_BLOCK_BYTES, len(prompt) + 1, _BLOCK_BYTES):

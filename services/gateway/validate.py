@@ -29,6 +29,7 @@ EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 TOOL_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 _OF_CONVERSATIONS = ("tools", "tool_choice", "parallel_tool_calls", "reasoning_effort")
+_MODES = frozenset(conversation.ToolChoiceMode.values())
 _ASSISTANT_PARTS = frozenset({"text", "tool_call", "reasoning", "refusal"})
 _PARTS_OF_ROLE = {
     conversation.ROLE_SYSTEM: frozenset({"text"}),
@@ -49,7 +50,8 @@ def validate(spec: generation.GenerationSpec) -> None:
         _validate_prompt(spec)
     else:
         _validate_messages(spec)
-    _validate_sampling(spec.sampling)
+    if spec.HasField("sampling"):
+        _validate_sampling(spec.sampling)
     if spec.HasField("max_output_tokens"):
         _between("max_output_tokens", spec.max_output_tokens, 1, MAX_OUTPUT_TOKENS)
     if spec.HasField("choices"):
@@ -58,8 +60,9 @@ def validate(spec: generation.GenerationSpec) -> None:
         _between("logprobs.top", spec.logprobs.top, 0, MAX_TOP_LOGPROBS)
     if spec.reasoning_effort and spec.reasoning_effort not in EFFORTS:
         raise invalid("reasoning_effort", f"must be one of {', '.join(EFFORTS)}")
-    _validate_tools(spec)
-    if spec.response_format.HasField("json_schema"):
+    if spec.tools or spec.HasField("tool_choice"):
+        _validate_tools(spec)
+    if spec.HasField("response_format") and spec.response_format.HasField("json_schema"):
         _json_object("response_format", spec.response_format.json_schema.schema_json, "a JSON Schema")
     _validate_user(spec.user)
     if spec.provider_options_json:
@@ -179,7 +182,7 @@ def _validate_tools(spec: generation.GenerationSpec) -> None:
         if tool.parameters_json:
             _json_object(f"tools[{index}].parameters_json", tool.parameters_json, "a JSON Schema")
     mode = spec.tool_choice.mode
-    if mode not in conversation.ToolChoiceMode.values():
+    if mode not in _MODES:
         raise invalid("tool_choice.mode", "must be auto, none, required or named")
     if mode == conversation.TOOL_CHOICE_MODE_NAMED and spec.tool_choice.name not in names:
         raise invalid("tool_choice", f"names `{spec.tool_choice.name}`, which is not among the tools")

@@ -30,6 +30,12 @@ DROPPABLE: frozenset[int] = frozenset(
 )
 
 
+_FORMS: Mapping[str | None, model.Capability] = {
+    "json_object": model.CAPABILITY_JSON_OBJECT,
+    "json_schema": model.CAPABILITY_JSON_SCHEMA,
+}
+
+
 def needs_of(spec: generation.GenerationSpec | embedding.EmbeddingSpec) -> Needs:
     """Each capability that the spec of either kind needs, with the field that needs it."""
     return required_by_embedding(spec) if isinstance(spec, embedding.EmbeddingSpec) else required(spec)
@@ -37,24 +43,39 @@ def needs_of(spec: generation.GenerationSpec | embedding.EmbeddingSpec) -> Needs
 
 def required(spec: generation.GenerationSpec) -> Needs:
     """Each capability that the spec needs, with the field that needs it."""
-    sampling, prompted = spec.sampling, spec.HasField("prompt")
-    needs = {
-        model.CAPABILITY_CHAT: "" if prompted else "messages",
-        model.CAPABILITY_COMPLETIONS: "prompt" if prompted else "",
-        model.CAPABILITY_TOKEN_INPUTS: "prompt.token_ids" if spec.prompt.HasField("token_ids") else "",
-        model.CAPABILITY_TOOLS: "tools" if spec.tools else "",
-        model.CAPABILITY_JSON_OBJECT: "response_format" if spec.response_format.HasField("json_object") else "",
-        model.CAPABILITY_JSON_SCHEMA: "response_format" if spec.response_format.HasField("json_schema") else "",
-        model.CAPABILITY_LOGPROBS: "logprobs" if spec.HasField("logprobs") else "",
-        model.CAPABILITY_CHOICES: "choices" if spec.choices > 1 else "",
-        model.CAPABILITY_REASONING_EFFORT: "reasoning_effort" if spec.reasoning_effort else "",
-        model.CAPABILITY_SEED: "sampling.seed" if sampling.HasField("seed") else "",
-        model.CAPABILITY_PENALTIES: _penalty(sampling),
-        model.CAPABILITY_LOGIT_BIAS: "sampling.logit_bias" if sampling.logit_bias else "",
-        model.CAPABILITY_TOP_K: "sampling.top_k" if sampling.HasField("top_k") else "",
-        model.CAPABILITY_STOP: "sampling.stop" if sampling.stop else "",
-        model.CAPABILITY_PROVIDER_OPTIONS: _option(spec.provider_options_json),
-    }
+    has, needs = spec.HasField, Needs()
+    parts = _of_parts(spec)
+    if has("prompt"):
+        needs[model.CAPABILITY_COMPLETIONS] = "prompt"
+        if spec.prompt.HasField("token_ids"):
+            needs[model.CAPABILITY_TOKEN_INPUTS] = "prompt.token_ids"
+    else:
+        needs[model.CAPABILITY_CHAT] = "messages"
+    tools = parts.pop(model.CAPABILITY_TOOLS, "")
+    if spec.tools:
+        tools = "tools"
+    if tools:
+        needs[model.CAPABILITY_TOOLS] = tools
+    form = _FORMS.get(spec.response_format.WhichOneof("form")) if has("response_format") else None
+    if form is not None:
+        needs[form] = "response_format"
+    if has("logprobs"):
+        needs[model.CAPABILITY_LOGPROBS] = "logprobs"
+    if spec.choices > 1:
+        needs[model.CAPABILITY_CHOICES] = "choices"
+    if spec.reasoning_effort:
+        needs[model.CAPABILITY_REASONING_EFFORT] = "reasoning_effort"
+    if has("sampling"):
+        _of_sampling(spec.sampling, needs)
+    if spec.provider_options_json:
+        needs[model.CAPABILITY_PROVIDER_OPTIONS] = _option(spec.provider_options_json)
+    needs.update(parts)
+    return needs
+
+
+def _of_parts(spec: generation.GenerationSpec) -> Needs:
+    """What the parts of messages need."""
+    needs = Needs()
     for index, message in enumerate(spec.messages):
         for part in message.parts:
             kind = part.WhichOneof("content")
@@ -63,8 +84,23 @@ def required(spec: generation.GenerationSpec) -> Needs:
             elif kind == "file":
                 needs[model.CAPABILITY_FILES] = f"messages[{index}]"
             elif kind in ("tool_call", "tool_result"):
-                needs[model.CAPABILITY_TOOLS] = needs[model.CAPABILITY_TOOLS] or f"messages[{index}]"
-    return {capability: field for capability, field in needs.items() if field}
+                needs.setdefault(model.CAPABILITY_TOOLS, f"messages[{index}]")
+    return needs
+
+
+def _of_sampling(sampling: generation.SamplingParams, needs: Needs) -> None:
+    """Add what the parameters of sampling need."""
+    if sampling.HasField("seed"):
+        needs[model.CAPABILITY_SEED] = "sampling.seed"
+    penalty = _penalty(sampling)
+    if penalty:
+        needs[model.CAPABILITY_PENALTIES] = penalty
+    if sampling.logit_bias:
+        needs[model.CAPABILITY_LOGIT_BIAS] = "sampling.logit_bias"
+    if sampling.HasField("top_k"):
+        needs[model.CAPABILITY_TOP_K] = "sampling.top_k"
+    if sampling.stop:
+        needs[model.CAPABILITY_STOP] = "sampling.stop"
 
 
 def required_by_embedding(spec: embedding.EmbeddingSpec) -> Needs:

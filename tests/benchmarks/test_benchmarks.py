@@ -1,6 +1,5 @@
 """That a measurement measures: a short run of everything, and what is pure."""
 
-import asyncio
 import json
 import os
 import pathlib
@@ -11,7 +10,6 @@ from typing import Literal
 import pytest
 
 from benchmarks import cpu, first_byte, ledger, profile, workers
-from benchmarks.client import Requests, Stream, Tally
 from benchmarks.measure import Load, measure
 from benchmarks.quantiles import quantile, spread
 from benchmarks.skeleton.running import skeleton
@@ -81,52 +79,6 @@ def test_a_child_counts_with_its_parent_unless_it_has_a_name() -> None:
     assert apart["child"].ns > 10_000_000
     assert together >= apart["child"].ns
     assert apart["me"].ns < together + 50_000_000
-
-
-class _Wire(asyncio.Transport):
-    """Keeps what is written."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.written: list[bytes] = []
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        self.written.append(bytes(data))
-
-
-def _chunk(text: bytes) -> bytes:
-    return f"{len(text):x}\r\n".encode() + text + b"\r\n"
-
-
-@pytest.mark.parametrize("size", [1, 7, 64, 10_000])
-def test_pieces_and_writes_are_counted_however_the_bytes_are_cut(size: int) -> None:
-    one, two = b'data: {"a":1}\n\n', b"data: 2\n\ndata: 3\n\n"
-    wire = b"HTTP/1.1 200 OK\r\nx: y\r\n\r\n" + _chunk(one) + _chunk(two) + _chunk(one)
-    tally = Tally()
-    stream = Stream(b"GET", tally, lambda: None)
-    stream.connection_made(_Wire())
-    for start in range(0, len(wire), size):
-        stream.data_received(wire[start : start + size])
-    assert (tally.pieces, tally.writes, tally.failures) == (4, 3, [])
-
-
-def test_the_next_request_is_sent_when_a_reply_is_whole() -> None:
-    tally, wire = Tally(), _Wire()
-    asking = Requests(b"ask", tally, lambda: None)
-    asking.connection_made(wire)
-    for part in (b"HTTP/1.1 200 OK\r\n\r\n", _chunk(b"{}")):
-        asking.data_received(part)
-    assert wire.written == [b"ask"]
-    asking.data_received(b"0\r\n\r\n")
-    assert (wire.written, tally.replies) == ([b"ask", b"ask"], 1)
-
-
-def test_an_answer_other_than_200_is_a_failure_of_the_measurement() -> None:
-    tally = Tally()
-    stream = Stream(b"GET", tally, lambda: None)
-    stream.connection_made(_Wire())
-    stream.data_received(b"HTTP/1.1 503 Service Unavailable\r\n\r\n")
-    assert len(tally.failures) == 1
 
 
 @pytest.mark.parametrize(

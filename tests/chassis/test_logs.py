@@ -1,5 +1,6 @@
 """Logs of a process, as it really writes them."""
 
+import datetime
 import json
 import subprocess
 import sys
@@ -96,3 +97,44 @@ asyncio.run(main())
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
     events = [json.loads(line)["event"] for line in ran.stderr.splitlines()]
     assert events == ["two", "log.level", "three", "four", "six"]
+
+
+def test_a_line_is_ascii_and_says_what_json_has_no_words_for_as_text() -> None:
+    program = """
+import dataclasses, datetime, structlog
+from services.chassis import logs
+
+@dataclasses.dataclass
+class Key:
+    name: str
+    secret: str = dataclasses.field(repr=False)
+
+logs.configure("tester")
+log = structlog.get_logger()
+log.info("one", text="b\\u0085\\u2028\\u00f6\\n", half="\\ud800", large=1 << 70, ms=1.5, none=None, several=(1, "a"))
+log.info("two", key=Key("k", "s3cret"), day=datetime.date(2026, 1, 2), words={"w"}, process="other")
+"""
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    assert ran.stderr.isascii()
+    assert "s3cret" not in ran.stderr
+    one, two = (json.loads(line) for line in ran.stderr.splitlines())
+    for line in (one, two):
+        assert datetime.datetime.fromisoformat(line.pop("timestamp")).tzinfo == datetime.UTC
+        assert line.pop("level") == "info"
+    assert one == {
+        "process": "tester",
+        "event": "one",
+        "text": "b\u0085\u2028\u00f6\n",
+        "half": "\ud800",
+        "large": 1 << 70,
+        "ms": 1.5,
+        "none": None,
+        "several": [1, "a"],
+    }
+    assert two == {
+        "process": "other",
+        "event": "two",
+        "key": "Key(name='k')",
+        "day": "2026-01-02",
+        "words": "{'w'}",
+    }
