@@ -19,9 +19,9 @@ class Outbox:
         self._writing = asyncio.Lock()
         self._writer: asyncio.Task[None] | None = None
 
-    def add(self, answer: router_service.PlaceAnswer) -> None:
-        """Take in an answer, to be sent with the next `flush` or `hurry`."""
-        self._ready.answers.append(answer)
+    def add(self) -> router_service.PlaceAnswer:
+        """One more answer, to be filled in at once, which saves a copy, and sent with the next `flush` or `hurry`."""
+        return self._ready.answers.add()
 
     def crowd(self, crowded: bool) -> None:
         """Tell with the next message whether what makes room is wanted at once."""

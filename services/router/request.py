@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hybridinference.inference.v1 import routing_pb2 as routing
 from hybridinference.router.v1 import placement_pb2 as placement
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from services.router.target import Target
 
 _BLOCK_TOKENS = 64
+_NOTHING: frozenset[Any] = frozenset()
 
 
 @dataclasses.dataclass(slots=True, eq=False)
@@ -61,14 +62,14 @@ class Request:
         return cls(
             ask=ask,
             pool=pool,
-            needs=frozenset(ask.capabilities),
+            needs=frozenset(ask.capabilities) if ask.capabilities else _NOTHING,
             input_tokens=max(1, ask.input_tokens),
             output_tokens=min(expected, ask.max_output_tokens) if ask.max_output_tokens else expected,
             seconds=to_seconds(ask.time_left) if ask.HasField("time_left") else pool.longest_seconds,
             blocks=tuple(ask.prefix_hashes),
             block_tokens=ask.block_tokens or _BLOCK_TOKENS,
-            tags=frozenset(ask.tags),
-            providers=frozenset(ask.providers),
+            tags=frozenset(ask.tags) if ask.tags else _NOTHING,
+            providers=frozenset(ask.providers) if ask.providers else _NOTHING,
             max_cost=ask.max_cost_nano_usd if ask.HasField("max_cost_nano_usd") else math.inf,
             first_content_slo=slo,
             criticality=ask.criticality or routing.CRITICALITY_CRITICAL,

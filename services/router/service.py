@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import grpc
-from google.rpc import status_pb2
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hybridinference.router.v1 import drains_pb2
 from hybridinference.router.v1 import placement_pb2 as placement
@@ -75,7 +74,7 @@ class RouterServicer(router_grpc.RouterServiceServicer):
                         outbox.crowd(True)
                     commands = commands[1:]
                 for answer in self._told(stream, commands, self._clock()):
-                    outbox.add(answer)
+                    _answer(outbox.add(), answer)
                 self._fleet.notify()
                 await outbox.flush()
         finally:
@@ -113,7 +112,7 @@ class RouterServicer(router_grpc.RouterServiceServicer):
                 self.spans.released(stream, answer)
             outbox = self._outboxes.get(stream)
             if outbox is not None:
-                outbox.add(_answered(answer))
+                _answer(outbox.add(), answer)
                 outbox.hurry()
         if self._crowding.look(self._decider.short_of_room(), now):
             for outbox in self._outboxes.values():
@@ -151,12 +150,10 @@ class RouterServicer(router_grpc.RouterServiceServicer):
             self._decider.on_drains(Drains.of(hello.drains))
         return self._decider.on_stream(hello.gateway, hello.leases, now)
 
-    def _told(
-        self, stream: GatewayStream, commands: list[router_service.PlaceCommand], now: float
-    ) -> list[router_service.PlaceAnswer]:
+    def _told(self, stream: GatewayStream, commands: list[router_service.PlaceCommand], now: float) -> list[Answer]:
         decide = self._decided if self.spans is None else self._traced
-        answers = (decide(stream, command, now) for command in commands)
-        return [_answered(answer) for answer in answers if answer is not None]
+        answers = [decide(stream, command, now) for command in commands]
+        return [answer for answer in answers if answer is not None]
 
     def _traced(self, stream: GatewayStream, command: router_service.PlaceCommand, now: float) -> Answer | None:
         assert self.spans is not None, "it was looked"
@@ -182,14 +179,15 @@ class RouterServicer(router_grpc.RouterServiceServicer):
         return None  # nothing, or a command of a newer gateway
 
 
-def _answered(answer: Answer) -> router_service.PlaceAnswer:
+def _answer(told: router_service.PlaceAnswer, answer: Answer) -> None:
+    """Say it in the protocol's words."""
     if isinstance(answer, placement.Placement):
-        return router_service.PlaceAnswer(placement=answer)
-    if isinstance(answer, placement.Waiting):
-        return router_service.PlaceAnswer(waiting=answer)
-    cause = answer.cause
-    told: status_pb2.Status = status.to_status(cause) if isinstance(cause, Failure) else cause
-    refusal = placement.Refusal(
-        generation_id=answer.generation_id, status=told, attempt_id=answer.attempt_id, decision=answer.decision
-    )
-    return router_service.PlaceAnswer(refusal=refusal)
+        told.placement.CopyFrom(answer)
+    elif isinstance(answer, placement.Waiting):
+        told.waiting.CopyFrom(answer)
+    else:
+        refusal, cause = told.refusal, answer.cause
+        refusal.generation_id, refusal.attempt_id = answer.generation_id, answer.attempt_id
+        refusal.status.CopyFrom(status.to_status(cause) if isinstance(cause, Failure) else cause)
+        if answer.decision is not None:
+            refusal.decision.CopyFrom(answer.decision)

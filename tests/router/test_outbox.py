@@ -3,7 +3,6 @@
 import asyncio
 from typing import Any, cast
 
-from hybridinference.router.v1 import placement_pb2 as placement
 from hybridinference.router.v1 import router_service_pb2 as router_service
 
 from services.router.outbox import Outbox
@@ -22,17 +21,17 @@ class Peer:
         self.read.append([answer.waiting.generation_id for answer in message.answers])
 
 
-def _answer(name: str) -> router_service.PlaceAnswer:
-    return router_service.PlaceAnswer(waiting=placement.Waiting(generation_id=name))
+def _answer(outbox: Outbox, name: str) -> None:
+    outbox.add().waiting.generation_id = name
 
 
 async def test_a_gateway_that_does_not_read_is_not_read_from_either() -> None:
     peer = Peer()
     outbox = Outbox(cast(Any, peer))
-    outbox.add(_answer("released"))
+    _answer(outbox, "released")
     outbox.hurry()
     await asyncio.sleep(0)
-    outbox.add(_answer("asked"))
+    _answer(outbox, "asked")
     reader = asyncio.create_task(outbox.flush())
     for _ in range(5):
         await asyncio.sleep(0)
@@ -47,7 +46,7 @@ async def test_what_is_ready_together_is_sent_together() -> None:
     peer.reads.set()
     outbox = Outbox(cast(Any, peer))
     for name in ("one", "two"):
-        outbox.add(_answer(name))
+        _answer(outbox, name)
         outbox.hurry()
     await eventually(lambda: bool(peer.read), seconds=5.0)
     assert peer.read == [["one", "two"]]

@@ -62,7 +62,7 @@ class Adaptive(Strategy):
         """The target with the least score; of equal ones the one that was used longest ago."""
         session = of_session(request)
         targets = worth_a_look(request, targets, session, rng)
-        first = request.blocks[0] if request.blocks else None
+        first, affinity = request.blocks[0] if request.blocks else None, self._chosen.affinity
         least = second = float("inf")
         best, other = [targets[0]], None
         worked_out: dict[int, tuple[float, ...]] = {}
@@ -72,7 +72,8 @@ class Adaptive(Strategy):
             value = sum(terms)
             if value >= second:
                 continue  # and the preference only adds to it
-            value *= self._preference(first, target)
+            if first is not None:
+                value *= 1.0 + affinity * distance(first, target.identity)
             if value < least:
                 second, other = least, best[0]
                 least, best = value, [target]
@@ -97,8 +98,11 @@ class Adaptive(Strategy):
         told["preference_factor"] = preference
         told["generations"] = target.load
         told["uncached_tokens"] = self._uncached(request, target)
-        taken = predict(request, target, now).whole_seconds(request.output_tokens)
-        told["price_nano_usd"] = target.cost(request, request.output_tokens, taken)
+        cost = 0.0
+        if target.price is not None:
+            taken = predict(request, target, now).whole_seconds(request.output_tokens) if target.price.second else 0.0
+            cost = target.cost(request, request.output_tokens, taken)
+        told["price_nano_usd"] = cost
         return Score(sum(terms) * preference, told)
 
     def _preference(self, first: int | None, target: Target) -> float:
