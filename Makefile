@@ -8,7 +8,7 @@ BIN = $$(dirname $(DEV))
 export PYTHONPATH := .:gen
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up demo down dev-environment debian-postgres test test-fast test-clients test-ops providers metrics config-schema protos check-protos openapi googleapis contracts buf protos-release lint types imports lock clean
+.PHONY: help setup up demo down dev-environment debian-postgres test test-fast test-clients test-ops providers metrics config-schema protos check-protos openapi googleapis contracts buf protos-release lint types imports lock clean bench bench-short bench-check
 
 help:  ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -61,6 +61,20 @@ test-ops: dev-environment debian-postgres  ## Run the tests that need Debian's P
 	$(SETUP) mesh engine model
 	tests/ops/debian
 	$(DEV) -m pytest tests/ops -m ops $(ARGS)
+
+# Peers get environments of their own on the way, by their locks. What cannot be had or started is said, and left out.
+bench: dev-environment  ## Measure everything: the mesh beside its peers, both paths, and as it grows; hours of a quiet machine.
+	$(SETUP) engine model
+	$(DEV) -m benchmarks.remote $(ARGS)
+	$(DEV) -m benchmarks.local
+	$(DEV) -m benchmarks.scale
+	$(DEV) -m benchmarks
+
+bench-short: dev-environment  ## Measure the mesh beside its peers on the remote path, in a few minutes: one round of short windows.
+	$(DEV) -m benchmarks.remote --short $(ARGS)
+
+bench-check: dev-environment  ## Fail where a request or a token has become more than 15 % dearer than the baseline.
+	$(DEV) -m benchmarks.regression $(ARGS)
 
 providers: dev-environment  ## Write docs/providers.md out of the contract suite.
 	$(DEV) -m tests.contract.matrix

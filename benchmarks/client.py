@@ -20,7 +20,6 @@ from benchmarks.quantiles import quantile
 
 _STREAM_TOKENS = 1_000_000
 _AT_ONCE = 16  # connections that are being opened
-_PATIENCE_SECONDS = 60.0
 _FAILURES_KEPT = 8
 
 
@@ -28,6 +27,7 @@ class Tally:
     """What has come since `begin`; failures since ever."""
 
     def __init__(self) -> None:
+        self.failed = self.late = 0  # late: of those opened, had not begun when patience ended
         self.failures: list[str] = []
         self.begin()
 
@@ -37,6 +37,7 @@ class Tally:
         self.waits = array.array("d")  # between the reads of a stream that bring tokens, or for a reply
 
     def fail(self, what: str) -> None:
+        self.failed += 1
         if len(self.failures) < _FAILURES_KEPT:
             self.failures.append(what)
 
@@ -51,6 +52,8 @@ class Tally:
             "reconnects": self.reconnects,
             "p50_ms": quantile(waits, 0.5) * 1e3,
             "p99_ms": quantile(waits, 0.99) * 1e3,
+            "failed": self.failed,
+            "late": self.late,
             "failures": self.failures,
         }
 
@@ -200,16 +203,29 @@ class Load:
         self._payload = payload
         self._kind = Stream if stream else Requests
 
-    async def open(self, group: asyncio.TaskGroup, connections: int, *, wait: bool) -> "list[asyncio.Task[None]]":
-        """Open so many, a few at a time: the next ones when these have heard of their peer. The tasks hold them."""
-        loop, holding = asyncio.get_running_loop(), []
-        for opened in range(0, connections, _AT_ONCE):
-            began: list[asyncio.Future[None]] = []
-            for _ in range(min(_AT_ONCE, connections - opened)):
-                began.append(loop.create_future())
-                holding.append(group.create_task(self._hold(began[-1])))
-            if wait and (await asyncio.wait(began, timeout=_PATIENCE_SECONDS))[1]:
-                self.tally.fail(f"nothing came within {_PATIENCE_SECONDS:g} s")
+    async def open(self, group: asyncio.TaskGroup, connections: int, *, patience: float) -> "list[asyncio.Task[None]]":
+        """Open so many, a few at a time: the next ones when these have heard of their peer.
+
+        Args:
+            group: whose tasks hold them.
+            connections: how many.
+            patience: seconds for all of them, after which the rest is opened without waiting; 0 is never to wait.
+
+        Returns:
+            The tasks that hold them.
+        """
+        loop = asyncio.get_running_loop()
+        holding: list[asyncio.Task[None]] = []
+        began: list[asyncio.Future[None]] = []
+        deadline = loop.time() + patience
+        for _ in range(connections):
+            began.append(loop.create_future())
+            holding.append(group.create_task(self._hold(began[-1])))
+            if patience and (len(began) % _AT_ONCE == 0 or len(began) == connections):
+                await asyncio.wait(began, timeout=max(0.0, deadline - loop.time()))
+        if patience and (late := sum(not one.done() for one in began)):
+            self.tally.late = late
+            self.tally.failures.append(f"{late} have heard nothing within {patience:g} s")
         return holding
 
     async def _hold(self, began: "asyncio.Future[None]") -> None:
@@ -231,10 +247,10 @@ class Load:
             began.set_result(None)
 
 
-async def run(load: Load, connections: int, *, wait: bool) -> None:
+async def run(load: Load, connections: int, *, patience: float) -> None:
     """Open the connections, say so, obey the parent until it is gone."""
     async with asyncio.TaskGroup() as group:
-        holding = await load.open(group, connections, wait=wait)
+        holding = await load.open(group, connections, patience=patience)
         async for command in commands():
             if command == "begin":
                 load.tally.begin()
@@ -258,7 +274,7 @@ async def serve(arguments: argparse.Namespace) -> None:
         headers=headers,
     )
     load = Load(arguments.host, arguments.port, payload, stream=stream)
-    await run(load, arguments.connections, wait=not arguments.silent)
+    await run(load, arguments.connections, patience=arguments.patience)
 
 
 def main() -> None:
@@ -273,7 +289,7 @@ def main() -> None:
     parser.add_argument("--header", action="append", default=[], metavar="NAME: VALUE")
     parser.add_argument("--max-tokens", type=int, help="length of an answer")
     parser.add_argument("--pace-ms", type=int, help="what the fake upstream is told to take for a token")
-    parser.add_argument("--silent", action="store_true", help="do not wait for the first token of each stream")
+    parser.add_argument("--patience", type=float, default=60.0, help="seconds for all answers to begin; 0: do not wait")
     parser.add_argument("--echo", action="store_true", help="ask the echo provider, by its own option")
     uvloop.run(serve(parser.parse_args()))
 

@@ -1,14 +1,14 @@
 """`python -m benchmarks.upstream`: a fake OpenAI server on plain sockets, as cheap as Python can make it.
 
-A stream's tokens come at a steady pace, as an engine's steps bring them: all streams of one pace step together, by one
-timer. A prompt that says "every 250 ms" gets its own pace.
+A stream's first token comes at once, the others at a steady pace, as an engine's steps bring them: all streams of one
+pace step together, by one timer. A prompt that says "every 250 ms" gets its own pace.
 """
 
 import argparse
 import asyncio
 import functools
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, cast
 
 import orjson
@@ -40,6 +40,9 @@ class Steps:
 
     def __len__(self) -> int:
         return len(self._left)
+
+    def __iter__(self) -> "Iterator[Connection]":
+        return iter(self._left)
 
     def join(self, connection: "Connection", tokens: int) -> None:
         """Write so many tokens to a connection, the first at the next step."""
@@ -91,6 +94,12 @@ class Server:
         streams, tokens = sum(len(one) for one in paces), sum(one.written for one in paces)
         return {"streams": streams, "tokens": tokens, "replies": self.replies}
 
+    def drop(self) -> None:
+        """End the connections of all streams."""
+        for steps in self._paces.values():
+            for connection in list(steps):
+                connection.drop()
+
 
 class Connection(asyncio.Protocol):
     """One connection: requests one after the other."""
@@ -103,8 +112,9 @@ class Connection(asyncio.Protocol):
         self.paused = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # uvloop's is none of its subclasses.
-        self.write: Callable[[bytes], None] = cast(asyncio.Transport, transport).write
+        made = cast(asyncio.Transport, transport)  # uvloop's is none of its subclasses
+        self.write: Callable[[bytes], None] = made.write
+        self.drop: Callable[[], None] = made.abort
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._steps is not None:
@@ -140,9 +150,14 @@ class Connection(asyncio.Protocol):
             self.write(answers.error("400 Bad Request", "The body is no chat completion."))
             return
         if asked.get("stream"):
-            self.write(answers.BEGINNING)
+            # The first token comes at once, as a whole answer does: the two are to take equally long.
             self._steps = self._server.steps(body)
-            self._steps.join(self, tokens)
+            self._steps.written += 1
+            self.write(answers.BEGINNING + answers.TOKEN)
+            if tokens == 1:
+                self.end()
+            else:
+                self._steps.join(self, tokens - 1)
         else:
             self._server.replies += 1
             self.write(_completion(tokens))
@@ -183,13 +198,15 @@ def split(data: bytes) -> tuple[bytes, bytes, bytes] | None:
 
 
 async def run(port: int, pace: float) -> None:
-    """Serve until the parent is gone; any line of it is answered with a report."""
+    """Serve until the parent is gone; each line of it is answered with a report, after `drop` has ended all streams."""
     serving = Server(pace)
     server = await asyncio.get_running_loop().create_server(
         lambda: Connection(serving), "127.0.0.1", port, backlog=4096
     )
     async with server:
-        async for _ in commands():
+        async for command in commands():
+            if command == "drop":
+                serving.drop()
             answer(serving.report())
 
 

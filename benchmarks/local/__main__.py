@@ -6,6 +6,7 @@ import dataclasses
 import fcntl
 import json
 import pathlib
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -19,20 +20,25 @@ from benchmarks.local.slices import Slice, alternate, under_load
 from benchmarks.quantiles import spread
 from benchmarks.system import System
 from services.cli.setup.models import smollm2_directory
+from services.cli.setup.progress import Progress
 
 _RESULTS = pathlib.Path(__file__).parents[1] / "results"
-# A set of slices holds the machine for less than a minute and a half.
-_PAIRS_AT_ONCE = 12
+# More would need longer answers.
+_PAIRS_AT_ONCE = 20
+# The first answer of a server takes longer than all others.
+_WARM_UP_TOKENS = 8
 
 
 def compare(found: Sequence[System], arguments: argparse.Namespace) -> dict[str, list[Run]]:
     """Each system in turn, round after round."""
+    for system in found:
+        run(system, streams=1, tokens=_WARM_UP_TOKENS)
     runs: dict[str, list[Run]] = {system.name: [] for system in found}
-    for number in range(arguments.rounds):
-        for system in found:
-            with _alone(arguments.lock):
+    with _alone(arguments.lock):
+        for number in range(arguments.rounds):
+            for system in found:
                 runs[system.name].append(run(system, streams=arguments.streams, tokens=arguments.tokens))
-            print(f"round {number + 1}: {system.name}: {runs[system.name][-1].front:.1f} µs", file=sys.stderr)
+                print(f"round {number + 1}: {system.name}: {runs[system.name][-1].front:.1f} µs", file=sys.stderr)
     return runs
 
 
@@ -71,14 +77,17 @@ def _kept(
     every = [one for kept in runs.values() for one in kept]
     content: dict[str, Any] = {
         "command": f"python -m benchmarks.local --streams {arguments.streams} --tokens {arguments.tokens}"
-        f" --rounds {arguments.rounds} --pairs {arguments.pairs}",
+        f" --rounds {arguments.rounds} --pairs {arguments.pairs} --layers {arguments.layers}",
         "machine": report.machine(),
-        "versions": report.versions() | systems.versions(),
+        "versions": report.versions() | systems.versions(arguments.systems),
         "engine": dataclasses.asdict(settings) | {"model": settings.model.name},
         "calibration_ms": spread([one.calibration_ms for one in every]) if every else None,
         "load_average": spread([one.load_average for one in every]) if every else None,
         "figures": {name: tables.figures(kept) for name, kept in runs.items() if kept},
-        "ratios": {name: dataclasses.asdict(one) for name, one in tables.ratios(runs).items()},
+        "ratios": {
+            what: {name: dataclasses.asdict(one) for name, one in tables.ratios(runs, read).items()}
+            for what, read in tables.COMPARED.items()
+        },
         "pace": tables.slices_told(pairs) if len(pairs) > 1 else None,
         "slices": [[one.token_seconds, other.token_seconds, one.front, other.front] for one, other in pairs],
         "runs": {name: [dataclasses.asdict(one) for one in kept] for name, kept in runs.items()},
@@ -94,7 +103,7 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=24, help="length of an answer")
     parser.add_argument("--rounds", type=int, default=5, help="how often each system is measured")
     parser.add_argument("--pairs", type=int, default=0, help="pairs of slices, for the time per output token")
-    parser.add_argument("--slice-seconds", type=float, default=2.5, help="length of a slice")
+    parser.add_argument("--slice-seconds", type=float, default=1.5, help="length of a slice")
     parser.add_argument("--slice-tokens", type=int, default=400, help="length of an answer that is cut into slices")
     parser.add_argument("--layers", type=int, default=0, help="of the model, for a faster engine; answers mean nothing")
     parser.add_argument("--lock", type=pathlib.Path, help="a file that measurements on this machine lock by turns")
@@ -104,10 +113,14 @@ def main() -> None:
     unknown = set(arguments.systems) - set(systems.NAMES)
     if unknown:
         parser.error(f"no system {', '.join(sorted(unknown))}; there are: {', '.join(systems.NAMES)}")
+    arguments.systems = arguments.systems or list(systems.NAMES)
     settings = Settings(smollm2_directory(), max_num_seqs=arguments.streams, layers=arguments.layers)
+    systems.install(arguments.systems, Progress(sys.stderr))
+    # Asked to end, it ends what it has started, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("benchmarks.local: told to end"))
     with contextlib.ExitStack() as stack:
         logs = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hb-logs-")))
-        found = stack.enter_context(systems.running(arguments.systems or systems.NAMES, settings, logs))
+        found = stack.enter_context(systems.running(arguments.systems, settings, logs))
         runs = compare(found, arguments)
         pairs = pace(found, arguments)
     if any(runs.values()):

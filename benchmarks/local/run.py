@@ -17,8 +17,9 @@ APART = ("engine", "client")
 # Tokens at either end of an answer that are left out of the window.
 _EDGE_TOKENS = 3
 _LONG_SECONDS = 600.0
-_REST_SECONDS = 0.5
-_RESTING_SHARE = 0.05
+_REST_SECONDS = 2.0
+# Some front-ends ask their engine for a token now and then, to see whether it is well.
+_RESTING_SHARE = 0.15
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class Run:
         first_seconds: times to first word, stream by stream.
         token_seconds: times per output token, stream by stream: from first word to last, by the tokens after the first.
         pieces: events with content of all answers.
+        idle: CPU of the front-end, in seconds a second, while nobody asks for anything.
     """
 
     window_tokens: int
@@ -44,6 +46,7 @@ class Run:
     first_seconds: Sequence[float]
     token_seconds: Sequence[float]
     pieces: int
+    idle: float
     calibration_ms: float
     load_average: float
 
@@ -57,6 +60,11 @@ class Run:
         return sum(self.cost(role) for role in self.processes if role not in APART)
 
     @property
+    def front_beyond_idle(self) -> float:
+        """The same without what the front-end takes while nobody asks, in µs."""
+        return self.front - self.idle * 1e6 * self.window_seconds / self.window_tokens
+
+    @property
     def front_whole(self) -> float:
         """The same over whole answers: beginnings and ends included."""
         return sum(used.ns for role, used in self.whole.items() if role not in APART) / 1e3 / self.whole_tokens
@@ -68,7 +76,7 @@ def run(system: System, *, streams: int, tokens: int) -> Run:
     Raises:
         RuntimeError: an answer failed, or did not have that length.
     """
-    until_resting(system)
+    idle = until_resting(system)
     calibration = calibrate()
     with asking(system, streams=streams, tokens=tokens) as (client, processes):
         at_first = cpu.sample(processes)
@@ -93,6 +101,7 @@ def run(system: System, *, streams: int, tokens: int) -> Run:
         first_seconds=[one["first"] for one in answers],
         token_seconds=[one["lasted"] / (one["tokens"] - 1) for one in answers],
         pieces=pieces,
+        idle=idle,
         calibration_ms=calibration,
         load_average=os.getloadavg()[0],
     )
@@ -128,18 +137,19 @@ def _ask(client: Child, line: str, system: System) -> Any:
     return told
 
 
-def until_resting(system: System) -> None:
-    """Wait until the system's engine has nothing more to do.
+def until_resting(system: System) -> float:
+    """Wait until the system's engine has nothing more to do, and tell the front-end's CPU while it has none.
 
     Raises:
         RuntimeError: it does not come to rest.
     """
-    engine = {"engine": system.processes["engine"]}
     until = time.monotonic() + _LONG_SECONDS
     while True:
-        before = cpu.sample(engine)["engine"]
+        before = cpu.sample(system.processes)
         time.sleep(_REST_SECONDS)
-        if (cpu.sample(engine)["engine"] - before).ns < _RESTING_SHARE * _REST_SECONDS * 1e9:
-            return
+        after = cpu.sample(system.processes)
+        used = {role: (after[role] - before[role]).ns / 1e9 / _REST_SECONDS for role in before}
+        if used.pop("engine") < _RESTING_SHARE:
+            return sum(used.values())
         if time.monotonic() > until:
             raise RuntimeError(f"{system.name}: its engine does not rest")

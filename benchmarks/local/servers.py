@@ -19,7 +19,7 @@ from services.cli.setup.environment import CLONE, Environment, engine_environmen
 
 _HTTP = "vllm.entrypoints.launchers.api_server.entry"
 _GRPC = "vllm.entrypoints.launchers.grpc_server"
-_LOADING_SECONDS = 300.0
+_LOADING_SECONDS = 900.0
 _STOP_SECONDS = 20.0
 
 

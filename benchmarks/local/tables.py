@@ -2,7 +2,7 @@
 
 import dataclasses
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from benchmarks.local.ratio import Ratio, paired
@@ -12,6 +12,11 @@ from benchmarks.quantiles import spread
 
 OURS = "mesh"
 _FRONT = "front-end, µs per token"
+COMPARED: Mapping[str, Callable[[Run], float]] = {
+    "front-end": lambda one: one.front,
+    "front-end beyond idle": lambda one: one.front_beyond_idle,
+    "front-end with beginnings and ends": lambda one: one.front_whole,
+}
 
 
 def figures(runs: Sequence[Run]) -> dict[str, dict[str, float]]:
@@ -20,6 +25,8 @@ def figures(runs: Sequence[Run]) -> dict[str, dict[str, float]]:
     read: dict[str, list[float]] = {_FRONT: [one.front for one in runs]}
     read |= {f"{role}, µs per token": [one.cost(role) for one in runs] for role in roles}
     read |= {
+        "front-end, idle, ms of CPU a second": [one.idle * 1e3 for one in runs],
+        "front-end beyond idle, µs per token": [one.front_beyond_idle for one in runs],
         "front-end with beginnings and ends, µs per token": [one.front_whole for one in runs],
         "engine, µs per token": [one.cost("engine") for one in runs],
         "tokens/s": [one.window_tokens / one.window_seconds for one in runs],
@@ -30,11 +37,11 @@ def figures(runs: Sequence[Run]) -> dict[str, dict[str, float]]:
     return {name: spread(values) for name, values in read.items()}
 
 
-def ratios(runs: Mapping[str, Sequence[Run]]) -> dict[str, Ratio]:
+def ratios(runs: Mapping[str, Sequence[Run]], read: Callable[[Run], float]) -> dict[str, Ratio]:
     """CPU per token of the mesh's front-end to that of each other system, round by round."""
-    ours = [one.front for one in runs.get(OURS, ())]
+    ours = [read(one) for one in runs.get(OURS, ())]
     return {
-        name: paired(ours, [one.front for one in kept])
+        name: paired(ours, [read(one) for one in kept])
         for name, kept in runs.items()
         if name != OURS and len(ours) == len(kept) >= 2
     }
@@ -46,10 +53,10 @@ def table(runs: Mapping[str, Sequence[Run]]) -> str:
     rows = list(dict.fromkeys(row for one in found.values() for row in one))
     lines = ["| | " + " | ".join(found) + " |", "|---|" + "---:|" * len(found)]
     lines += [f"| {row} | " + " | ".join(_cell(one.get(row)) for one in found.values()) + " |" for row in rows]
-    compared = ratios(runs)
-    if compared:
+    for what, read in COMPARED.items():
+        compared = ratios(runs, read)
         cells = [_ratio(compared[name]) if name in compared else "–" for name in found]
-        lines.append("| the mesh's front-end to it, 95 % | " + " | ".join(cells) + " |")
+        lines.append(f"| the mesh's to it, {what}, 95 % | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 

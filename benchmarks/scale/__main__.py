@@ -5,7 +5,7 @@ import itertools
 import json
 import pathlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from benchmarks import measure, report
@@ -17,6 +17,8 @@ from benchmarks.system import System, mesh
 _RESULTS = pathlib.Path(__file__).parents[1] / "results"
 _STARTS, _MEMORY = "starts", "memory"
 
+Found = tuple[str, Any]
+
 
 def _measured(system: System, point: Point, *, seconds: float) -> dict[str, Any]:
     if isinstance(point.load, Streams):
@@ -25,29 +27,44 @@ def _measured(system: System, point: Point, *, seconds: float) -> dict[str, Any]
     return keeping.of_round(measure.measure(system, point.load, seconds=seconds))
 
 
-def _grown(part: str, *, rounds: int, seconds: float, most: int) -> dict[str, list[dict[str, Any]]]:
-    """Rounds by point. Points take turns, so that a busy minute hits them all."""
-    points = [point for point in parts.PARTS[part] if point.size <= most]
-    found: dict[str, list[dict[str, Any]]] = {point.label: [] for point in points}
-    for number in range(rounds):
+def _grown(part: str, *, rounds: int, seconds: float, sizes: range) -> Iterator[Found]:
+    """A round of a point after the other. Points take turns, so that a busy minute hits them all."""
+    points = [point for point in parts.PARTS[part] if point.size in sizes]
+    for _ in range(rounds):
         for shape, group in itertools.groupby(points, key=lambda point: point.shape):
             with mesh(workers=shape.workers, token_ms=10, gateways=shape.gateways, routers=shape.routers) as system:
                 for point in group:
-                    found[point.label].append(_measured(system, point, seconds=seconds))
-                    print(f"round {number + 1}: {part}, {point.label}", file=sys.stderr)
-    return found
+                    yield point.label, [_measured(system, point, seconds=seconds)]
 
 
-def _held(*, seconds: float, most: int) -> dict[str, Any]:
+def _held(*, seconds: float, sizes: range) -> Iterator[Found]:
     """Each number of streams at a mesh of its own: memory that was freed is used again, and would not be seen."""
-    found = {}
     for label, streams in parts.MEMORY.items():
-        if streams.count <= most:
+        if streams.count in sizes:
             with mesh(workers=1, token_ms=10) as system:
                 one, held = window.hold(system, streams, seconds=seconds)
-            found[label] = keeping.of_round(one, offered=streams.rate) | {"held": keeping.of_held(held)}
-            print(f"{_MEMORY}: {label}", file=sys.stderr)
-    return found
+            yield label, keeping.of_round(one, offered=streams.rate) | {"held": keeping.of_held(held)}
+
+
+def _found(part: str, arguments: argparse.Namespace) -> Iterator[Found]:
+    sizes = range(arguments.least, arguments.most + 1)
+    if part == _STARTS:
+        return iter(starts.rounds(arguments.rounds).items())
+    if part == _MEMORY:
+        return _held(seconds=arguments.seconds, sizes=sizes)
+    return _grown(part, rounds=arguments.rounds, seconds=arguments.seconds, sizes=sizes)
+
+
+def _kept(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What is kept of today under that name, with this command; nothing without a name."""
+    kept = report.kept(arguments.results, arguments.name) if arguments.name else {}
+    command = " ".join(["python -m benchmarks.scale", *sys.argv[1:]])
+    return {
+        "commands": [*kept.get("commands", []), command],
+        "machine": report.machine(),
+        "versions": report.versions(),
+        "parts": kept.get("parts", {}),
+    }
 
 
 def _told(found: dict[str, Any]) -> str:
@@ -62,27 +79,20 @@ def main() -> None:
     parser.add_argument("--parts", nargs="*", default=names, choices=names, metavar="PART", help="; ".join(names))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=8.0, help="of a window")
-    parser.add_argument("--most", type=int, default=4000, help="leave out points with more of what is grown")
+    parser.add_argument("--least", type=int, default=1, help="leave out points with less of what is grown")
+    parser.add_argument("--most", type=int, default=4000, help="leave out points with more of it")
     parser.add_argument("--name", help="keep the results under this name; rounds join those that are kept of today")
     parser.add_argument("--results", type=pathlib.Path, default=_RESULTS, help="directory of kept results")
     arguments = parser.parse_args()
-    found: dict[str, Any] = {}
+    content = _kept(arguments)
     for part in arguments.parts:
-        if part == _STARTS:
-            found[part] = starts.rounds(arguments.rounds)
-        elif part == _MEMORY:
-            found[part] = _held(seconds=arguments.seconds, most=arguments.most)
-        else:
-            found[part] = _grown(part, rounds=arguments.rounds, seconds=arguments.seconds, most=arguments.most)
-    if arguments.name:
-        content = report.kept(arguments.results, arguments.name) or {"commands": [], "parts": {}}
-        content["commands"].append(" ".join(["python -m benchmarks.scale", *sys.argv[1:]]))
-        content |= {"machine": report.machine(), "versions": report.versions()}
-        keeping.add(content["parts"], found)
-        found = {part: content["parts"][part] for part in found}
-        text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
-        print(report.keep(arguments.results, arguments.name, "json", text))
-    print(_told(found))
+        for label, one in _found(part, arguments):
+            print(f"{part}: {label}", file=sys.stderr)
+            keeping.add(content["parts"], {part: {label: one}})
+            if arguments.name:  # at once: it takes long, and may be ended before it is over
+                text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+                report.keep(arguments.results, arguments.name, "json", text)
+    print(_told({part: content["parts"][part] for part in arguments.parts if part in content["parts"]}))
 
 
 if __name__ == "__main__":

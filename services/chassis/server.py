@@ -125,6 +125,9 @@ async def open_server(
     calls: Any = CallInterceptor(RpcMetrics(registry), endless=endless, admit=admit)
     options = _OPTIONS if address.startswith("unix:") else [*_OPTIONS, *keepalive.OPTIONS]
     server = grpc.aio.server(interceptors=[calls, *interceptors], options=options)
+    # Generated code offers its handlers twice. Those that are registered have a task each that waits for a call, and
+    # grpc.aio goes through all of them at every call; the others are found by their name, and one task waits for all.
+    server.add_registered_method_handlers = lambda *_: None  # type: ignore[method-assign]
     health = Health()
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
     add(server)

@@ -7,6 +7,7 @@ import math
 import os
 import pathlib
 import re
+import resource
 import string
 import subprocess
 from collections.abc import Iterable, Sequence
@@ -36,6 +37,9 @@ _MORE_REQUESTS = 256
 _MORE_SECONDS = 30
 _LEAST_IDLE_SECONDS = 300
 _LEAST_LONGEST_SECONDS = 3600
+
+# What Envoy has open besides: connections to gateways (the template allows 64), listeners, logs, its threads' own.
+_OTHER_FILES = 128
 
 # Of a route in the template.
 _ROUTE_INDENT = " " * 24
@@ -90,7 +94,7 @@ def render(
         "typed_request_bytes": str(limits.typed_request_bytes),
         "headers_kib": str(limits.headers_kib),
         "requests_per_second": str(limits.requests_per_second),
-        "connections": str(limits.connections),
+        "connections": str(connections(limits.connections, files=resource.getrlimit(resource.RLIMIT_NOFILE)[1])),
         "streams_per_connection": str(limits.streams_per_connection),
         "header_time": _duration(limits.header_seconds),
         "request_time": _duration(limits.request_seconds),
@@ -153,6 +157,14 @@ def live(path: pathlib.Path) -> pathlib.Path:
 def longest_seconds(config: MeshConfig) -> int:
     """After so many seconds the edge ends a call, if nobody has before."""
     return max(_seconds(config), _LEAST_LONGEST_SECONDS)
+
+
+def connections(wanted: int, *, files: int) -> int:
+    """How many connections the edge may have, where a process may have so many files open.
+
+    Envoy takes as many files as it may by itself. Connections past those would be neither taken nor refused.
+    """
+    return wanted if files == resource.RLIM_INFINITY else min(wanted, max(1, files - _OTHER_FILES))
 
 
 def command(path: pathlib.Path, *, drain_seconds: float = 3600.0, restarting: Sequence[str] = _NEVER) -> list[str]:

@@ -87,7 +87,7 @@ class Arrival:
         Raises:
             Failure: SPEC_INVALID or PERMISSION_DENIED, naming the header.
         """
-        said = self._allowed(hints.of_headers(self._metadata.get), hints.HEADERS)
+        said = self._allowed(hints.of_headers(self._metadata), hints.HEADERS)
         said.session = said.session or session
         return said
 

@@ -1,7 +1,7 @@
 """What callers say of the route: as a message over gRPC, as headers of the OpenAI API."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from decimal import Decimal
 
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
@@ -19,6 +19,7 @@ HEADERS: Mapping[str, str] = {
     "criticality": "x-hybrid-criticality",
     "worker": "x-hybrid-worker",
 }
+_NAMES = frozenset(HEADERS.values())
 FIELDS: Mapping[str, str] = {field: f"routing.{field}" for field in HEADERS}
 
 CRITICALITIES = {
@@ -40,15 +41,17 @@ _NANO_PER_USD = 10**9
 _CRITICALITY = frozenset(routing.Criticality.values())
 
 
-def of_headers(header: Callable[[str], str | bytes | None]) -> routing.RoutingHints:
+def of_headers(headers: Mapping[str, str | bytes]) -> routing.RoutingHints:
     """The hints that headers give, by their names; what is not there is not given.
 
     Raises:
         Failure: SPEC_INVALID, naming the header.
     """
+    if _NAMES.isdisjoint(headers):
+        return routing.RoutingHints()
 
     def said(field: str) -> str | None:
-        value = header(HEADERS[field])
+        value = headers.get(HEADERS[field])
         return value.decode("ascii", "replace") if isinstance(value, bytes) else value
 
     hints = routing.RoutingHints()

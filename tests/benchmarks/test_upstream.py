@@ -63,12 +63,21 @@ async def test_a_stream_that_nobody_reads_any_more_is_stopped() -> None:
                 await asyncio.sleep(0.001)
 
 
+async def test_a_stream_of_one_token_waits_for_no_step() -> None:
+    async with _client() as (server, client):
+        slow = {"role": "user", "content": "every 3600000 ms: one two"}
+        stream = await client.chat.completions.create(model="bench", messages=[slow], max_tokens=1, stream=True)
+        assert [one.choices[0].delta.content async for one in stream] == ["", " seven", None]
+        assert server.report() == {"streams": 0, "tokens": 1, "replies": 0}
+
+
 async def test_a_prompt_may_say_its_own_pace() -> None:
     async with _client() as (server, client):
         slow = {"role": "user", "content": "every 3600000 ms: one two"}
         stream = await client.chat.completions.create(model="bench", messages=[slow], max_tokens=2, stream=True)
         assert (await anext(stream)).choices[0].delta.role == "assistant"
-        assert server.report() == {"streams": 1, "tokens": 0, "replies": 0}
+        assert (await anext(stream)).choices[0].delta.content == " seven"
+        assert server.report() == {"streams": 1, "tokens": 1, "replies": 0}
         await stream.close()
 
 

@@ -65,6 +65,13 @@ async def test_health_says_not_serving_until_told_otherwise(serve: Any, service:
         assert await _health(served.channel, service) == health_pb2.HealthCheckResponse.NOT_SERVING
 
 
+async def test_one_task_waits_for_the_calls_of_all_methods(serve: Any) -> None:
+    async with serve({}) as served:
+        await _health(served.channel, "")
+        waiting = [getattr(task.get_coro(), "__qualname__", "") for task in asyncio.all_tasks()]
+    assert sum(name.startswith("AioServer._request_") for name in waiting) == 1
+
+
 async def test_reflection_lists_the_services(serve: Any) -> None:
     async with serve({}) as served:
         call = reflection_pb2_grpc.ServerReflectionStub(served.channel).ServerReflectionInfo()

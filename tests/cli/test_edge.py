@@ -2,6 +2,7 @@
 
 import pathlib
 import re
+import resource
 import tempfile
 
 import pytest
@@ -169,6 +170,13 @@ def test_envoys_own_replies_have_every_status_of_the_register_and_the_rest_last(
             assert list(error) == ["message", "type", "param", "code"]
     assert {status for _, status in found} == register.EDGE.keys()
     assert [each for each in found if each[0] == "GE"] == found[-2:] == [("GE", 500), ("GE", 400)]
+
+
+def test_the_edge_takes_no_more_connections_than_it_may_have_files():
+    assert edge.connections(10_000, files=4096) == 4096 - 128
+    assert edge.connections(23, files=4096) == 23
+    assert edge.connections(10_000, files=64) == 1
+    assert edge.connections(10_000, files=resource.RLIM_INFINITY) == 10_000
 
 
 def test_a_limit_is_where_envoy_looks_for_it(home):

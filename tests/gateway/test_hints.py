@@ -14,7 +14,7 @@ from services.gateway import hints
 
 def of(**headers: str | bytes) -> routing.RoutingHints:
     said = {f"x-hybrid-{name.replace('_', '-')}": value for name, value in headers.items()}
-    found = hints.of_headers(said.get)
+    found = hints.of_headers(said)
     hints.check(found, hints.HEADERS, allow_pinning=True)
     return found
 

@@ -107,7 +107,7 @@ async def rows(echo: Mesh) -> tuple[int, collections.Counter[str]]:
 
 async def test_clients_that_leave_at_random_moments_leave_nothing_behind(echo: Mesh) -> None:
     rng = random.Random(1)
-    await thousand(echo.port, rng)  # caches, arenas, connections
+    moments = await thousand(echo.port, rng)  # caches, arenas, connections
     await at_rest(echo)
     before = sizes(echo)
     for _ in range(THOUSANDS):
@@ -117,10 +117,12 @@ async def test_clients_that_leave_at_random_moments_leave_nothing_behind(echo: M
         rested = await at_rest(echo)
         print(f"a thousand in {took:.1f} s, at rest after {rested:.2f} s, left {dict(left)}")
         assert len(left) == 4
+        moments += left
     after = sizes(echo)
 
     accepted = int(total(echo, "gateway", "grpc_server_started_total", **METHOD))
-    assert accepted >= (1 + THOUSANDS) * CLIENTS / 2
+    # These had an answer. How many of the others came so far before they left is for the machine's speed to say.
+    assert accepted >= moments["in the middle"]
     assert total(echo, "gateway", "hybrid_gateway_requests_total") == accepted
 
     async def loaded() -> bool:

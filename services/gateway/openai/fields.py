@@ -68,6 +68,10 @@ class Fields:
         """Names of all members that are present, in order."""
         return (name for name, value in self._members.items() if value is not None)
 
+    def any_of(self, names: frozenset[str]) -> bool:
+        """Whether one of these members may be there: most of what can be asked for mostly is not."""
+        return not names.isdisjoint(self._members)
+
     def require(self, name: str) -> object:
         """The member, which must be present."""
         value = self.get(name)

@@ -1,5 +1,6 @@
 """The headers of an answer: what it took, and who gave it."""
 
+import functools
 import string
 import urllib.parse
 
@@ -39,5 +40,6 @@ def _milliseconds(seconds: float) -> str:
     return str(round(seconds * 1e3))
 
 
+@functools.lru_cache(maxsize=1024)  # of providers, models and workers there are few
 def _fit(name: str) -> str:
     return urllib.parse.quote(name[:_LONGEST], safe=_SAFE)

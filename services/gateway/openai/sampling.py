@@ -20,6 +20,8 @@ def read(fields: Fields, sampling: generation.SamplingParams) -> None:
     Raises:
         Failure: SPEC_INVALID, with the path of the mistake.
     """
+    if not fields.any_of(MEMBERS):
+        return
     for name in ("temperature", "top_p", "frequency_penalty", "presence_penalty"):
         number = fields.number(name)
         if number is not None:

@@ -18,6 +18,8 @@ _KNOWN = sampling.MEMBERS | {
     *("tools", "tool_choice", "parallel_tool_calls", "response_format", "max_tokens", "max_completion_tokens", "n"),
     *("logprobs", "top_logprobs"),
 }
+_OF_TOOLS = frozenset({"tools", "tool_choice", "parallel_tool_calls", "response_format"})
+_LIMITS = frozenset({"max_tokens", "max_completion_tokens", "n", "logprobs", "top_logprobs"})
 # Would change the answer or its shape in ways that this API does not have.
 REFUSED = {
     "functions": "is no longer supported; use tools.",
@@ -50,9 +52,11 @@ def parse_chat(body: bytes) -> ChatRequest:
     spec = generation.GenerationSpec(model=fields.required_text("model"))
     fields.require("messages")
     spec.messages.extend(message(item, path) for path, item in fields.items("messages", MAX_MESSAGES))
-    _tools(fields, spec)
+    if fields.any_of(_OF_TOOLS):
+        _tools(fields, spec)
     sampling.read(fields, spec.sampling)
-    _limits(fields, spec)
+    if fields.any_of(_LIMITS):
+        _limits(fields, spec)
     spec.reasoning_effort = fields.text("reasoning_effort") or ""
     older, newer = fields.text("user"), fields.text("safety_identifier")
     spec.user = newer or older or ""
