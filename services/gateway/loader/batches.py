@@ -61,10 +61,13 @@ Bury = Callable[[Place, Frame | Damage, str], None]
 
 
 async def batches(places: Iterable[tuple[Place, int]], bury: Bury) -> AsyncIterator[Batch]:
-    """All that segments have after their positions, in order."""
+    """All that segments had after their positions when they were looked at, in order.
+
+    What has come since waits for the next look, so that records which come one by one are loaded many at a time.
+    """
     for place, loaded in places:
         position = loaded
-        while chunk := read_chunk(place.directory, place.segment, position):
+        while position < place.segment.size and (chunk := read_chunk(place.directory, place.segment, position)):
             yield Batch(place, await _entries(place, chunk, bury))
             position = chunk[-1].end
 
