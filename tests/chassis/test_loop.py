@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import socket
 from collections.abc import Callable
 from typing import Any
@@ -75,3 +76,13 @@ def test_calls_that_end_together_all_get_their_answers() -> None:
             await server.stop(None)
 
     assert run(main()) == [b"%d" % number for number in range(100)]
+
+
+def test_what_was_imported_before_is_no_business_of_the_garbage_collector() -> None:
+    async def main() -> int:
+        return gc.get_freeze_count()
+
+    try:
+        assert run(main()) > len(vars(asyncio))
+    finally:
+        gc.unfreeze()

@@ -20,7 +20,7 @@ from services.gateway.admin.drains import Drain
 LOG = structlog.get_logger()
 
 # How often routers are told, so that one that has started again places nothing on what is drained for longer.
-_AGAIN_SECONDS = 0.5
+_AGAIN_SECONDS = 1.0
 _CALL_SECONDS = 5.0
 
 # All that is out of service, by the database.

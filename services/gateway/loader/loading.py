@@ -123,6 +123,8 @@ class Loader:
     async def _pass(self, store: Store, spool_id: str) -> bool:
         """Load what there is. Returns whether there was anything."""
         found = segments(self._directory)
+        if not self._has_work(found):
+            return False
         moved = False
         for segment in found:  # loaded by one that was killed before it put them aside
             moved |= self._put_aside(segment)
@@ -135,6 +137,11 @@ class Loader:
         if time.monotonic() >= self._tidy_at:
             await self._tidy(store, spool_id)
         return moved
+
+    def _has_work(self, found: list[Segment]) -> bool:
+        """Whether anything is to be loaded, put aside or tidied: while nobody asks for anything, nothing is."""
+        new = any(segment.closed or segment.size > self._loaded.get(segment.name, 0) for segment in found)
+        return new or bool(self._again) or time.monotonic() >= self._tidy_at
 
     def _places(self, found: list[Segment]) -> Iterator[tuple[Place, int]]:
         for directory, some in (
