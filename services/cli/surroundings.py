@@ -25,8 +25,8 @@ MODEL_VARIABLE = "HYBRID_SMOLLM2"
 # By this one the built-in configurations have ports for Prometheus.
 METRICS_VARIABLE, _METRICS_PORT = "HYBRID_METRICS_PORT", "9400"
 
-# gRPC's event engine hands each event from one thread to another before grpc.aio's own thread sees it. What gRPC did before
-# does not, and costs less for every call and every token: docs/decisions/0023-fewer-wake-ups.md.
+# gRPC's event engine hands each event from one thread to another before grpc.aio's own thread sees it. What gRPC did
+# before it does not, and costs less for every call and every token: docs/decisions/0023-fewer-wake-ups.md.
 GRPC = {"GRPC_EXPERIMENTS": "-event_engine_client,-event_engine_listener"}
 
 
