@@ -11,8 +11,11 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
+from services.cli import surroundings
+
 ROOT = pathlib.Path(__file__).parents[1]
-ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT}/gen"}
+# Of a skeleton gRPC is what it is of a mesh.
+ENVIRONMENT = {**surroundings.GRPC, **os.environ, "PYTHONPATH": f"{ROOT}:{ROOT}/gen"}
 _STOP_SECONDS = 5.0
 
 

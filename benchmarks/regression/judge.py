@@ -1,26 +1,29 @@
 """Whether a ratio has grown by more than is allowed. Pure."""
 
 import dataclasses
+import statistics
 from collections.abc import Mapping, Sequence
 
-# What a change may cost. Chance does more on a busy machine; what it does on a quiet one is not yet known.
+# What a change may cost. benchmarks/README.md says what chance does.
 ALLOWED = 1.15
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Costs:
-    """CPU per unit in µs, one value for each round, in the order of the rounds."""
+    """CPU per unit in µs, in the order in which it was measured.
+
+    Attributes:
+        subject: one value for each turn.
+        calibration: one more than that: before the first turn, between two, and after the last.
+    """
 
     subject: Sequence[float]
     calibration: Sequence[float]
 
-    def ratio(self) -> float:
-        """How many times the calibration the subject costs, each at its best: what disturbs only adds.
-
-        Raises:
-            ValueError: nothing was measured.
-        """
-        return min(self.subject) / min(self.calibration)
+    def ratios(self) -> Sequence[float]:
+        """For each turn, how many times what the calibration cost right before and after it the subject costs."""
+        around = zip(self.calibration, self.calibration[1:], strict=False)
+        return [2 * cost / (before + after) for cost, (before, after) in zip(self.subject, around, strict=True)]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -48,6 +51,13 @@ class Verdict:
         return f"{self.name}: {told}: {word}"
 
 
-def judge(costs: Mapping[str, Costs], baseline: Mapping[str, float]) -> Sequence[Verdict]:
-    """A verdict on each figure that was measured."""
-    return [Verdict(name, one.ratio(), baseline.get(name)) for name, one in costs.items()]
+def judge(costs: Mapping[str, Sequence[Costs]], baseline: Mapping[str, float]) -> Sequence[Verdict]:
+    """A verdict on each figure, by the median of all turns: a few that were disturbed do not matter, and no drift does.
+
+    Raises:
+        ValueError: nothing was measured of a figure.
+    """
+    return [
+        Verdict(name, statistics.median(ratio for one in some for ratio in one.ratios()), baseline.get(name))
+        for name, some in costs.items()
+    ]

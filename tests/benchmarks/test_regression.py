@@ -10,32 +10,46 @@ from hypothesis import strategies as st
 from benchmarks.regression.__main__ import record
 from benchmarks.regression.judge import ALLOWED, Costs, Verdict, judge
 
-_COSTS = st.lists(st.floats(1.0, 1e4), min_size=1, max_size=6)
+_COST = st.floats(1.0, 1e4)
 
 
-@given(subject=_COSTS, calibration=_COSTS, slower=st.floats(0.2, 5.0))
-def test_a_slower_machine_changes_nothing(subject: list[float], calibration: list[float], slower: float) -> None:
-    there = Costs([slower * one for one in subject], [slower * one for one in calibration])
-    assert there.ratio() == pytest.approx(Costs(subject, calibration).ratio())
+def turns(subject: list[float], calibration: float) -> Costs:
+    return Costs(subject, [calibration] * (len(subject) + 1))
 
 
-@given(subject=_COSTS, calibration=_COSTS, disturbed=st.floats(1.0, 10.0))
-def test_a_round_that_was_disturbed_changes_nothing(
-    subject: list[float], calibration: list[float], disturbed: float
+@given(ratios=st.lists(_COST, min_size=1, max_size=6), speeds=st.data())
+def test_a_machine_that_is_of_another_speed_at_each_turn_changes_nothing(
+    ratios: list[float], speeds: st.DataObject
 ) -> None:
-    more = Costs([*subject, min(subject) * disturbed], [*calibration, min(calibration) * disturbed])
-    assert more.ratio() == pytest.approx(Costs(subject, calibration).ratio())
+    speed = speeds.draw(st.floats(0.2, 5.0))
+    there = Costs([speed * one for one in ratios], [speed] * (len(ratios) + 1))
+    assert there.ratios() == pytest.approx(turns(ratios, 1.0).ratios())
+
+
+def test_a_machine_that_grows_slower_at_an_even_pace_changes_nothing() -> None:
+    assert Costs([30.0, 50.0], [10.0, 20.0, 30.0]).ratios() == [2.0, 2.0]
+
+
+@given(steady=_COST, disturbed=st.floats(1.0, 100.0))
+def test_two_disturbed_turns_of_five_change_nothing(steady: float, disturbed: float) -> None:
+    (verdict,) = judge({"x": [turns([steady] * 3 + [steady * disturbed] * 2, 1.0)]}, {"x": steady})
+    assert verdict.grown == pytest.approx(1.0)
+
+
+def test_what_was_measured_again_counts_together_with_what_was_measured_before() -> None:
+    (verdict,) = judge({"x": [turns([3.0], 1.0), turns([2.0, 2.0], 1.0)]}, {"x": 2.0})
+    assert verdict.grown == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize(("ratio", "passed"), [(1.0, True), (2.0, True), (2.0 * ALLOWED, True), (2.31, False)])
 def test_more_than_fifteen_per_cent_is_a_regression(ratio: float, passed: bool) -> None:
-    (verdict,) = judge({"x": Costs([ratio * 10.0], [10.0])}, {"x": 2.0})
+    (verdict,) = judge({"x": [turns([ratio * 10.0], 10.0)]}, {"x": 2.0})
     assert verdict.passed == passed
     assert ("dearer" in str(verdict)) != passed
 
 
 def test_what_has_no_baseline_does_not_pass() -> None:
-    (verdict,) = judge({"x": Costs([1.0], [1.0])}, {"y": 1.0})
+    (verdict,) = judge({"x": [turns([1.0], 1.0)]}, {"y": 1.0})
     assert not verdict.passed
     assert "--record" in str(verdict)
 
