@@ -23,7 +23,6 @@ from hybridinference.worker.v1 import worker_service_pb2 as worker
 from benchmarks.child import ENVIRONMENT, ended
 from services.chassis.channel import open_channel
 from services.chassis.deadline import to_duration
-from services.gateway.router_outbox import RouterOutbox
 
 _UP_SECONDS = 20.0
 _REPORT_SECONDS = 1.0
@@ -101,26 +100,25 @@ def routing(home: pathlib.Path, addresses: Sequence[str], *, listen: str, strate
 
 
 class Gateway:
-    """A gateway's streams. What it has to say goes out by the rules of a gateway's own outbox."""
+    """A gateway's streams. What it has to say while a message is on its way goes together into the next one."""
 
     def __init__(self, stub: "router_grpc.RouterServiceAsyncStub", *, seed: int) -> None:
         self._call: Any = stub.Place()
         self._chance = random.Random(seed)
         self._shared = [self._chance.getrandbits(64) for _ in range(4)]
         self._name, self._asked = f"gateway-{seed}", 0
-        self._outbox = RouterOutbox()
-        self._outbox.begin(router.Hello(gateway=self._name))
+        self._outbox = router.PlaceRequest(
+            commands=[router.PlaceCommand(hello=router.Hello(gateway=self._name))],
+        )
+        self._wake = asyncio.Event()
+        self._wake.set()
         self._waiting: dict[str, asyncio.Future[placement.Placement]] = {}
-
-    @property
-    def messages(self) -> int:
-        """Number of messages that were written."""
-        return self._outbox.messages
+        self.messages = 0
 
     async def converse(self) -> None:
         """Write and read until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._outbox.write(self._call))
+            tasks.create_task(self._write())
             while (response := await self._call.read()) is not grpc.aio.EOF:
                 for answer in response.answers:
                     self._waiting.pop(answer.placement.generation_id).set_result(answer.placement)
@@ -146,13 +144,13 @@ class Gateway:
         )
         waiting: asyncio.Future[placement.Placement] = asyncio.get_running_loop().create_future()
         self._waiting[ask.generation_id] = waiting
-        self._outbox.tell(router.PlaceCommand(ask=ask))
+        self._say(router.PlaceCommand(ask=ask))
         return await waiting
 
     def begins(self, placed: placement.Placement) -> None:
         """It has begun to answer."""
         content = placement.FirstContent(attempt_id=placed.attempt_id, latency=to_duration(0.1))
-        self._outbox.mention(router.PlaceCommand(first_content=content))
+        self._say(router.PlaceCommand(first_content=content))
 
     def ends(self, placed: placement.Placement) -> None:
         """It has ended well."""
@@ -164,7 +162,20 @@ class Gateway:
             wanted=True,
         )
         outcome.usage.input_tokens, outcome.usage.output_tokens = _BLOCKS * _BLOCK_TOKENS, 100
-        self._outbox.mention(router.PlaceCommand(outcome=outcome))
+        self._say(router.PlaceCommand(outcome=outcome))
+
+    def _say(self, command: router.PlaceCommand) -> None:
+        self._outbox.commands.append(command)
+        self._wake.set()
+
+    async def _write(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            ready, self._outbox = self._outbox, router.PlaceRequest()
+            if ready.commands:
+                self.messages += 1
+                await self._call.write(ready)
 
 
 async def _follow(stub: "router_grpc.RouterServiceAsyncStub") -> None:

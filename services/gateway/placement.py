@@ -20,7 +20,6 @@ from services.chassis.failure import Failure
 from services.gateway import fallback
 from services.gateway.fleet import FleetView
 from services.gateway.lease import Lease
-from services.gateway.router_outbox import RouterOutbox
 from services.gateway.routers import Router, Routers
 from services.gateway.session import stopping
 
@@ -97,7 +96,8 @@ class Placements:
         self._settled = asyncio.Event()  # connected, or nobody to connect to
         # A router answers in a millisecond. One that hangs is as good as none, long before its connection breaks.
         self.patience_seconds = 2.0
-        self._outbox = RouterOutbox()
+        self._outbox = router.PlaceRequest()
+        self._wake = asyncio.Event()
         self._waiting: dict[str, Waiting] = {}
         self._hedging: dict[str, asyncio.Future[router.PlaceAnswer | None]] = {}
         self._most_bytes = waiting_bytes
@@ -115,7 +115,6 @@ class Placements:
     def interrupt(self) -> None:
         """The gateway stops: fail what waits for a place, so that callers are told, and have nothing else wait."""
         self._interrupted = True
-        self._outbox.hurry(True)  # there may be no later
         self._settled.set()
         for waiting in self._waiting.values():
             if not waiting.answer.done():
@@ -205,16 +204,12 @@ class Placements:
     def first_content(self, report: placement.FirstContent) -> None:
         """An attempt has begun to answer."""
         self._leases[report.attempt_id].committed = True
-        if self.connected.is_set():
-            self._outbox.mention(router.PlaceCommand(first_content=report))
+        self._tell(router.PlaceCommand(first_content=report))
 
     def ended(self, outcome: placement.AttemptOutcome) -> None:
         """An attempt has ended, and no other is wanted."""
-        if self._leases.pop(outcome.attempt_id, None) is None or not self.connected.is_set():
-            return
-        # Whom a failure makes leave a worker alone should hear of it at once.
-        told = self._outbox.tell if outcome.status.code else self._outbox.mention
-        told(router.PlaceCommand(outcome=outcome))
+        if self._leases.pop(outcome.attempt_id, None) is not None:
+            self._tell(router.PlaceCommand(outcome=outcome))
 
     def give_back(self, placed: placement.Placement) -> None:
         """What was placed is not wanted any more, nor is its shadow."""
@@ -248,18 +243,17 @@ class Placements:
     async def _converse(self, kept: Router, call: Any) -> None:
         await self._opened(call)
         hello = router.Hello(gateway=self._gateway, leases=self._restated(), drains=self._fleet.drains)
-        self._outbox.begin(hello)
+        self._outbox = router.PlaceRequest(commands=[router.PlaceCommand(hello=hello)])
+        self._wake.set()
         self.connected.set()
         self._settled.set()
         self._routers.well(kept)
         LOG.info("router.connected", router=kept.name, leases=len(hello.leases))
         async with asyncio.TaskGroup() as tasks:
-            writer = tasks.create_task(self._outbox.write(call))
+            writer = tasks.create_task(self._write(call))
             while (response := await call.read()) is not grpc.aio.EOF:
                 for answer in response.answers:
                     self._answered(answer)
-                if response.HasField("crowded"):
-                    self._outbox.hurry(response.crowded)
             writer.cancel()
 
     async def _opened(self, call: Any) -> None:
@@ -271,6 +265,15 @@ class Placements:
             raise RouterGone from error
         if call.done():
             raise RouterGone
+
+    async def _write(self, call: Any) -> None:
+        with contextlib.suppress(asyncio.InvalidStateError):  # the call is over; the reader says why
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                ready, self._outbox = self._outbox, router.PlaceRequest()
+                if ready.commands:
+                    await call.write(ready)
 
     def _disconnected(self, kept: Router, *, lost: bool) -> None:
         if self.connected.is_set():
@@ -408,7 +411,8 @@ class Placements:
 
     def _tell(self, command: router.PlaceCommand) -> None:
         if self.connected.is_set():
-            self._outbox.tell(command)
+            self._outbox.commands.append(command)
+            self._wake.set()
 
 
 def _set_time_left(command: router.PlaceCommand, deadline: Deadline) -> None:

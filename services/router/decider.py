@@ -76,7 +76,6 @@ class Decider:
         self._book = LeaseBook()
         self._lobby = Lobby(rng, self._on_fate)
         self._released: list[tuple[GatewayStream, Answer]] = []
-        self._shed = False
 
     @property
     def leases(self) -> int:
@@ -240,11 +239,6 @@ class Decider:
             return ()
         answers, self._released = self._released, []
         return answers
-
-    def short_of_room(self) -> bool:
-        """Whether somebody waits for room, or was refused for want of it since this was last asked."""
-        shed, self._shed = self._shed, False
-        return shed or not self._lobby.empty
 
     def wake_at(self) -> float | None:
         """When `released` should be called though nothing has happened; None is never."""
@@ -419,7 +413,6 @@ class Decider:
         self._observer.refused(generation.model, failure.reason_name, generation.id, None, generation.trace_id)
         request = generation.request
         if request is not None and failure.reason in _SHED:
-            self._shed = True
             self._observer.shed(request.pool.model, failure.reason_name, request.criticality)
         return Refused(generation.id, failure, decision=decision)
 

@@ -23,14 +23,10 @@ class Outbox:
         """One more answer, to be filled in at once, which saves a copy, and sent with the next `flush` or `hurry`."""
         return self._ready.answers.add()
 
-    def crowd(self, crowded: bool) -> None:
-        """Tell with the next message whether what makes room is wanted at once."""
-        self._ready.crowded = crowded
-
     async def flush(self) -> None:
         """Send all there is, after whoever is at it: a gateway that does not read is not read from either."""
         async with self._writing:
-            while self._ready.answers or self._ready.HasField("crowded"):
+            while self._ready.answers:
                 ready, self._ready = self._ready, router_service.PlaceResponse()
                 await self._context.write(ready)
 

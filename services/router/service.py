@@ -14,7 +14,6 @@ from hybridinference.router.v1 import router_service_pb2_grpc as router_grpc
 
 from services.chassis import status
 from services.chassis.failure import Failure
-from services.router.crowding import Crowding
 from services.router.decider import Answer, Decider
 from services.router.drains import Drains
 from services.router.fleet import Fleet
@@ -48,7 +47,6 @@ class RouterServicer(router_grpc.RouterServiceServicer):
         self._clock = clock
         self._drains: drains_pb2.Drains | None = None  # until somebody says
         self._outboxes: dict[GatewayStream, Outbox] = {}
-        self._crowding = Crowding()
         self._alarm: asyncio.TimerHandle | None = None
         fleet.on_news = self._release
 
@@ -70,8 +68,6 @@ class RouterServicer(router_grpc.RouterServiceServicer):
                 if stream is None:
                     stream = self._opened(commands, self._clock())
                     self._outboxes[stream] = outbox
-                    if self._crowding.crowded:
-                        outbox.crowd(True)
                     commands = commands[1:]
                 for answer in self._told(stream, commands, self._clock()):
                     _answer(outbox.add(), answer)
@@ -113,10 +109,6 @@ class RouterServicer(router_grpc.RouterServiceServicer):
             outbox = self._outboxes.get(stream)
             if outbox is not None:
                 _answer(outbox.add(), answer)
-                outbox.hurry()
-        if self._crowding.look(self._decider.short_of_room(), now):
-            for outbox in self._outboxes.values():
-                outbox.crowd(self._crowding.crowded)
                 outbox.hurry()
         if self._alarm is not None:
             self._alarm.cancel()

@@ -353,39 +353,3 @@ async def test_a_router_that_comes_back_hears_what_was_asked_and_who_has_failed_
     assert (lease.attempt_id, lease.worker, list(lease.tried)) == ("b", "w", ["w"])
     assert (lease.ask.generation_id, lease.ask.model) == ("one", "m")
     assert lease.age.ToNanoseconds() > 20e6
-
-
-async def test_an_end_that_went_well_goes_with_the_next_ask_and_one_that_did_not_goes_at_once(pair: Pair) -> None:
-    pair.placements._outbox.moment_seconds = 3600.0
-    well, ill = await pair.placed("one", "a"), await pair.placed("two", "b")
-    messages = pair.placements._outbox.messages
-    pair.placements.first_content(placement.FirstContent(attempt_id=well.attempt_id))
-    pair.placements.ended(placement.AttemptOutcome(attempt_id=well.attempt_id))
-    await pair.placed("three", "c")
-    assert [command.WhichOneof("command") for command in pair.router.commands[-3:]] == [
-        "first_content",
-        "outcome",
-        "ask",
-    ]
-    assert pair.placements._outbox.messages == messages + 1
-    pair.placements.ended(placement.AttemptOutcome(attempt_id=ill.attempt_id, status=status.to_status(BROKEN)))
-    await eventually(lambda: [told.attempt_id for told in pair.router.said("outcome")] == ["a", "b"], seconds=30)
-
-
-async def test_an_end_is_told_at_once_while_requests_wait_at_the_router(pair: Pair) -> None:
-    pair.placements._outbox.moment_seconds = 3600.0
-    placed = [await pair.placed(name, name) for name in ("one", "two")]
-    pair.placements.ended(placement.AttemptOutcome(attempt_id=placed[0].attempt_id))
-    pair.router.outbox.put_nowait(router.PlaceResponse(crowded=True))
-    await eventually(lambda: [told.attempt_id for told in pair.router.said("outcome")] == ["one"], seconds=30)
-    pair.placements.ended(placement.AttemptOutcome(attempt_id=placed[1].attempt_id))
-    await eventually(lambda: len(pair.router.said("outcome")) == 2, seconds=30)
-
-
-async def test_a_gateway_that_stops_tells_at_once_what_it_has_to_say(pair: Pair) -> None:
-    pair.placements._outbox.moment_seconds = 3600.0
-    placed = [await pair.placed(name, name) for name in ("one", "two")]
-    pair.placements.ended(placement.AttemptOutcome(attempt_id=placed[0].attempt_id))
-    pair.placements.interrupt()
-    pair.placements.ended(placement.AttemptOutcome(attempt_id=placed[1].attempt_id))
-    await eventually(lambda: len(pair.router.said("outcome")) == 2, seconds=30)

@@ -28,7 +28,7 @@ from services.router.telemetry import Telemetry
 from tests.fakes import eventually
 from tests.router.scene import CHAT, report
 
-_PATIENCE = 30.0
+_PATIENCE = 5.0
 
 
 class ScriptedWorker(worker_grpc.WorkerServiceServicer):
@@ -95,7 +95,6 @@ class Gateway:
     def __init__(self, stub: "router_grpc.RouterServiceAsyncStub") -> None:
         self._call = stub.Place()
         self._count = 0
-        self.crowded: list[bool] = []  # what was heard of that
 
     async def opened(self) -> None:
         async with asyncio.timeout(_PATIENCE):
@@ -109,18 +108,10 @@ class Gateway:
         await self._call.write(router_service.PlaceRequest(commands=commands))
 
     async def heard(self) -> list[router_service.PlaceAnswer]:
-        """The next answers. What comes with them, or between them, is kept in `crowded`."""
-        while not (answers := (await self.response()).answers):
-            pass
-        return list(answers)
-
-    async def response(self) -> router_service.PlaceResponse:
         async with asyncio.timeout(_PATIENCE):
             response = await self._call.read()
         assert isinstance(response, router_service.PlaceResponse), response
-        if response.HasField("crowded"):
-            self.crowded.append(response.crowded)
-        return response
+        return list(response.answers)
 
     def ask(self, model: str = "m") -> router_service.PlaceCommand:
         self._count += 1

@@ -155,25 +155,6 @@ async def test_an_ask_waits_and_is_answered_on_its_own_stream_when_another_s_att
     assert (answer.placement.generation_id, answer.placement.worker) == ("g-1", running[0].worker)
 
 
-async def test_all_gateways_hear_that_one_s_request_waits_and_that_none_does_any_more(router: Router) -> None:
-    busy, waiting = await router.gateway(), await router.gateway()
-    running = await _full(router, busy)
-    assert not busy.crowded
-    await waiting.say(waiting.ask())
-    await waiting.heard()
-    assert waiting.crowded == [True]
-    assert (await busy.response()).crowded
-    late = await router.gateway()
-    await late.say(late.ask())
-    await late.heard()
-    assert late.crowded == [True], "who comes later hears it first of all"
-    for placed in running:
-        await busy.say(_ended(placed))
-    for gateway in (busy, waiting, late):
-        while gateway.crowded[-1]:
-            await gateway.response()
-
-
 async def test_an_ask_that_waits_is_answered_when_a_worker_reports_more_room(router: Router) -> None:
     gateway = await router.gateway()
     await _full(router, gateway)

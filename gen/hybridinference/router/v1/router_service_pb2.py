@@ -29,7 +29,7 @@ from hybridinference.router.v1 import fleet_pb2 as hybridinference_dot_router_do
 from hybridinference.router.v1 import placement_pb2 as hybridinference_dot_router_dot_v1_dot_placement__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.hybridinference/router/v1/router_service.proto\x12\x19hybridinference.router.v1\x1a\x17google/rpc/status.proto\x1a*hybridinference/inference/v1/routing.proto\x1a&hybridinference/router/v1/drains.proto\x1a%hybridinference/router/v1/fleet.proto\x1a)hybridinference/router/v1/placement.proto\"I\n\x0cPlaceRequest\x12\x39\n\x08\x63ommands\x18\x01 \x03(\x0b\x32\'.hybridinference.router.v1.PlaceCommand\"\xf7\x02\n\x0cPlaceCommand\x12\x31\n\x05hello\x18\x01 \x01(\x0b\x32 .hybridinference.router.v1.HelloH\x00\x12\x36\n\x03\x61sk\x18\x02 \x01(\x0b\x32\'.hybridinference.router.v1.PlacementAskH\x00\x12@\n\rfirst_content\x18\x03 \x01(\x0b\x32\'.hybridinference.router.v1.FirstContentH\x00\x12<\n\x07outcome\x18\x04 \x01(\x0b\x32).hybridinference.router.v1.AttemptOutcomeH\x00\x12;\n\nwithdrawal\x18\x05 \x01(\x0b\x32%.hybridinference.router.v1.WithdrawalH\x00\x12\x34\n\x05hedge\x18\x06 \x01(\x0b\x32#.hybridinference.router.v1.HedgeAskH\x00\x42\t\n\x07\x63ommand\"\x84\x01\n\x05Hello\x12\x0f\n\x07gateway\x18\x01 \x01(\t\x12\x37\n\x06leases\x18\x02 \x03(\x0b\x32\'.hybridinference.router.v1.RunningLease\x12\x31\n\x06\x64rains\x18\x03 \x01(\x0b\x32!.hybridinference.router.v1.Drains\"#\n\nWithdrawal\x12\x15\n\rgeneration_id\x18\x01 \x01(\t\"j\n\rPlaceResponse\x12\x37\n\x07\x61nswers\x18\x01 \x03(\x0b\x32&.hybridinference.router.v1.PlaceAnswer\x12\x14\n\x07\x63rowded\x18\x02 \x01(\x08H\x00\x88\x01\x01\x42\n\n\x08_crowded\"\xc0\x01\n\x0bPlaceAnswer\x12\x39\n\tplacement\x18\x01 \x01(\x0b\x32$.hybridinference.router.v1.PlacementH\x00\x12\x35\n\x07refusal\x18\x02 \x01(\x0b\x32\".hybridinference.router.v1.RefusalH\x00\x12\x35\n\x07waiting\x18\x03 \x01(\x0b\x32\".hybridinference.router.v1.WaitingH\x00\x42\x08\n\x06\x61nswer\"\x13\n\x11WatchFleetRequest\"\x80\x01\n\x12WatchFleetResponse\x12\x37\n\x07workers\x18\x01 \x03(\x0b\x32&.hybridinference.router.v1.FleetWorker\x12\x31\n\x06\x64rains\x18\x02 \x01(\x0b\x32!.hybridinference.router.v1.Drains\"E\n\x10SetDrainsRequest\x12\x31\n\x06\x64rains\x18\x01 \x01(\x0b\x32!.hybridinference.router.v1.Drains\"\x13\n\x11SetDrainsResponse\"F\n\x0e\x45xplainRequest\x12\x34\n\x03\x61sk\x18\x01 \x01(\x0b\x32\'.hybridinference.router.v1.PlacementAsk\"\xcf\x01\n\x0f\x45xplainResponse\x12\x38\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32&.hybridinference.inference.v1.Decision\x12\x36\n\x04\x66\x61te\x18\x02 \x01(\x0e\x32(.hybridinference.router.v1.ExplainedFate\x12#\n\x07refusal\x18\x03 \x01(\x0b\x32\x12.google.rpc.Status\x12\r\n\x05\x61head\x18\x04 \x01(\r\x12\x16\n\x0e\x63onfig_version\x18\x05 \x01(\t*\x82\x01\n\rExplainedFate\x12\x1e\n\x1a\x45XPLAINED_FATE_UNSPECIFIED\x10\x00\x12\x19\n\x15\x45XPLAINED_FATE_PLACED\x10\x01\x12\x1a\n\x16\x45XPLAINED_FATE_WAITING\x10\x02\x12\x1a\n\x16\x45XPLAINED_FATE_REFUSED\x10\x03\x32\xb5\x03\n\rRouterService\x12^\n\x05Place\x12\'.hybridinference.router.v1.PlaceRequest\x1a(.hybridinference.router.v1.PlaceResponse(\x01\x30\x01\x12p\n\nWatchFleet\x12,.hybridinference.router.v1.WatchFleetRequest\x1a-.hybridinference.router.v1.WatchFleetResponse\"\x03\x90\x02\x01\x30\x01\x12k\n\tSetDrains\x12+.hybridinference.router.v1.SetDrainsRequest\x1a,.hybridinference.router.v1.SetDrainsResponse\"\x03\x90\x02\x02\x12\x65\n\x07\x45xplain\x12).hybridinference.router.v1.ExplainRequest\x1a*.hybridinference.router.v1.ExplainResponse\"\x03\x90\x02\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.hybridinference/router/v1/router_service.proto\x12\x19hybridinference.router.v1\x1a\x17google/rpc/status.proto\x1a*hybridinference/inference/v1/routing.proto\x1a&hybridinference/router/v1/drains.proto\x1a%hybridinference/router/v1/fleet.proto\x1a)hybridinference/router/v1/placement.proto\"I\n\x0cPlaceRequest\x12\x39\n\x08\x63ommands\x18\x01 \x03(\x0b\x32\'.hybridinference.router.v1.PlaceCommand\"\xf7\x02\n\x0cPlaceCommand\x12\x31\n\x05hello\x18\x01 \x01(\x0b\x32 .hybridinference.router.v1.HelloH\x00\x12\x36\n\x03\x61sk\x18\x02 \x01(\x0b\x32\'.hybridinference.router.v1.PlacementAskH\x00\x12@\n\rfirst_content\x18\x03 \x01(\x0b\x32\'.hybridinference.router.v1.FirstContentH\x00\x12<\n\x07outcome\x18\x04 \x01(\x0b\x32).hybridinference.router.v1.AttemptOutcomeH\x00\x12;\n\nwithdrawal\x18\x05 \x01(\x0b\x32%.hybridinference.router.v1.WithdrawalH\x00\x12\x34\n\x05hedge\x18\x06 \x01(\x0b\x32#.hybridinference.router.v1.HedgeAskH\x00\x42\t\n\x07\x63ommand\"\x84\x01\n\x05Hello\x12\x0f\n\x07gateway\x18\x01 \x01(\t\x12\x37\n\x06leases\x18\x02 \x03(\x0b\x32\'.hybridinference.router.v1.RunningLease\x12\x31\n\x06\x64rains\x18\x03 \x01(\x0b\x32!.hybridinference.router.v1.Drains\"#\n\nWithdrawal\x12\x15\n\rgeneration_id\x18\x01 \x01(\t\"H\n\rPlaceResponse\x12\x37\n\x07\x61nswers\x18\x01 \x03(\x0b\x32&.hybridinference.router.v1.PlaceAnswer\"\xc0\x01\n\x0bPlaceAnswer\x12\x39\n\tplacement\x18\x01 \x01(\x0b\x32$.hybridinference.router.v1.PlacementH\x00\x12\x35\n\x07refusal\x18\x02 \x01(\x0b\x32\".hybridinference.router.v1.RefusalH\x00\x12\x35\n\x07waiting\x18\x03 \x01(\x0b\x32\".hybridinference.router.v1.WaitingH\x00\x42\x08\n\x06\x61nswer\"\x13\n\x11WatchFleetRequest\"\x80\x01\n\x12WatchFleetResponse\x12\x37\n\x07workers\x18\x01 \x03(\x0b\x32&.hybridinference.router.v1.FleetWorker\x12\x31\n\x06\x64rains\x18\x02 \x01(\x0b\x32!.hybridinference.router.v1.Drains\"E\n\x10SetDrainsRequest\x12\x31\n\x06\x64rains\x18\x01 \x01(\x0b\x32!.hybridinference.router.v1.Drains\"\x13\n\x11SetDrainsResponse\"F\n\x0e\x45xplainRequest\x12\x34\n\x03\x61sk\x18\x01 \x01(\x0b\x32\'.hybridinference.router.v1.PlacementAsk\"\xcf\x01\n\x0f\x45xplainResponse\x12\x38\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32&.hybridinference.inference.v1.Decision\x12\x36\n\x04\x66\x61te\x18\x02 \x01(\x0e\x32(.hybridinference.router.v1.ExplainedFate\x12#\n\x07refusal\x18\x03 \x01(\x0b\x32\x12.google.rpc.Status\x12\r\n\x05\x61head\x18\x04 \x01(\r\x12\x16\n\x0e\x63onfig_version\x18\x05 \x01(\t*\x82\x01\n\rExplainedFate\x12\x1e\n\x1a\x45XPLAINED_FATE_UNSPECIFIED\x10\x00\x12\x19\n\x15\x45XPLAINED_FATE_PLACED\x10\x01\x12\x1a\n\x16\x45XPLAINED_FATE_WAITING\x10\x02\x12\x1a\n\x16\x45XPLAINED_FATE_REFUSED\x10\x03\x32\xb5\x03\n\rRouterService\x12^\n\x05Place\x12\'.hybridinference.router.v1.PlaceRequest\x1a(.hybridinference.router.v1.PlaceResponse(\x01\x30\x01\x12p\n\nWatchFleet\x12,.hybridinference.router.v1.WatchFleetRequest\x1a-.hybridinference.router.v1.WatchFleetResponse\"\x03\x90\x02\x01\x30\x01\x12k\n\tSetDrains\x12+.hybridinference.router.v1.SetDrainsRequest\x1a,.hybridinference.router.v1.SetDrainsResponse\"\x03\x90\x02\x02\x12\x65\n\x07\x45xplain\x12).hybridinference.router.v1.ExplainRequest\x1a*.hybridinference.router.v1.ExplainResponse\"\x03\x90\x02\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,8 +42,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ROUTERSERVICE'].methods_by_name['SetDrains']._serialized_options = b'\220\002\002'
   _globals['_ROUTERSERVICE'].methods_by_name['Explain']._loaded_options = None
   _globals['_ROUTERSERVICE'].methods_by_name['Explain']._serialized_options = b'\220\002\001'
-  _globals['_EXPLAINEDFATE']._serialized_start=1723
-  _globals['_EXPLAINEDFATE']._serialized_end=1853
+  _globals['_EXPLAINEDFATE']._serialized_start=1689
+  _globals['_EXPLAINEDFATE']._serialized_end=1819
   _globals['_PLACEREQUEST']._serialized_start=268
   _globals['_PLACEREQUEST']._serialized_end=341
   _globals['_PLACECOMMAND']._serialized_start=344
@@ -53,21 +53,21 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WITHDRAWAL']._serialized_start=856
   _globals['_WITHDRAWAL']._serialized_end=891
   _globals['_PLACERESPONSE']._serialized_start=893
-  _globals['_PLACERESPONSE']._serialized_end=999
-  _globals['_PLACEANSWER']._serialized_start=1002
-  _globals['_PLACEANSWER']._serialized_end=1194
-  _globals['_WATCHFLEETREQUEST']._serialized_start=1196
-  _globals['_WATCHFLEETREQUEST']._serialized_end=1215
-  _globals['_WATCHFLEETRESPONSE']._serialized_start=1218
-  _globals['_WATCHFLEETRESPONSE']._serialized_end=1346
-  _globals['_SETDRAINSREQUEST']._serialized_start=1348
-  _globals['_SETDRAINSREQUEST']._serialized_end=1417
-  _globals['_SETDRAINSRESPONSE']._serialized_start=1419
-  _globals['_SETDRAINSRESPONSE']._serialized_end=1438
-  _globals['_EXPLAINREQUEST']._serialized_start=1440
-  _globals['_EXPLAINREQUEST']._serialized_end=1510
-  _globals['_EXPLAINRESPONSE']._serialized_start=1513
-  _globals['_EXPLAINRESPONSE']._serialized_end=1720
-  _globals['_ROUTERSERVICE']._serialized_start=1856
-  _globals['_ROUTERSERVICE']._serialized_end=2293
+  _globals['_PLACERESPONSE']._serialized_end=965
+  _globals['_PLACEANSWER']._serialized_start=968
+  _globals['_PLACEANSWER']._serialized_end=1160
+  _globals['_WATCHFLEETREQUEST']._serialized_start=1162
+  _globals['_WATCHFLEETREQUEST']._serialized_end=1181
+  _globals['_WATCHFLEETRESPONSE']._serialized_start=1184
+  _globals['_WATCHFLEETRESPONSE']._serialized_end=1312
+  _globals['_SETDRAINSREQUEST']._serialized_start=1314
+  _globals['_SETDRAINSREQUEST']._serialized_end=1383
+  _globals['_SETDRAINSRESPONSE']._serialized_start=1385
+  _globals['_SETDRAINSRESPONSE']._serialized_end=1404
+  _globals['_EXPLAINREQUEST']._serialized_start=1406
+  _globals['_EXPLAINREQUEST']._serialized_end=1476
+  _globals['_EXPLAINRESPONSE']._serialized_start=1479
+  _globals['_EXPLAINRESPONSE']._serialized_end=1686
+  _globals['_ROUTERSERVICE']._serialized_start=1822
+  _globals['_ROUTERSERVICE']._serialized_end=2259
 # @@protoc_insertion_point(module_scope)

@@ -62,12 +62,10 @@ class Withdrawal(_message.Message):
     def __init__(self, generation_id: _Optional[str] = ...) -> None: ...
 
 class PlaceResponse(_message.Message):
-    __slots__ = ("answers", "crowded")
+    __slots__ = ("answers",)
     ANSWERS_FIELD_NUMBER: _ClassVar[int]
-    CROWDED_FIELD_NUMBER: _ClassVar[int]
     answers: _containers.RepeatedCompositeFieldContainer[PlaceAnswer]
-    crowded: bool
-    def __init__(self, answers: _Optional[_Iterable[_Union[PlaceAnswer, _Mapping]]] = ..., crowded: _Optional[bool] = ...) -> None: ...
+    def __init__(self, answers: _Optional[_Iterable[_Union[PlaceAnswer, _Mapping]]] = ...) -> None: ...
 
 class PlaceAnswer(_message.Message):
     __slots__ = ("placement", "refusal", "waiting")
