@@ -24,7 +24,7 @@ from hybridinference.worker.v1 import worker_service_pb2_grpc as worker_grpc
 
 from benchmarks import cpu, profile, report
 from benchmarks.calibration import calibrate
-from benchmarks.child import ROOT, child
+from benchmarks.child import ENVIRONMENT, child
 from benchmarks.quantiles import spread
 from benchmarks.system import free_port, temporary_home
 
@@ -84,7 +84,7 @@ def subject(kind: str, *, token_ms: float) -> Iterator[Subject]:
         process = subprocess.Popen(
             [python, "-m", "services.workers", "--config", "mesh.yaml", "--worker", "w-0"],
             cwd=home,
-            env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT}/gen"},
+            env=ENVIRONMENT,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,

@@ -1,8 +1,8 @@
 """`python -m benchmarks.regression`: fails where the mesh's CPU per request or per token has grown by more than 15 %.
 
 The mesh with an `openai` worker in front of the fake upstream, and the bare skeleton, take turns. What is compared with
-the baseline is the ratio of the two, so that neither the machine nor what else runs there matters much. What has not passed
-is measured again: chance does not fail three times, a regression does.
+the baseline is the ratio of the two, so that neither the machine nor what else runs there matters much. What has not
+passed is measured again: chance hardly fails three times, a regression does.
 """
 
 import argparse

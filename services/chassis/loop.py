@@ -10,6 +10,8 @@ import uvloop
 from grpc._cython import cygrpc  # type: ignore[attr-defined]  # its stubs leave this out
 
 _T = TypeVar("_T")
+# gRPC's own; one that names it otherwise has its wake-ups taken one by one.
+_QUEUE: Any = getattr(cygrpc, "PollerCompletionQueue", ())
 # A byte for each operation that has ended. More than this are taken in two turns; as much fits a small object, which
 # Python has in stock.
 _MANY = 256
@@ -44,7 +46,8 @@ class Loop(uvloop.Loop):
 def run(main: Coroutine[Any, Any, _T]) -> _T:
     """Run a process's main coroutine to its end.
 
-    What was imported by then stays for good, so that the garbage collector need not go through it again and again.
+    What was imported by then stays for good, so that the garbage collector need not go through it again and again. It
+    goes through what is imported later, such as a worker's provider.
     """
     gc.freeze()
     gc.set_threshold(_COLLECT_AFTER)
@@ -53,4 +56,4 @@ def run(main: Coroutine[Any, Any, _T]) -> _T:
 
 def _is_of_grpc(callback: Callable[..., Any]) -> bool:
     handler = callback.func if isinstance(callback, functools.partial) else callback
-    return isinstance(getattr(handler, "__self__", None), cygrpc.PollerCompletionQueue)
+    return isinstance(getattr(handler, "__self__", None), _QUEUE)

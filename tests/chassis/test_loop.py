@@ -4,15 +4,26 @@ import asyncio
 import contextlib
 import gc
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import grpc
+import pytest
 import uvloop
 
 from services.chassis.loop import Loop, run
 
 PATH = "/test.Echo/Say"
+BEFORE = gc.get_threshold()[0]
+
+
+@pytest.fixture(autouse=True)
+def _collecting_as_before() -> Iterator[None]:
+    """A process is run once; this one goes on."""
+    thresholds = gc.get_threshold()
+    yield
+    gc.unfreeze()
+    gc.set_threshold(*thresholds)
 
 
 class Watched(Loop):
@@ -79,10 +90,9 @@ def test_calls_that_end_together_all_get_their_answers() -> None:
 
 
 def test_what_was_imported_before_is_no_business_of_the_garbage_collector() -> None:
-    async def main() -> int:
-        return gc.get_freeze_count()
+    async def main() -> tuple[int, int]:
+        return gc.get_freeze_count(), gc.get_threshold()[0]
 
-    try:
-        assert run(main()) > len(vars(asyncio))
-    finally:
-        gc.unfreeze()
+    frozen, threshold = run(main())
+    assert frozen > len(vars(asyncio))
+    assert threshold > BEFORE

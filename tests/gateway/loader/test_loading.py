@@ -1,25 +1,28 @@
 """Loading: each record once, whatever breaks and whenever."""
 
 import asyncio
+import collections
 import contextlib
 import datetime
 import json
 import pathlib
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 import structlog
 from hybridinference.gateway.v1 import ledger_pb2
 from prometheus_client import CollectorRegistry
 
+from services.gateway.loader import loading
+from services.gateway.loader.batches import Place
 from services.gateway.loader.loading import Keeping, Loader
 from services.gateway.loader.reader import read_spool_id
 from services.gateway.loader.rows import parse
 from services.gateway.loader.store import Overtaken, Refused, Store, open_store
 from services.gateway.spool.framing import frame
 from services.gateway.spool.kept import kept
-from services.gateway.spool.segments import CLOSED, DEAD_DIRECTORY, OPEN, segments
+from services.gateway.spool.segments import CLOSED, DEAD_DIRECTORY, OPEN, Segment, segments
 from services.gateway.spool.spool import open_spool
 from tests.gateway.loader.records import TODAY, content, prices, record, spooled, uuid7_of, write_segment
 from tests.gateway.loader.running import DAY, following, ids, ids_of, load_once, loader_of, payloads, progress, query
@@ -494,3 +497,25 @@ async def test_a_connection_lost_during_commit_loads_once(
     # Where the commit did arrive, the progress told so, and nothing was even tried again.
     assert registry.get_sample_value("hybrid_loader_requests_total") == (0 if arrives else 50)
     assert registry.get_sample_value("hybrid_loader_replayed_total") == 0
+
+
+async def test_a_loader_that_finds_nothing_new_does_no_more_than_look(
+    spool: pathlib.Path, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_segment(spool, payloads([record()]), suffix=OPEN)
+    done = collections.Counter[str]()
+
+    def looked(directory: pathlib.Path) -> list[Segment]:
+        done["looks"] += 1
+        return segments(directory)
+
+    class Watched(Loader):
+        def _places(self, found: list[Segment]) -> Iterator[tuple[Place, int]]:
+            done["loads"] += 1
+            return super()._places(found)
+
+    monkeypatch.setattr(loading, "segments", looked)
+    async with following(Watched(spool, lambda: open_store(dsn), CollectorRegistry(), keeping=DAY)):
+        await eventually(lambda: done["looks"] > 4)
+    assert await ids(dsn)
+    assert done["loads"] == 1
