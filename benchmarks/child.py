@@ -11,11 +11,11 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
-from services.cli import surroundings
+from services.cli import plan
 
 ROOT = pathlib.Path(__file__).parents[1]
 # Of a skeleton gRPC is what it is of a mesh.
-ENVIRONMENT = {**surroundings.GRPC, **os.environ, "PYTHONPATH": f"{ROOT}:{ROOT}/gen"}
+ENVIRONMENT = {**plan.GRPC, **os.environ, "PYTHONPATH": f"{ROOT}:{ROOT}/gen"}
 _STOP_SECONDS = 5.0
 
 

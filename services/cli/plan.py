@@ -24,6 +24,10 @@ _LOADING_SECONDS = 1800.0
 # What a process needs to end after its last call has.
 _MARGIN_SECONDS = 5.0
 
+# gRPC's event engine hands each event from one thread to another before grpc.aio's own thread sees it. What gRPC did
+# before it does not, and costs less for every call and every token: docs/decisions/0023-fewer-wake-ups.md.
+GRPC = {"GRPC_EXPERIMENTS": "-event_engine_client,-event_engine_listener"}
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Sources:
@@ -110,11 +114,15 @@ def _python(service: str, sources: Sources, *arguments: str, python: str = sys.e
 def worker(config: MeshConfig, place: WorkerPlace, sources: Sources, environment: Mapping[str, str]) -> Spec:
     """One worker."""
     provider = config.providers[place.provider]
-    python = sources.engine_python() if isinstance(provider, VllmProvider) else sys.executable
+    has_engine = isinstance(provider, VllmProvider)
     return Spec(
         name=place.name,
-        command=_python("services.workers", sources, "--worker", place.name, python=python),
-        environment=environment,
+        command=_python(
+            *("services.workers", sources, "--worker", place.name),
+            python=sources.engine_python() if has_engine else sys.executable,
+        ),
+        # An engine is forked from its worker, and dies of what that leaves it of gRPC without the event engine.
+        environment=environment if has_engine else {**GRPC, **environment},
         tier=_WORKER,
         ready=functools.partial(readiness.grpc_serving, place.address, "worker", sources.credentials),
         start_seconds=_LOADING_SECONDS,
@@ -126,7 +134,7 @@ def _router(place: RouterPlace, sources: Sources, environment: Mapping[str, str]
     return Spec(
         name=place.name,
         command=_python("services.router", sources, "--router", place.name),
-        environment=environment,
+        environment={**GRPC, **environment},
         tier=_ROUTER,
         ready=functools.partial(readiness.grpc_serving, place.address, "router", sources.credentials),
     )
@@ -139,7 +147,7 @@ def _admin(
     return Spec(
         name="admin",
         command=_python("services.gateway.admin", sources, *_database(embedded)),
-        environment=environment,
+        environment={**GRPC, **environment},
         tier=_ADMIN,
         after=(migrations.NAME,),
         ready=functools.partial(readiness.grpc_serving, config.admin.listen, "admin", sources.credentials),
@@ -173,7 +181,7 @@ def _gateway(
     return Spec(
         name=place.name,
         command=_python("services.gateway", sources, "--gateway", place.name, *_database(embedded)),
-        environment=environment,
+        environment={**GRPC, **environment},
         tier=_GATEWAY,
         after=(*(router.name for router in config.routers()), migrations.NAME),
         ready=functools.partial(readiness.grpc_serving, place.address, "gateway", sources.credentials),

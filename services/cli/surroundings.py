@@ -25,14 +25,10 @@ MODEL_VARIABLE = "HYBRID_SMOLLM2"
 # By this one the built-in configurations have ports for Prometheus.
 METRICS_VARIABLE, _METRICS_PORT = "HYBRID_METRICS_PORT", "9400"
 
-# gRPC's event engine hands each event from one thread to another before grpc.aio's own thread sees it. What gRPC did
-# before it does not, and costs less for every call and every token: docs/decisions/0023-fewer-wake-ups.md.
-GRPC = {"GRPC_EXPERIMENTS": "-event_engine_client,-event_engine_listener"}
-
 
 def environment(base: Mapping[str, str]) -> dict[str, str]:
-    """All that the user has, where code and model are, and how gRPC works unless the user says so."""
-    found = {**GRPC, **base}
+    """All that the user has, and where code and model are."""
+    found = dict(base)
     if not found.get(MODEL_VARIABLE):
         try:
             directory = smollm2_directory()

@@ -81,6 +81,23 @@ def test_only_a_vllm_worker_runs_in_the_engines_environment() -> None:
     assert {specs[name].command[0] for name in ("a-0", "a-1", "router", "gateway", "loader")} == {sys.executable}
 
 
+def test_grpc_waits_for_sockets_in_its_own_thread_where_no_engine_is_forked_and_the_user_says_nothing_else() -> None:
+    specs = planned(OWN)
+    with_it = {name for name, spec in specs.items() if plan.GRPC.items() <= spec.environment.items()}
+    assert with_it == {"a-0", "a-1", "router", "gateway", "admin"}
+    mesh = config.parse(OWN, MeshConfig, source="mesh.yaml", environment={})
+    told = {spec.name: spec for spec in plan.specs(mesh, SOURCES, {"GRPC_EXPERIMENTS": ""}, None)}
+    assert told["gateway"].environment["GRPC_EXPERIMENTS"] == ""
+
+
+def test_units_and_the_image_without_engines_wait_for_sockets_as_the_command_has_it() -> None:
+    (told,) = (f"{name}={value}" for name, value in plan.GRPC.items())
+    infrastructure = surroundings.CLONE / "infrastructure"
+    with_it = {path.name for path in infrastructure.rglob("*") if path.is_file() and told.encode() in path.read_bytes()}
+    units = {f"hybridinference-{name}.service" for name in ("admin", "gateway@", "router@")}
+    assert with_it == {*units, "Dockerfile"}
+
+
 def test_a_host_that_means_every_address_is_reached_on_loopback() -> None:
     assert [plan.reachable(host) for host in ("0.0.0.0", "::", "10.0.0.1")] == ["127.0.0.1", "127.0.0.1", "10.0.0.1"]
 

@@ -39,21 +39,6 @@ def test_a_model_that_the_user_names_is_kept() -> None:
     assert surroundings.environment({"HYBRID_SMOLLM2": "/mine"})["HYBRID_SMOLLM2"] == "/mine"
 
 
-def test_grpc_waits_for_sockets_as_the_mesh_wants_unless_the_user_says_otherwise() -> None:
-    assert surroundings.environment({})["GRPC_EXPERIMENTS"] == "-event_engine_client,-event_engine_listener"
-    assert surroundings.environment({"GRPC_EXPERIMENTS": ""})["GRPC_EXPERIMENTS"] == ""
-
-
-def test_units_and_images_wait_for_sockets_as_the_command_does() -> None:
-    told = f"GRPC_EXPERIMENTS={surroundings.environment({})['GRPC_EXPERIMENTS']}"
-    for name in (
-        "systemd/hybridinference-.service.d/10-common.conf",
-        "containers/Dockerfile",
-        "containers/Dockerfile.gpu",
-    ):
-        assert told in (surroundings.CLONE / "infrastructure" / name).read_text(encoding="utf-8"), name
-
-
 def test_temporary_files_are_kept_in_the_home(home: Home) -> None:
     made = surroundings.temporary(home)
     assert made == home.run / "tmp"
