@@ -11,11 +11,11 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
-from services.cli import plan
+from services.chassis import grpc_waits
 
 ROOT = pathlib.Path(__file__).parents[1]
 # Of a skeleton gRPC is what it is of a mesh.
-ENVIRONMENT = {**plan.GRPC, **os.environ, "PYTHONPATH": f"{ROOT}:{ROOT}/gen"}
+ENVIRONMENT = {**grpc_waits.ENVIRONMENT, **os.environ, "PYTHONPATH": f"{ROOT}:{ROOT}/gen"}
 _STOP_SECONDS = 5.0
 
 

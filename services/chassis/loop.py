@@ -1,4 +1,4 @@
-"""The event loop of a process: uvloop's, woken once for all that gRPC has done."""
+"""How a process runs: on uvloop's loop, woken once for all that gRPC has done, and with few collections of garbage."""
 
 import functools
 import gc

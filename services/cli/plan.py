@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Callable, Mapping
 
+from services.chassis import grpc_waits
 from services.chassis.credentials import Credentials
 from services.cli import admin, drain, migrations, postgres, readiness
 from services.cli.spec import Spec, Successor
@@ -23,10 +24,6 @@ _ADMIN = _ROUTER
 _LOADING_SECONDS = 1800.0
 # What a process needs to end after its last call has.
 _MARGIN_SECONDS = 5.0
-
-# gRPC's event engine hands each event from one thread to another before grpc.aio's own thread sees it. What gRPC did
-# before it does not, and costs less for every call and every token: docs/decisions/0023-fewer-wake-ups.md.
-GRPC = {"GRPC_EXPERIMENTS": "-event_engine_client,-event_engine_listener"}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -122,7 +119,7 @@ def worker(config: MeshConfig, place: WorkerPlace, sources: Sources, environment
             python=sources.engine_python() if has_engine else sys.executable,
         ),
         # An engine is forked from its worker, and dies of what that leaves it of gRPC without the event engine.
-        environment=environment if has_engine else {**GRPC, **environment},
+        environment=environment if has_engine else {**grpc_waits.ENVIRONMENT, **environment},
         tier=_WORKER,
         ready=functools.partial(readiness.grpc_serving, place.address, "worker", sources.credentials),
         start_seconds=_LOADING_SECONDS,
@@ -134,7 +131,7 @@ def _router(place: RouterPlace, sources: Sources, environment: Mapping[str, str]
     return Spec(
         name=place.name,
         command=_python("services.router", sources, "--router", place.name),
-        environment={**GRPC, **environment},
+        environment={**grpc_waits.ENVIRONMENT, **environment},
         tier=_ROUTER,
         ready=functools.partial(readiness.grpc_serving, place.address, "router", sources.credentials),
     )
@@ -147,7 +144,7 @@ def _admin(
     return Spec(
         name="admin",
         command=_python("services.gateway.admin", sources, *_database(embedded)),
-        environment={**GRPC, **environment},
+        environment={**grpc_waits.ENVIRONMENT, **environment},
         tier=_ADMIN,
         after=(migrations.NAME,),
         ready=functools.partial(readiness.grpc_serving, config.admin.listen, "admin", sources.credentials),
@@ -181,7 +178,7 @@ def _gateway(
     return Spec(
         name=place.name,
         command=_python("services.gateway", sources, "--gateway", place.name, *_database(embedded)),
-        environment={**GRPC, **environment},
+        environment={**grpc_waits.ENVIRONMENT, **environment},
         tier=_GATEWAY,
         after=(*(router.name for router in config.routers()), migrations.NAME),
         ready=functools.partial(readiness.grpc_serving, place.address, "gateway", sources.credentials),

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from services.chassis import config
+from services.chassis import config, grpc_waits
 from services.cli import plan, surroundings
 from services.cli.home import Home
 from services.cli.postgres import Embedded
@@ -83,7 +83,7 @@ def test_only_a_vllm_worker_runs_in_the_engines_environment() -> None:
 
 def test_grpc_waits_for_sockets_in_its_own_thread_where_no_engine_is_forked_and_the_user_says_nothing_else() -> None:
     specs = planned(OWN)
-    with_it = {name for name, spec in specs.items() if plan.GRPC.items() <= spec.environment.items()}
+    with_it = {name for name, spec in specs.items() if grpc_waits.ENVIRONMENT.items() <= spec.environment.items()}
     assert with_it == {"a-0", "a-1", "router", "gateway", "admin"}
     mesh = config.parse(OWN, MeshConfig, source="mesh.yaml", environment={})
     told = {spec.name: spec for spec in plan.specs(mesh, SOURCES, {"GRPC_EXPERIMENTS": ""}, None)}
@@ -91,7 +91,7 @@ def test_grpc_waits_for_sockets_in_its_own_thread_where_no_engine_is_forked_and_
 
 
 def test_units_and_the_image_without_engines_wait_for_sockets_as_the_command_has_it() -> None:
-    (told,) = (f"{name}={value}" for name, value in plan.GRPC.items())
+    (told,) = (f"{name}={value}" for name, value in grpc_waits.ENVIRONMENT.items())
     infrastructure = surroundings.CLONE / "infrastructure"
     with_it = {path.name for path in infrastructure.rglob("*") if path.is_file() and told.encode() in path.read_bytes()}
     units = {f"hybridinference-{name}.service" for name in ("admin", "gateway@", "router@")}
