@@ -2,7 +2,7 @@
 
 import grpc
 
-from services.chassis import keepalive, roles
+from services.chassis import flow, keepalive, roles
 from services.chassis.credentials import Credentials, of_channel
 from services.chassis.material import Material
 from services.chassis.renewing import RenewingChannel
@@ -20,6 +20,7 @@ _OPTIONS: list[tuple[str, int | str]] = [
     ("grpc.absolute_max_metadata_size", 128 << 10),
     # One connection per channel: a pool shared between channels would share its backoff too.
     ("grpc.use_local_subchannel_pool", 1),
+    *flow.OPTIONS,
 ]
 
 

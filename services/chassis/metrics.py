@@ -114,11 +114,13 @@ def serving_metrics(registry: CollectorRegistry, address: str) -> Iterator[None]
             host, _, port = address.rpartition(":")
             kind = _Tcp6Server if ":" in host else _TcpServer
             server = make_server(host.strip("[]"), int(port), app, server_class=kind, handler_class=_QuietHandler)
-        thread = threading.Thread(target=server.serve_forever, name="metrics", daemon=True)
+        # It would look twice a second whether it is to stop.
+        thread = threading.Thread(target=server.serve_forever, args=(None,), name="metrics", daemon=True)
         thread.start()
         try:
             yield
         finally:
+            server.socket.shutdown(socket.SHUT_RDWR)  # wakes it
             server.shutdown()
             server.server_close()
 

@@ -12,6 +12,7 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from services.chassis import declared
+from services.chassis.beat import until_beat
 from services.chassis.config import ConfigError
 from services.chassis.notify import Notifier
 
@@ -129,7 +130,7 @@ class Reloading(Generic[Config]):
         earlier = self._seen
         while True:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_POLL_SECONDS):
+                async with asyncio.timeout(until_beat(_POLL_SECONDS)):
                     await self._asked.wait()
                 self._asked.clear()
                 return

@@ -13,6 +13,7 @@ from hybridinference.worker.v1 import session_pb2 as session
 from hybridinference.worker.v1 import worker_service_pb2 as worker
 from hybridinference.worker.v1 import worker_service_pb2_grpc as worker_grpc
 
+from services.chassis.beat import beat
 from services.chassis.channel import open_channel
 from services.chassis.credentials import Credentials
 from services.chassis.failure import Failure
@@ -209,7 +210,7 @@ class Sessions:
         """Once a second, for ever: find silent workers and readers that do not read."""
         loop = asyncio.get_running_loop()
         while True:
-            await asyncio.sleep(_SWEEP_SECONDS)
+            await beat(_SWEEP_SECONDS)
             for one in self._sessions.values():
                 one.sweep(
                     now=loop.time(),

@@ -10,6 +10,7 @@ from hybridinference.router.v1 import fleet_pb2 as fleet
 from hybridinference.worker.v1 import worker_service_pb2 as worker_service
 from hybridinference.worker.v1 import worker_service_pb2_grpc as worker_grpc
 
+from services.chassis.beat import beat
 from services.chassis.channel import open_channel
 from services.chassis.credentials import Credentials
 from services.router.roster import Roster
@@ -126,7 +127,7 @@ class Fleet:
     async def _tick(self) -> None:
         """Tell the roster that time passes, also while nobody asks for anything."""
         while True:
-            await asyncio.sleep(_TICK_SECONDS)
+            await beat(_TICK_SECONDS)
             self._roster.on_time(self._clock())
             self.notify()
 

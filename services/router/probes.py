@@ -13,7 +13,9 @@ from hybridinference.worker.v1 import worker_service_pb2 as worker_service
 from hybridinference.worker.v1 import worker_service_pb2_grpc as worker_grpc
 
 from services.chassis import status
+from services.chassis.beat import beat
 from services.config.mesh import MeshConfig
+from services.config.router import Probe
 from services.router import probing
 from services.router.faults import Kind, Verdict, judge
 from services.router.roster import Roster
@@ -22,6 +24,8 @@ from services.router.worker import Worker
 LOG = structlog.get_logger()
 
 _LOOK_SECONDS = 0.5
+# Not all that are due are asked at the same moment, nor by all routers.
+_APART_SECONDS = 0.2
 
 
 class Probes:
@@ -47,14 +51,20 @@ class Probes:
         stub = worker_grpc.WorkerServiceStub(channel)
         asked_at, failed = self._clock(), False
         while True:
-            await asyncio.sleep(_LOOK_SECONDS * self._rng.uniform(0.8, 1.2))
-            settings, now = self.config.router.probe, self._clock()
-            if not settings.enabled or not probing.due(worker, settings, now, asked_at=asked_at, failed=failed):
+            await beat(_LOOK_SECONDS)
+            settings = self.config.router.probe
+            if not settings.enabled or not self._due(worker, settings, asked_at, failed):
+                continue
+            await asyncio.sleep(_APART_SECONDS * self._rng.random())
+            if not self._due(worker, settings, asked_at, failed):
                 continue
             model = probing.model_to_ask(worker)
             if model and probing.is_free(worker, self.config, self._roster):
-                asked_at = now
+                asked_at = self._clock()
                 failed = await self._probe(worker, stub, model) is Kind.HARD
+
+    def _due(self, worker: Worker, settings: Probe, asked_at: float, failed: bool) -> bool:
+        return probing.due(worker, settings, self._clock(), asked_at=asked_at, failed=failed)
 
     async def _probe(self, worker: Worker, stub: "worker_grpc.WorkerServiceAsyncStub", model: str) -> Kind:
         epoch, probe = worker.epoch, worker.on_probe(self._clock())

@@ -1,12 +1,14 @@
 """What this worker says of itself, pushed to whoever watches."""
 
 import asyncio
+import contextlib
 import os
 import time
 from collections.abc import AsyncGenerator
 
 from hybridinference.inference.v1 import worker_status_pb2 as worker_status
 
+from services.chassis.beat import until_beat
 from services.workers.prefixes import Prefixes
 from services.workers.provider import Provider
 
@@ -77,7 +79,7 @@ class StatusBoard:
 
         A watcher that comes later than they did is not told of them.
         """
-        heard = self.prefixes.count
+        heard, loop = self.prefixes.count, asyncio.get_running_loop()
         while True:
             changed = self._changed
             status = self.report()
@@ -85,12 +87,12 @@ class StatusBoard:
                 status.prefixes.extend(self.prefixes.since(heard))
                 heard = self.prefixes.count
             yield status
-            await asyncio.sleep(_SOONEST_SECONDS)
-            try:
-                async with asyncio.timeout(_LATEST_SECONDS - _SOONEST_SECONDS):
+            told = loop.time()
+            with contextlib.suppress(TimeoutError):  # nothing has changed: that is said, too
+                async with asyncio.timeout(until_beat(_LATEST_SECONDS)):
                     await changed.wait()
-            except TimeoutError:
-                pass  # nothing has changed; say so
+            if (early := told + _SOONEST_SECONDS - loop.time()) > 0:
+                await asyncio.sleep(early)
 
 
 def _describe(provider: Provider, status: worker_status.WorkerStatus) -> None:

@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry
 from services.chassis.loop_lag import measured_lag
 from tests.fakes import eventually
 
-_BLOCKED_SECONDS = 0.6
+_BLOCKED_SECONDS = 1.4
 
 
 async def test_what_blocks_the_loop_is_seen() -> None:
@@ -21,8 +21,8 @@ async def test_what_blocks_the_loop_is_seen() -> None:
         await asyncio.sleep(0)  # it has begun to wait
         time.sleep(_BLOCKED_SECONDS)  # noqa: ASYNC251  # to block is the point
         await eventually(lambda: lag("count") > 0, seconds=30)
-        # A quarter of a second of it was planned.
-        assert lag("sum") >= _BLOCKED_SECONDS - 0.3
+        # Up to a second of it, or a little more, was planned.
+        assert lag("sum") >= _BLOCKED_SECONDS - 1.15
     seen = lag("count")
     await asyncio.sleep(0)
     assert lag("count") == seen

@@ -1,4 +1,4 @@
-"""Tells every router what is out of service, and tells it again: routers keep it in memory alone."""
+"""Tells every router what is out of service, and its successor, too: routers keep it in memory alone."""
 
 import asyncio
 import contextlib
@@ -6,10 +6,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequen
 
 import grpc
 import structlog
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from hybridinference.router.v1 import drains_pb2
 from hybridinference.router.v1 import router_service_pb2 as router
 from hybridinference.router.v1 import router_service_pb2_grpc as router_grpc
 
+from services.chassis.beat import beat
 from services.chassis.channel import open_channel
 from services.chassis.credentials import Credentials
 from services.chassis.failure import Failure
@@ -19,7 +21,7 @@ from services.gateway.admin.drains import Drain
 
 LOG = structlog.get_logger()
 
-# How often routers are told, so that one that has started again places nothing on what is drained for longer.
+# How often the database is asked, and how soon a router that could not be told, or watched, is tried again.
 _AGAIN_SECONDS = 1.0
 _CALL_SECONDS = 5.0
 
@@ -61,29 +63,51 @@ class Telling:
         """Read again and again, for ever: another admin process may have changed it."""
         while True:
             await self._look()
-            await asyncio.sleep(_AGAIN_SECONDS)
+            await beat(_AGAIN_SECONDS)
 
     async def tell(self, name: str, channel: grpc.aio.Channel) -> None:
         """Tell one router for ever, at once where there is news."""
         stub: router_grpc.RouterServiceAsyncStub = router_grpc.RouterServiceStub(channel)
         while True:
-            async with self._changed:
-                await self._changed.wait_for(lambda: self._wanted is not None)
-                wanted = self._wanted
+            await self._until(lambda: self._wanted is not None)
+            wanted = self._wanted
             request = router.SetDrainsRequest(drains=wanted)
             try:
                 # As soon as it is there: one that starts is to know before it places.
                 await stub.SetDrains(request, timeout=_CALL_SECONDS, wait_for_ready=True)
-                known = wanted
             except grpc.aio.AioRpcError as error:
                 LOG.debug("router.untold", router=name, code=error.code().name)
-                known = None
-            async with self._changed:
-                self._known[name] = known
-                self._changed.notify_all()
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(_AGAIN_SECONDS):
-                        await self._changed.wait_for(lambda wanted=wanted: self._wanted != wanted)  # type: ignore[misc]
+                await self._now_known(name, None)
+                await self._until(lambda wanted=wanted: self._wanted != wanted, seconds=_AGAIN_SECONDS)  # type: ignore[misc]
+                continue
+            await self._now_known(name, wanted)
+            await self._until(lambda: self._known[name] is None or self._known[name] != self._wanted)
+
+    async def meet(self, name: str, channel: grpc.aio.Channel) -> None:
+        """Notice, for ever, that a router has gone or come: the one that comes knows nothing."""
+        stub = health_pb2_grpc.HealthStub(channel)
+        while True:
+            watch = stub.Watch(health_pb2.HealthCheckRequest(), wait_for_ready=True)  # type: ignore[attr-defined]  # untyped
+            try:
+                async for _ in watch:
+                    await self._now_known(name, None)
+            except grpc.aio.AioRpcError as error:
+                LOG.debug("router.gone", router=name, code=error.code().name)
+            finally:
+                watch.cancel()  # grpc.aio never cancels a call that is merely dropped
+            await self._now_known(name, None)
+            await asyncio.sleep(_AGAIN_SECONDS)
+
+    async def _now_known(self, name: str, known: drains_pb2.Drains | None) -> None:
+        async with self._changed:
+            self._known[name] = known
+            self._changed.notify_all()
+
+    async def _until(self, true: Callable[[], bool], *, seconds: float | None = None) -> None:
+        """Wait until something is true, or for so long."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds), self._changed:
+                await self._changed.wait_for(true)
 
 
 @contextlib.asynccontextmanager
@@ -99,7 +123,7 @@ async def open_telling(
         ]
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(telling.look())]
-            tasks += [group.create_task(telling.tell(name, channel)) for name, channel in channels]
+            tasks += [group.create_task(one(*router)) for router in channels for one in (telling.meet, telling.tell)]
             try:
                 yield telling
             finally:

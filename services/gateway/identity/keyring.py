@@ -13,6 +13,7 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from services.chassis import declared
+from services.chassis.beat import beat
 from services.config.access import Ceiling
 from services.gateway.database import Database, DatabaseAway, open_database
 from services.gateway.identity.ceiling import within
@@ -123,7 +124,7 @@ class Keyring:
             tasks.create_task(self._lookups.follow())
             while True:
                 await self._poll_or_say()
-                await asyncio.sleep(POLL_SECONDS)
+                await beat(POLL_SECONDS)
 
     async def _poll_or_say(self) -> None:
         try:

@@ -13,6 +13,7 @@ import structlog
 
 from services.chassis import logs, notify
 from services.chassis.config import ConfigError
+from services.chassis.loop import run
 from services.chassis.metrics import new_registry, open_metrics
 from services.chassis.reloading import begun
 from services.chassis.server import stop_requested
@@ -91,7 +92,7 @@ def main() -> None:
         sys.exit(f"{arguments.config}: no database: give --dsn, or set ledger.dsn")
     level = logs.configure(place.loader, level=config.log.level)
     try:
-        asyncio.run(serve(config, good, place, dsn, level))
+        run(serve(config, good, place, dsn, level))
     except SpoolTaken as taken:
         sys.exit(str(taken))
     except ExceptionGroup as group:

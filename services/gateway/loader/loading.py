@@ -24,10 +24,10 @@ from services.gateway.spool.segments import Segment, segments
 
 LOG = structlog.get_logger()
 
-# Looking at an idle spool is one listing of a short directory, some 30 µs: at this pace 0.02 % of a CPU, on any file
-# system, and a row is in the table before somebody can ask for it. inotify would save that and need a dependency.
-# Meanwhile records gather: most of what a transaction costs is the same for one row and for a hundred.
-_LOOK_SECONDS = 0.15
+# So soon after it has loaded something a loader looks again. Meanwhile records gather: most of what a transaction costs
+# is the same for one row and for a hundred. While a spool is idle it looks more and more seldom, so often at least: a
+# row is in the table about when somebody can ask for it. inotify would save the looks and need a dependency.
+_LOOK_SECONDS = (0.15, 0.6)
 _RETRY_SECONDS = (0.1, 2.0)
 # What is kept is looked at when something is added, and else so often.
 _TIDY_SECONDS = 60.0
@@ -100,6 +100,7 @@ class Loader:
 
     async def _follow(self, store: Store, stop: asyncio.Event) -> None:
         spool_id = None
+        (soonest, latest), pause = _LOOK_SECONDS, 0.0
         while True:
             last = stop.is_set()
             if spool_id is None and (spool_id := read_spool_id(self._directory)) is not None:
@@ -108,7 +109,8 @@ class Loader:
             self._answers(True)
             if last and not moved:
                 return
-            await _wait(stop, _LOOK_SECONDS)
+            pause = soonest if moved else min(pause + soonest, latest)
+            await _wait(stop, pause)
             if store.lost:
                 raise ConnectionResetError("the database has closed the connection")
 

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import structlog
 from prometheus_client import CollectorRegistry
 
+from services.chassis.beat import beat
 from services.chassis.failure import Failure
 from services.gateway.database import Database, DatabaseAway
 from services.gateway.quota.leases import Leases
@@ -63,7 +64,7 @@ class Upkeep:
             if self._loop.time() - self._seen_at > _LAPSE_SECONDS:
                 for account in self._quota.accounts.values():
                     account.lose_slots()
-            await asyncio.sleep(_TICK_SECONDS)
+            await beat(_TICK_SECONDS)
 
     async def _keep_tidy(self) -> None:
         while True:
@@ -72,7 +73,7 @@ class Upkeep:
                     await self.tidy()
             except DatabaseAway:
                 self._quota.is_away()
-            await asyncio.sleep(_TICK_SECONDS)
+            await beat(_TICK_SECONDS)
 
     async def tidy(self) -> None:
         """Give back what is not used, and let go of what does not matter any more.

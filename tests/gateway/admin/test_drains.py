@@ -7,13 +7,14 @@ from typing import Any
 
 import grpc
 import pytest
+from grpc_health.v1 import health, health_pb2_grpc
 from hybridinference.gateway.v1 import admin_service_pb2 as admin
 from hybridinference.router.v1 import drains_pb2
 from hybridinference.router.v1 import router_service_pb2 as router_service
 from hybridinference.router.v1 import router_service_pb2_grpc as router_grpc
 
 from services.chassis.failure import Failure
-from services.gateway.admin import drains
+from services.gateway.admin import drains, telling
 from services.gateway.admin.drains import Drain
 from tests.fakes import eventually
 from tests.gateway.admin.office import DRAINABLE, Office
@@ -21,11 +22,22 @@ from tests.gateway.admin.office import DRAINABLE, Office
 GATEWAY, WORKER, ROUTE = admin.DRAIN_KIND_GATEWAY, admin.DRAIN_KIND_WORKER, admin.DRAIN_KIND_ROUTE
 
 
+class _Health(health.aio.HealthServicer):  # type: ignore[misc]  # untyped
+    def __init__(self, router: "ARouter") -> None:
+        super().__init__()
+        self._router = router
+
+    async def Watch(self, request: Any, context: Any) -> None:
+        self._router.watches += 1
+        await super().Watch(request, context)
+
+
 class ARouter(router_grpc.RouterServiceServicer):
     """Keeps what it is told."""
 
     def __init__(self, address: str) -> None:
         self.told: list[drains_pb2.Drains] = []
+        self.watches = 0
         self._address = address
         self._server: grpc.aio.Server | None = None
 
@@ -36,6 +48,7 @@ class ARouter(router_grpc.RouterServiceServicer):
     async def start(self) -> None:
         self._server = grpc.aio.server()
         router_grpc.add_RouterServiceServicer_to_server(self, self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(_Health(self), self._server)
         self._server.add_insecure_port(self._address)
         await self._server.start()
 
@@ -90,6 +103,17 @@ async def test_a_router_that_starts_again_is_told_again_without_anybody_asking(a
     await router.start()
     await eventually(lambda: bool(router.told), seconds=30)
     assert router.told[-1] == drains_pb2.Drains(gateways=["gateway-2"])
+
+
+async def test_a_router_that_knows_is_left_alone(
+    admins: Office, router: ARouter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(telling, "_AGAIN_SECONDS", 0.01)
+    await drain(admins, GATEWAY, "gateway-2")
+    await eventually(lambda: router.watches > 0, seconds=30)
+    told = len(router.told)
+    await asyncio.sleep(0.3)
+    assert len(router.told) <= told + 1  # one more where it had been told before it was seen to have come
 
 
 async def test_routers_that_do_not_answer_are_named_and_the_drain_is_kept(admins: Office) -> None:
