@@ -11,6 +11,7 @@ from typing import Literal
 
 from benchmarks.child import child, ended
 from benchmarks.system import System, free_port, temporary_home
+from services.chassis import scheduling
 from services.cli import edge
 from services.config.mesh import MeshConfig
 
@@ -22,6 +23,8 @@ def skeleton(*, token_ms: float, envoy: Literal["bare", "mesh"] = "bare") -> Ite
     """A running skeleton, behind an Envoy with the least configuration or with the mesh's own."""
     with temporary_home() as home, contextlib.ExitStack() as stack:
         (home / "run").mkdir()
+        scheduling.be_patient(True)  # as the mesh, and what it starts
+        stack.callback(scheduling.be_patient, False)
         worker = stack.enter_context(
             child(
                 "benchmarks.skeleton.worker",
@@ -40,6 +43,7 @@ def skeleton(*, token_ms: float, envoy: Literal["bare", "mesh"] = "bare") -> Ite
         config = _bare(home, port) if envoy == "bare" else edge.render(_mesh(), home=home, port=port)
         process = subprocess.Popen(edge.command(config, drain_seconds=1), cwd=home, stderr=subprocess.DEVNULL)
         stack.enter_context(ended(process, ask=True))
+        scheduling.be_patient(False)
         _wait(port)
         name = "skeleton" if envoy == "bare" else "skeleton, mesh's edge"
         yield System(name, port, {"worker": [worker.pid], "gateway": [gateway.pid], "envoy": [process.pid]})

@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 import uvloop
 from grpc._cython import cygrpc  # type: ignore[attr-defined]  # its stubs leave this out
 
+from services.chassis import scheduling
+
 _T = TypeVar("_T")
 # gRPC's own; one that names it otherwise has its wake-ups taken one by one.
 _QUEUE: Any = getattr(cygrpc, "PollerCompletionQueue", ())
@@ -43,14 +45,19 @@ class Loop(uvloop.Loop):
         super().add_reader(fd, callback, *args)
 
 
-def run(main: Coroutine[Any, Any, _T]) -> _T:
+def run(main: Coroutine[Any, Any, _T], *, patient: bool) -> _T:
     """Run a process's main coroutine to its end.
 
     What was imported by then stays for good, so that the garbage collector need not go through it again and again. It
     goes through what is imported later, such as a worker's provider.
+
+    Args:
+        main: it.
+        patient: whether it lets whatever wakes it go on, see `services.chassis.scheduling`.
     """
     gc.freeze()
     gc.set_threshold(_COLLECT_AFTER)
+    scheduling.be_patient(patient)
     return uvloop.run(main, loop_factory=Loop)
 
 

@@ -4,6 +4,7 @@ import asyncio
 import os
 import pathlib
 
+from services.chassis import scheduling
 from services.chassis.config import ConfigError
 from services.cli import admin, edge, logfile, surroundings
 from services.cli import drain as draining
@@ -32,6 +33,7 @@ def run(home: Home, config_file: pathlib.Path) -> None:
     except ConfigError as error:
         raise Problem("\n".join(error.problems), code=2) from error
     command = edge.command(edge.live(path), drain_seconds=edge.longest_seconds(config))
+    scheduling.be_patient(scheduling.worth_it(config.engine_cores))
     os.execve(command[0], command, environment)
 
 

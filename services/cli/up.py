@@ -8,6 +8,7 @@ import signal
 import socket
 from collections.abc import Callable, Mapping
 
+from services.chassis import scheduling
 from services.chassis.config import ConfigError
 from services.cli import hosts, logfile, observability, plan, postgres, proof, sections, surroundings, watchdog
 from services.cli.children import open_children
@@ -133,7 +134,12 @@ def up(
                 observability.write_targets(wanted, home)
             return plan.gateways(wanted, sources, environment, embedded, host)
 
-        asyncio.run(_supervise(home, lock, specs, mesh_state, welcome, progress, outside, replan))
+        asyncio.run(
+            _supervise(
+                *(home, lock, specs, mesh_state, welcome, progress, outside, replan),
+                patient=scheduling.worth_it(config.engine_cores),
+            )
+        )
 
 
 async def _supervise(
@@ -145,7 +151,10 @@ async def _supervise(
     progress: Progress,
     outside: tuple[pathlib.Path, ...],
     replan: Callable[[], tuple[Spec, ...]],
+    *,
+    patient: bool,
 ) -> None:
+    scheduling.be_patient(patient)  # Envoy and PostgreSQL, too
     async with open_children(home, lock) as children:
         for path in outside:
             children.remove_at_end(path)

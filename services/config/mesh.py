@@ -20,7 +20,7 @@ from services.config.metrics import Metrics, Observability, Role
 from services.config.model import Model, Route
 from services.config.mtls import Mtls
 from services.config.places import GatewayPlace, RouterPlace, WorkerPlace
-from services.config.provider import Provider
+from services.config.provider import Provider, VllmProvider
 from services.config.router import Router
 from services.config.tariff import Tariff
 from services.config.tracing import Tracing
@@ -282,6 +282,12 @@ class MeshConfig(Section):
                 addresses = provider.workers
             found += [WorkerPlace(f"{name}-{index}", name, address) for index, address in enumerate(addresses)]
         return tuple(found)
+
+    @property
+    def engine_cores(self) -> int:
+        """Cores that engines keep busy on the host of whoever asks: of the workers that listen in its file system."""
+        here = (self.providers[place.provider] for place in self.workers() if place.address.startswith("unix:"))
+        return sum(provider.threads for provider in here if isinstance(provider, VllmProvider))
 
     def gateways(self) -> tuple[GatewayPlace, ...]:
         """Every gateway, in the order of the file."""

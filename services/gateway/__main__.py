@@ -14,7 +14,7 @@ from hybridinference.gateway.v1 import inference_service_pb2_grpc as gateway_grp
 from hybridinference.gateway.v1 import openai_service_pb2_grpc as openai_grpc
 from hybridinference.gateway.v1 import overview_service_pb2_grpc as overview_grpc
 
-from services.chassis import logs, loop, metrics, notify, server, tracing
+from services.chassis import logs, loop, metrics, notify, scheduling, server, tracing
 from services.chassis.config import ConfigError
 from services.chassis.reloading import Reloading
 from services.config import fixed, identity, mesh
@@ -182,7 +182,7 @@ def main() -> None:
         level=level,
     )
     try:
-        loop.run(serve(given))
+        loop.run(serve(given), patient=scheduling.worth_it(config.engine_cores))
     except SchemaUnknown as unknown:
         sys.exit(str(unknown))
 

@@ -10,7 +10,7 @@ import time
 import structlog
 from hybridinference.router.v1 import router_service_pb2_grpc as router_grpc
 
-from services.chassis import ids, logs, loop, metrics, notify, server, tracing
+from services.chassis import ids, logs, loop, metrics, notify, scheduling, server, tracing
 from services.chassis.config import ConfigError
 from services.chassis.credentials import Credentials
 from services.chassis.reloading import Reloading
@@ -135,7 +135,8 @@ def main() -> None:
     except ConfigError as error:
         parser.exit(2, f"{error}\n")
     level = logs.configure(place.name, level=config.log.level)
-    loop.run(serve(config, arguments.config, good, place, credentials, level))
+    patient = scheduling.worth_it(config.engine_cores)
+    loop.run(serve(config, arguments.config, good, place, credentials, level), patient=patient)
 
 
 if __name__ == "__main__":

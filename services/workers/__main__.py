@@ -12,7 +12,7 @@ import structlog
 from hybridinference.worker.v1 import worker_service_pb2_grpc as worker_grpc
 from prometheus_client import CollectorRegistry
 
-from services.chassis import logs, loop, metrics, notify, secrets, server, tracing
+from services.chassis import logs, loop, metrics, notify, scheduling, secrets, server, tracing
 from services.chassis.config import ConfigError
 from services.chassis.credentials import Credentials
 from services.chassis.reloading import begun
@@ -147,7 +147,9 @@ def main() -> None:
         credentials = identity.credentials(config, "worker", place.name)
     except ConfigError as error:
         parser.exit(2, f"{error}\n")
-    sys.exit(loop.run(serve(config, good, place, credentials, level)))
+    # An engine computes all the time, and waits for nobody's turn to end.
+    patient = provider.kind != "vllm" and scheduling.worth_it(config.engine_cores)
+    sys.exit(loop.run(serve(config, good, place, credentials, level), patient=patient))
 
 
 if __name__ == "__main__":

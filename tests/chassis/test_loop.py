@@ -66,7 +66,7 @@ def test_what_others_read_is_left_as_it_is() -> None:
             loop.remove_reader(here)
             return here.recv(1)
 
-    assert run(main()) == b"1"
+    assert run(main(), patient=False) == b"1"
 
 
 def test_calls_that_end_together_all_get_their_answers() -> None:
@@ -86,13 +86,13 @@ def test_calls_that_end_together_all_get_their_answers() -> None:
         finally:
             await server.stop(None)
 
-    assert run(main()) == [b"%d" % number for number in range(100)]
+    assert run(main(), patient=False) == [b"%d" % number for number in range(100)]
 
 
 def test_what_was_imported_before_is_no_business_of_the_garbage_collector() -> None:
     async def main() -> tuple[int, int]:
         return gc.get_freeze_count(), gc.get_threshold()[0]
 
-    frozen, threshold = run(main())
+    frozen, threshold = run(main(), patient=False)
     assert frozen > len(vars(asyncio))
     assert threshold > BEFORE

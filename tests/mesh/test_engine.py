@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import functools
+import os
 import pathlib
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -18,7 +19,7 @@ from hybridinference.inference.v1 import worker_status_pb2 as worker_status
 from hybridinference.worker.v1 import worker_service_pb2 as worker
 from hybridinference.worker.v1 import worker_service_pb2_grpc as worker_grpc
 
-from services.chassis import status
+from services.chassis import scheduling, status
 from services.chassis.channel import open_channel
 from tests.mesh.driver import ROOT, Mesh, mesh, until
 
@@ -88,6 +89,15 @@ def test_nothing_but_the_edge_listens(local: Mesh) -> None:
     ours = {process.pid for process in local.processes()}
     listening = [one for one in psutil.net_connections("inet") if one.status == psutil.CONN_LISTEN and one.pid in ours]
     assert [(one.laddr.ip, one.laddr.port) for one in listening] == [("127.0.0.1", local.port)]
+
+
+def test_whoever_wakes_others_goes_on_but_in_the_engines_worker(local: Mesh) -> None:
+    others = [local.pid(process) for process in ("envoy", "gateway", "router", "admin", "loader", "postgres")]
+    patient = os.SCHED_BATCH if scheduling.worth_it(1) else os.SCHED_OTHER
+    assert [os.sched_getscheduler(pid) for pid in others] == [patient] * len(others)
+    worker = psutil.Process(local.pid("local-0"))
+    of_the_engine = [each.pid for each in (worker, *worker.children(recursive=True))]
+    assert [os.sched_getscheduler(pid) for pid in of_the_engine] == [os.SCHED_OTHER] * len(of_the_engine)
 
 
 async def test_the_real_model_streams_and_is_accounted_for(local: Mesh, client: openai.AsyncOpenAI) -> None:

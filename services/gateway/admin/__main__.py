@@ -11,7 +11,7 @@ import sys
 import structlog
 from hybridinference.gateway.v1 import admin_service_pb2_grpc
 
-from services.chassis import logs, loop, metrics, notify, server
+from services.chassis import logs, loop, metrics, notify, scheduling, server
 from services.chassis.config import ConfigError
 from services.chassis.credentials import Credentials
 from services.chassis.reloading import Reloading
@@ -161,7 +161,8 @@ def main() -> None:
         sys.exit(f"{arguments.config}: no database: give --dsn, or set ledger.dsn")
     level = logs.configure(NAME, level=config.log.level)
     try:
-        loop.run(serve(config, arguments.config, good, dsn, operators, peppers, credentials, level))
+        patient = scheduling.worth_it(config.engine_cores)
+        loop.run(serve(config, arguments.config, good, dsn, operators, peppers, credentials, level), patient=patient)
     except SchemaUnknown as unknown:
         sys.exit(str(unknown))
 

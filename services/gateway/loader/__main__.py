@@ -11,9 +11,8 @@ from datetime import UTC, datetime
 
 import structlog
 
-from services.chassis import logs, notify
+from services.chassis import logs, loop, notify, scheduling
 from services.chassis.config import ConfigError
-from services.chassis.loop import run
 from services.chassis.metrics import new_registry, open_metrics
 from services.chassis.reloading import begun
 from services.chassis.server import stop_requested
@@ -92,7 +91,7 @@ def main() -> None:
         sys.exit(f"{arguments.config}: no database: give --dsn, or set ledger.dsn")
     level = logs.configure(place.loader, level=config.log.level)
     try:
-        run(serve(config, good, place, dsn, level))
+        loop.run(serve(config, good, place, dsn, level), patient=scheduling.worth_it(config.engine_cores))
     except SpoolTaken as taken:
         sys.exit(str(taken))
     except ExceptionGroup as group:
