@@ -2,7 +2,7 @@
 
 import grpc
 
-from services.chassis import flow, keepalive, roles
+from services.chassis import links, roles
 from services.chassis.credentials import Credentials, of_channel
 from services.chassis.material import Material
 from services.chassis.renewing import RenewingChannel
@@ -20,7 +20,6 @@ _OPTIONS: list[tuple[str, int | str]] = [
     ("grpc.absolute_max_metadata_size", 128 << 10),
     # One connection per channel: a pool shared between channels would share its backoff too.
     ("grpc.use_local_subchannel_pool", 1),
-    *flow.OPTIONS,
 ]
 
 
@@ -45,11 +44,11 @@ def open_channel(
         *_OPTIONS,
         ("grpc.initial_reconnect_backoff_ms", pause_ms),
         ("grpc.max_reconnect_backoff_ms", longest_pause_ms),
+        *links.options(address),
     ]
     if address.startswith("unix:"):
         # The authority of a unix socket is its escaped path, which some servers refuse.
         return grpc.aio.insecure_channel(address, options=[*options, ("grpc.default_authority", "localhost")])
-    options += keepalive.OPTIONS
     if credentials is None:
         return grpc.aio.insecure_channel(address, options=options)
     assert role is not None  # whoever has signed our certificate has signed those of all roles

@@ -12,7 +12,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from prometheus_client import CollectorRegistry
 
-from services.chassis import flow, keepalive
+from services.chassis import links
 from services.chassis.address import claimed
 from services.chassis.admission import Admission
 from services.chassis.credentials import Credentials
@@ -34,7 +34,6 @@ _OPTIONS: list[tuple[str, int]] = [
     # A peer that only keeps its connection alive is no abuser; ours ask every five seconds.
     ("grpc.http2.min_ping_interval_without_data_ms", 1_000),
     ("grpc.keepalive_permit_without_calls", 1),
-    *flow.OPTIONS,
 ]
 
 # A call that was accepted just before the drain needs this long, at most, to reach its handler and be counted.
@@ -124,7 +123,7 @@ async def open_server(
     secured = credentials if not address.startswith("unix:") else None
     admit = Admission(callers or {}).admit if secured else None
     calls: Any = CallInterceptor(RpcMetrics(registry), endless=endless, admit=admit)
-    options = _OPTIONS if address.startswith("unix:") else [*_OPTIONS, *keepalive.OPTIONS]
+    options = [*_OPTIONS, *links.options(address)]
     server = grpc.aio.server(interceptors=[calls, *interceptors], options=options)
     # Generated code offers its handlers twice. Those that are registered have a task each that waits for a call, and
     # grpc.aio goes through all of them at every call; the others are found by their name, and one task waits for all.

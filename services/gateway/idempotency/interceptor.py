@@ -110,8 +110,9 @@ class IdempotencyInterceptor(grpc.aio.ServerInterceptor):
     async def _told(self, transcript: Transcript, context: Context, *, again: bool) -> None:
         """Tell a caller what a run says."""
         headers = await transcript.begun()
-        if headers is not None or again:
-            await context.send_initial_metadata((*(headers or ()), *((REPLAYED,) if again else ())))
+        # By themselves, even if there are none: with a first message that is stuck they would be stuck, too, and
+        # grpc.aio would send them again with the status, and so send none.
+        await context.send_initial_metadata((*(headers or ()), *((REPLAYED,) if again else ())))
         try:
             async for message in transcript.messages():
                 await self._write(context, message)
