@@ -10,7 +10,10 @@ _BETWEEN_HOSTS: list[tuple[str, int]] = [
 ]
 # Here the kernel tells who is gone, and bandwidth is no question. gRPC would find out by pings, one with nearly
 # everything that it reads: two messages, a timer, and a dozen wake-ups of its threads until they are calm again.
-_ON_A_SOCKET: list[tuple[str, int]] = [("grpc.http2.bdp_probe", 0)]
+_ON_A_SOCKET: list[tuple[str, int]] = [
+    ("grpc.http2.bdp_probe", 0),
+    ("grpc.http2.max_frame_size", 1 << 20),  # it would have found that out, too
+]
 
 
 def options(address: str) -> list[tuple[str, int]]:

@@ -33,7 +33,7 @@ def run(home: Home, config_file: pathlib.Path) -> None:
     except ConfigError as error:
         raise Problem("\n".join(error.problems), code=2) from error
     command = edge.command(edge.live(path), drain_seconds=edge.longest_seconds(config))
-    scheduling.be_patient(scheduling.worth_it(config.engine_cores))
+    scheduling.be_patient(scheduling.worth_it(config.engine_cores(config.beside("envoy"))))
     os.execve(command[0], command, environment)
 
 

@@ -123,10 +123,9 @@ def up(
         if observed:
             welcome += observability.welcome(config)
         welcome += f"\n{stopped_by} stops it.\n"
-        # Removed even when this process is killed, when they are not in the home.
-        from services.cli import edge_lives  # as `edge`, below
+        outside = _outside(home, temporary, embedded)
 
-        outside = (temporary, edge_lives.shared_memory(home), *([embedded.socket] if embedded else []))
+        _be_patient(config, host)
 
         def replan() -> tuple[Spec, ...]:
             wanted = load(config_file, environment)
@@ -134,12 +133,7 @@ def up(
                 observability.write_targets(wanted, home)
             return plan.gateways(wanted, sources, environment, embedded, host)
 
-        asyncio.run(
-            _supervise(
-                *(home, lock, specs, mesh_state, welcome, progress, outside, replan),
-                patient=scheduling.worth_it(config.engine_cores),
-            )
-        )
+        asyncio.run(_supervise(home, lock, specs, mesh_state, welcome, progress, outside, replan))
 
 
 async def _supervise(
@@ -151,10 +145,7 @@ async def _supervise(
     progress: Progress,
     outside: tuple[pathlib.Path, ...],
     replan: Callable[[], tuple[Spec, ...]],
-    *,
-    patient: bool,
 ) -> None:
-    scheduling.be_patient(patient)  # Envoy and PostgreSQL, too
     async with open_children(home, lock) as children:
         for path in outside:
             children.remove_at_end(path)
@@ -173,6 +164,19 @@ async def _supervise(
         loop.add_signal_handler(signal.SIGUSR1, adopt)
         loop.add_signal_handler(signal.SIGUSR2, supervisor.hand_over)
         await supervisor.run()
+
+
+def _outside(home: Home, temporary: pathlib.Path, embedded: postgres.Embedded | None) -> tuple[pathlib.Path, ...]:
+    """What is not in the home, and is removed even when this process is killed."""
+    from services.cli import edge_lives  # as `edge`, below
+
+    return (temporary, edge_lives.shared_memory(home), *([embedded.socket] if embedded else []))
+
+
+def _be_patient(config: mesh.MeshConfig, host: str | None) -> None:
+    """As what is started here is to be: Envoy and PostgreSQL do not choose by themselves."""
+    here = config.beside("envoy") if host is None else config.on(host)
+    scheduling.be_patient(scheduling.worth_it(config.engine_cores(here)))
 
 
 def _routers(config: mesh.MeshConfig, host: str | None) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 import hashlib
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Literal, Self
 
 import pydantic
@@ -283,12 +283,6 @@ class MeshConfig(Section):
             found += [WorkerPlace(f"{name}-{index}", name, address) for index, address in enumerate(addresses)]
         return tuple(found)
 
-    @property
-    def engine_cores(self) -> int:
-        """Cores that engines keep busy on the host of whoever asks: of the workers that listen in its file system."""
-        here = (self.providers[place.provider] for place in self.workers() if place.address.startswith("unix:"))
-        return sum(provider.threads for provider in here if isinstance(provider, VllmProvider))
-
     def gateways(self) -> tuple[GatewayPlace, ...]:
         """Every gateway, in the order of the file."""
         return tuple(
@@ -343,6 +337,16 @@ class MeshConfig(Section):
             if process in found:
                 return found
         return frozenset((*self._once(), "envoy", *(place.loader for place in self.gateways())))
+
+    def engine_cores(self, beside: Collection[str]) -> int:
+        """Cores that the engines among these processes keep busy: one for each on GPUs, else as many as its threads.
+
+        Where no hosts are named, workers at another address than this host's count nowhere.
+        """
+        workers = (place for place in self.workers() if place.name in beside)
+        here = (self.providers[place.provider] for place in workers if self.hosts or not is_exposed(place.address))
+        engines = [provider for provider in here if isinstance(provider, VllmProvider)]
+        return sum(1 if engine.devices else engine.threads for engine in engines)
 
     def provider_model(self, route: Route) -> str:
         """The provider's name for the model of a route."""

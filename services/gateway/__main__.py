@@ -182,7 +182,7 @@ def main() -> None:
         level=level,
     )
     try:
-        loop.run(serve(given), patient=scheduling.worth_it(config.engine_cores))
+        loop.run(serve(given), patient=scheduling.worth_it(config.engine_cores(config.beside(place.name))))
     except SchemaUnknown as unknown:
         sys.exit(str(unknown))
 

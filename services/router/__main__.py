@@ -135,7 +135,7 @@ def main() -> None:
     except ConfigError as error:
         parser.exit(2, f"{error}\n")
     level = logs.configure(place.name, level=config.log.level)
-    patient = scheduling.worth_it(config.engine_cores)
+    patient = scheduling.worth_it(config.engine_cores(config.beside(place.name)))
     loop.run(serve(config, arguments.config, good, place, credentials, level), patient=patient)
 
 

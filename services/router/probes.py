@@ -15,7 +15,6 @@ from hybridinference.worker.v1 import worker_service_pb2_grpc as worker_grpc
 from services.chassis import status
 from services.chassis.beat import beat
 from services.config.mesh import MeshConfig
-from services.config.router import Probe
 from services.router import probing
 from services.router.faults import Kind, Verdict, judge
 from services.router.roster import Roster
@@ -52,19 +51,20 @@ class Probes:
         asked_at, failed = self._clock(), False
         while True:
             await beat(_LOOK_SECONDS)
-            settings = self.config.router.probe
-            if not settings.enabled or not self._due(worker, settings, asked_at, failed):
+            looked_at = self._clock()
+            if not self._due(worker, looked_at, asked_at, failed):
                 continue
             await asyncio.sleep(_APART_SECONDS * self._rng.random())
-            if not self._due(worker, settings, asked_at, failed):
+            if not self._due(worker, self._clock(), asked_at, failed):
                 continue
             model = probing.model_to_ask(worker)
             if model and probing.is_free(worker, self.config, self._roster):
-                asked_at = self._clock()
+                asked_at = looked_at
                 failed = await self._probe(worker, stub, model) is Kind.HARD
 
-    def _due(self, worker: Worker, settings: Probe, asked_at: float, failed: bool) -> bool:
-        return probing.due(worker, settings, self._clock(), asked_at=asked_at, failed=failed)
+    def _due(self, worker: Worker, now: float, asked_at: float, failed: bool) -> bool:
+        settings = self.config.router.probe
+        return settings.enabled and probing.due(worker, settings, now, asked_at=asked_at, failed=failed)
 
     async def _probe(self, worker: Worker, stub: "worker_grpc.WorkerServiceAsyncStub", model: str) -> Kind:
         epoch, probe = worker.epoch, worker.on_probe(self._clock())

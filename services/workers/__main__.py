@@ -148,7 +148,7 @@ def main() -> None:
     except ConfigError as error:
         parser.exit(2, f"{error}\n")
     # An engine computes all the time, and waits for nobody's turn to end.
-    patient = provider.kind != "vllm" and scheduling.worth_it(config.engine_cores)
+    patient = provider.kind != "vllm" and scheduling.worth_it(config.engine_cores(config.beside(place.name)))
     sys.exit(loop.run(serve(config, good, place, credentials, level), patient=patient))
 
 

@@ -89,7 +89,7 @@ class StatusBoard:
             yield status
             told = loop.time()
             with contextlib.suppress(TimeoutError):  # nothing has changed: that is said, too
-                async with asyncio.timeout(until_beat(_LATEST_SECONDS)):
+                async with asyncio.timeout(min(until_beat(_LATEST_SECONDS), _LATEST_SECONDS)):
                     await changed.wait()
             if (early := told + _SOONEST_SECONDS - loop.time()) > 0:
                 await asyncio.sleep(early)

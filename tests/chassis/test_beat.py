@@ -1,6 +1,8 @@
 """When what is done again and again is done."""
 
 import asyncio
+import itertools
+import os
 
 import pytest
 
@@ -25,11 +27,13 @@ def test_a_beat_is_at_a_multiple_of_its_seconds(
     now: float, seconds: float, left: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(asyncio, "get_running_loop", lambda: _Clock(now))
+    monkeypatch.setattr(os, "getpid", lambda: 0)
     assert until_beat(seconds) == pytest.approx(left)
 
 
 def test_a_timer_that_comes_early_does_not_bring_the_same_beat_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(asyncio, "get_running_loop", lambda: _Clock(9.998))
+    monkeypatch.setattr(os, "getpid", lambda: 0)
     assert until_beat(1.0) == pytest.approx(1.002)
 
 
@@ -38,9 +42,20 @@ async def test_two_that_began_apart_beat_together() -> None:
 
     async def one(later: float) -> None:
         await asyncio.sleep(later)
-        await beat(0.3)
+        await beat(2.0)
         seen.append(loop.time())
 
-    apart = 0.3 - loop.time() % 0.3  # both begin within one beat
-    await asyncio.gather(one(apart), one(apart + 0.1))
-    assert seen[1] - seen[0] < 0.1
+    # Both begin within one beat, and are as far from its end as may be.
+    first = until_beat(2.0) % 2.0
+    await asyncio.gather(one(first + 0.05), one(first + 0.75))
+    assert abs(seen[1] - seen[0]) < 0.35
+
+
+def test_processes_that_are_begun_one_after_the_other_beat_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asyncio, "get_running_loop", lambda: _Clock(10.0))
+    found = []
+    for pid in range(1000, 1005):
+        monkeypatch.setattr(os, "getpid", lambda pid=pid: pid)
+        found.append(until_beat(1.0) % 1.0)
+    found.sort()
+    assert min(later - sooner for sooner, later in itertools.pairwise(found)) > 0.1

@@ -50,13 +50,15 @@ def test_every_worker_has_a_name_and_an_address_of_its_own(tmp_path: pathlib.Pat
     [
         ("workers: 2", 2),
         ("workers: 2, threads: 3", 6),
+        ("workers: 2, threads: 3, devices: [0]", 2),
         ('threads: 3, workers: ["10.0.0.1:9001", "unix:run/a.sock"]', 3),
     ],
 )
 def test_engines_keep_as_many_cores_of_their_host_busy_as_they_have_threads(
     settings: str, cores: int, tmp_path: pathlib.Path
 ) -> None:
-    assert read(_BASE.replace("workers: 2", settings, 1), tmp_path).engine_cores == cores
+    config = read(_BASE.replace("workers: 2", settings, 1), tmp_path)
+    assert config.engine_cores(config.beside("gateway")) == cores
 
 
 def test_a_route_without_a_model_means_the_only_one(tmp_path: pathlib.Path) -> None:

@@ -92,12 +92,15 @@ def test_nothing_but_the_edge_listens(local: Mesh) -> None:
 
 
 def test_whoever_wakes_others_goes_on_but_in_the_engines_worker(local: Mesh) -> None:
-    others = [local.pid(process) for process in ("envoy", "gateway", "router", "admin", "loader", "postgres")]
+    def policies(process: str) -> set[int]:
+        root = psutil.Process(local.pid(process))
+        threads = [thread.id for each in (root, *root.children(recursive=True)) for thread in each.threads()]
+        return {os.sched_getscheduler(thread) for thread in threads}
+
     patient = os.SCHED_BATCH if scheduling.worth_it(1) else os.SCHED_OTHER
-    assert [os.sched_getscheduler(pid) for pid in others] == [patient] * len(others)
-    worker = psutil.Process(local.pid("local-0"))
-    of_the_engine = [each.pid for each in (worker, *worker.children(recursive=True))]
-    assert [os.sched_getscheduler(pid) for pid in of_the_engine] == [os.SCHED_OTHER] * len(of_the_engine)
+    for process in ("envoy", "gateway", "router", "admin", "loader", "postgres"):
+        assert policies(process) == {patient}, process
+    assert policies("local-0") == {os.SCHED_OTHER}
 
 
 async def test_the_real_model_streams_and_is_accounted_for(local: Mesh, client: openai.AsyncOpenAI) -> None:

@@ -40,7 +40,7 @@ async def test_the_first_report_comes_at_once_and_then_one_a_second() -> None:
         assert loop.time() - begun < 3
         begun = loop.time()
         await anext(reports)
-        assert 0.9 <= loop.time() - begun < 3
+        assert 0.5 <= loop.time() - begun < 3  # less where the one before came late
     assert (first.worker, first.kind, first.state) == ("local-0", "vllm", worker_status.WORKER_STATE_LOADING)
     assert (first.sequence, second.sequence) == (1, 2)
 
@@ -71,7 +71,7 @@ async def test_changes_are_told_soon_and_many_together(monkeypatch: pytest.Monke
         await anext(reports)  # nothing has changed since, so it is only the regular one
         begun = loop.time()
         await anext(reports)
-        assert loop.time() - begun >= 0.09
+        assert loop.time() - begun >= 0.05
 
 
 async def test_a_change_between_two_looks_is_not_missed() -> None:

@@ -161,7 +161,7 @@ def main() -> None:
         sys.exit(f"{arguments.config}: no database: give --dsn, or set ledger.dsn")
     level = logs.configure(NAME, level=config.log.level)
     try:
-        patient = scheduling.worth_it(config.engine_cores)
+        patient = scheduling.worth_it(config.engine_cores(config.beside("admin")))
         loop.run(serve(config, arguments.config, good, dsn, operators, peppers, credentials, level), patient=patient)
     except SchemaUnknown as unknown:
         sys.exit(str(unknown))

@@ -21,8 +21,12 @@ from services.gateway.admin.drains import Drain
 
 LOG = structlog.get_logger()
 
-# How often the database is asked, and how soon a router that could not be told, or watched, is tried again.
-_AGAIN_SECONDS = 1.0
+# How often the database is asked.
+_LOOK_SECONDS = 1.0
+# How soon a router that could not be told, or watched, is tried again.
+_RETRY_SECONDS = 1.0
+# One that is thought to know is told again after so long: another admin process may have told it something older since.
+_AGAIN_SECONDS = 30.0
 _CALL_SECONDS = 5.0
 
 # All that is out of service, by the database.
@@ -63,7 +67,7 @@ class Telling:
         """Read again and again, for ever: another admin process may have changed it."""
         while True:
             await self._look()
-            await beat(_AGAIN_SECONDS)
+            await beat(_LOOK_SECONDS)
 
     async def tell(self, name: str, channel: grpc.aio.Channel) -> None:
         """Tell one router for ever, at once where there is news."""
@@ -78,25 +82,30 @@ class Telling:
             except grpc.aio.AioRpcError as error:
                 LOG.debug("router.untold", router=name, code=error.code().name)
                 await self._now_known(name, None)
-                await self._until(lambda wanted=wanted: self._wanted != wanted, seconds=_AGAIN_SECONDS)  # type: ignore[misc]
+                await self._until(lambda wanted=wanted: self._wanted != wanted, seconds=_RETRY_SECONDS)  # type: ignore[misc]
                 continue
             await self._now_known(name, wanted)
-            await self._until(lambda: self._known[name] is None or self._known[name] != self._wanted)
+            await self._until(
+                lambda: self._known[name] is None or self._known[name] != self._wanted, seconds=_AGAIN_SECONDS
+            )
 
     async def meet(self, name: str, channel: grpc.aio.Channel) -> None:
         """Notice, for ever, that a router has gone or come: the one that comes knows nothing."""
         stub = health_pb2_grpc.HealthStub(channel)
         while True:
+            heard = False
             watch = stub.Watch(health_pb2.HealthCheckRequest(), wait_for_ready=True)  # type: ignore[attr-defined]  # untyped
             try:
                 async for _ in watch:
+                    heard = True
                     await self._now_known(name, None)
             except grpc.aio.AioRpcError as error:
-                LOG.debug("router.gone", router=name, code=error.code().name)
+                LOG.debug("router.unwatched", router=name, code=error.code().name)
             finally:
                 watch.cancel()  # grpc.aio never cancels a call that is merely dropped
             await self._now_known(name, None)
-            await asyncio.sleep(_AGAIN_SECONDS)
+            if not heard:
+                await asyncio.sleep(_RETRY_SECONDS)
 
     async def _now_known(self, name: str, known: drains_pb2.Drains | None) -> None:
         async with self._changed:

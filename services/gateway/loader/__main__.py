@@ -91,7 +91,10 @@ def main() -> None:
         sys.exit(f"{arguments.config}: no database: give --dsn, or set ledger.dsn")
     level = logs.configure(place.loader, level=config.log.level)
     try:
-        loop.run(serve(config, good, place, dsn, level), patient=scheduling.worth_it(config.engine_cores))
+        loop.run(
+            serve(config, good, place, dsn, level),
+            patient=scheduling.worth_it(config.engine_cores(config.beside(place.loader))),
+        )
     except SpoolTaken as taken:
         sys.exit(str(taken))
     except ExceptionGroup as group:

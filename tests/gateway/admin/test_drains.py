@@ -38,6 +38,7 @@ class ARouter(router_grpc.RouterServiceServicer):
     def __init__(self, address: str) -> None:
         self.told: list[drains_pb2.Drains] = []
         self.watches = 0
+        self.healthy = True
         self._address = address
         self._server: grpc.aio.Server | None = None
 
@@ -48,7 +49,8 @@ class ARouter(router_grpc.RouterServiceServicer):
     async def start(self) -> None:
         self._server = grpc.aio.server()
         router_grpc.add_RouterServiceServicer_to_server(self, self._server)
-        health_pb2_grpc.add_HealthServicer_to_server(_Health(self), self._server)
+        if self.healthy:
+            health_pb2_grpc.add_HealthServicer_to_server(_Health(self), self._server)
         self._server.add_insecure_port(self._address)
         await self._server.start()
 
@@ -108,12 +110,21 @@ async def test_a_router_that_starts_again_is_told_again_without_anybody_asking(a
 async def test_a_router_that_knows_is_left_alone(
     admins: Office, router: ARouter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(telling, "_AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr(telling, "_LOOK_SECONDS", 0.01)
     await drain(admins, GATEWAY, "gateway-2")
     await eventually(lambda: router.watches > 0, seconds=30)
     told = len(router.told)
     await asyncio.sleep(0.3)
     assert len(router.told) <= told + 1  # one more where it had been told before it was seen to have come
+
+
+async def test_a_router_that_nobody_can_watch_is_told_all_the_same(admins: Office, router: ARouter) -> None:
+    await router.stop()
+    router.healthy = False
+    await router.start()
+    done = await drain(admins, WORKER, "local-0")
+    assert list(done.pending_routers) == []
+    assert router.told[-1] == drains_pb2.Drains(workers=["local-0"])
 
 
 async def test_routers_that_do_not_answer_are_named_and_the_drain_is_kept(admins: Office) -> None:

@@ -141,7 +141,7 @@ async def test_a_gateway_is_seen_however_long_it_takes_to_give_back(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(upkeep, "_TICK_SECONDS", 0.001)
-    monkeypatch.setattr(upkeep, "_BEAT_SECONDS", 0.001)
+    monkeypatch.setattr(upkeep, "_SEEN_SECONDS", 0.001)
     gateway = Table(**{KEY: LIMITS}).gateway()
     leases = mock.AsyncMock()
     async with open_spool(tmp_path, registry=CollectorRegistry()) as spool, asyncio.TaskGroup() as tasks:
