@@ -56,7 +56,10 @@ def sample(processes: Mapping[str, Sequence[int]]) -> dict[str, Usage]:
 
 def _tree(root: psutil.Process, named: Set[int]) -> Iterator[psutil.Process]:
     yield root
-    for child in root.children():
+    children: list[psutil.Process] = []
+    with contextlib.suppress(psutil.NoSuchProcess):  # it has just ended, as what PostgreSQL begins now and then does
+        children = root.children()
+    for child in children:
         if child.pid not in named:
             yield from _tree(child, named)
 
