@@ -2,6 +2,7 @@
 
 import pathlib
 import socket
+import time
 import urllib.request
 
 import pytest
@@ -118,3 +119,11 @@ def test_whoever_asks_for_openmetrics_gets_it_with_exemplars_and_others_get_text
     assert "\nengine:steps_total 1.0\n" in told
     [parsed] = [one for one in openmetrics(told.partition("\r\n\r\n")[2]) if one.name == "test_seconds"]
     assert [sample.exemplar.value for sample in parsed.samples if sample.exemplar] == [1.5]
+
+
+@pytest.mark.parametrize("kind", ["unix", "tcp"])
+def test_the_endpoint_ends_at_once_however_seldom_it_looks(address: str, kind: str) -> None:
+    with serving_metrics(new_registry(), address if kind == "unix" else f"127.0.0.1:{_free_port()}"):
+        time.sleep(0.1)  # it waits
+        begun = time.monotonic()
+    assert time.monotonic() - begun < 2

@@ -42,6 +42,12 @@ class Keeping:
     max_bytes: int
 
 
+def next_pause(before: float, *, found: bool) -> float:
+    """Seconds until the next look: after one that found something, or one that did not and followed such a pause."""
+    soonest, latest = _LOOK_SECONDS
+    return soonest if found else min(before + soonest, latest)
+
+
 class Loader:
     """Loads one spool. The database may come and go, and come back without what it had."""
 
@@ -100,7 +106,7 @@ class Loader:
 
     async def _follow(self, store: Store, stop: asyncio.Event) -> None:
         spool_id = None
-        (soonest, latest), pause = _LOOK_SECONDS, 0.0
+        pause = 0.0
         while True:
             last = stop.is_set()
             if spool_id is None and (spool_id := read_spool_id(self._directory)) is not None:
@@ -109,7 +115,7 @@ class Loader:
             self._answers(True)
             if last and not moved:
                 return
-            pause = soonest if moved else min(pause + soonest, latest)
+            pause = next_pause(pause, found=moved)
             await _wait(stop, pause)
             if store.lost:
                 raise ConnectionResetError("the database has closed the connection")

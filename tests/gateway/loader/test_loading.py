@@ -41,6 +41,14 @@ def registry() -> CollectorRegistry:
     return CollectorRegistry()
 
 
+def test_the_less_there_is_to_load_the_more_seldom_it_is_looked_for() -> None:
+    pause, pauses = 0.0, []
+    for found in (True, False, False, False, False, False, True, True, False):
+        pause = loading.next_pause(pause, found=found)
+        pauses.append(pause)
+    assert pauses == pytest.approx([0.15, 0.3, 0.45, 0.6, 0.6, 0.6, 0.15, 0.15, 0.3])
+
+
 async def test_what_a_gateway_spooled_is_in_the_ledger_and_gone_from_disk(spool: pathlib.Path, dsn: str) -> None:
     taken = [record(attempts=number % 3) for number in range(300)]
     async with open_spool(spool, registry=CollectorRegistry()) as gateway:
