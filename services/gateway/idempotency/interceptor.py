@@ -110,9 +110,11 @@ class IdempotencyInterceptor(grpc.aio.ServerInterceptor):
     async def _told(self, transcript: Transcript, context: Context, *, again: bool) -> None:
         """Tell a caller what a run says."""
         headers = await transcript.begun()
-        # By themselves, even if there are none: with a first message that is stuck they would be stuck, too, and
-        # grpc.aio would send them again with the status, and so send none.
-        await context.send_initial_metadata((*(headers or ()), *((REPLAYED,) if again else ())))
+        # By themselves, even where there are none: with a first message that is stuck they would be stuck, too, and
+        # grpc.aio would send them again with the status, and so send none. Not before a status alone: a call whose
+        # headers have come is not tried again.
+        if headers is not None or again or transcript.said:
+            await context.send_initial_metadata((*(headers or ()), *((REPLAYED,) if again else ())))
         try:
             async for message in transcript.messages():
                 await self._write(context, message)

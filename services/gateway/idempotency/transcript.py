@@ -63,6 +63,11 @@ class Transcript:
             await self._news.wait()
         return self.headers
 
+    @property
+    def said(self) -> bool:
+        """Whether there is a message."""
+        return bool(self._messages)
+
     async def messages(self) -> AsyncIterator[bytes]:
         """All messages from the first on, as they come.
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import pathlib
 from collections.abc import AsyncIterator
 from typing import Any
@@ -220,6 +221,25 @@ async def test_a_failure_is_not_kept(one: Gateway) -> None:
     assert trailers(failed.value)["x-hybrid-cost-usd"] == "0.1", "where its caller's limits stand, say"
     one.work.failure = None
     assert await one.generate() == "2"
+
+
+async def test_a_stream_that_fails_before_its_first_word_may_be_tried_again_by_its_caller(
+    directory: pathlib.Path,
+) -> None:
+    again = {"maxAttempts": 2, "initialBackoff": "0.01s", "maxBackoff": "0.01s", "backoffMultiplier": 1}
+    retrying = again | {"retryableStatusCodes": ["RESOURCE_EXHAUSTED"]}
+    config = json.dumps({"methodConfig": [{"name": [{}], "retryPolicy": retrying}]})
+    options = (("grpc.service_config", config), ("grpc.default_authority", "localhost"))
+    places = places_of(directory, 1)
+    async with (
+        gateway(directory, places, 0, Policy(grace_seconds=0.05)) as one,
+        grpc.aio.insecure_channel(places[0].address, options=options) as channel,
+    ):
+        one.work.failure = Failure(reasons.ERROR_REASON_FLEET_SATURATED, "no room")
+        call = openai_grpc.OpenAIServiceStub(channel).CreateChatCompletion(HttpBody(), metadata=NAMED)
+        with pytest.raises(grpc.aio.AioRpcError):
+            assert not [part async for part in call]
+        assert one.work.runs == 2  # one whose headers have come is tried no more
 
 
 async def test_a_failure_in_openai_s_words_is_not_kept(one: Gateway) -> None:
