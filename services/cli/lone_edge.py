@@ -6,13 +6,14 @@ import pathlib
 
 from services.chassis import scheduling
 from services.chassis.config import ConfigError
-from services.cli import admin, edge, logfile, surroundings
+from services.cli import admin, edge, hosts, logfile, surroundings
 from services.cli import drain as draining
 from services.cli import reload as reloading
 from services.cli.home import Home
 from services.cli.problem import Problem
 from services.cli.readiness import edge_open
 from services.cli.up import load
+from services.config.mesh import MeshConfig
 
 
 def run(home: Home, config_file: pathlib.Path) -> None:
@@ -33,8 +34,17 @@ def run(home: Home, config_file: pathlib.Path) -> None:
     except ConfigError as error:
         raise Problem("\n".join(error.problems), code=2) from error
     command = edge.command(edge.live(path), drain_seconds=edge.longest_seconds(config))
-    scheduling.be_patient(scheduling.worth_it(config.engine_cores(config.beside("envoy"))))
+    scheduling.be_patient(_patient(config))
     os.execve(command[0], command, environment)
+
+
+def _patient(config: MeshConfig) -> bool:
+    """Whether the engines beside it leave a core, where it is known which host this is."""
+    try:
+        host = hosts.chosen(config, None)
+    except Problem:
+        return True
+    return scheduling.worth_it(config.engine_cores(config.beside("envoy") if host is None else config.on(host)))
 
 
 def ready(home: Home, seconds: float) -> None:

@@ -339,14 +339,14 @@ class MeshConfig(Section):
         return frozenset((*self._once(), "envoy", *(place.loader for place in self.gateways())))
 
     def engine_cores(self, beside: Collection[str]) -> int:
-        """Cores that the engines among these processes keep busy: one for each on GPUs, else as many as its threads.
+        """Cores that the engines among these processes keep busy: one for each GPU, else as many as threads.
 
         Where no hosts are named, workers at another address than this host's count nowhere.
         """
         workers = (place for place in self.workers() if place.name in beside)
         here = (self.providers[place.provider] for place in workers if self.hosts or not is_exposed(place.address))
         engines = [provider for provider in here if isinstance(provider, VllmProvider)]
-        return sum(1 if engine.devices else engine.threads for engine in engines)
+        return sum(len(engine.devices) or engine.threads for engine in engines)
 
     def provider_model(self, route: Route) -> str:
         """The provider's name for the model of a route."""

@@ -52,19 +52,18 @@ class Probes:
         while True:
             await beat(_LOOK_SECONDS)
             looked_at = self._clock()
-            if not self._due(worker, looked_at, asked_at, failed):
+            if not self._may_ask(worker, looked_at, asked_at, failed):
                 continue
             await asyncio.sleep(_APART_SECONDS * self._rng.random())
-            if not self._due(worker, self._clock(), asked_at, failed):
-                continue
             model = probing.model_to_ask(worker)
-            if model and probing.is_free(worker, self.config, self._roster):
+            if model and self._may_ask(worker, self._clock(), asked_at, failed):
                 asked_at = looked_at
                 failed = await self._probe(worker, stub, model) is Kind.HARD
 
-    def _due(self, worker: Worker, now: float, asked_at: float, failed: bool) -> bool:
+    def _may_ask(self, worker: Worker, now: float, asked_at: float, failed: bool) -> bool:
         settings = self.config.router.probe
-        return settings.enabled and probing.due(worker, settings, now, asked_at=asked_at, failed=failed)
+        due = settings.enabled and probing.due(worker, settings, now, asked_at=asked_at, failed=failed)
+        return due and probing.is_free(worker, self.config, self._roster)
 
     async def _probe(self, worker: Worker, stub: "worker_grpc.WorkerServiceAsyncStub", model: str) -> Kind:
         epoch, probe = worker.epoch, worker.on_probe(self._clock())

@@ -50,7 +50,7 @@ def test_every_worker_has_a_name_and_an_address_of_its_own(tmp_path: pathlib.Pat
     [
         ("workers: 2", 2),
         ("workers: 2, threads: 3", 6),
-        ("workers: 2, threads: 3, devices: [0]", 2),
+        ("workers: 2, threads: 3, devices: [0, 1]", 4),
         ('threads: 3, workers: ["10.0.0.1:9001", "unix:run/a.sock"]', 3),
     ],
 )

@@ -91,21 +91,21 @@ class Telling:
 
     async def meet(self, name: str, channel: grpc.aio.Channel) -> None:
         """Notice, for ever, that a router has gone or come: the one that comes knows nothing."""
-        stub = health_pb2_grpc.HealthStub(channel)
+        stub, loop = health_pb2_grpc.HealthStub(channel), asyncio.get_running_loop()
         while True:
-            heard = False
+            begun = loop.time()
             watch = stub.Watch(health_pb2.HealthCheckRequest(), wait_for_ready=True)  # type: ignore[attr-defined]  # untyped
             try:
                 async for _ in watch:
-                    heard = True
                     await self._now_known(name, None)
             except grpc.aio.AioRpcError as error:
                 LOG.debug("router.unwatched", router=name, code=error.code().name)
             finally:
                 watch.cancel()  # grpc.aio never cancels a call that is merely dropped
             await self._now_known(name, None)
-            if not heard:
-                await asyncio.sleep(_RETRY_SECONDS)
+            # One that has been watched for long was there: whoever comes after it is met at once.
+            if (left := begun + _RETRY_SECONDS - loop.time()) > 0:
+                await asyncio.sleep(left)
 
     async def _now_known(self, name: str, known: drains_pb2.Drains | None) -> None:
         async with self._changed:

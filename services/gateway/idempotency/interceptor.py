@@ -113,14 +113,15 @@ class IdempotencyInterceptor(grpc.aio.ServerInterceptor):
         # By themselves, even where there are none: with a first message that is stuck they would be stuck, too, and
         # grpc.aio would send them again with the status, and so send none. Not before a status alone: a call whose
         # headers have come is not tried again.
-        if headers is not None or again or transcript.said:
-            await context.send_initial_metadata((*(headers or ()), *((REPLAYED,) if again else ())))
+        replayed = (REPLAYED,) if again else ()
+        if begun := headers is not None or transcript.said:
+            await context.send_initial_metadata((*(headers or ()), *replayed))
         try:
             async for message in transcript.messages():
                 await self._write(context, message)
         finally:
-            if transcript.trailers:
-                context.set_trailing_metadata(transcript.trailers)
+            if trailers := (*transcript.trailers, *(() if begun else replayed)):
+                context.set_trailing_metadata(trailers)
 
     async def _write(self, context: Context, message: bytes) -> None:
         try:
