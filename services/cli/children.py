@@ -124,6 +124,11 @@ class Children:
                 self._watchdog = self._start_watchdog()
 
     def _start_watchdog(self) -> Child:
+        # Before it is there: should this process die right after, it finds them in the pipe.
+        for child in self._children.values():
+            self._tell(f"add {child.pid} {int(child.stop_signal)}")
+        for path in self._paths:
+            self._tell(f"path {path}")
         output = logfile.open_log(self._home.log("watchdog"))
         try:
             process = subprocess.Popen(
@@ -136,10 +141,6 @@ class Children:
             )
         finally:
             os.close(output)
-        for child in self._children.values():
-            self._tell(f"add {child.pid} {int(child.stop_signal)}")
-        for path in self._paths:
-            self._tell(f"path {path}")
         return Child(process)
 
     def _tell(self, line: str) -> None:
