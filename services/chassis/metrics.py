@@ -38,7 +38,7 @@ def new_registry() -> CollectorRegistry:
 
 
 # So often it is looked whether to stop. Python's own half a second would be two wake-ups a second for nothing.
-_LOOK_SECONDS = 5.0
+_POLL_SECONDS = 5.0
 # So often metrics are looked at for one scrape; two in a row that are disturbed are rare.
 _LOOKS = 5
 _ESCAPING = re.compile(r";\s*escaping=[^;,]*")
@@ -116,7 +116,7 @@ def serving_metrics(registry: CollectorRegistry, address: str) -> Iterator[None]
             host, _, port = address.rpartition(":")
             kind = _Tcp6Server if ":" in host else _TcpServer
             server = make_server(host.strip("[]"), int(port), app, server_class=kind, handler_class=_QuietHandler)
-        thread = threading.Thread(target=server.serve_forever, args=(_LOOK_SECONDS,), name="metrics", daemon=True)
+        thread = threading.Thread(target=server.serve_forever, args=(_POLL_SECONDS,), name="metrics", daemon=True)
         thread.start()
         try:
             yield

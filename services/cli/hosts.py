@@ -7,6 +7,11 @@ from services.cli.problem import Problem
 from services.config.mesh import MeshConfig
 
 
+def here(config: MeshConfig, host: str | None) -> frozenset[str]:
+    """The processes that such a host runs; all of them where one host runs everything."""
+    return config.beside("envoy") if host is None else config.on(host)
+
+
 def chosen(config: MeshConfig, given: str | None, *, called: str | None = None) -> str | None:
     """Which of the configuration's hosts this is; None where one host runs everything.
 

@@ -44,7 +44,7 @@ def _patient(config: MeshConfig) -> bool:
         host = hosts.chosen(config, None)
     except Problem:
         return True
-    return scheduling.worth_it(config.engine_cores(config.beside("envoy") if host is None else config.on(host)))
+    return scheduling.worth_it(config.engine_cores(hosts.here(config, host)))
 
 
 def ready(home: Home, seconds: float) -> None:

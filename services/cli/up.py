@@ -175,8 +175,7 @@ def _outside(home: Home, temporary: pathlib.Path, embedded: postgres.Embedded | 
 
 def _be_patient(config: mesh.MeshConfig, host: str | None) -> None:
     """As what is started here is to be: Envoy and PostgreSQL do not choose by themselves."""
-    here = config.beside("envoy") if host is None else config.on(host)
-    scheduling.be_patient(scheduling.worth_it(config.engine_cores(here)))
+    scheduling.be_patient(scheduling.worth_it(config.engine_cores(hosts.here(config, host))))
 
 
 def _routers(config: mesh.MeshConfig, host: str | None) -> tuple[str, ...]:

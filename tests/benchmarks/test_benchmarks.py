@@ -7,6 +7,7 @@ import subprocess
 import sys
 from typing import Literal
 
+import psutil
 import pytest
 
 from benchmarks import cpu, first_byte, ledger, profile, workers
@@ -66,6 +67,14 @@ def test_the_kernel_counts_what_a_process_burns() -> None:
     used = cpu.sample({"me": [os.getpid()]})["me"] - before
     assert used.ns > 10_000_000
     assert used.threads["main"] == pytest.approx(used.ns, rel=0.2)
+
+
+def test_a_child_that_ends_while_it_is_looked_at_has_no_children(monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(process: psutil.Process) -> list[psutil.Process]:
+        raise psutil.NoSuchProcess(process.pid)
+
+    monkeypatch.setattr(psutil.Process, "children", gone)
+    assert cpu.sample({"me": [os.getpid()]})["me"].ns > 0
 
 
 def test_a_child_counts_with_its_parent_unless_it_has_a_name() -> None:

@@ -74,3 +74,17 @@ def test_a_check_says_who_runs_what_and_what_has_to_be_copied() -> None:
     assert "host       one: admin, echo-0, envoy, gateway, loader, router" in lines
     assert "shared     tenant.key, the key under which callers are marked, has to be the same on one, two" in lines
     assert "routers    10.0.0.1:7001, 10.0.0.3:7001" in lines
+
+
+def test_only_the_engines_of_this_host_keep_its_cores_busy() -> None:
+    engine = 'local: {kind: vllm, model: m/small, threads: 3, workers: ["10.0.0.2:7200"]}'
+    text = THREE.replace("providers: {echo", f"providers: {{{engine}, echo").replace(
+        "gateway-2]", "gateway-2, local-0]"
+    )
+    mesh = read(text)
+    assert {host: mesh.engine_cores(hosts.here(mesh, host)) for host in mesh.hosts} == {"one": 0, "two": 3, "three": 0}
+
+
+def test_a_mesh_of_one_host_runs_everything_here() -> None:
+    mesh = read(ONE)
+    assert hosts.here(mesh, None) == mesh.beside("gateway")

@@ -28,6 +28,7 @@ from services.gateway.idempotency.runs import Policy, open_runs
 from services.gateway.idempotency.transcript import Transcript
 from services.gateway.identity import caller
 from services.gateway.identity.grant import Grant
+from tests.fakes import eventually
 
 NAMED = (("idempotency-key", "order-7"),)
 LARGE = 16  # MiB, of an answer that no window holds
@@ -240,6 +241,24 @@ async def test_a_stream_that_fails_before_its_first_word_may_be_tried_again_by_i
         with pytest.raises(grpc.aio.AioRpcError):
             assert not [part async for part in call]
         assert one.work.runs == 2  # one whose headers have come is tried no more
+
+
+async def test_who_joins_a_stream_that_fails_before_its_first_word_is_told_with_the_status_that_it_was_joined(
+    one: Gateway,
+) -> None:
+    one.work.go.clear()
+    calls = [one.openai.CreateChatCompletion(HttpBody(), metadata=NAMED) for _ in range(2)]
+    await eventually(lambda: one.counted("joined") == 1, seconds=10)
+    one.work.failure = Failure(reasons.ERROR_REASON_FLEET_SATURATED, "no room")
+    one.work.go.set()
+    told = []
+    for call in calls:
+        with pytest.raises(grpc.aio.AioRpcError) as failed:
+            assert not [part async for part in call]
+        assert failed.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert "idempotent-replayed" not in dict(await call.initial_metadata())
+        told.append("idempotent-replayed" in trailers(failed.value))
+    assert (one.work.runs, sorted(told)) == (1, [False, True])
 
 
 async def test_a_failure_in_openai_s_words_is_not_kept(one: Gateway) -> None:
