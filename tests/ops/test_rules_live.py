@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import pathlib
+import random
 import signal
 import subprocess
 import threading
@@ -55,13 +56,14 @@ def stopped(watched: Observed, *processes: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def halting(watched: Observed, process: str) -> Iterator[None]:
-    """A process that is held up for the greater part of every second."""
+    """A process that is held up for the greater part of every second, though not in step with what looks once a second:
+    that would meet the same part of a halt, be it the end, again and again."""
     over = threading.Event()
 
     def halt() -> None:
-        while not over.wait(0.3):
+        while not over.wait(random.uniform(0.1, 0.5)):
             with stopped(watched, process):
-                over.wait(0.8)
+                over.wait(0.9)
 
     thread = threading.Thread(target=halt)
     thread.start()
