@@ -1,5 +1,6 @@
 """The log of a process: appended to, and put aside when it has grown."""
 
+import contextlib
 import os
 import pathlib
 import shutil
@@ -28,6 +29,13 @@ def cut(path: pathlib.Path) -> None:
             aside.unlink(missing_ok=True)
             return
         os.truncate(path, 0)
+
+
+def cut_all(directory: pathlib.Path) -> None:
+    """The same for every log in a directory. One that cannot be cut now is tried again the next time."""
+    for log in directory.glob("*.log"):
+        with contextlib.suppress(OSError):
+            cut(log)
 
 
 def open_log(path: pathlib.Path) -> int:

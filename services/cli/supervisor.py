@@ -128,9 +128,7 @@ class Supervisor:
         """Keep logs small for as long as their processes live: a disk that they fill stops the mesh."""
         while True:
             await asyncio.sleep(_LOG_SECONDS)
-            for log in self._home.logs.glob("*.log"):
-                with contextlib.suppress(OSError):
-                    await asyncio.to_thread(logfile.cut, log)
+            await asyncio.to_thread(logfile.cut_all, self._home.logs)
 
     async def _stop_all(self) -> None:
         tiers = sorted({process.spec.tier for process in self._processes.values()}, reverse=True)

@@ -23,7 +23,9 @@ _COALESCE_SECONDS = 0.1
 # Only for a worker that answers and then fails the call: waiting for one that is not there is the channel's business.
 _PAUSE_SECONDS = 0.1
 _PAUSE_MAX_SECONDS = 1.0
+# While attempts wait for their first content, and else. What is decided goes by the time itself.
 _TICK_SECONDS = 0.25
+_CALM_TICK_SECONDS = 1.0
 
 
 # Does something with a worker for as long as it is followed, over its channel.
@@ -127,7 +129,7 @@ class Fleet:
     async def _tick(self) -> None:
         """Tell the roster that time passes, also while nobody asks for anything."""
         while True:
-            await beat(_TICK_SECONDS)
+            await beat(_TICK_SECONDS if self._roster.expectant else _CALM_TICK_SECONDS)
             self._roster.on_time(self._clock())
             self.notify()
 

@@ -22,7 +22,9 @@ from services.router.worker import Worker
 
 LOG = structlog.get_logger()
 
+# How often it is looked at whether a worker is to be asked: while it is not known to be well, and else.
 _LOOK_SECONDS = 0.5
+_CALM_LOOK_SECONDS = 1.0
 # Not all that are due are asked at the same moment, nor by all routers.
 _APART_SECONDS = 0.2
 
@@ -50,7 +52,8 @@ class Probes:
         stub = worker_grpc.WorkerServiceStub(channel)
         asked_at, failed = self._clock(), False
         while True:
-            await beat(_LOOK_SECONDS)
+            uncertain = probing.uncertain(worker, self._clock(), asked_at=asked_at, failed=failed)
+            await beat(_LOOK_SECONDS if uncertain else _CALM_LOOK_SECONDS)
             looked_at = self._clock()
             if not self._may_ask(worker, looked_at, asked_at, failed):
                 continue

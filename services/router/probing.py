@@ -41,10 +41,16 @@ def due(worker: Worker, settings: Probe, now: float, *, asked_at: float, failed:
         return True
     if not worker.breaker.admits(now):
         return False
-    if worker.breaker.state is not State.CLOSED or (failed and worker.used_at <= asked_at):
+    if uncertain(worker, now, asked_at=asked_at, failed=failed):
         return True
     idle = worker.leases + worker.others == 0
     return idle and now >= max(worker.used_at, asked_at) + settings.idle_seconds
+
+
+def uncertain(worker: Worker, now: float, *, asked_at: float, failed: bool) -> bool:
+    """Whether nothing says that it is well, since nothing comes of it or what was last asked of it failed."""
+    unanswered = failed and worker.used_at <= asked_at
+    return worker.progress.stalled(now) or worker.breaker.state is not State.CLOSED or unanswered
 
 
 def model_to_ask(worker: Worker) -> str:

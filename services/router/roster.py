@@ -157,6 +157,11 @@ class Roster:
         worker.on_checked(well)
         self._tell(worker, before)
 
+    @property
+    def expectant(self) -> bool:
+        """Whether a worker has yet to begin an answer: time alone may show that it has stalled."""
+        return any(worker.pending for worker in self.workers.values())
+
     def on_time(self, now: float) -> None:
         """Time has passed. Decisions go by the time themselves; this is for what is shown, and kept in mind."""
         if now < self._looks_at:

@@ -76,6 +76,7 @@ async def hangs() -> Events:
 async def watched(home: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Watched]:
     """A worker that has nothing to do, whose router thinks that after a hundredth of a second is long."""
     monkeypatch.setattr(probes, "_LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(probes, "_CALM_LOOK_SECONDS", 0.02)
     monkeypatch.setattr(probing, "_AGAIN_SECONDS", 0.05)
     address = f"unix:{home}/w0.sock"
     config = mesh_config(

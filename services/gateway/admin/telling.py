@@ -21,8 +21,9 @@ from services.gateway.admin.drains import Drain
 
 LOG = structlog.get_logger()
 
-# How often the database is asked.
-_LOOK_SECONDS = 1.0
+# How often the database is asked, for what other admin processes have changed, and while it does not answer.
+_LOOK_SECONDS = 5.0
+_AWAY_LOOK_SECONDS = 1.0
 # How soon a router that could not be told, or watched, is tried again.
 _RETRY_SECONDS = 1.0
 # One that is thought to know is told again after so long: another admin process may have told it something older since.
@@ -54,20 +55,21 @@ class Telling:
     def _late(self) -> list[str]:
         return [name for name, known in self._known.items() if known is None or known != self._wanted]
 
-    async def _look(self) -> None:
+    async def _look(self) -> bool:
+        """Read once. Returns whether the database answered; where it does not, what was read last holds."""
         try:
             wanted = drains.told(await self._read())
         except Failure:
-            return  # the database is away: what was read last holds
+            return False
         async with self._changed:
             self._wanted = wanted
             self._changed.notify_all()
+        return True
 
     async def look(self) -> None:
         """Read again and again, for ever: another admin process may have changed it."""
         while True:
-            await self._look()
-            await beat(_LOOK_SECONDS)
+            await beat(_LOOK_SECONDS if await self._look() else _AWAY_LOOK_SECONDS)
 
     async def tell(self, name: str, channel: grpc.aio.Channel) -> None:
         """Tell one router for ever, at once where there is news."""

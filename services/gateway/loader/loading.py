@@ -12,6 +12,7 @@ from contextlib import AbstractAsyncContextManager
 import structlog
 from prometheus_client import CollectorRegistry
 
+from services.chassis.beat import until_beat
 from services.gateway.database import UNAVAILABLE
 from services.gateway.loader.batches import Batch, Place, batches
 from services.gateway.loader.dead import bury
@@ -27,7 +28,7 @@ LOG = structlog.get_logger()
 # So soon after it has loaded something a loader looks again. Meanwhile records gather: most of what a transaction costs
 # is the same for one row and for a hundred. While a spool is idle it looks more and more seldom, so often at least: a
 # row is in the table about when somebody can ask for it. inotify would save the looks and need a dependency.
-_LOOK_SECONDS = (0.15, 0.6)
+_LOOK_SECONDS = (0.15, 1.0)
 _RETRY_SECONDS = (0.1, 2.0)
 # What is kept is looked at when something is added, and else so often.
 _TIDY_SECONDS = 60.0
@@ -116,7 +117,8 @@ class Loader:
             if last and not moved:
                 return
             pause = next_pause(pause, found=moved)
-            await _wait(stop, pause)
+            # The last pause is shared with what else the process does once a second.
+            await _wait(stop, pause if pause < _LOOK_SECONDS[1] else until_beat(pause))
             if store.lost:
                 raise ConnectionResetError("the database has closed the connection")
 

@@ -110,7 +110,10 @@ class Spool:
         """
         writer = self._writer
         waiting = writer.put_bytes - writer.durable_bytes
-        if writer.failing or waiting > _MAX_BUFFERED_BYTES // 2 or self._limits.sheds(writer.disk_bytes, strict=strict):
+        full = self._limits.sheds(writer.disk_bytes, strict=strict)
+        if full:
+            writer.look()
+        if full or writer.failing or waiting > _MAX_BUFFERED_BYTES // 2:
             self._shed += 1
             return False
         self._put(ledger_pb2.LedgerRecord(content=content).SerializeToString())
@@ -159,6 +162,7 @@ class Spool:
         if writer.put_bytes - writer.durable_bytes > _MAX_BUFFERED_BYTES:
             raise _unavailable("the spool's disk does not keep up")
         if self._limits.refuses(writer.disk_bytes, strict=strict):
+            writer.look()
             raise _unavailable("the spool is full; the ledger's database has not been answering")
 
     async def close(self, *, seconds: float) -> None:

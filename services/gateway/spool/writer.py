@@ -29,7 +29,9 @@ class WritePolicy:
     # So that a quiet spool also empties, and the age of its oldest segment tells how far the loader is behind.
     segment_seconds: float = 60.0
     retry_seconds: float = 1.0
+    # What the loader has left is looked at so often while something is written or refused, and while nothing is.
     survey_seconds: float = 1.0
+    calm_survey_seconds: float = 5.0
 
 
 class SpoolWriter:
@@ -75,6 +77,11 @@ class SpoolWriter:
         if not self._full.is_set():
             self._full.set()
 
+    def look(self) -> None:
+        """Somebody is refused for want of room: see whether there is some by now, unless that was seen just before."""
+        if time.monotonic() - self._surveyed >= self._policy.survey_seconds:
+            self._work.set()
+
     def close(self, *, seconds: float) -> None:
         """Write what is queued and end the thread, waiting up to `seconds`."""
         self._closing.set()
@@ -87,7 +94,7 @@ class SpoolWriter:
     def _run(self) -> None:
         synced = 0.0
         while True:
-            self._work.wait(self._policy.survey_seconds if self.disk_bytes else None)
+            self._work.wait(self._policy.calm_survey_seconds if self.disk_bytes else None)
             if self._queue:
                 # At once when idle; under load what comes within the interval shares one sync.
                 self._full.wait(max(0.0, synced + self._policy.group_seconds - time.monotonic()))

@@ -25,7 +25,7 @@ from tests.gateway.loader.waiting import eventually
 from tests.gateway.spool.disk import disk_full_at
 
 ROOT = pathlib.Path(__file__).parents[3]
-QUICK = WritePolicy(retry_seconds=0.02, survey_seconds=0.02)
+QUICK = WritePolicy(retry_seconds=0.02, survey_seconds=0.02, calm_survey_seconds=0.02)
 
 
 @pytest.fixture
@@ -92,7 +92,7 @@ async def test_records_that_come_together_share_a_sync(tmp_path: pathlib.Path, r
 
 
 async def test_a_quiet_segment_is_closed_so_that_it_can_be_deleted(tmp_path: pathlib.Path) -> None:
-    policy = WritePolicy(segment_seconds=0.01, survey_seconds=0.01)
+    policy = WritePolicy(segment_seconds=0.01, calm_survey_seconds=0.01)
     async with opened(tmp_path, policy=policy) as spool:
         spool.append(record())
         await spool.flushed()
@@ -158,7 +158,8 @@ async def test_a_disk_that_stays_full_does_not_hold_up_the_end(tmp_path: pathlib
 
 
 async def test_a_full_spool_refuses_until_the_loader_has_made_room(tmp_path: pathlib.Path) -> None:
-    async with opened(tmp_path, max_bytes=2000, policy=WritePolicy(segment_bytes=1000, survey_seconds=0.01)) as spool:
+    policy = WritePolicy(segment_bytes=1000, survey_seconds=0.01, calm_survey_seconds=1e6)
+    async with opened(tmp_path, max_bytes=2000, policy=policy) as spool:
         spool.check(strict=True)
         for _ in range(10):
             spool.append(record())
