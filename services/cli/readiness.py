@@ -37,7 +37,8 @@ async def grpc_serving(address: str, role: Role | None = None, credentials: Cred
         while True:
             watch = stub.Watch(health_pb2.HealthCheckRequest(), timeout=_WATCH_SECONDS, wait_for_ready=True)
             try:
-                async for response in watch:
+                # Iterated over and left in the middle, it would refer to itself, and gRPC's threads live on with it.
+                while (response := await watch.read()) is not grpc.aio.EOF:
                     if response.status == health_pb2.HealthCheckResponse.SERVING:
                         return
             except grpc.aio.AioRpcError:

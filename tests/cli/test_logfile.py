@@ -64,3 +64,17 @@ def test_the_tail_is_of_this_life_only(tmp_path: pathlib.Path) -> None:
     assert logfile.tail(log, since=since, lines=2) == ["2", "3"]
     assert logfile.tail(log, since=since) == ["1", "2", "3"]
     assert logfile.tail(tmp_path / "none.log") == []
+
+
+def test_logs_that_have_grown_are_put_aside_whatever_becomes_of_the_others(
+    tmp_path: pathlib.Path,
+) -> None:
+    for name in ("a", "b", "c"):
+        (tmp_path / f"{name}.log").write_bytes(b"x" * ((16 << 20) + (name != "b")))
+    (tmp_path / "a.log.1").mkdir()  # nothing can be put there
+    logfile.cut_all(tmp_path)
+    assert {log.name: log.stat().st_size for log in tmp_path.glob("*.log")} == {
+        "a.log": (16 << 20) + 1,
+        "b.log": 16 << 20,
+        "c.log": 0,
+    }

@@ -151,3 +151,12 @@ def test_where_the_others_are_only_full_a_request_waits_for_them_and_not_for_one
         scene.report(name, report(sequence=2, running=2 if busy else 1, capacity=2, kind="echo"))
     answer = scene.answer()
     assert isinstance(answer, placement.Waiting), answer
+
+
+def test_time_is_looked_at_often_only_while_somebody_waits_for_a_beginning() -> None:
+    scene = Scene(mesh_config(workers=2))
+    assert not scene.roster.expectant
+    placed = scene.place()
+    assert scene.roster.expectant
+    scene.begin(placed, 0.1)
+    assert not scene.roster.expectant, "it has begun, and may take as long as it likes"

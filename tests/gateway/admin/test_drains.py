@@ -9,11 +9,13 @@ import grpc
 import pytest
 from grpc_health.v1 import health, health_pb2_grpc
 from hybridinference.gateway.v1 import admin_service_pb2 as admin
+from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hybridinference.router.v1 import drains_pb2
 from hybridinference.router.v1 import router_service_pb2 as router_service
 from hybridinference.router.v1 import router_service_pb2_grpc as router_grpc
 
 from services.chassis.failure import Failure
+from services.config.places import RouterPlace
 from services.gateway.admin import drains, telling
 from services.gateway.admin.drains import Drain
 from tests.fakes import eventually
@@ -39,7 +41,7 @@ class ARouter(router_grpc.RouterServiceServicer):
         self.told: list[drains_pb2.Drains] = []
         self.watches = 0
         self.healthy = True
-        self._address = address
+        self.address = address
         self._server: grpc.aio.Server | None = None
 
     async def SetDrains(self, request: router_service.SetDrainsRequest, context: Any) -> Any:
@@ -51,7 +53,7 @@ class ARouter(router_grpc.RouterServiceServicer):
         router_grpc.add_RouterServiceServicer_to_server(self, self._server)
         if self.healthy:
             health_pb2_grpc.add_HealthServicer_to_server(_Health(self), self._server)
-        self._server.add_insecure_port(self._address)
+        self._server.add_insecure_port(self.address)
         await self._server.start()
 
     async def stop(self) -> None:
@@ -116,6 +118,25 @@ async def test_a_router_that_knows_is_left_alone(
     told = len(router.told)
     await asyncio.sleep(0.3)
     assert len(router.told) <= told + 1  # one more where it had been told before it was seen to have come
+
+
+async def test_a_database_that_does_not_answer_is_asked_again_before_long(
+    router: ARouter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(telling, "_LOOK_SECONDS", 3600.0)
+    monkeypatch.setattr(telling, "_AWAY_LOOK_SECONDS", 0.01)
+    asked = 0
+
+    async def read() -> list[Drain]:
+        nonlocal asked
+        asked += 1
+        if asked < 3:
+            raise Failure(reasons.ERROR_REASON_ACCOUNTING_UNAVAILABLE, "Away.")
+        return []
+
+    async with telling.open_telling(read, [RouterPlace("router", router.address)]):
+        await eventually(lambda: bool(router.told), seconds=30)
+    assert asked == 3
 
 
 async def test_a_router_that_nobody_can_watch_is_told_all_the_same(admins: Office, router: ARouter) -> None:
