@@ -10,6 +10,11 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from services.cli import readiness
 
 
+def grpc_objects() -> list[object]:
+    """The channels and calls that there are, those of others included."""
+    return [one for one in gc.get_objects() if isinstance(one, (grpc.aio.Channel, grpc.aio.Call))]
+
+
 async def test_who_has_waited_for_a_process_keeps_nothing_of_grpc_alive(tmp_path: pathlib.Path) -> None:
     address = f"unix:{tmp_path}/a.sock"
     server, servicer = grpc.aio.server(), health.aio.HealthServicer()
@@ -17,7 +22,7 @@ async def test_who_has_waited_for_a_process_keeps_nothing_of_grpc_alive(tmp_path
     await servicer.set("", health_pb2.HealthCheckResponse.NOT_SERVING)
     server.add_insecure_port(address)
     await server.start()
-    gc.collect()
+    before = grpc_objects()
     gc.disable()
     try:
         waiting = asyncio.create_task(readiness.grpc_serving(address))
@@ -27,7 +32,7 @@ async def test_who_has_waited_for_a_process_keeps_nothing_of_grpc_alive(tmp_path
         async with asyncio.timeout(30):
             await waiting
         await asyncio.sleep(0)
-        assert not [one for one in gc.get_objects() if isinstance(one, (grpc.aio.Channel, grpc.aio.Call))]
+        assert [one for one in grpc_objects() if not any(one is other for other in before)] == []
     finally:
         gc.enable()
         await server.stop(None)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import pathlib
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -121,7 +122,7 @@ async def test_a_router_that_knows_is_left_alone(
 
 
 async def test_a_database_that_does_not_answer_is_asked_again_before_long(
-    router: ARouter, monkeypatch: pytest.MonkeyPatch
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(telling, "_LOOK_SECONDS", 3600.0)
     monkeypatch.setattr(telling, "_AWAY_LOOK_SECONDS", 0.01)
@@ -134,8 +135,11 @@ async def test_a_database_that_does_not_answer_is_asked_again_before_long(
             raise Failure(reasons.ERROR_REASON_ACCOUNTING_UNAVAILABLE, "Away.")
         return []
 
+    router = ARouter(f"unix:{tmp_path}/r.sock")
+    await router.start()
     async with telling.open_telling(read, [RouterPlace("router", router.address)]):
         await eventually(lambda: bool(router.told), seconds=30)
+    await router.stop()
     assert asked == 3
 
 
