@@ -9,13 +9,14 @@ import grpc
 import pytest
 from hybridinference.router.v1 import fleet_pb2 as fleet
 
+from services.router import fleet as following
 from services.router.fleet import Fleet
 from services.router.observer import NullObserver
 from services.router.roster import Roster
 from services.router.worker import Worker
 from tests.fakes import eventually
 from tests.router.harness import Router, ScriptedWorker, open_router
-from tests.router.scene import mesh_config, report
+from tests.router.scene import Scene, mesh_config, report
 
 
 async def test_the_whole_fleet_is_sent_at_once(router: Router) -> None:
@@ -181,3 +182,22 @@ async def test_a_fault_with_one_worker_ends_nothing_and_it_is_followed_again(
             stack.push_async_callback(scripted.stop)
         await stack.enter_async_context(watched.watching(beside))
         await eventually(lambda: not faults and all(one.serving for one in roster.workers.values()), seconds=5.0)
+
+
+async def test_it_goes_by_the_time_often_only_while_somebody_waits_for_a_beginning(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beats: list[float] = []
+
+    async def beat(seconds: float) -> None:
+        beats.append(seconds)
+        await asyncio.sleep(0.005)
+
+    monkeypatch.setattr(following, "beat", beat)
+    scene = Scene(mesh_config(addresses=[f"unix:{tmp_path}/0.sock"]))
+    async with Fleet(scene.roster, stale_seconds=3, clock=lambda: scene.now).watching():
+        await eventually(lambda: beats[-1:] == [1.0], seconds=30)
+        placed = scene.place()
+        await eventually(lambda: beats[-1] == 0.25, seconds=30)
+        scene.begin(placed, 0.1)
+        await eventually(lambda: beats[-1] == 1.0, seconds=30)

@@ -42,6 +42,7 @@ class Telling:
         self._wanted: drains_pb2.Drains | None = None  # nothing is told before it is known
         self._known: dict[str, drains_pb2.Drains | None] = dict.fromkeys(names)
         self._changed = asyncio.Condition()
+        self._reading = asyncio.Lock()  # what was read earlier is never taken for newer
 
     async def pending(self, *, seconds: float) -> list[str]:
         """Read what is out of service, and wait until every router knows, for up to `seconds`; those that do not."""
@@ -57,13 +58,14 @@ class Telling:
 
     async def _look(self) -> bool:
         """Read once. Returns whether the database answered; where it does not, what was read last holds."""
-        try:
-            wanted = drains.told(await self._read())
-        except Failure:
-            return False
-        async with self._changed:
-            self._wanted = wanted
-            self._changed.notify_all()
+        async with self._reading:
+            try:
+                wanted = drains.told(await self._read())
+            except Failure:
+                return False
+            async with self._changed:
+                self._wanted = wanted
+                self._changed.notify_all()
         return True
 
     async def look(self) -> None:
@@ -87,9 +89,11 @@ class Telling:
                 await self._until(lambda wanted=wanted: self._wanted != wanted, seconds=_RETRY_SECONDS)  # type: ignore[misc]
                 continue
             await self._now_known(name, wanted)
-            await self._until(
+            news = await self._until(
                 lambda: self._known[name] is None or self._known[name] != self._wanted, seconds=_AGAIN_SECONDS
             )
+            if not news:
+                await self._look()  # what another admin process has changed since is not to be undone
 
     async def meet(self, name: str, channel: grpc.aio.Channel) -> None:
         """Notice, for ever, that a router has gone or come: the one that comes knows nothing."""
@@ -114,11 +118,13 @@ class Telling:
             self._known[name] = known
             self._changed.notify_all()
 
-    async def _until(self, true: Callable[[], bool], *, seconds: float | None = None) -> None:
-        """Wait until something is true, or for so long."""
-        with contextlib.suppress(TimeoutError):
+    async def _until(self, true: Callable[[], bool], *, seconds: float | None = None) -> bool:
+        """Wait until something is true, or for so long. Returns whether it is."""
+        try:
             async with asyncio.timeout(seconds), self._changed:
-                await self._changed.wait_for(true)
+                return await self._changed.wait_for(true)
+        except TimeoutError:
+            return False
 
 
 @contextlib.asynccontextmanager

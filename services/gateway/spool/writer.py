@@ -3,6 +3,7 @@
 import collections
 import contextlib
 import dataclasses
+import math
 import pathlib
 import threading
 import time
@@ -29,8 +30,9 @@ class WritePolicy:
     # So that a quiet spool also empties, and the age of its oldest segment tells how far the loader is behind.
     segment_seconds: float = 60.0
     retry_seconds: float = 1.0
-    # What the loader has left is looked at so often while something is written or refused, and while nothing is.
+    # What the loader has left is looked at so often while something is written, or has been refused lately, and else.
     survey_seconds: float = 1.0
+    lately_seconds: float = 10.0
     calm_survey_seconds: float = 5.0
 
 
@@ -51,6 +53,7 @@ class SpoolWriter:
         self._awaited = False
         self._segment: SegmentFile | None = None
         self._surveyed = 0.0
+        self._wanted_at = -math.inf  # when room was last wanted in vain
         self._survey(time.monotonic())
         # A daemon: a disk that hangs must not keep the process from ending.
         self._thread = threading.Thread(target=self._run, name="spool", daemon=True)
@@ -78,8 +81,10 @@ class SpoolWriter:
             self._full.set()
 
     def look(self) -> None:
-        """Somebody is refused for want of room: see whether there is some by now, unless that was seen just before."""
-        if time.monotonic() - self._surveyed >= self._policy.survey_seconds:
+        """Somebody is refused for want of room: see soon, and again and again for a while, whether there is some."""
+        now = time.monotonic()
+        if now - self._wanted_at >= self._policy.survey_seconds:
+            self._wanted_at = now
             self._work.set()
 
     def close(self, *, seconds: float) -> None:
@@ -94,7 +99,7 @@ class SpoolWriter:
     def _run(self) -> None:
         synced = 0.0
         while True:
-            self._work.wait(self._policy.calm_survey_seconds if self.disk_bytes else None)
+            self._work.wait(self._pause(time.monotonic()) if self.disk_bytes else None)
             if self._queue:
                 # At once when idle; under load what comes within the interval shares one sync.
                 self._full.wait(max(0.0, synced + self._policy.group_seconds - time.monotonic()))
@@ -113,6 +118,11 @@ class SpoolWriter:
                 break
             self._keep(time.monotonic())
         self._end_segment()
+
+    def _pause(self, now: float) -> float:
+        """Seconds until the next survey, if nothing is put before."""
+        lately = now - self._wanted_at < self._policy.lately_seconds
+        return self._policy.survey_seconds if lately else self._policy.calm_survey_seconds
 
     def _batch(self) -> list[bytes]:
         batch: list[bytes] = []

@@ -17,7 +17,7 @@ from services.router.simulator.timeline import Timeline
 from services.router.simulator.traffic.request import Request
 from services.router.simulator.worker import SimulatedWorker
 
-# As often as the router's process looks.
+# As often as the router's process looks at a worker that is not known to be well.
 _LOOK_SECONDS = 0.5
 _TOO_LATE = Verdict(Kind.HARD, "DEADLINE_EXCEEDED")
 

@@ -19,7 +19,7 @@ from services.router.simulator.worker import MODEL
 
 # An alarm for a moment that has passed rings this much later, and not for ever at the same moment.
 _LEAST_SECONDS = 1e-3
-# As often as the router's process tells its core that time passes.
+# As often as the router's process tells its core that time passes, while somebody waits for a beginning.
 _TICK_SECONDS = 0.25
 # What ends a wait.
 Final = placement.Placement | Refused

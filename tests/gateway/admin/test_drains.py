@@ -143,6 +143,45 @@ async def test_a_database_that_does_not_answer_is_asked_again_before_long(
     assert asked == 3
 
 
+async def test_what_another_admin_process_has_changed_is_told_before_long(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(telling, "_LOOK_SECONDS", 0.01)
+    there: list[Drain] = []
+
+    async def read() -> list[Drain]:
+        return there
+
+    router = ARouter(f"unix:{tmp_path}/r.sock")
+    await router.start()
+    async with telling.open_telling(read, [RouterPlace("router", router.address)]):
+        await eventually(lambda: bool(router.told), seconds=30)
+        there = [Drain("worker", "local-0")]
+        await eventually(lambda: router.told[-1] == drains_pb2.Drains(workers=["local-0"]), seconds=30)
+    await router.stop()
+
+
+async def test_a_router_that_is_told_again_is_told_what_holds_by_then(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(telling, "_LOOK_SECONDS", 3600.0)
+    monkeypatch.setattr(telling, "_AGAIN_SECONDS", 0.2)
+    there: list[Drain] = []
+
+    async def read() -> list[Drain]:
+        return there
+
+    router = ARouter(f"unix:{tmp_path}/r.sock")
+    await router.start()
+    async with telling.open_telling(read, [RouterPlace("router", router.address)]):
+        await eventually(lambda: bool(router.told), seconds=30)
+        told = len(router.told)
+        there = [Drain("worker", "local-0")]
+        await eventually(lambda: len(router.told) > told, seconds=30)
+        await eventually(lambda: router.told[-1] == drains_pb2.Drains(workers=["local-0"]), seconds=30)
+    await router.stop()
+
+
 async def test_a_router_that_nobody_can_watch_is_told_all_the_same(admins: Office, router: ARouter) -> None:
     await router.stop()
     router.healthy = False
