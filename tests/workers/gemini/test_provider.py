@@ -235,7 +235,7 @@ async def test_each_wait_is_bounded_and_says_what_it_was_for(script: Script, sta
         (Script(delay=30), True),
         (Script(sse(piece({"text": "a"})), hang=True), True),
         (Script(sse(*[piece({"text": "a"})] * 1000), event_delay=0.02), True),
-        (Script(sse(*[piece({"text": "a"})] * 50_000)), True),
+        (Script(sse(*[piece({"text": "a"})] * 50_000), hang=True), True),
         (Script(delay=30), False),
     ],
     ids=["no answer", "silence", "slow", "fast", "not streamed"],

@@ -219,7 +219,7 @@ async def test_each_wait_is_bounded_and_says_what_it_was_for(script: Script, sta
         Script(delay=30),
         Script(sse(chunk({"content": "a"}), done=False), hang=True),
         Script(sse(*[chunk({"content": "a"})] * 1000), event_delay=0.02),
-        Script(sse(*[chunk({"content": "a"})] * 100_000)),
+        Script(sse(*[chunk({"content": "a"})] * 100_000, done=False), hang=True),
     ],
     ids=["no answer", "silence", "slow", "fast"],
 )
