@@ -59,7 +59,7 @@ class ScriptedRouter(router_grpc.RouterServiceServicer):
         self.silent = False
         self.drop_unsupported = False
         self.hedge_after: float | None = None
-        self.refuses_hedges = False
+        self.refuses_hedges = self.ignores_hedges = False
         self.refuses_continuations = False
         self.providers: dict[int, str] = {}  # of workers that are not of `scripted`
         self.shadow: int | None = None  # the worker that is sent shadows
@@ -105,6 +105,8 @@ class ScriptedRouter(router_grpc.RouterServiceServicer):
         if command.HasField("ask"):
             return self._place(command.ask.generation_id)
         if command.HasField("hedge"):
+            if self.ignores_hedges:
+                return None
             slow = command.hedge.attempt_id
             if not self.refuses_hedges:
                 return self._place(self._asked[slow], placement.ATTEMPT_KIND_HEDGE)
