@@ -92,8 +92,10 @@ class Telling:
             news = await self._until(
                 lambda: self._known[name] is None or self._known[name] != self._wanted, seconds=_AGAIN_SECONDS
             )
-            if not news:
-                await self._look()  # what another admin process has changed since is not to be undone
+            if not news:  # what another admin process has changed since is not to be undone
+                with contextlib.suppress(TimeoutError):  # a database that hangs keeps no router waiting
+                    async with asyncio.timeout(_RETRY_SECONDS):
+                        await self._look()
 
     async def meet(self, name: str, channel: grpc.aio.Channel) -> None:
         """Notice, for ever, that a router has gone or come: the one that comes knows nothing."""

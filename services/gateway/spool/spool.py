@@ -112,7 +112,7 @@ class Spool:
         waiting = writer.put_bytes - writer.durable_bytes
         full = self._limits.sheds(writer.disk_bytes, strict=strict)
         if full:
-            writer.look()
+            writer.want_room()
         if full or writer.failing or waiting > _MAX_BUFFERED_BYTES // 2:
             self._shed += 1
             return False
@@ -162,7 +162,7 @@ class Spool:
         if writer.put_bytes - writer.durable_bytes > _MAX_BUFFERED_BYTES:
             raise _unavailable("the spool's disk does not keep up")
         if self._limits.refuses(writer.disk_bytes, strict=strict):
-            writer.look()
+            writer.want_room()
             raise _unavailable("the spool is full; the ledger's database has not been answering")
 
     async def close(self, *, seconds: float) -> None:

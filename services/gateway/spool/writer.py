@@ -80,8 +80,8 @@ class SpoolWriter:
         if not self._full.is_set():
             self._full.set()
 
-    def look(self) -> None:
-        """Somebody is refused for want of room: see soon, and again and again for a while, whether there is some."""
+    def want_room(self) -> None:
+        """Somebody is refused for want of it: see soon, and again and again for a while, whether there is some."""
         now = time.monotonic()
         if now - self._wanted_at >= self._policy.survey_seconds:
             self._wanted_at = now

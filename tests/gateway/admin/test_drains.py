@@ -1,6 +1,7 @@
 """What is taken out of service is kept, written down, and told to routers again and again."""
 
 import asyncio
+import contextlib
 import json
 import pathlib
 from collections.abc import AsyncIterator
@@ -121,6 +122,27 @@ async def test_a_router_that_knows_is_left_alone(
     assert len(router.told) <= told + 1  # one more where it had been told before it was seen to have come
 
 
+@contextlib.asynccontextmanager
+async def told_of(directory: pathlib.Path, read: telling.Read) -> AsyncIterator[ARouter]:
+    """A router that is told what `read` gives, by nobody else, and has been told a first time."""
+    router = ARouter(f"unix:{directory}/r.sock")
+    await router.start()
+    async with telling.open_telling(read, [RouterPlace("router", router.address)]):
+        await eventually(lambda: bool(router.told), seconds=30)
+        yield router
+    await router.stop()
+
+
+class Drains:
+    """What is out of service by the database."""
+
+    def __init__(self) -> None:
+        self.there: list[Drain] = []
+
+    async def read(self) -> list[Drain]:
+        return self.there
+
+
 async def test_a_database_that_does_not_answer_is_asked_again_before_long(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -135,51 +157,42 @@ async def test_a_database_that_does_not_answer_is_asked_again_before_long(
             raise Failure(reasons.ERROR_REASON_ACCOUNTING_UNAVAILABLE, "Away.")
         return []
 
-    router = ARouter(f"unix:{tmp_path}/r.sock")
-    await router.start()
-    async with telling.open_telling(read, [RouterPlace("router", router.address)]):
-        await eventually(lambda: bool(router.told), seconds=30)
-    await router.stop()
+    async with told_of(tmp_path, read):
+        pass
     assert asked == 3
 
 
-async def test_what_another_admin_process_has_changed_is_told_before_long(
-    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("look_seconds", "again_seconds"), [(0.01, 3600.0), (3600.0, 0.2)], ids=["before long", "when it is told again"]
+)
+async def test_what_another_admin_process_has_changed_is_told(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, look_seconds: float, again_seconds: float
 ) -> None:
-    monkeypatch.setattr(telling, "_LOOK_SECONDS", 0.01)
-    there: list[Drain] = []
-
-    async def read() -> list[Drain]:
-        return there
-
-    router = ARouter(f"unix:{tmp_path}/r.sock")
-    await router.start()
-    async with telling.open_telling(read, [RouterPlace("router", router.address)]):
-        await eventually(lambda: bool(router.told), seconds=30)
-        there = [Drain("worker", "local-0")]
+    monkeypatch.setattr(telling, "_LOOK_SECONDS", look_seconds)
+    monkeypatch.setattr(telling, "_AGAIN_SECONDS", again_seconds)
+    database = Drains()
+    async with told_of(tmp_path, database.read) as router:
+        database.there = [Drain("worker", "local-0")]
         await eventually(lambda: router.told[-1] == drains_pb2.Drains(workers=["local-0"]), seconds=30)
-    await router.stop()
 
 
-async def test_a_router_that_is_told_again_is_told_what_holds_by_then(
+async def test_a_database_that_hangs_keeps_no_router_waiting_that_is_told_again(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(telling, "_LOOK_SECONDS", 3600.0)
-    monkeypatch.setattr(telling, "_AGAIN_SECONDS", 0.2)
-    there: list[Drain] = []
+    monkeypatch.setattr(telling, "_AGAIN_SECONDS", 0.1)
+    monkeypatch.setattr(telling, "_RETRY_SECONDS", 0.1)
+    asked = 0
 
     async def read() -> list[Drain]:
-        return there
+        nonlocal asked
+        asked += 1
+        if asked > 1:
+            await asyncio.get_running_loop().create_future()
+        return []
 
-    router = ARouter(f"unix:{tmp_path}/r.sock")
-    await router.start()
-    async with telling.open_telling(read, [RouterPlace("router", router.address)]):
-        await eventually(lambda: bool(router.told), seconds=30)
-        told = len(router.told)
-        there = [Drain("worker", "local-0")]
-        await eventually(lambda: len(router.told) > told, seconds=30)
-        await eventually(lambda: router.told[-1] == drains_pb2.Drains(workers=["local-0"]), seconds=30)
-    await router.stop()
+    async with told_of(tmp_path, read) as router:
+        await eventually(lambda: asked > 2 and len(router.told) > 3, seconds=30)
 
 
 async def test_a_router_that_nobody_can_watch_is_told_all_the_same(admins: Office, router: ARouter) -> None:

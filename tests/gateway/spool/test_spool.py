@@ -174,6 +174,22 @@ async def test_a_full_spool_refuses_until_the_loader_has_made_room(tmp_path: pat
         await eventually(lambda: accepts(spool))
 
 
+async def test_after_one_refusal_room_is_looked_for_until_there_is_some(
+    tmp_path: pathlib.Path, registry: CollectorRegistry
+) -> None:
+    policy = WritePolicy(segment_bytes=1000, survey_seconds=0.01, lately_seconds=1e6, calm_survey_seconds=1e6)
+    async with open_spool(tmp_path, registry=registry, max_bytes=2000, policy=policy) as spool:
+        for _ in range(10):
+            spool.append(record())
+        await spool.flushed()
+        assert not accepts(spool)
+        await eventually(lambda: all(segment.closed for segment in segments(tmp_path)))
+        await asyncio.sleep(0.1)  # what the refusal itself had looked for has been seen
+        for segment in segments(tmp_path):
+            segment.path(tmp_path).unlink()
+        await eventually(lambda: registry.get_sample_value("hybrid_spool_bytes") == 0)
+
+
 async def test_what_an_earlier_process_left_counts(tmp_path: pathlib.Path) -> None:
     write_segment(tmp_path, [record().SerializeToString() for _ in range(10)])
     async with opened(tmp_path, max_bytes=2000) as spool:
