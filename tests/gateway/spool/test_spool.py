@@ -158,7 +158,7 @@ async def test_a_disk_that_stays_full_does_not_hold_up_the_end(tmp_path: pathlib
 
 
 async def test_a_full_spool_refuses_until_the_loader_has_made_room(tmp_path: pathlib.Path) -> None:
-    policy = WritePolicy(segment_bytes=1000, survey_seconds=0.01, calm_survey_seconds=1e6)
+    policy = WritePolicy(segment_bytes=1000, segment_seconds=0.01, survey_seconds=0.01, calm_survey_seconds=1e6)
     async with opened(tmp_path, max_bytes=2000, policy=policy) as spool:
         spool.check(strict=True)
         for _ in range(10):
@@ -177,7 +177,9 @@ async def test_a_full_spool_refuses_until_the_loader_has_made_room(tmp_path: pat
 async def test_after_one_refusal_room_is_looked_for_until_there_is_some(
     tmp_path: pathlib.Path, registry: CollectorRegistry
 ) -> None:
-    policy = WritePolicy(segment_bytes=1000, survey_seconds=0.01, lately_seconds=1e6, calm_survey_seconds=1e6)
+    policy = WritePolicy(
+        segment_bytes=1000, segment_seconds=0.01, survey_seconds=0.01, lately_seconds=1e6, calm_survey_seconds=1e6
+    )
     async with open_spool(tmp_path, registry=registry, max_bytes=2000, policy=policy) as spool:
         for _ in range(10):
             spool.append(record())
