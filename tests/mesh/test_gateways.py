@@ -5,7 +5,7 @@ import contextlib
 import dataclasses
 import json
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 
 import grpc
 import openai
@@ -189,13 +189,7 @@ async def test_restarting_one_gateway_after_the_other_loses_no_call(two: Mesh, l
     assert not [call for call in load.calls if call.error]
     assert {call.kind for call in load.calls} == {"stream", "typed", "call"}
     print(f"{len(load.calls)} calls, none lost")
-
-    def recorded() -> bool:
-        found = {row["generation_id"].replace("-", "") for row in rows_of(two)}
-        wanted = {call.generation_id.removeprefix("chatcmpl-").replace("-", "") for call in load.calls[-500:]}
-        return wanted - {""} <= found
-
-    await until(lambda: asyncio.to_thread(recorded), seconds=30)
+    await recorded(two, load.calls[-500:])
     # The gateways have shared a key all the time, and it is nobody else's business.
     key = two.home / "tenant.key"
     assert key.stat().st_mode & 0o777 == 0o600
@@ -285,14 +279,25 @@ async def test_gateways_come_and_go_with_a_reload_and_no_call_is_lost(two: Mesh,
     load.end()
     await under_load
     assert not [call for call in load.calls if call.error]
-    rows = {row["generation_id"].replace("-", "") for row in await asyncio.to_thread(rows_of, two)}
-    names = {call.generation_id.removeprefix("chatcmpl-").replace("-", "") for call in load.calls[:200]}
-    assert names - {""} <= rows, "a gateway that has gone has left its records to its loader"
+    # Those of the gateway that has gone among them: it has left its records to its loader.
+    await recorded(two, load.calls[-500:])
 
 
-def rows_of(two: Mesh) -> list[dict[str, str]]:
-    rows: list[dict[str, str]] = json.loads(two.hybrid("requests", "--json", "--limit", "1000").stdout)
-    return rows
+async def recorded(two: Mesh, calls: Sequence[Call]) -> None:
+    """Wait until the ledger has a row of each call that has told its id."""
+    wanted = {call.generation_id.removeprefix("chatcmpl-").replace("-", "") for call in calls} - {""}
+    missing: set[str] = set()
+
+    def all_there() -> bool:
+        rows = json.loads(two.hybrid("requests", "--json", "--limit", "1000").stdout)
+        missing.clear()
+        missing.update(wanted - {row["generation_id"].replace("-", "") for row in rows})
+        return not missing
+
+    try:
+        await until(lambda: asyncio.to_thread(all_there), seconds=30)
+    except AssertionError:
+        pytest.fail(f"the ledger has no row of {len(missing)} of {len(wanted)} calls: {sorted(missing)}")
 
 
 async def two_words(two: Mesh, text: str) -> None:
