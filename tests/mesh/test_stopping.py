@@ -30,6 +30,8 @@ def test_two_meshes_side_by_side_both_answer_and_end_apart() -> None:
 
 def test_a_killed_supervisor_leaves_nothing() -> None:
     with mesh(ECHO) as running:
+        before = running.client.chat.completions.create(model="echo", messages=MESSAGES).id.removeprefix("chatcmpl-")
+        running.row_of(before)
         supervisor = int((running.home / "supervisor.pid").read_text())
         os.kill(supervisor, signal.SIGKILL)
         wait_until(lambda: running.processes() == [], seconds=30)
@@ -38,4 +40,4 @@ def test_a_killed_supervisor_leaves_nothing() -> None:
         running.up()
         answer = running.client.chat.completions.create(model="echo", messages=MESSAGES)
         assert answer.choices[0].message.content == "still here"
-        assert len(running.requests()) >= 1, "the ledger has not survived"
+        assert before in {row["generation_id"] for row in running.requests()}, "the ledger has not survived"
