@@ -127,10 +127,12 @@ async def told_of(directory: pathlib.Path, read: telling.Read) -> AsyncIterator[
     """A router that is told what `read` gives, by nobody else, and has been told a first time."""
     router = ARouter(f"unix:{directory}/r.sock")
     await router.start()
-    async with telling.open_telling(read, [RouterPlace("router", router.address)]):
-        await eventually(lambda: bool(router.told), seconds=30)
-        yield router
-    await router.stop()
+    try:
+        async with telling.open_telling(read, [RouterPlace("router", router.address)]):
+            await eventually(lambda: bool(router.told), seconds=30)
+            yield router
+    finally:
+        await router.stop()
 
 
 class Drains:
