@@ -13,6 +13,7 @@ from hybridinference.inference.v1 import error_reason_pb2 as reasons
 
 from services.chassis import status
 from services.chassis.failure import Failure
+from tests.fakes import eventually
 
 _PROMPT = b"a prompt that nobody may log"
 _FULL = Failure(reasons.ERROR_REASON_FLEET_SATURATED, "Come back later.", retry_after=2.0, model="m")
@@ -163,7 +164,9 @@ async def test_an_abort_of_the_handlers_own_is_counted_under_its_code(serve: Any
     async with serve(handlers) as served:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await _call(served.channel, method)
-    assert (caught.value.code(), caught.value.details()) == (grpc.StatusCode.NOT_FOUND, "gone")
+        assert (caught.value.code(), caught.value.details()) == (grpc.StatusCode.NOT_FOUND, "gone")
+        # The caller may have its answer before the handler, which waits until it has left, goes on and is counted.
+        await eventually(lambda: served.handled(method, "NotFound") == 1, seconds=30)
     assert served.handled(method, "NotFound") == 1
     assert served.handled(method, "Cancelled") == 0
 
