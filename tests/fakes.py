@@ -23,6 +23,7 @@ from services.workers import service
 from services.workers.execution import Executor
 from services.workers.provider import AttemptContext, Embedded, Load, ServedModel
 from services.workers.status import StatusBoard
+from tests.loop_clock import loop_clock
 
 Events = AsyncGenerator[generation.GenerationEvent, None]
 Script = Callable[[], Events]
@@ -246,7 +247,8 @@ async def gateway_session(address: str) -> AsyncIterator[GatewaySession]:
 
 
 async def eventually(fact: Callable[[], bool], *, seconds: float) -> None:
-    """Wait for something that tells nobody when it becomes true, in another task of this loop."""
-    async with asyncio.timeout(seconds):
-        while not fact():  # noqa: ASYNC110
+    """Wait for something that tells nobody when it becomes true, in another task of this loop; its clock counts."""
+    async with loop_clock() as clock:
+        while not fact():
+            assert clock() < seconds, f"not within {seconds} s"
             await asyncio.sleep(0.005)

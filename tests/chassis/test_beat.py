@@ -11,13 +11,16 @@ from services.chassis.beat import beat, until_beat
 
 
 class _Clock:
-    """A loop's clock that stands still."""
+    """A loop's clock that stands still but for who sleeps."""
 
     def __init__(self, now: float) -> None:
         self.now = now
 
     def time(self) -> float:
         return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        self.now += seconds
 
 
 @pytest.mark.parametrize(
@@ -38,18 +41,20 @@ def test_a_timer_that_comes_early_does_not_bring_the_same_beat_again(monkeypatch
     assert until_beat(1.0) == pytest.approx(1.002)
 
 
-async def test_two_that_began_apart_beat_together() -> None:
-    loop, seen = asyncio.get_running_loop(), []
+def test_two_that_began_apart_beat_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = _Clock(10.0)
+    monkeypatch.setattr(asyncio, "get_running_loop", lambda: clock)
+    monkeypatch.setattr(asyncio, "sleep", clock.sleep)
+    before = clock.now + until_beat(2.0)
 
-    async def one(later: float) -> None:
-        await asyncio.sleep(later)
-        await beat(2.0)
-        seen.append(loop.time())
+    def beaten(begins: float) -> float:
+        clock.now = begins
+        with pytest.raises(StopIteration):  # nothing in it really waits
+            beat(2.0).send(None)
+        return clock.now
 
-    # Both begin within one beat, and are as far from its end as may be.
-    first = until_beat(2.0) % 2.0
-    await asyncio.gather(one(first + 0.05), one(first + 0.75))
-    assert abs(seen[1] - seen[0]) < 0.35
+    # All begin within one beat of this process, whenever that is.
+    assert [beaten(before + later) for later in (0.05, 0.75, 1.75)] == [pytest.approx(before + 2.0)] * 3
 
 
 def test_processes_beat_apart() -> None:

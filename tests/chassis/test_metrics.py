@@ -122,8 +122,11 @@ def test_whoever_asks_for_openmetrics_gets_it_with_exemplars_and_others_get_text
 
 
 @pytest.mark.parametrize("kind", ["unix", "tcp"])
-def test_the_endpoint_ends_at_once_however_seldom_it_looks(address: str, kind: str) -> None:
+def test_the_endpoint_ends_at_once_however_seldom_it_looks(
+    address: str, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(metrics, "_POLL_SECONDS", 60.0)
     with serving_metrics(new_registry(), address if kind == "unix" else f"127.0.0.1:{_free_port()}"):
         time.sleep(0.1)  # it waits
         begun = time.monotonic()
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - begun < 30

@@ -70,7 +70,7 @@ async def _ended(process: asyncio.subprocess.Process) -> tuple[int, str]:
 
 
 async def test_it_loads_serves_finishes_its_work_on_sigterm_and_leaves_nothing(home: pathlib.Path) -> None:
-    async with _process(home, loading_ms=500) as process, _channel(home) as channel:
+    async with _process(home, loading_ms=2000) as process, _channel(home) as channel:
         watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(), wait_for_ready=True)
         assert (await watch.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
         assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVING

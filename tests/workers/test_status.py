@@ -27,20 +27,22 @@ from tests.fakes import (
     spec,
     started,
 )
+from tests.loop_clock import loop_clock
 
 
 async def test_the_first_report_comes_at_once_and_then_one_a_second() -> None:
     board = StatusBoard("local-0", "vllm")
     loop = asyncio.get_running_loop()
-    async with contextlib.aclosing(board.watch()) as reports:
-        begun = loop.time()
+    async with contextlib.aclosing(board.watch()) as reports, loop_clock() as clock:
         first = await anext(reports)
-        assert loop.time() - begun < 0.5
-        second = await anext(reports)
-        assert loop.time() - begun < 3
         begun = loop.time()
+        assert clock() < 0.5
+        second = await anext(reports)
+        assert clock() < 3
+        earlier = clock()
         await anext(reports)
-        assert 0.5 <= loop.time() - begun < 3  # less where the one before came late
+        assert clock() - earlier < 3
+        assert loop.time() - begun >= 1.0  # of the two in between one may be short: reports are on a beat
     assert (first.worker, first.kind, first.state) == ("local-0", "vllm", worker_status.WORKER_STATE_LOADING)
     assert (first.sequence, second.sequence) == (1, 2)
 
@@ -93,7 +95,9 @@ def test_an_epoch_is_when_the_process_began() -> None:
     assert before <= epoch <= time.time_ns() // 1_000_000
 
 
-async def test_a_router_sees_load_and_state_change() -> None:
+async def test_a_router_sees_load_and_state_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(status, "_LATEST_SECONDS", 60.0)  # no report but those of changes
+
     may_end = asyncio.Event()
 
     async def waits() -> Events:
@@ -112,7 +116,7 @@ async def test_a_router_sees_load_and_state_change() -> None:
             watch = worker_grpc.WorkerServiceStub(channel).WatchStatus(worker.WatchStatusRequest())
 
             async def report() -> worker_status.WorkerStatus:
-                answer: worker.WatchStatusResponse = await asyncio.wait_for(watch.read(), 5)
+                answer: worker.WatchStatusResponse = await asyncio.wait_for(watch.read(), 30)
                 return answer.status
 
             loading = await report()
@@ -188,6 +192,8 @@ async def test_what_is_emitted_is_counted_and_what_is_only_begun_is_not() -> Non
 
 
 async def test_the_blocks_of_a_prompt_that_comes_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(status, "_LATEST_SECONDS", 60.0)  # no report but that of the change
+
     async def ends() -> Events:
         yield started()
         yield finished()
@@ -200,9 +206,9 @@ async def test_the_blocks_of_a_prompt_that_comes_are_told(monkeypatch: pytest.Mo
             gateway_session(address) as gateway,
         ):
             watch = worker_grpc.WorkerServiceStub(channel).WatchStatus(worker.WatchStatusRequest(prefixes=True))
-            await asyncio.wait_for(watch.read(), 5)
+            await asyncio.wait_for(watch.read(), 30)
             start = session.StartAttempt(attempt_id="1", spec=spec("ends"), prefix_hashes=(7, 8))
             await gateway.say(session.SessionCommand(start=start))
-            answer = await asyncio.wait_for(watch.read(), 5)
+            answer = await asyncio.wait_for(watch.read(), 30)
             assert list(answer.status.prefixes) == [worker_status.PrefixBlocks(model="scripted", hashes=(7, 8))]
             watch.cancel()

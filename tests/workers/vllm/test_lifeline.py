@@ -46,8 +46,8 @@ if __name__ == "__main__":
 _UNARMED = _FORKS.replace("lifeline.arm_forks(secluded=True)\n", "")
 
 
-def child_outlives(program: str, tmp_path: pathlib.Path, number: int) -> bool:
-    """Kill the program once its child runs; whether the child still lives a while later."""
+def child_outlives(program: str, tmp_path: pathlib.Path, number: int, *, seconds: float = 30) -> bool:
+    """Kill the program once its child runs; whether the child still lives so many seconds later."""
     path = tmp_path / "program.py"
     path.write_text(program, encoding="utf-8")
     reading, writing = os.pipe()
@@ -60,12 +60,12 @@ def child_outlives(program: str, tmp_path: pathlib.Path, number: int) -> bool:
         ) as process:
             os.close(writing)
             try:
-                assert select.select([reading], [], [], 20)[0], "the child never began"
+                assert select.select([reading], [], [], 30)[0], "the child never began"
                 assert os.read(reading, 1) == b"x"
                 process.send_signal(number)
-                process.wait(10)
+                process.wait(30)
                 # The pipe ends with the last process that holds it.
-                return not select.select([reading], [], [], 2)[0]
+                return not select.select([reading], [], [], seconds)[0]
             finally:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
@@ -83,4 +83,4 @@ def test_a_spawned_child_dies_with_its_worker(tmp_path: pathlib.Path) -> None:
 
 
 def test_without_a_lifeline_a_child_lives_on(tmp_path: pathlib.Path) -> None:
-    assert child_outlives(_UNARMED, tmp_path, signal.SIGKILL)
+    assert child_outlives(_UNARMED, tmp_path, signal.SIGKILL, seconds=2)
