@@ -117,7 +117,14 @@ class Mesh:
         assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
 
     def status(self) -> dict[str, Any]:
-        status: dict[str, Any] = json.loads(self.hybrid("status", "--json").stdout)
+        """What `hybrid status` says once a router tells it of workers."""
+        status: dict[str, Any] = {}
+
+        def told() -> bool:
+            status.update(json.loads(self.hybrid("status", "--json").stdout))
+            return status["workers"] is not None or not status["running"]
+
+        wait_until(told, seconds=30)
         return status
 
     def requests(self) -> list[dict[str, Any]]:

@@ -13,8 +13,7 @@ from hybridinference.inference.v1 import generation_pb2 as generation
 
 from tests.mesh.driver import Mesh
 
-# How long what runs may go on once no more begins.
-_LAST_SECONDS = 1.5
+_TIMEOUT_SECONDS = 20.0
 
 
 @dataclasses.dataclass(slots=True)
@@ -33,10 +32,11 @@ class Call:
 class OpenLoad:
     """Requests for one model, past the edge, that begin so many times a second. A context manager."""
 
-    def __init__(self, mesh: Mesh, model: str, *, rate: float, tokens: int, timeout: float = 20.0) -> None:
+    def __init__(self, mesh: Mesh, model: str, *, rate: float, tokens: int, last_seconds: float = 30.0) -> None:
+        """`last_seconds`: how long what runs may go on once no more begins."""
         self.calls: list[Call] = []
         self._pause = 1.0 / rate
-        self._timeout = timeout
+        self._last_seconds = last_seconds
         self._request = inference.StreamGenerateRequest(
             spec=generation.GenerationSpec(
                 model=model,
@@ -60,7 +60,7 @@ class OpenLoad:
         if self._beginning is not None:
             self._beginning.cancel()
         if self._running:
-            await asyncio.wait(self._running, timeout=_LAST_SECONDS)
+            await asyncio.wait(self._running, timeout=self._last_seconds)
         for task in self._running:
             task.cancel()
         await self._tasks.__aexit__(*error)  # type: ignore[arg-type]
@@ -82,7 +82,7 @@ class OpenLoad:
     async def _call(self) -> None:
         call = Call(time.monotonic())
         self.calls.append(call)
-        stream = self._stub.StreamGenerate(self._request, timeout=self._timeout)
+        stream = self._stub.StreamGenerate(self._request, timeout=_TIMEOUT_SECONDS)
         try:
             whole = False
             async for response in stream:

@@ -171,7 +171,7 @@ async def test_without_the_database_keys_are_served_within_their_leases_and_then
         await until(poor.call, seconds=30)
         assert poor.seen[200, ""] > before
         for key in (rich, poor):
-            await until(lambda key=key: balanced(key), seconds=20)
+            await until(lambda key=key: balanced(key), seconds=30)
 
 
 async def test_what_a_killed_gateway_had_leased_is_settled_by_the_ledger(priced: Priced) -> None:

@@ -23,7 +23,8 @@ router: {hedge: {budget_ratio: 1.0, least_seconds: 0.2}}
 flags: {hedging: {models: [hedged]}}
 providers:
   echo: {kind: echo, workers: 2, token_ms: 10, loading_ms: 1000, drain_seconds: 2}
-  slow: {kind: echo, workers: 1, first_token_ms: 5000, drain_seconds: 2}
+  slow: {kind: echo, workers: 1, first_token_ms: 20000, drain_seconds: 2}
+  behind: {kind: echo, workers: 1, first_token_ms: 8000, drain_seconds: 2}
   quick: {kind: echo, workers: 1, drain_seconds: 2}
 models:
   - name: echo
@@ -31,11 +32,11 @@ models:
   - name: hedged
     routes: [{provider: slow}, {provider: quick, role: fallback}]
   - name: shaded
-    routes: [{provider: quick}, {provider: slow, role: shadow, share: 1.0}]
+    routes: [{provider: quick}, {provider: behind, role: shadow, share: 1.0}]
 """
 WORDS = " ".join(f"word{number}" for number in range(7))
 MESSAGES = [{"role": "user", "content": WORDS}]
-TOKENS = 150
+TOKENS = 300
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +147,7 @@ async def test_what_a_worker_that_stops_does_not_finish_in_time_goes_on(
     running: Mesh, client: openai.AsyncOpenAI
 ) -> None:
     answers = [Answer() for _ in range(6)]
-    tokens = 400  # four seconds, of which the worker gives two
+    tokens = 600  # six seconds, of which the worker gives two
     tasks = [asyncio.create_task(over_rest(client, answer, tokens)) for answer in answers]
     await asyncio.gather(*(answer.begun.wait() for answer in answers))
     running.terminate("echo-1")
@@ -166,18 +167,18 @@ async def test_a_slow_beginning_is_hedged(running: Mesh, client: openai.AsyncOpe
 
     await ask(first_token_ms=1)  # from now on it is known how soon the worker usually begins
     took, generation_id = await ask()
-    assert took < 2.5, "the slow worker was waited for"
+    assert took < 15, "the slow worker was waited for"
     row = await asyncio.to_thread(running.row_of, generation_id)
     attempts = [(attempt["worker"], attempt["kind"], attempt["outcome"]) for attempt in row["attempt_list"]]
     assert attempts == [("slow-0", "", "cancelled"), ("quick-0", "hedge", "success")]
     assert row["worker"] == "quick-0"
-    await until(lambda: sum(worker["running"] for worker in running.status()["workers"]) == 0, seconds=3)
+    await until(lambda: sum(worker["running"] for worker in running.status()["workers"]) == 0, seconds=30)
 
 
 async def test_a_shadow_is_recorded_and_not_waited_for(running: Mesh, client: openai.AsyncOpenAI) -> None:
     begun = time.monotonic()
     answer = await client.chat.completions.create(model="shaded", messages=MESSAGES, extra_body={"echo": {"tokens": 3}})
-    assert time.monotonic() - begun < 2.5
+    assert time.monotonic() - begun < 6, "the shadow was waited for"
     generation_id = answer.id.removeprefix("chatcmpl-")
     row = await asyncio.to_thread(running.row_of, generation_id)
     assert (row["worker"], row["output_tokens"], len(row["attempt_list"])) == ("quick-0", 3, 1)
@@ -188,5 +189,5 @@ async def test_a_shadow_is_recorded_and_not_waited_for(running: Mesh, client: op
     await until(lambda: asyncio.to_thread(both), seconds=30)
     row = await asyncio.to_thread(running.row_of, generation_id)
     attempts = [(attempt["worker"], attempt["kind"]) for attempt in row["attempt_list"]]
-    assert attempts == [("quick-0", ""), ("slow-0", "shadow")]
+    assert attempts == [("quick-0", ""), ("behind-0", "shadow")]
     assert (row["worker"], row["output_tokens"], row["outcome"]) == ("quick-0", 3, "success")

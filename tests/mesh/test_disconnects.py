@@ -5,6 +5,7 @@ import collections
 import json
 import pathlib
 import random
+import statistics
 import time
 from collections.abc import Iterator
 
@@ -86,7 +87,7 @@ async def at_rest(echo: Mesh) -> float:
         running += total(echo, "gateway", "hybrid_gateway_requests_running")
         return running + total(echo, "router", "hybrid_router_leases") == 0
 
-    return await until(lambda: asyncio.to_thread(resting), seconds=1)
+    return await until(lambda: asyncio.to_thread(resting), seconds=30)
 
 
 def sizes(echo: Mesh) -> dict[str, tuple[int, int]]:
@@ -107,35 +108,38 @@ async def rows(echo: Mesh) -> tuple[int, collections.Counter[str]]:
     return outcomes.total(), outcomes
 
 
+@pytest.mark.timeout(300)
 async def test_clients_that_leave_at_random_moments_leave_nothing_behind(echo: Mesh) -> None:
     rng = random.Random(1)
     moments = collections.Counter[str]()
+    rested = []
     for _ in range(FIRST_THOUSANDS):
         moments += await thousand(echo.port, rng)
-        await at_rest(echo)
+        rested.append(await at_rest(echo))
     before = sizes(echo)
     for _ in range(THOUSANDS):
         begun = time.monotonic()
         left = await thousand(echo.port, rng)
         took = time.monotonic() - begun
-        rested = await at_rest(echo)
-        print(f"a thousand in {took:.1f} s, at rest after {rested:.2f} s, left {dict(left)}")
+        rested.append(await at_rest(echo))
+        print(f"a thousand in {took:.1f} s, at rest after {rested[-1]:.2f} s, left {dict(left)}")
         assert len(left) == 4
         moments += left
     after = sizes(echo)
+    assert statistics.median(rested) < 1, rested
 
-    accepted = int(total(echo, "gateway", "grpc_server_started_total", **METHOD))
+    def accepted() -> int:
+        return int(total(echo, "gateway", "grpc_server_started_total", **METHOD))
+
+    async def accounted_for() -> bool:  # those, too, who left so early that the edge hands them on only now
+        ended = total(echo, "gateway", "hybrid_gateway_requests_total")
+        return ended == (await rows(echo))[0] == accepted()
+
+    await until(accounted_for, seconds=30)
+    outcomes = (await rows(echo))[1]
+    print(f"{accepted()} accepted, outcomes {dict(outcomes)}")
     # These had an answer. How many of the others came so far before they left is for the machine's speed to say.
-    assert accepted >= moments["in the middle"]
-    assert total(echo, "gateway", "hybrid_gateway_requests_total") == accepted
-
-    async def loaded() -> bool:
-        return (await rows(echo))[0] >= accepted
-
-    await until(loaded, seconds=30)
-    count, outcomes = await rows(echo)
-    print(f"{accepted} accepted, outcomes {dict(outcomes)}")
-    assert count == accepted
+    assert accepted() >= moments["in the middle"]
     assert set(outcomes) == {"cancelled"}, "nobody stayed to the end, and nothing failed"
 
     for name, (size, files) in after.items():

@@ -195,7 +195,7 @@ async def test_a_client_that_leaves_frees_the_worker(running: Mesh) -> None:
         rows = [row for row in running.requests() if row["user_label"] == "leaves"]
         return [row["outcome"] for row in rows] == ["cancelled"]
 
-    await asyncio.to_thread(wait_until, told, seconds=10)
+    await asyncio.to_thread(wait_until, told, seconds=30)
 
 
 def test_no_input_and_no_vector_is_in_a_log(running: Mesh) -> None:

@@ -104,7 +104,7 @@ def test_a_refusal_is_told_of_with_what_ruled_everybody_out(running: Mesh) -> No
         found[:] = json.loads(running.hybrid("why", refused.headers["x-request-id"], "--json").stdout or "[]")
         return bool(found)
 
-    wait_until(there, seconds=20)
+    wait_until(there, seconds=30)
     assert found[0]["refused_by"]["ruled_out"] == {"tags": 3}
 
 

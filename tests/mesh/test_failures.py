@@ -1,6 +1,7 @@
 """What happens to clients when processes die."""
 
 import asyncio
+import functools
 from collections.abc import AsyncIterator, Iterator
 
 import openai
@@ -12,7 +13,7 @@ from tests.mesh.scrape import total
 pytestmark = [pytest.mark.slow, pytest.mark.edge]
 
 ONE_WORKER = """
-gateway: {drain_seconds: 2}
+gateway: {drain_seconds: 6}
 providers:
   echo: {kind: echo, workers: 1, capacity: 8, token_ms: 10, loading_ms: 1000, drain_seconds: 2}
 models:
@@ -57,7 +58,7 @@ async def streamed(
 
 async def test_a_killed_worker_cuts_no_answer_short_in_silence(single: Mesh, client: openai.AsyncOpenAI) -> None:
     started = [asyncio.Event() for _ in range(8)]
-    running = [asyncio.create_task(streamed(client, event)) for event in started]
+    running = [asyncio.create_task(streamed(client, event, tokens=1000)) for event in started]
     await asyncio.gather(*(event.wait() for event in started))
     single.kill("echo-0")
     results = await asyncio.gather(*running, return_exceptions=True)
@@ -81,7 +82,7 @@ async def test_a_killed_worker_cuts_no_answer_short_in_silence(single: Mesh, cli
             refusals.append(error)
             return False
 
-    took = await until(answers, seconds=20)
+    took = await until(answers, seconds=60)
     print(f"answers again {took:.2f} s after the kill")
     assert all(error.status_code == 503 and "retry-after" in error.response.headers for error in refusals)
 
@@ -97,13 +98,13 @@ async def test_a_killed_router_is_not_noticed(single: Mesh, client: openai.Async
     while any(not task.done() for task in running):
         assert await streamed(client, tokens=5) == 5
     assert await asyncio.gather(*running) == [TOKENS] * 6
-    await until(lambda: single.status()["workers"] is not None and single.pid("router") != before, seconds=30)
+    await until(lambda: single.status() and single.pid("router") != before, seconds=30)
     assert await streamed(client, tokens=5) == 5
 
 
 async def test_a_killed_gateway_cuts_connections_and_comes_back(single: Mesh, client: openai.AsyncOpenAI) -> None:
     started = asyncio.Event()
-    running = asyncio.create_task(streamed(client, started))
+    running = asyncio.create_task(streamed(client, started, tokens=1000))
     await started.wait()
     single.kill("gateway")
     with pytest.raises(openai.APIError):
@@ -115,7 +116,7 @@ async def test_a_killed_gateway_cuts_connections_and_comes_back(single: Mesh, cl
         except openai.APIError:
             return False
 
-    await until(answers, seconds=20)
+    await until(answers, seconds=60)
     # What ran for the dead gateway has been cancelled at the worker.
     await until(lambda: sum(worker["running"] for worker in single.status()["workers"]) == 0, seconds=30)
 
@@ -125,22 +126,23 @@ async def test_a_client_that_leaves_frees_its_place_within_a_second(single: Mesh
         model="echo", messages=MESSAGES, stream=True, extra_body={"echo": {"tokens": 100_000}}
     )
     await anext(aiter(stream))
-    await until(lambda: single.status()["workers"][0]["running"] == 1, seconds=30)
+    running = functools.partial(total, single, "echo-0", "hybrid_worker_attempts_running")
+    await until(lambda: running() == 1, seconds=30)
     await stream.close()
-    # `hybrid status` itself takes part of this second.
-    await until(lambda: single.status()["workers"][0]["running"] == 0, seconds=2)
+    await until(lambda: running() == 0, seconds=1)
+    await until(lambda: single.status()["workers"][0]["running"] == 0, seconds=30)
 
 
 async def test_a_gateway_that_stops_cuts_no_answer_short_in_silence(single: Mesh, client: openai.AsyncOpenAI) -> None:
     started = asyncio.Event()
-    whole = asyncio.create_task(streamed(client, started, tokens=200))
+    whole = asyncio.create_task(streamed(client, started, tokens=400))
     await started.wait()
     # One more than has a place once that answer is whole: it waits for one till the end.
     # They are slow, so that what they are told at the end stands behind nothing that we have not read yet.
     running = [asyncio.create_task(streamed(client, tokens=100_000, token_ms=100)) for _ in range(9)]
     await until(lambda: total(single, "router", "hybrid_router_waiting") == 2, seconds=30)
     single.terminate("gateway")
-    assert await whole == 200
+    assert await whole == 400
     for one in running:
         with pytest.raises(openai.APIError, match="gateway stops"):
             await one

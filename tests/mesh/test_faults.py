@@ -141,7 +141,7 @@ async def test_an_outage_of_all_is_not_made_worse_and_over_within_five_seconds(f
 
 
 async def test_a_hung_worker_has_less_than_two_in_a_hundred_within_five_seconds(four: Mesh) -> None:
-    async with OpenLoad(four, "hung", rate=40, tokens=TOKENS):
+    async with OpenLoad(four, "hung", rate=40, tokens=TOKENS, last_seconds=1.5):
         await asyncio.sleep(1)
         async with faults(four, "a", hang_rate=1.0):
             await asyncio.sleep(5)
@@ -175,5 +175,5 @@ async def test_a_killed_router_costs_nobody_an_answer_and_decides_again_within_s
     counts = placed(four)
     print(f"{by_itself:.0f} placed without a router, which decided again after {again:.1f} s; then {counts}")
     assert share(load.calls, seconds=2.0) == 1.0, f"the slowest took {slowest:.1f} s"
-    leases = sum(total(four, "router", "hybrid_router_leases", worker=name) for name in WORKERS)
-    assert leases == 0
+    # The router hears of the last ends a moment after the callers.
+    await until(lambda: total(four, "router", "hybrid_router_leases") == 0, seconds=30)

@@ -162,7 +162,7 @@ async def test_a_killed_gateway_takes_only_its_running_streams_with_it(two: Mesh
             return two.pid("gateway") != pid and running(two)["gateway"] > 0
         return False
 
-    await until(is_called, seconds=20)
+    await until(is_called, seconds=30)
     load.end()
     await under_load
     lost = [call for call in load.calls if call.error]

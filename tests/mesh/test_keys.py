@@ -276,14 +276,18 @@ def lets_in(client: openai.OpenAI) -> bool:
 def suspended(behind: Mesh) -> Iterator[None]:
     """The database hangs."""
     server = psutil.Process(behind.pid("postgres"))
-    processes = [server, *server.children(recursive=True)]
-    for process in processes:
-        process.suspend()
+    server.suspend()
+    held = [server]
     try:
+        held += server.children(recursive=True)
+        for child in held[1:]:
+            with contextlib.suppress(psutil.NoSuchProcess):  # a backend whose client has just gone
+                child.suspend()
         yield
     finally:
-        for process in processes:
-            process.resume()
+        for process in held:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.resume()
 
 
 def test_no_key_is_in_a_log(keyed: Keyed) -> None:

@@ -11,7 +11,7 @@ from hybridinference.gateway.v1 import inference_service_pb2_grpc as gateway_grp
 from hybridinference.inference.v1 import conversation_pb2 as conversation
 
 from services.chassis.channel import open_channel
-from tests.mesh.driver import Mesh, wait_until
+from tests.mesh.driver import Mesh, until, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.edge]
 
@@ -57,10 +57,11 @@ async def test_a_passed_deadline_leaves_a_row(echo: Mesh) -> None:
     request.spec.model = "echo"
     request.spec.messages.add(role=conversation.ROLE_USER).parts.add(text="never")
     request.spec.provider_options_json = json.dumps({"echo": {"hang_after_tokens": 0}})
+
+    async def late() -> bool:
+        return any(row["outcome"] == "deadline" for row in await asyncio.to_thread(echo.requests))
+
     async with open_channel(f"127.0.0.1:{echo.port}") as channel:
         with pytest.raises(grpc.aio.AioRpcError):
-            await gateway_grpc.InferenceServiceStub(channel).Generate(request, timeout=0.3)
-    late = asyncio.to_thread(
-        wait_until, lambda: any(row["outcome"] == "deadline" for row in echo.requests()), seconds=10
-    )
-    await late
+            await gateway_grpc.InferenceServiceStub(channel).Generate(request, timeout=3)
+        await until(late, seconds=30)

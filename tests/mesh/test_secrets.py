@@ -235,7 +235,7 @@ async def leave_early(scene: Scene, caller: Caller) -> None:
         async with open_channel(address) as channel:
             stub = gateway_grpc.InferenceServiceStub(channel)
             with pytest.raises(grpc.aio.AioRpcError):
-                async for _ in stub.StreamGenerate(request, timeout=0.3, metadata=metadata):
+                async for _ in stub.StreamGenerate(request, timeout=1.0, metadata=metadata):
                     pass
 
 

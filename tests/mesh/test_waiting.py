@@ -36,18 +36,18 @@ def _chat(text: str = "a b", *, first_token_ms: int = 0, stream: bool = True) ->
 
 async def test_four_times_as_many_as_there_is_room_for_are_all_served(full: Mesh) -> None:
     async with httpx2.AsyncClient(base_url=full.base_url, timeout=30) as client:
-        asked = [client.post("/chat/completions", json=_chat(first_token_ms=100)) for _ in range(16)]
-        replies = await asyncio.gather(*asked)
+        asked = [_chat(first_token_ms=300, stream=stream) for stream in (True, False) for _ in range(8)]
+        replies = await asyncio.gather(*(client.post("/chat/completions", json=body) for body in asked))
     assert {reply.status_code for reply in replies} == {200}
-    assert all(reply.text.endswith("data: [DONE]\n\n") for reply in replies)
-    waited = [float(reply.headers["x-hybrid-queue-ms"]) for reply in replies if "x-hybrid-queue-ms" in reply.headers]
-    assert not waited or max(waited) >= 100
+    assert all(reply.text.endswith("data: [DONE]\n\n") for reply in replies[:8])
+    # A stream whose first comment goes out while it waits does not know yet for how long.
+    assert max(float(reply.headers["x-hybrid-queue-ms"]) for reply in replies[8:]) >= 100
 
 
 async def test_comments_keep_a_stream_alive_that_waits_and_the_rest_wait_within_bounds(full: Mesh) -> None:
     async with httpx2.AsyncClient(base_url=full.base_url, timeout=30) as client:
         busy = [
-            asyncio.create_task(client.post("/chat/completions", json=_chat(first_token_ms=1500))) for _ in range(4)
+            asyncio.create_task(client.post("/chat/completions", json=_chat(first_token_ms=4000))) for _ in range(4)
         ]
         await until(lambda: total(full, "router", "hybrid_router_leases") == 4, seconds=30)
         waiting = asyncio.create_task(client.post("/chat/completions", json=_chat()))
