@@ -48,7 +48,8 @@ def spec(name: str, tier: int, how: str, *after: str) -> Spec:
         tier=tier,
         after=after,
         ready=functools.partial(readiness.grpc_serving, f"unix:run/{name}.sock"),
-        stop_seconds=1.0,
+        # Short where it is waited for in full.
+        stop_seconds=1.0 if how == "deaf" else 30.0,
     )
 
 

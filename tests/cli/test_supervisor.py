@@ -149,7 +149,7 @@ def test_a_process_that_does_not_stop_is_killed_with_its_group(home: Home) -> No
 
 
 def test_a_second_request_to_stop_kills(home: Home) -> None:
-    with ready(home, "front=deaf") as supervising:
+    with ready(home, "front=held") as supervising:
         pids = everyone(home)
         supervising.send_signal(signal.SIGINT)
         until(lambda: mesh(home).state == "stopping")
@@ -234,24 +234,27 @@ def test_one_that_joins_and_does_not_start_leaves_the_mesh_alone_and_may_be_trie
 
 
 def test_what_ends_may_be_asked_to_twice_and_is_started_when_it_is_wanted_again(home: Home) -> None:
-    with ready(home, "right=deaf", "new=deaf") as supervising:
+    with ready(home, "right=held", "new=held") as supervising:
         changed = dict.fromkeys(["store", "left", "front", "new"], "ready")
         supervising.send_signal(signal.SIGUSR1)
         until(lambda: phases(home)["right"] == "stopping")
         supervising.send_signal(signal.SIGUSR1)
+        (home.path / "right.end").touch()
         until(lambda: phases(home) == changed)
         gone = pid(home, "new")
         supervising.send_signal(signal.SIGUSR2)
         until(lambda: phases(home)["new"] == "stopping")
         supervising.send_signal(signal.SIGUSR1)
+        (home.path / "new.end").touch()
         until(lambda: phases(home) == changed and pid(home, "new") != gone)
         supervising.send_signal(signal.SIGTERM)
         assert supervising.wait(SECONDS) == 0
 
 
 def test_a_mesh_that_is_still_starting_takes_up_nothing(home: Home) -> None:
-    with supervisor(home, "store=slow") as supervising:
+    with supervisor(home, "store=late") as supervising:
         until(lambda: state.read(home) is not None)
         supervising.send_signal(signal.SIGUSR1)
+        (home.path / "store.begin").touch()
         until(lambda: mesh(home).state == "ready")
         assert phases(home) == dict.fromkeys(NAMES, "ready")

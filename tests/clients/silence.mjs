@@ -6,13 +6,13 @@ const messages = [{ role: "user", content: "one two" }];
 
 const ask = (echo) => client.chat.completions.create({ model: "echo", messages, stream: true, echo });
 
-const { data: stream, response } = await ask({ tokens: 2, first_token_ms: 1200, token_ms: 1200 }).withResponse();
+const { data: stream, response } = await ask({ tokens: 2, first_token_ms: 2500, token_ms: 600 }).withResponse();
 let text = "";
 for await (const chunk of stream) text += chunk.choices[0].delta.content ?? "";
 
 let failed = null;
 try {
-  for await (const chunk of await ask({ first_token_ms: 1200, fail: "PROVIDER_REJECTED" })) failed = chunk;
+  for await (const chunk of await ask({ first_token_ms: 2500, fail: "PROVIDER_REJECTED" })) failed = chunk;
 } catch (error) {
   failed = { isApiError: error instanceof OpenAI.APIError, status: error.status ?? null, code: error.code };
 }

@@ -35,11 +35,24 @@ export async function running() {
   return lines.reduce((sum, [, value]) => sum + Number(value), 0);
 }
 
-/** Wait until the echo worker has so many attempts under way. */
-export async function untilRunning(wanted, seconds = 1) {
+/** Wait until the echo worker has so many attempts under way. To be free again it has a second. */
+export async function untilRunning(wanted, seconds = wanted ? 30 : 1) {
   const begun = Date.now();
   while ((await running()) !== wanted) {
     if (Date.now() - begun > 1000 * seconds) throw new Error(`not ${wanted} attempts within ${seconds} s`);
     await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+/** Play a scene, after which the echo worker is free. A machine may stand still meanwhile, though not three times. */
+export async function freeAfter(scene) {
+  for (let scenes = 1; ; scenes += 1) {
+    await scene();
+    try {
+      return await untilRunning(0);
+    } catch (error) {
+      if (scenes === 3) throw error;
+      await untilRunning(0, 30);
+    }
   }
 }

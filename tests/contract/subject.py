@@ -16,9 +16,10 @@ from services.config.provider import Provider
 from services.workers.__main__ import open_provider
 from tests import fakes
 
-# Runs a worker at an address, in a hurry where waiting is what is tested.
-Serving = Callable[[str, bool], AbstractAsyncContextManager[None]]
-_IN_A_HURRY = {"first_token_seconds": 0.6, "idle_seconds": 0.6, "total_seconds": 1.2}
+# Runs a worker at an address, in a hurry with the stage whose waiting is tested, if any.
+Serving = Callable[[str, str], AbstractAsyncContextManager[None]]
+# The last one has to let some of an answer come.
+_IN_A_HURRY = {"first_token": 0.6, "idle": 0.6, "total": 2.0}
 
 CAPABILITIES: dict[str, Any] = {
     name.removeprefix("CAPABILITY_").lower(): value for name, value in model.Capability.items()
@@ -72,22 +73,22 @@ def none(fault: str) -> generation.GenerationSpec:
     raise AssertionError(fault)
 
 
-def unserved(address: str, hurry: bool) -> AbstractAsyncContextManager[None]:
+def unserved(address: str, stage: str) -> AbstractAsyncContextManager[None]:
     """For a provider that takes too long to start for each test: its tests are elsewhere."""
     raise AssertionError(address)
 
 
 def alone(**settings: Any) -> Serving:
     """A worker with nothing behind it."""
-    return lambda address, hurry: worker(address, configured(**settings))
+    return lambda address, stage: worker(address, configured(**settings))
 
 
 def behind(server: Callable[[Any], Any], model: Callable[[], Any], **settings: Any) -> Serving:
     """A worker with a fake vendor behind it, and behind that a model."""
 
     @contextlib.asynccontextmanager
-    async def serving(address: str, hurry: bool) -> AsyncIterator[None]:
-        waits = _IN_A_HURRY if hurry else {}
+    async def serving(address: str, stage: str) -> AsyncIterator[None]:
+        waits = {f"{stage}_seconds": _IN_A_HURRY[stage]} if stage else {}
         async with (
             server(model().answer) as fake,
             worker(address, vendor(base_url=fake.base_url, **settings, **waits)),

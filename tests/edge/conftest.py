@@ -78,10 +78,10 @@ class Edge:
                     return log
                 await asyncio.sleep(0.02)
 
-    async def becomes(self, healthy: bool, *, seconds: float = 5.0) -> None:
+    async def becomes(self, healthy: bool) -> None:
         """Wait until the edge sees the gateway come or go."""
         expected = 200 if healthy else 503
-        async with asyncio.timeout(seconds), httpx2.AsyncClient(base_url=self.url) as client:
+        async with asyncio.timeout(30), httpx2.AsyncClient(base_url=self.url) as client:
             while True:
                 with contextlib.suppress(httpx2.TransportError):
                     if (await client.get("/healthz")).status_code == expected:

@@ -26,7 +26,7 @@ CONFIG = """
 gateway: {drain_seconds: 1, show_worker: true}
 access: {keyless: false}
 providers:
-  local: {kind: echo, workers: 2, token_ms: 10, capacity: 8, drain_seconds: 1}
+  local: {kind: echo, workers: 2, token_ms: 50, capacity: 8, drain_seconds: 1}
   poor: {kind: echo, failure_rate: 1, drain_seconds: 1}
   endless: {kind: echo, first_token_ms: 1, token_ms: 1000, drain_seconds: 1}
 models:

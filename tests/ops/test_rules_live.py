@@ -104,9 +104,13 @@ def expiring_edge(watched: Observed, directory: pathlib.Path) -> Iterator[None]:
 
 
 def test_every_process_is_scraped_by_its_name_and_role(watched: Observed) -> None:
-    found = {(one["metric"]["job"], one["metric"].get("process")) for one in watched.query("up == 1")}
-    assert {("envoy", "envoy"), ("gateway", "gateway"), ("router", "router"), ("admin", "admin")} <= found
-    assert {("loader", "loader"), ("worker", "echo-0"), ("worker", "echo-1"), ("worker", "vendor-0")} <= found
+    named = {(name, name) for name in ("envoy", "gateway", "router", "admin", "loader")}
+    named |= {("worker", name) for name in ("echo-0", "echo-1", "vendor-0")}
+
+    def up() -> set[tuple[str, str | None]]:
+        return {(one["metric"]["job"], one["metric"].get("process")) for one in watched.query("up == 1")}
+
+    watched.until(lambda: named <= up(), what=f"not all of {named} are scraped")
 
 
 @pytest.mark.parametrize("process", ["admin", "gateway", "loader", "router", "echo-0", "vendor-0"])
@@ -208,7 +212,7 @@ def test_a_database_that_is_away_is_told_and_not_what_follows_from_it(watched: O
                 fired(watched, "HybridHelperDown", process="admin")
                 fired(watched, "HybridSpoolFilling", process="gateway")
                 watched.until(lambda: "HybridSpoolFilling" in watched.inhibited(), what="HybridSpoolFilling is sent")
-                assert watched.notified("HybridDatabaseDown", "page")
+                watched.until(lambda: watched.notified("HybridDatabaseDown", "page"), what="nobody is told")
         finally:
             ledger.start()
     watched.ends("HybridDatabaseDown")

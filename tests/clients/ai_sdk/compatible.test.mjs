@@ -5,7 +5,7 @@ import test from "node:test";
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
 import { APICallError, embed, embedMany, generateText, Output, stepCountIs, streamText, tool } from "ai";
 import { z } from "zod";
-import { BASE_URL, RED, untilRunning } from "../surroundings.mjs";
+import { BASE_URL, RED, freeAfter, untilRunning } from "../surroundings.mjs";
 
 /** A provider whose requests have more fields, the status of each answer it has had, and when it was to come back. */
 function provider(more = {}) {
@@ -163,16 +163,17 @@ test("comments on a silent stream are passed over", async () => {
 
 test("a stream that is aborted frees the worker", async () => {
   const [endless] = told({ tokens: 100_000, token_ms: 10 });
-  const leaving = new AbortController();
-  const result = streamText({ model: endless("echo"), prompt: "Hello", abortSignal: leaving.signal });
-  const kinds = new Set();
-  for await (const part of result.fullStream) {
-    kinds.add(part.type);
-    if (part.type === "text-delta" && !leaving.signal.aborted) {
-      await untilRunning(1);
-      leaving.abort();
+  await freeAfter(async () => {
+    const leaving = new AbortController();
+    const result = streamText({ model: endless("echo"), prompt: "Hello", abortSignal: leaving.signal });
+    const kinds = new Set();
+    for await (const part of result.fullStream) {
+      kinds.add(part.type);
+      if (part.type === "text-delta" && !leaving.signal.aborted) {
+        await untilRunning(1);
+        leaving.abort();
+      }
     }
-  }
-  assert.ok(kinds.has("abort"));
-  await untilRunning(0);
+    assert.ok(kinds.has("abort"));
+  });
 });

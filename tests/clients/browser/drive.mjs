@@ -68,7 +68,7 @@ const seen = {
   answer: await ask(await opened(pages), words),
   unknown: await ask(await opened(pages), words, { model: "no-such-model" }),
   busy: await ask(await opened(pages, { options: busy }), words),
-  deadline: await ask(await opened(pages, { timeout: 500 }), LONG),
+  deadline: await ask(await opened(pages, { timeout: 2500 }), LONG),
   stopped: await ask(await opened(pages), LONG, { meanwhile: stop }),
   foreign: await ask(await opened(foreign), "a question from elsewhere"),
 };

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import OpenAI from "openai";
-import { BASE_URL, COUNT, HELLO, RED, told, untilRunning } from "../surroundings.mjs";
+import { BASE_URL, COUNT, HELLO, RED, freeAfter, told, untilRunning } from "../surroundings.mjs";
 
 const client = new OpenAI({ baseURL: BASE_URL, apiKey: "none", maxRetries: 0 });
 
@@ -61,40 +61,43 @@ test("a response by itself and with its data has headers", async () => {
 });
 
 test("a stream that is aborted in the middle frees the worker", async () => {
-  const stream = await client.chat.completions.create(told({ tokens: 100_000, token_ms: 10 }, { stream: true }));
-  const chunks = stream[Symbol.asyncIterator]();
-  assert.ok((await chunks.next()).value.id);
-  await untilRunning(1);
-  stream.controller.abort();
-  await untilRunning(0);
+  let chunks;
+  await freeAfter(async () => {
+    const stream = await client.chat.completions.create(told({ tokens: 100_000, token_ms: 10 }, { stream: true }));
+    chunks = stream[Symbol.asyncIterator]();
+    assert.ok((await chunks.next()).value.id);
+    await untilRunning(1);
+    stream.controller.abort();
+  });
   // What it had received may still come; then it ends, and does not hang.
   while (!(await chunks.next()).done);
 });
 
 test("a loop that is left frees the worker", async () => {
-  const stream = await client.chat.completions.create(told({ tokens: 100_000, token_ms: 10 }, { stream: true }));
-  for await (const chunk of stream) {
-    assert.ok(chunk.id);
-    break;
-  }
-  await untilRunning(0);
+  await freeAfter(async () => {
+    const stream = await client.chat.completions.create(told({ tokens: 100_000, token_ms: 10 }, { stream: true }));
+    for await (const chunk of stream) {
+      assert.ok(chunk.id);
+      break;
+    }
+  });
 });
 
 test("an answer that is given up before it is there frees the worker", async () => {
-  const leaving = new AbortController();
-  const asking = client.chat.completions.create(told({ hang_after_tokens: 0 }), { signal: leaving.signal });
-  await untilRunning(1);
-  leaving.abort();
-  await assert.rejects(asking, OpenAI.APIUserAbortError);
-  await untilRunning(0);
+  await freeAfter(async () => {
+    const leaving = new AbortController();
+    const asking = client.chat.completions.create(told({ hang_after_tokens: 0 }), { signal: leaving.signal });
+    await untilRunning(1);
+    leaving.abort();
+    await assert.rejects(asking, OpenAI.APIUserAbortError);
+  });
 });
 
 test("a client's time is up, and the worker is free", async () => {
-  await assert.rejects(
+  await freeAfter(() => assert.rejects(
     client.chat.completions.create(told({ hang_after_tokens: 0 }), { timeout: 300 }),
     OpenAI.APIConnectionTimeoutError,
-  );
-  await untilRunning(0);
+  ));
 });
 
 test("a picture is seen", async () => {

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import OpenAI from "openai";
-import { BASE_URL, untilRunning } from "../surroundings.mjs";
+import { BASE_URL, freeAfter } from "../surroundings.mjs";
 
 const client = new OpenAI({ baseURL: BASE_URL, apiKey: "none", maxRetries: 0 });
 
@@ -55,9 +55,10 @@ test("an error is of its class, and one in the middle of a stream is raised", as
 
 test("a stream that is left frees the worker", async () => {
   const endless = { model: "echo", prompt: "one", max_tokens: 100_000, echo: { tokens: 100_000, token_ms: 10 } };
-  for await (const chunk of await client.completions.create({ ...endless, stream: true })) {
-    assert.ok(chunk.id);
-    break;
-  }
-  await untilRunning(0);
+  await freeAfter(async () => {
+    for await (const chunk of await client.completions.create({ ...endless, stream: true })) {
+      assert.ok(chunk.id);
+      break;
+    }
+  });
 });

@@ -5,7 +5,7 @@ import test from "node:test";
 import OpenAI from "openai";
 import { zodResponsesFunction, zodTextFormat } from "openai/helpers/zod";
 import { z } from "zod";
-import { BASE_URL, PAGE, RED, untilRunning } from "../surroundings.mjs";
+import { BASE_URL, PAGE, RED, freeAfter } from "../surroundings.mjs";
 
 const client = new OpenAI({ baseURL: BASE_URL, apiKey: "none", maxRetries: 0 });
 const COUNT = "Count: one two three four five";
@@ -140,9 +140,10 @@ test("a stream that fails in the middle says so", async () => {
 
 test("a stream that is left frees the worker", async () => {
   const endless = { model: "echo", input: "Hello", echo: { tokens: 100_000, token_ms: 10 } };
-  const stream = await client.responses.create({ ...endless, stream: true });
-  for await (const event of stream) {
-    if (event.type === "response.output_text.delta") break;
-  }
-  await untilRunning(0);
+  await freeAfter(async () => {
+    const stream = await client.responses.create({ ...endless, stream: true });
+    for await (const event of stream) {
+      if (event.type === "response.output_text.delta") break;
+    }
+  });
 });
