@@ -44,6 +44,8 @@ from tests.fakes import Script, ScriptedProvider, running_worker, spec
 from tests.gateway.quota.table import Table
 
 MODEL = "scripted"
+# Of a request that is to be at its worker when its time is up: if it was not there yet, it is tried with the next one.
+DEADLINES = (0.2, 1.0, 5.0)
 _FIRST = placement.ATTEMPT_KIND_UNSPECIFIED
 
 CONFIG = MeshConfig.model_validate(
@@ -333,6 +335,7 @@ async def scene(
         made.routers = await stack.enter_async_context(open_routers([place], registry))
         made.fleet = FleetView(made.routers, "gateway")
         made.placements = Placements(made.routers, made.fleet, registry, gateway="g")
+        made.placements.patience_seconds = 30.0  # a router that is only slow is not taken for one that hangs
         made.sessions = await stack.enter_async_context(open_sessions(idle_seconds=60, slow_reader_seconds=60))
         made.channels = await stack.enter_async_context(open_channels())
         made.registry = registry

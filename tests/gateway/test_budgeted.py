@@ -4,10 +4,12 @@ import asyncio
 import contextlib
 import pathlib
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from hybridinference.inference.v1 import error_reason_pb2 as reasons
 from hybridinference.inference.v1 import generation_pb2 as generation
+from hybridinference.router.v1 import placement_pb2 as placement
 
 from services.chassis.failure import Failure
 from services.config.mesh import MeshConfig
@@ -147,10 +149,18 @@ async def test_a_hedge_is_set_aside_beside_the_attempt_that_is_slow(directory: p
 async def test_a_hedge_that_the_budget_has_no_room_for_is_not_made(directory: pathlib.Path) -> None:
     grant = key(usd_per_day=DEAREST)
     async with limited(directory, grant, silent, WHOLE) as (running, _):
-        running.router.hedge_after = 0.2
+        running.router.hedge_after = 0.02
+        full, hedge = asyncio.Event(), running.placements.hedge
+
+        async def hedge_once_full(*arguments: Any, **options: Any) -> placement.Placement | None:
+            await full.wait()
+            return await hedge(*arguments, **options)
+
+        running.placements.hedge = hedge_once_full  # type: ignore[method-assign]
         task = asyncio.create_task(running.run("s", grant=grant))
         await eventually(lambda: reserved(running) == HERE, seconds=30)
         other = await running.quota.reserve(grant, Need(0, 9 * HERE))
+        full.set()
         await eventually(lambda: len(running.router.said("outcome")) == 1, seconds=30)  # the place is given back
         assert reserved(running) == DEAREST
         task.cancel()
@@ -164,9 +174,11 @@ async def test_a_hedge_that_the_budget_has_no_room_for_is_not_made(directory: pa
 async def test_a_dearer_retry_is_made_where_the_budget_has_room_else_the_caller_is_told_what_failed(
     room: bool, directory: pathlib.Path
 ) -> None:
+    fails = asyncio.Event()
+
     async def slow_to_fail() -> Events:
         yield started()
-        await asyncio.sleep(0.2)
+        await fails.wait()
         raise Failure(reasons.ERROR_REASON_PROVIDER_UNAVAILABLE, "no")
 
     grant = key(usd_per_day=DEAREST)
@@ -175,10 +187,12 @@ async def test_a_dearer_retry_is_made_where_the_budget_has_room_else_the_caller_
         task = asyncio.create_task(running.run("s", grant=grant))
         await eventually(lambda: reserved(running) == HERE, seconds=30)
         if room:
+            fails.set()
             assert await task == "a"
             assert running.request.cost_nano_usd == 3 * 10 * _ANSWERED
             return
         await running.quota.reserve(grant, Need(0, 9 * HERE))
+        fails.set()
         with pytest.raises(Failure) as caught:
             await task
         assert caught.value.reason == reasons.ERROR_REASON_PROVIDER_UNAVAILABLE

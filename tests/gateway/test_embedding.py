@@ -21,7 +21,7 @@ from services.gateway.embedding import Embedding
 from services.gateway.fallback import STRATEGY
 from services.workers.provider import AttemptContext, Embedded
 from tests.fakes import EmbedScript, eventually
-from tests.gateway.scene import Scene, scene
+from tests.gateway.scene import DEADLINES, Scene, scene
 
 TRY = provider_try.ProviderTry(key=1, reason=reasons.ERROR_REASON_PROVIDER_CREDENTIAL, http_status=401)
 
@@ -141,9 +141,9 @@ async def test_leaving_ends_the_work_at_the_worker(two: Scene) -> None:
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
-    await eventually(lambda: two.providers[0].closed == ["hangs"], seconds=1)
+    await eventually(lambda: two.providers[0].closed == ["hangs"], seconds=30)
     assert two.request.outcome == ledger.OUTCOME_CANCELLED
-    await eventually(lambda: not two.placements._leases and len(two.router.said("outcome")) == 1, seconds=1)
+    await eventually(lambda: not two.placements._leases and len(two.router.said("outcome")) == 1, seconds=30)
 
 
 async def test_whenever_callers_leave_nothing_stays_behind(two: Scene) -> None:
@@ -165,19 +165,30 @@ async def test_whenever_callers_leave_nothing_stays_behind(two: Scene) -> None:
 
 
 async def test_a_passed_deadline_is_told_and_ends_the_work(two: Scene) -> None:
-    failure = await refused(two, "hangs", seconds=0.2)
-    assert (failure.reason_name, failure.metadata["stage"]) == ("DEADLINE_EXCEEDED", "total")
-    await eventually(lambda: two.providers[0].closed == ["hangs"], seconds=1)
-    assert two.request.outcome == ledger.OUTCOME_DEADLINE
+    working = asyncio.Event()
+
+    async def hangs_and_tells(spec: embedding.EmbeddingSpec, context: AttemptContext) -> Embedded:
+        working.set()
+        return await hangs(spec, context)
+
+    two.providers[0].embeds = {"hangs": hangs_and_tells}
+    for seconds in DEADLINES:
+        two.book.records.clear()
+        failure = await refused(two, "hangs", seconds=seconds)
+        assert (failure.reason_name, two.request.outcome) == ("DEADLINE_EXCEEDED", ledger.OUTCOME_DEADLINE)
+        if working.is_set():
+            break
+    assert failure.metadata["stage"] == "total"
+    await eventually(lambda: "hangs" in two.providers[0].closed and two.providers[0].running == 0, seconds=30)
     assert len(two.attempts) == 1
 
 
 async def test_what_was_asked_in_vain_until_the_deadline_is_recorded(two: Scene) -> None:
-    for _ in range(5):  # on a busy machine the worker's last word may be late
+    for seconds in (*DEADLINES, *DEADLINES[-1:]):  # on a busy machine the worker's last word may be late
         two.book.records.clear()
-        await refused(two, "hangs_with_its_next_key", seconds=0.2)
+        await refused(two, "hangs_with_its_next_key", seconds=seconds)
         assert two.request.outcome == ledger.OUTCOME_DEADLINE
-        if two.attempts[0].tries:
+        if two.attempts and two.attempts[0].tries:
             break
     assert list(two.attempts[0].tries) == [TRY]
 
@@ -199,6 +210,7 @@ async def test_vectors_too_large_for_one_answer_are_refused_by_name(two: Scene) 
 
 
 async def test_without_a_router_the_gateway_places_by_itself(two: Scene) -> None:
+    await eventually(lambda: bool(two.fleet.workers), seconds=30)
     await two.stop_router()
     await eventually(lambda: not two.placements.connected.is_set(), seconds=30)
     await vectors(await two.embed())

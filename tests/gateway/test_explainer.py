@@ -296,11 +296,20 @@ async def test_what_is_no_request_is_refused_as_it_would_be(served: Faces, reque
     assert not served.scene.router.explained
 
 
-async def test_no_more_is_explained_in_a_second_than_the_router_can_do_besides(served: Faces) -> None:
-    asking = [served.inference.ExplainRoute(gateway.ExplainRouteRequest(spec=spec())) for _ in range(3 * MOST_A_SECOND)]
-    told = await asyncio.gather(*asking, return_exceptions=True)
-    refused = [one for one in told if isinstance(one, grpc.aio.AioRpcError)]
-    assert MOST_A_SECOND <= len(told) - len(refused) < 2 * MOST_A_SECOND
+async def test_no_more_is_explained_in_a_second_than_the_router_can_do_besides() -> None:
+    now = asyncio.get_running_loop().time
+    request = gateway.ExplainRouteRequest(spec=spec())
+    refused: list[grpc.aio.AioRpcError] = []
+    for _ in range(3):  # a machine may take so long that there is room for all of them
+        async with serving() as served:
+            began = now()
+            asking = [served.inference.ExplainRoute(request) for _ in range(3 * MOST_A_SECOND)]
+            told = await asyncio.gather(*asking, return_exceptions=True)
+            took = now() - began
+        refused = [one for one in told if isinstance(one, grpc.aio.AioRpcError)]
+        assert MOST_A_SECOND <= len(told) - len(refused) <= MOST_A_SECOND * (1 + took) + 1
+        if refused:
+            break
     failure = status.from_rpc_error(refused[0])
     assert failure.reason_name == "RATE_LIMITED"
     assert 0 < (failure.retry_after or 0) <= 1 / MOST_A_SECOND

@@ -307,8 +307,8 @@ async def test_a_client_that_leaves_ends_the_work_at_the_worker(served: Faces) -
     call = served.openai.CreateEmbedding(HttpBody(data=b'{"model": "scripted", "input": "a"}'))
     await eventually(lambda: worker.running == 1, seconds=30)
     call.cancel()
-    await eventually(lambda: worker.running == 0, seconds=1)
-    await eventually(lambda: bool(served.scene.book.records), seconds=1)
+    await eventually(lambda: worker.running == 0, seconds=30)
+    await eventually(lambda: bool(served.scene.book.records), seconds=30)
     assert served.scene.request.outcome == ledger.OUTCOME_CANCELLED
 
 

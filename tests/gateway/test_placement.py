@@ -39,6 +39,7 @@ class Pair:
         routers = Routers([GatewaysRouter(0, "router", stub, health)], self.registry)
         self.fleet = FleetView(routers, "gateway")
         self.placements = Placements(routers, self.fleet, self.registry, gateway="g")
+        self.placements.patience_seconds = 30.0
         self._address = address
         self._server: grpc.aio.Server | None = None
 
@@ -168,9 +169,9 @@ async def test_a_deadline_ends_the_wait(pair: Pair) -> None:
 
 
 async def test_an_ask_that_waits_has_patience_until_its_deadline(pair: Pair) -> None:
-    pair.placements.patience_seconds = 1.0
+    pair.placements.patience_seconds = 3.0  # within which it is told to wait
     loop = asyncio.get_running_loop()
-    patient, late = pair.ask("one"), pair.ask("two", Deadline(loop.time() + 1.5))
+    patient, late = pair.ask("one"), pair.ask("two", Deadline(loop.time() + 3.5))
     await pair.asked(2)
     await pair.told_to_wait("one", "two")
     with pytest.raises(Failure) as caught:
@@ -179,7 +180,7 @@ async def test_an_ask_that_waits_has_patience_until_its_deadline(pair: Pair) -> 
     assert not patient.done()
     pair.router.place("one", "a")
     assert (await patient).attempt_id == "a"
-    assert [told.generation_id for told in pair.router.said("withdrawal")] == ["two"]
+    await eventually(lambda: [told.generation_id for told in pair.router.said("withdrawal")] == ["two"], seconds=30)
     assert pair.counted("fallback_placements") == 0
 
 
@@ -263,12 +264,12 @@ async def test_prompts_that_wait_are_bounded_by_their_bytes(pair: Pair) -> None:
 
 
 async def test_a_failed_attempt_s_next_place_may_be_waited_for(pair: Pair) -> None:
-    pair.placements.patience_seconds = 1.0
+    pair.placements.patience_seconds = 3.0  # within which it is told to wait
     placed = await pair.placed("one", "a")
     waiting = asyncio.create_task(pair.placements.after_failure(placed, failed(placed), BROKEN, NEVER))
     await eventually(lambda: len(pair.router.said("outcome")) == 1, seconds=30)
     await pair.told_to_wait("one")
-    await asyncio.sleep(1.1)
+    await asyncio.sleep(3.1)
     pair.router.place("one", "b")
     assert (await waiting).attempt_id == "b"
 

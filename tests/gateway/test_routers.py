@@ -74,6 +74,7 @@ class Both:
         self.directory, self.routers, self.a, self.b, self.registry = directory, routers, a, b, registry
         self.fleet = FleetView(routers, "gateway")
         self.placements = Placements(routers, self.fleet, registry, gateway="g")
+        self.placements.patience_seconds = SECONDS
 
     def ask(self, generation_id: str, deadline: Deadline = NEVER) -> asyncio.Task[placement.Placement]:
         ask = placement.PlacementAsk(generation_id=generation_id, model="m")
@@ -114,7 +115,7 @@ async def both() -> AsyncIterator[Both]:
         await a.serve()
         await b.serve()
         async with open_routers([a.place, b.place], registry) as routers, asyncio.TaskGroup() as tasks:
-            routers.check_seconds = 0.1
+            routers.check_seconds, routers.patience_seconds = 0.1, SECONDS
             made = Both(pathlib.Path(directory), routers, a, b, registry)
             following = [tasks.create_task(each.follow()) for each in (routers, made.fleet, made.placements)]
             try:
@@ -152,7 +153,7 @@ async def test_what_waits_at_a_router_that_dies_is_asked_at_the_other_which_firs
 
 
 async def test_a_router_that_hangs_is_left_and_the_other_is_asked_for_as_long_as_there_is_left(both: Both) -> None:
-    both.placements.patience_seconds = 1.0
+    both.placements.patience_seconds = 3.0  # with each of them
     asked = both.ask("one", Deadline(asyncio.get_running_loop().time() + SECONDS))
     await both.asked(both.a, "one")
     await both.asked(both.b, "one")

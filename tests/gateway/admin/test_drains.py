@@ -18,7 +18,7 @@ from hybridinference.router.v1 import router_service_pb2_grpc as router_grpc
 
 from services.chassis.failure import Failure
 from services.config.places import RouterPlace
-from services.gateway.admin import drains, telling
+from services.gateway.admin import drains, servicer, telling
 from services.gateway.admin.drains import Drain
 from tests.fakes import eventually
 from tests.gateway.admin.office import DRAINABLE, Office
@@ -64,7 +64,8 @@ class ARouter(router_grpc.RouterServiceServicer):
 
 
 @pytest.fixture
-async def router(admins: Office) -> AsyncIterator[ARouter]:
+async def router(admins: Office, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ARouter]:
+    monkeypatch.setattr(servicer, "_TELLING_SECONDS", 30.0)  # it does answer, however slow the machine is
     made = ARouter(admins.address.replace("a.sock", "r.sock"))
     await made.start()
     yield made

@@ -175,17 +175,18 @@ async def test_tries_at_once_share_one_run(one: Gateway) -> None:
     assert one.work.runs == 1
 
 
-async def test_a_run_goes_on_for_the_next_try_when_its_caller_is_cut_off(one: Gateway) -> None:
-    one.work.go.clear()
-    first = one.typed.StreamGenerate(inference.StreamGenerateRequest(), metadata=NAMED)
-    await first.read()
-    first.cancel()
-    second = one.typed.StreamGenerate(inference.StreamGenerateRequest(), metadata=NAMED)
-    assert (await second.read()).generation_id == "first"
-    one.work.go.set()
-    assert (await second.read()).generation_id == "1"
-    assert one.work.runs == 1
-    assert not one.work.stopped.is_set()
+async def test_a_run_goes_on_for_the_next_try_when_its_caller_is_cut_off(directory: pathlib.Path) -> None:
+    async with gateway(directory, places_of(directory, 1), 0) as one:
+        one.work.go.clear()
+        first = one.typed.StreamGenerate(inference.StreamGenerateRequest(), metadata=NAMED)
+        await first.read()
+        first.cancel()
+        second = one.typed.StreamGenerate(inference.StreamGenerateRequest(), metadata=NAMED)
+        assert (await second.read()).generation_id == "first"
+        one.work.go.set()
+        assert (await second.read()).generation_id == "1"
+        assert one.work.runs == 1
+        assert not one.work.stopped.is_set()
 
 
 async def test_a_run_that_nobody_comes_back_for_is_ended(one: Gateway) -> None:

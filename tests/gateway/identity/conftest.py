@@ -2,6 +2,8 @@
 
 import pytest
 
+from services.gateway import database
+from services.gateway.identity import keyring, lookups
 from tests.postgres import Postgres
 
 
@@ -17,3 +19,11 @@ async def dsn(postgres: Postgres, copies: dict[str, str]) -> str:
     if postgres.which not in copies:
         copies[postgres.which] = await postgres.copy_of("ledger")
     return copies[postgres.which]
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A database that is only slow is not taken for one that is away."""
+    monkeypatch.setattr(database, "_CONNECT_SECONDS", 30.0)
+    monkeypatch.setattr(lookups, "_PATIENCE_SECONDS", 30.0)
+    monkeypatch.setattr(keyring, "_POLL_PATIENCE_SECONDS", 30.0)

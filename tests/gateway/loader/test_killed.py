@@ -7,6 +7,7 @@ import itertools
 import multiprocessing
 import pathlib
 import random
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import asyncpg
 import pytest
@@ -21,6 +22,7 @@ from tests.gateway.loader.mortal import PHASES, Fate, Killed, Mortal
 from tests.gateway.loader.records import content, prices, record, write_segment
 from tests.gateway.loader.running import DAY, ids_of, load_for_ever, load_once, payloads, query
 from tests.gateway.loader.sums import assert_sums
+from tests.gateway.loader.waiting import eventually
 from tests.postgres import EMBEDDED, Postgres
 
 # Half of them with each server.
@@ -80,9 +82,32 @@ class Written:
         assert len(await query(dsn, "SELECT FROM prices WHERE version = $1", self.version)) == 2
 
 
+_ALONE = """
+SELECT NOT EXISTS (
+    SELECT FROM pg_stat_activity WHERE application_name = 'hybrid-loader' AND datname = current_database()
+)
+"""
+
+
+@pytest.fixture
+async def alone(dsn: str) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+    """Waits until the server has done with every loader that was killed: what one has asked for it still does."""
+    connection = await asyncpg.connect(dsn)
+
+    async def are_gone() -> bool:
+        return bool(await connection.fetchval(_ALONE))
+
+    yield lambda: eventually(are_gone)
+    await connection.close()
+
+
 @pytest.mark.slow
 async def test_killed_at_each_of_its_steps_it_loads_once(
-    dsn: str, postgres: Postgres, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+    dsn: str,
+    postgres: Postgres,
+    alone: Callable[[], Awaitable[None]],
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     await query(dsn, "ALTER TABLE requests ADD CHECK (model <> 'poison')")
     monkeypatch.setattr(asyncpg, "connect", functools.partial(asyncpg.connect, connection_class=Mortal))
@@ -111,6 +136,7 @@ async def test_killed_at_each_of_its_steps_it_loads_once(
             Mortal.fate.pause = chance.choice([0, 0.0005, 0.002])
             with contextlib.suppress(Killed):
                 await load_once(directory, dsn, keeping=kept_for)
+            await alone()
             ends.add(str(Mortal.fate.at))
             if life == 0:
                 written.close()

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -89,10 +90,11 @@ async def replying(wire: Wire, silence: float = SILENCE, **running: Any) -> Asyn
 async def test_a_comment_breaks_each_silence_before_content_and_after_it(wire: Wire) -> None:
     async with replying(wire) as reply:
         await eventually(lambda: len(wire.written) >= 2, seconds=30)
-        before = len(wire.written)
         await reply.write(b"content", EVENTS)
-        await eventually(lambda: len(wire.written) >= before + 3, seconds=30)
-    assert wire.written.pop(before) == b"content"
+        at = wire.written.index(b"content")
+        await eventually(lambda: len(wire.written) > at + 2, seconds=30)
+    assert at >= 2
+    assert wire.written.pop(at) == b"content"
     assert set(wire.written) == {COMMENT}
     written = len(wire.written)
     await asyncio.sleep(3 * SILENCE)
@@ -100,10 +102,21 @@ async def test_a_comment_breaks_each_silence_before_content_and_after_it(wire: W
 
 
 async def test_content_in_time_leaves_no_silence(wire: Wire) -> None:
-    async with replying(wire, silence=0.5) as reply:
-        for _ in range(80):
-            await reply.write(b"x", EVENTS)
-            await asyncio.sleep(0.01)
+    now = asyncio.get_running_loop().time
+    longest = math.inf
+    for _ in range(20):  # until the machine has let all of it be in time
+        wire.written.clear()
+        began = at = now()
+        longest = 0.0
+        async with replying(wire, silence=0.5) as reply:
+            while now() - began < 0.8:
+                await reply.write(b"x", EVENTS)
+                await asyncio.sleep(0.01)
+                at, before = now(), at
+                longest = max(longest, at - before)
+        if longest < 0.5:
+            break
+    assert longest < 0.5
     assert set(wire.written) == {b"x"}
 
 

@@ -35,6 +35,7 @@ from tests.gateway.recording import open_recorder
 from tests.gateway.scene import CONFIG
 
 AT_ONCE = 12
+BEGUN, ENDED = b"b", b"e"
 # Small segments, so that lives also end while one is closed and another begun.
 POLICY = WritePolicy(group_seconds=0.002, segment_bytes=20_000)
 FAILED = Failure(reasons.ERROR_REASON_PROVIDER_UNAVAILABLE, "no")
@@ -43,9 +44,10 @@ FAILED = Failure(reasons.ERROR_REASON_PROVIDER_UNAVAILABLE, "no")
 class Life:
     """One process."""
 
-    def __init__(self, recorder: Recorder, rng: random.Random) -> None:
+    def __init__(self, recorder: Recorder, rng: random.Random, tells: int) -> None:
         self._recorder = recorder
         self._rng = rng
+        self._tells: int | None = tells  # None once it was told of an end
 
     async def requests(self) -> None:
         """One after the other, for ever."""
@@ -84,6 +86,9 @@ class Life:
             await recorder.durable()
             assert entry.request is not None
             say("ended", entry.generation_id, ledger.Outcome.Name(entry.request.outcome))
+            if self._tells is not None:
+                os.write(self._tells, ENDED)
+                self._tells = None
 
     def _begun(self, entry: Entry) -> Run:
         placed = placement.Placement(attempt_id=ids.new_id(), provider="p", worker="w0", provider_model="m")
@@ -96,16 +101,20 @@ def say(*words: str) -> None:
     os.write(1, (" ".join(words) + "\n").encode())
 
 
-async def live(directory: pathlib.Path, rng: random.Random, book: PriceBook, begun: int | None) -> None:
-    """One life, from taking over on. `begun` is told when requests begin; without it none do, and the life ends."""
+async def live(directory: pathlib.Path, rng: random.Random, book: PriceBook, tells: int | None) -> None:
+    """One life, from taking over on.
+
+    `tells` is told when requests begin, and when a strict caller has first seen an end. Without it none begin, and the
+    life ends.
+    """
     async with (
         open_spool(directory, registry=CollectorRegistry(), policy=POLICY) as spool,
         open_recorder(spool, book) as recorder,
     ):
         recorder.take_over()
-        if begun is not None:
-            os.write(begun, b".")
-            life = Life(recorder, rng)
+        if tells is not None:
+            os.write(tells, BEGUN)
+            life = Life(recorder, rng, tells)
             await asyncio.gather(*(life.requests() for _ in range(AT_ONCE)))
 
 
@@ -114,17 +123,22 @@ def main() -> None:
     directory, seed, rounds = pathlib.Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
     rng, book = random.Random(seed), PriceBook(CONFIG)
     sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - logs, for as long as there are lives
-    hears, tells = os.pipe()
-    for _ in range(rounds):
+    for number in range(rounds):
+        hears, tells = os.pipe()
         of_life, early, seconds = random.Random(rng.random()), rng.random() < 0.2, rng.uniform(0.0, 0.04)
         child = os.fork()
         if child == 0:
             asyncio.run(live(directory, of_life, book, tells))
-        if not early:  # some are killed while they take over
+        os.close(tells)
+        if number % 3 == 0:  # some have got somewhere, however slow the disk is
+            while os.read(hears, 1) == BEGUN:
+                pass
+        elif not early:  # some are killed while they take over
             os.read(hears, 1)
         time.sleep(seconds)
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
+        os.close(hears)
     asyncio.run(live(directory, rng, book, None))
 
 

@@ -6,6 +6,7 @@ import os
 import pathlib
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator
 
 import pytest
@@ -299,13 +300,23 @@ async def test_a_request_that_cannot_be_kept_is_refused(tmp_path: pathlib.Path) 
         assert raised.value.reason == reasons.ERROR_REASON_ACCOUNTING_UNAVAILABLE
 
 
-async def test_a_disk_that_does_not_answer_is_not_waited_for_for_ever(tmp_path: pathlib.Path) -> None:
-    async with opened(tmp_path, policy=WritePolicy(group_seconds=0.3, awaited_seconds=0.3)) as spool:
-        for _ in range(2):  # the second waits for the first one's interval to end
-            spool.append(record())
-            await asyncio.sleep(0.01)
-        with pytest.raises(Failure, match="does not answer"):
-            await spool.flushed(seconds=0.02)
+async def test_a_disk_that_does_not_answer_is_not_waited_for_for_ever(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers, sync = threading.Event(), os.fdatasync
+
+    def slow_sync(descriptor: int) -> None:
+        answers.wait(30)
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fdatasync", slow_sync)
+    async with opened(tmp_path) as spool:
+        spool.append(record())
+        try:
+            with pytest.raises(Failure, match="does not answer"):
+                await spool.flushed(seconds=0.02)
+        finally:
+            answers.set()
 
 
 async def test_who_waits_for_the_disk_does_not_wait_for_the_group(tmp_path: pathlib.Path) -> None:
