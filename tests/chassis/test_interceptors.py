@@ -207,7 +207,7 @@ async def test_a_cancellation_reaches_the_handler_and_is_counted(
         call = served.channel.unary_stream("/test.Test/Watch")(b"")
         assert await call.read() == b"begun"
         call.cancel()
-        await asyncio.wait_for(cancelled.wait(), 30)
+        await eventually(cancelled.is_set, seconds=1)
     assert served.handled("Watch", "Cancelled") == 1
     assert not [line for line in logged if line["event"] == "rpc.crashed"]
 
@@ -232,7 +232,7 @@ async def test_a_client_that_leaves_in_the_middle_of_a_flood_is_no_crash(
                 await call.read()
             call.cancel()
             if count:
-                await asyncio.wait_for(ended.wait(), 30)
+                await eventually(ended.is_set, seconds=1)
     assert [line["event"] for line in logged if line["log_level"] == "error"] == []
 
 

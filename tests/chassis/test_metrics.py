@@ -129,4 +129,4 @@ def test_the_endpoint_ends_at_once_however_seldom_it_looks(
     with serving_metrics(new_registry(), address if kind == "unix" else f"127.0.0.1:{_free_port()}"):
         time.sleep(0.1)  # it waits
         begun = time.monotonic()
-    assert time.monotonic() - begun < 30
+    assert time.monotonic() - begun < 2

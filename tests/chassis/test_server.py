@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry
 
 from services.chassis.interceptors import CallInterceptor, RpcMetrics
 from services.chassis.server import open_server
+from tests.fakes import eventually
 from tests.loop_clock import loop_clock
 
 
@@ -94,7 +95,8 @@ async def test_who_retires_still_takes_calls_until_those_who_check_have_heard_it
         for _ in range(2):
             assert await _health(served.channel, "") == health_pb2.HealthCheckResponse.NOT_SERVING
             assert await served.channel.unary_unary("/test.Test/Echo")(b"x") == b"x"
-        await asyncio.wait_for(retiring, 30)
+        await eventually(retiring.done, seconds=5)
+        await retiring
 
 
 async def test_who_retires_waits_no_longer_than_it_may_for_those_who_do_not_ask_again(serve: Any) -> None:
@@ -117,7 +119,8 @@ async def test_a_drain_lets_a_running_stream_finish_and_refuses_new_calls(serve:
         streams.may_end.set()
         assert await call.read() == b"ended"
         assert await call.code() is grpc.StatusCode.OK
-        await asyncio.wait_for(draining, 30)
+        await eventually(draining.done, seconds=2)
+        await draining
 
 
 async def test_a_drain_cancels_at_its_bound_what_has_not_finished(serve: Any) -> None:
@@ -171,8 +174,9 @@ async def test_a_drain_waits_for_no_endless_call(serve: Any) -> None:
         assert await call.read() == b"begun"
         health = health_pb2_grpc.HealthStub(served.channel).Watch(health_pb2.HealthCheckRequest())
         await health.read()
-        async with asyncio.timeout(30):
-            await served.server.drain(seconds=60)
+        draining = asyncio.create_task(served.server.drain(seconds=60))
+        await eventually(draining.done, seconds=2)
+        await draining
         assert watched.cancelled.is_set()
 
 
@@ -187,7 +191,8 @@ async def test_health_watchers_hear_of_a_drain(serve: Any) -> None:
         draining = asyncio.create_task(served.server.drain(seconds=60))
         assert (await health.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
         streams.may_end.set()
-        await asyncio.wait_for(draining, 30)
+        await eventually(draining.done, seconds=2)
+        await draining
 
 
 async def test_the_socket_is_private_to_its_directory_and_removed_at_the_end(address: str) -> None:

@@ -96,7 +96,7 @@ async def test_envoy_stops_at_once_when_asked(envoy, gateway, sdk):
     stream = aiter(await sdk.chat.completions.create(model="stream", messages=ASK, stream=True))
     await anext(stream)
     os.kill(envoy.process.pid, signal.SIGTERM)
-    assert await asyncio.to_thread(envoy.process.wait, 30) == 0
+    assert await asyncio.to_thread(envoy.process.wait, 5) == 0
     with pytest.raises((openai.APIConnectionError, httpx2.RemoteProtocolError)):
         await anext(stream)
     async with asyncio.timeout(30):

@@ -126,7 +126,7 @@ async def test_a_worker_that_falls_silent_is_told_to_stop_and_replaced(three: Sc
     three.sessions.to(three.router.addresses[0]).sweep(now=now + 11, idle_seconds=10, slow_reader_seconds=60)
     assert text_of(await reading) == "abc"
     assert [one.outcome for one in three.attempts] == [ledger.OUTCOME_DEADLINE, ledger.OUTCOME_SUCCESS]
-    await eventually(lambda: three.providers[0].running == 0, seconds=30)
+    await eventually(lambda: three.providers[0].running == 0, seconds=1)
 
 
 @pytest.mark.parametrize(
@@ -215,7 +215,7 @@ async def test_a_caller_that_leaves_what_goes_on_is_recorded_as_gone(three: Scen
     assert three.request.outcome == ledger.OUTCOME_CANCELLED
     assert three.request.usage.output_tokens == 2
     assert [one.outcome for one in three.attempts] == [ledger.OUTCOME_ERROR, ledger.OUTCOME_CANCELLED]
-    await eventually(lambda: three.providers[1].running == 0, seconds=30)
+    await eventually(lambda: three.providers[1].running == 0, seconds=1)
 
 
 def test_one_choice_of_plain_text_can_be_gone_on_with_and_nothing_else() -> None:

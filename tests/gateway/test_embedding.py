@@ -141,9 +141,9 @@ async def test_leaving_ends_the_work_at_the_worker(two: Scene) -> None:
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
-    await eventually(lambda: two.providers[0].closed == ["hangs"], seconds=30)
+    await eventually(lambda: two.providers[0].closed == ["hangs"], seconds=1)
     assert two.request.outcome == ledger.OUTCOME_CANCELLED
-    await eventually(lambda: not two.placements._leases and len(two.router.said("outcome")) == 1, seconds=30)
+    await eventually(lambda: not two.placements._leases and len(two.router.said("outcome")) == 1, seconds=1)
 
 
 async def test_whenever_callers_leave_nothing_stays_behind(two: Scene) -> None:
@@ -179,7 +179,7 @@ async def test_a_passed_deadline_is_told_and_ends_the_work(two: Scene) -> None:
         if working.is_set():
             break
     assert failure.metadata["stage"] == "total"
-    await eventually(lambda: "hangs" in two.providers[0].closed and two.providers[0].running == 0, seconds=30)
+    await eventually(lambda: "hangs" in two.providers[0].closed and two.providers[0].running == 0, seconds=1)
     assert len(two.attempts) == 1
 
 

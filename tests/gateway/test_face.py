@@ -178,7 +178,7 @@ async def test_a_client_that_leaves_ends_the_generation(served: Faces, script: s
         await call.read()
     await eventually(lambda: bool(served.scene.router.said("first_content")), seconds=30)
     call.cancel()
-    await eventually(lambda: bool(served.scene.book.records), seconds=30)
+    await eventually(lambda: bool(served.scene.book.records), seconds=1)
     assert served.scene.request.outcome == ledger.OUTCOME_CANCELLED
     await eventually(lambda: provider.closed == [script], seconds=30)
     assert not served.scene.placements._leases
@@ -244,7 +244,7 @@ async def test_a_client_that_leaves_a_blocked_write_is_no_fault_of_ours(served: 
 async def test_a_client_that_never_reads_on_is_ended(served: Faces) -> None:
     call = await stuck_client(served)
     sweep(served, 3601)
-    await eventually(lambda: bool(served.scene.book.records), seconds=30)
+    await eventually(lambda: bool(served.scene.book.records), seconds=1)
     assert served.scene.request.error_reason == "SLOW_CONSUMER"
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await asyncio.wait_for(rest(call), timeout=5)
@@ -307,8 +307,8 @@ async def test_a_client_that_leaves_ends_the_work_at_the_worker(served: Faces) -
     call = served.openai.CreateEmbedding(HttpBody(data=b'{"model": "scripted", "input": "a"}'))
     await eventually(lambda: worker.running == 1, seconds=30)
     call.cancel()
-    await eventually(lambda: worker.running == 0, seconds=30)
-    await eventually(lambda: bool(served.scene.book.records), seconds=30)
+    await eventually(lambda: worker.running == 0, seconds=1)
+    await eventually(lambda: bool(served.scene.book.records), seconds=1)
     assert served.scene.request.outcome == ledger.OUTCOME_CANCELLED
 
 

@@ -58,8 +58,8 @@ async def test_the_second_attempt_wins_over_a_silent_one(three: Scene) -> None:
     assert kinds(three) == [("", "w0", ledger.OUTCOME_CANCELLED), ("hedge", "w1", ledger.OUTCOME_SUCCESS)]
     assert (three.request.worker, three.request.outcome) == ("w1", ledger.OUTCOME_SUCCESS)
     assert three.request.usage.output_tokens == 1
-    await eventually(lambda: three.providers[0].running == 0, seconds=30)
-    await eventually(lambda: len(three.router.said("outcome")) == 2, seconds=30)
+    await eventually(lambda: three.providers[0].running == 0, seconds=1)
+    await eventually(lambda: len(three.router.said("outcome")) == 2, seconds=1)
     loser, winner = three.router.said("outcome")
     assert not loser.wanted
     assert not winner.wanted
@@ -77,7 +77,7 @@ async def test_the_first_attempt_wins_where_it_is_first(three: Scene) -> None:
     assert await running == "slow"
     assert kinds(three) == [("", "w0", ledger.OUTCOME_SUCCESS), ("hedge", "w1", ledger.OUTCOME_CANCELLED)]
     assert three.request.worker == "w0"
-    await eventually(lambda: three.providers[1].running == 0, seconds=30)
+    await eventually(lambda: three.providers[1].running == 0, seconds=1)
 
 
 async def test_one_that_begins_in_time_is_not_hedged(three: Scene) -> None:
@@ -140,9 +140,9 @@ async def test_a_caller_that_leaves_ends_both(three: Scene) -> None:
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
-    await eventually(lambda: three.providers[0].running + three.providers[1].running == 0, seconds=30)
+    await eventually(lambda: three.providers[0].running + three.providers[1].running == 0, seconds=1)
     assert {one.outcome for one in three.attempts} == {ledger.OUTCOME_CANCELLED}
-    await eventually(lambda: len(three.router.said("outcome")) == 2, seconds=30)
+    await eventually(lambda: len(three.router.said("outcome")) == 2, seconds=1)
     assert not three.placements._leases
 
 
@@ -156,7 +156,7 @@ async def test_a_deadline_ends_both(three: Scene) -> None:
         if len(three.attempts) == 2:
             break
     assert [one.outcome for one in three.attempts] == [ledger.OUTCOME_DEADLINE] * 2
-    await eventually(lambda: three.providers[0].running + three.providers[1].running == 0, seconds=30)
+    await eventually(lambda: three.providers[0].running + three.providers[1].running == 0, seconds=1)
     assert not three.placements._leases
 
 

@@ -90,7 +90,7 @@ async def test_an_answer_is_relayed_and_recorded_once(two: Scene) -> None:
     assert (two.request.worker, two.request.provider_model) == ("w0", "scripted")
     assert [attempt.outcome for attempt in two.attempts] == [ledger.OUTCOME_SUCCESS]
     assert two.request.received_at.ToNanoseconds() <= two.request.first_content_at.ToNanoseconds()
-    await eventually(lambda: len(two.router.said("outcome")) == 1, seconds=30)
+    await eventually(lambda: len(two.router.said("outcome")) == 1, seconds=1)
     assert len(two.router.said("first_content")) == 1
 
 
@@ -199,8 +199,8 @@ async def test_leaving_cancels_the_work_and_is_recorded(two: Scene) -> None:
     await anext(batches)
     await batches.aclose()
     assert two.request.outcome == ledger.OUTCOME_CANCELLED
-    await eventually(lambda: two.providers[0].closed == ["hangs_after"], seconds=30)
-    await eventually(lambda: len(two.router.said("outcome")) == 1, seconds=30)
+    await eventually(lambda: two.providers[0].closed == ["hangs_after"], seconds=1)
+    await eventually(lambda: len(two.router.said("outcome")) == 1, seconds=1)
     assert not two.router.said("outcome")[0].wanted
 
 
@@ -221,7 +221,7 @@ async def test_leaving_before_the_first_content_cancels_the_work(two: Scene) -> 
     with contextlib.suppress(asyncio.CancelledError):
         await running
     assert two.request.outcome == ledger.OUTCOME_CANCELLED
-    await eventually(lambda: two.providers[0].running == 0, seconds=30)
+    await eventually(lambda: two.providers[0].running == 0, seconds=1)
 
 
 @pytest.mark.parametrize("script", ["hangs_before", "hangs_after"])
@@ -234,14 +234,14 @@ async def test_a_deadline_ends_the_attempt_and_nothing_follows(two: Scene, scrip
         if two.providers[0].contexts:
             break
     assert len(two.attempts) == 1
-    await eventually(lambda: two.providers[0].running == 0, seconds=30)
+    await eventually(lambda: two.providers[0].running == 0, seconds=1)
 
 
 async def test_a_deadline_counts_while_the_router_thinks(two: Scene) -> None:
     two.router.silent = True
     failure = await refused(two, "whole", seconds=0.1)
     assert (failure.reason, failure.metadata["stage"]) == (reasons.ERROR_REASON_DEADLINE_EXCEEDED, "placement")
-    await eventually(lambda: len(two.router.said("withdrawal")) == 1, seconds=30)
+    await eventually(lambda: len(two.router.said("withdrawal")) == 1, seconds=1)
     assert two.request.outcome == ledger.OUTCOME_DEADLINE
 
 
@@ -280,7 +280,7 @@ async def test_a_router_that_hangs_is_as_good_as_none(two: Scene) -> None:
     two.router.silent = True
     assert await two.run("whole", seconds=10) == "ab"
     assert two.attempts[0].strategy == STRATEGY
-    await eventually(lambda: len(two.router.said("withdrawal")) == 1, seconds=30)
+    await eventually(lambda: len(two.router.said("withdrawal")) == 1, seconds=1)
 
 
 async def test_a_router_that_comes_back_hears_of_running_leases(two: Scene) -> None:
@@ -290,11 +290,11 @@ async def test_a_router_that_comes_back_hears_of_running_leases(two: Scene) -> N
     await eventually(lambda: not two.placements.connected.is_set(), seconds=30)
     two.router.commands.clear()
     await two.start_router()
-    await eventually(lambda: len(two.router.said("hello")) == 1, seconds=30)
+    await eventually(lambda: len(two.router.said("hello")) == 1, seconds=3)
     leases = two.router.said("hello")[0].leases
     assert [(lease.worker, lease.committed) for lease in leases] == [("w0", True)]
     await batches.aclose()
-    await eventually(lambda: len(two.router.said("outcome")) == 1, seconds=30)
+    await eventually(lambda: len(two.router.said("outcome")) == 1, seconds=1)
 
 
 async def test_a_full_ledger_refuses_before_anything_is_placed(two: Scene) -> None:
@@ -323,7 +323,7 @@ async def test_a_silent_worker_is_found_and_told_to_stop(two: Scene) -> None:
     with pytest.raises(Failure) as caught:
         await silent
     assert (caught.value.reason, caught.value.metadata["stage"]) == (reasons.ERROR_REASON_DEADLINE_EXCEEDED, "idle")
-    await eventually(lambda: two.providers[0].closed == ["hangs_after"], seconds=30)
+    await eventually(lambda: two.providers[0].closed == ["hangs_after"], seconds=1)
 
 
 class Stuck:
@@ -362,7 +362,7 @@ async def test_a_reader_that_does_not_read_loses_its_attempt_and_is_told_when_it
     two.book.records.clear()
     for seconds in (11, 12):
         reader.sweep(seconds)
-    await eventually(lambda: script in two.providers[0].closed, seconds=30)
+    await eventually(lambda: script in two.providers[0].closed, seconds=1)
     reader.go.set()
     with pytest.raises(Failure) as caught:
         await reading
@@ -403,10 +403,10 @@ async def test_a_gateway_that_stops_tells_its_callers_and_tries_nothing_else(two
     assert (caught.value.reason, caught.value.retry_after) == (reasons.ERROR_REASON_STREAM_INTERRUPTED, 1.0)
     assert two.request.error_reason == "STREAM_INTERRUPTED"
     assert len(two.attempts) == 1
-    await eventually(lambda: two.providers[0].closed == [script], seconds=30)
+    await eventually(lambda: two.providers[0].closed == [script], seconds=1)
     two.book.records.clear()
     assert (await refused(two, "whole")).reason == reasons.ERROR_REASON_STREAM_INTERRUPTED
-    await eventually(lambda: len(two.router.said("outcome")) == 2, seconds=30)
+    await eventually(lambda: len(two.router.said("outcome")) == 2, seconds=1)
 
 
 async def test_an_answer_that_comes_after_a_long_silence_blames_no_reader(two: Scene) -> None:
@@ -436,7 +436,7 @@ async def test_a_worker_that_says_cancelled_unasked_ends_the_request(two: Scene)
     two.providers[0].scripts = {"cancelled": cancelled}
     assert (await refused(two, "cancelled")).reason == reasons.ERROR_REASON_CANCELLED
     assert two.request.outcome == ledger.OUTCOME_CANCELLED
-    await eventually(lambda: len(two.router.said("outcome")) == 1, seconds=30)
+    await eventually(lambda: len(two.router.said("outcome")) == 1, seconds=1)
 
 
 @pytest.mark.parametrize("told", [[], [generation.FINISH_REASON_UNSPECIFIED]])
@@ -466,4 +466,4 @@ async def test_a_caller_that_leaves_a_later_attempt_is_no_failure_of_its_worker(
         await running
     assert [attempt.error_reason for attempt in two.attempts] == ["PROVIDER_UNAVAILABLE", "CANCELLED"]
     assert two.request.outcome == ledger.OUTCOME_CANCELLED
-    await eventually(lambda: not two.placements._leases and len(two.router.said("outcome")) == 2, seconds=30)
+    await eventually(lambda: not two.placements._leases and len(two.router.said("outcome")) == 2, seconds=1)

@@ -173,12 +173,13 @@ async def test_a_deadline_that_passes_before_the_first_byte_is_a_504_and_ends_th
         reply = await received(served.openai.CreateChatCompletion(request, metadata=within(seconds)))
         error = reply.json["error"]
         assert (reply.metadata["x-http-status"], error["type"], error["code"]) == ("504", "timeout_error", "timeout")
-        # Much later is still its own deadline, and not the longest of a minute.
-        assert seconds - 0.05 <= int(reply.metadata["openai-processing-ms"]) / 1000 < seconds + 10
+        late = int(reply.metadata["openai-processing-ms"]) / 1000 - seconds
+        assert late >= -0.05
         assert served.scene.request.outcome == ledger.OUTCOME_DEADLINE
-        if provider.contexts:
+        if provider.contexts and late < 1:
             break
-    await eventually(lambda: "hangs" in provider.closed and provider.running == 0, seconds=30)
+    assert late < 1
+    await eventually(lambda: "hangs" in provider.closed and provider.running == 0, seconds=1)
 
 
 async def test_a_deadline_that_passes_while_a_place_is_waited_for_is_a_504(served: Faces) -> None:
@@ -199,7 +200,7 @@ async def test_a_deadline_that_passes_in_mid_stream_is_an_event(served: Faces) -
     assert reply.events[0]["choices"][0]["delta"]["content"] == "a"
     assert reply.events[-1]["error"]["type"] == "timeout_error"
     provider = served.scene.providers[0]
-    await eventually(lambda: "hangs after a piece" in provider.closed and provider.running == 0, seconds=30)
+    await eventually(lambda: "hangs after a piece" in provider.closed and provider.running == 0, seconds=1)
 
 
 @pytest.mark.parametrize("stream", [True, False])
@@ -222,7 +223,7 @@ async def test_a_deadline_bounds_a_response_and_all_prompts_of_a_completion(serv
             if len(provider.contexts) == attempts:
                 break
         assert len(provider.contexts) == attempts
-        await eventually(lambda: provider.running == 0, seconds=30)
+        await eventually(lambda: provider.running == 0, seconds=1)
 
 
 async def test_a_deadline_bounds_an_embedding(served: Faces) -> None:
@@ -239,7 +240,7 @@ async def test_a_deadline_bounds_an_embedding(served: Faces) -> None:
         assert (reply.metadata["x-http-status"], reply.json["error"]["type"]) == ("504", "timeout_error")
         if working.is_set():
             break
-    await eventually(lambda: "never" in provider.closed and provider.running == 0, seconds=30)
+    await eventually(lambda: "never" in provider.closed and provider.running == 0, seconds=1)
 
 
 def gated(gate: asyncio.Event, script: Script) -> Script:
@@ -347,8 +348,8 @@ async def test_a_client_that_leaves_between_comments_ends_the_generation() -> No
         assert (await first(call)).data == COMMENT
         await eventually(lambda: served.scene.providers[0].running == 1, seconds=30)
         call.cancel()
-        await eventually(lambda: served.scene.providers[0].closed == ["hangs"], seconds=30)
-        await eventually(lambda: bool(served.scene.book.records), seconds=30)
+        await eventually(lambda: served.scene.providers[0].closed == ["hangs"], seconds=1)
+        await eventually(lambda: bool(served.scene.book.records), seconds=1)
         assert served.scene.request.outcome == ledger.OUTCOME_CANCELLED
 
 
@@ -359,7 +360,7 @@ async def test_comments_hide_no_client_that_does_not_read(forsaken: bool) -> Non
         sweep(served, 3601 if forsaken else 61)
         await eventually(lambda: served.scene.providers[0].closed == ["floods"], seconds=30)
         if forsaken:
-            await eventually(lambda: bool(served.scene.book.records), seconds=30)
+            await eventually(lambda: bool(served.scene.book.records), seconds=1)
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await asyncio.wait_for(received(call), timeout=5)
             assert status.from_rpc_error(caught.value).reason_name == "SLOW_CONSUMER"
@@ -397,8 +398,8 @@ async def test_a_comment_that_nobody_reads_is_given_up_with_its_call(
         else:
             (attempt,) = served.scene.sessions.to(served.scene.router.addresses[0])._attempts.values()
             attempt.evict(Failure(reasons.ERROR_REASON_SLOW_CONSUMER, "slow"))
-        await eventually(lambda: served.scene.providers[0].closed == ["hangs"], seconds=30)
-        await eventually(lambda: bool(served.scene.book.records), seconds=30)
+        await eventually(lambda: served.scene.providers[0].closed == ["hangs"], seconds=1)
+        await eventually(lambda: bool(served.scene.book.records), seconds=1)
         told = {"the client leaves": "CANCELLED", "the reader is evicted": "SLOW_CONSUMER"}
         assert served.scene.request.error_reason == told[end]
         assert seen.done()

@@ -95,7 +95,7 @@ async def test_a_shadow_ends_at_the_deadline_of_its_request(shaded: Scene) -> No
     assert text == "a"
     await eventually(lambda: len(recorded(shaded)) == 2, seconds=30)
     assert recorded(shaded)[1].outcome == ledger.OUTCOME_DEADLINE
-    await eventually(lambda: shaded.providers[1].running == 0, seconds=30)
+    await eventually(lambda: shaded.providers[1].running == 0, seconds=1)
 
 
 async def test_a_caller_that_leaves_leaves_the_shadow(shaded: Scene) -> None:
@@ -149,7 +149,7 @@ async def test_a_restated_shadow_stands_for_itself(shaded: Scene) -> None:
     await eventually(lambda: not shaded.placements.connected.is_set(), seconds=30)
     shaded.router.commands.clear()
     await shaded.start_router()
-    await eventually(lambda: len(shaded.router.said("hello")) == 1, seconds=30)
+    await eventually(lambda: len(shaded.router.said("hello")) == 1, seconds=3)
     (lease,) = shaded.router.said("hello")[0].leases
     assert (lease.worker, lease.generation_id) == ("w1", lease.attempt_id)
     gated.gate.set()

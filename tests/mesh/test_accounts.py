@@ -241,17 +241,6 @@ class Steady:
         self.answers.append((asked, reply.status_code, code))
 
 
-def since(load: Steady, moment: float) -> list[tuple[int, str]]:
-    """What those were told who asked after that moment."""
-    return [(status, code) for asked, status, code in load.answers if asked > moment]
-
-
-def served_for_a_second(load: Steady, moment: float) -> bool:
-    """Whether nobody was refused in the last second, and the moment was before it."""
-    now = time.monotonic()
-    return now > moment + 1 and set(since(load, now - 1)) == {(200, "")}
-
-
 @pytest.mark.timeout(300)
 async def test_a_database_that_is_away_for_a_minute_costs_no_row_and_no_request_of_a_key_without_a_budget(
     books: Books,
@@ -268,9 +257,7 @@ async def test_a_database_that_is_away_for_a_minute_costs_no_row_and_no_request_
             await asyncio.sleep(OUTAGE_SECONDS)
             books.postgres.start()
             back = time.monotonic()
-            await until(lambda: served_for_a_second(tightly, back), seconds=30)  # by both gateways
-            served = time.monotonic()
-            await asyncio.sleep(2)
+            await asyncio.sleep(5)
             freely.over = tightly.over = True
     assert {answer[1:] for answer in freely.answers} == {(200, "")}
     # Also in the moments in which it goes, and is back.
@@ -279,7 +266,8 @@ async def test_a_database_that_is_away_for_a_minute_costs_no_row_and_no_request_
     # As long as the lease lasts it is served; then it is told to come back, since nobody can say what is left.
     assert set(during) == {(200, ""), (503, "service_unavailable")}
     assert during[0] == (200, "")
-    assert set(since(tightly, served)) == {(200, "")}
+    after = [answer[1:] for answer in tightly.answers if answer[0] > back + 3]
+    assert set(after) == {(200, "")}
     answered = Counter(
         label for label, load in (("free", freely), ("tight", tightly)) for _, code, _ in load.answers if code == 200
     )

@@ -163,12 +163,17 @@ async def test_a_deadline_is_kept_and_its_status_is_typed(echo: Mesh) -> None:
     request.spec.messages.add(role=conversation.ROLE_USER).parts.add(text="never")
     request.spec.provider_options_json = json.dumps({"echo": {"hang_after_tokens": 0}})
     async with open_channel(f"127.0.0.1:{echo.port}") as channel:
-        begun = time.monotonic()
-        with pytest.raises(grpc.aio.AioRpcError) as caught:
-            async for _ in gateway_grpc.InferenceServiceStub(channel).StreamGenerate(request, timeout=0.5):
-                pass
-    assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-    assert 0.4 < time.monotonic() - begun < 20, "it would hang for ever"
+        for _ in range(3):  # the machine may be slow once
+            begun = time.monotonic()
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                async for _ in gateway_grpc.InferenceServiceStub(channel).StreamGenerate(request, timeout=0.5):
+                    pass
+            took = time.monotonic() - begun
+            assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+            assert took > 0.4
+            if took < 2:
+                break
+    assert took < 2, "it would hang for ever"
 
 
 def script(**echo: object) -> dict[str, object]:
@@ -218,9 +223,14 @@ def test_a_header_sets_the_deadline_of_both_faces_over_http(echo: Mesh, path: st
     }
     body = {"model": "echo", "messages": MESSAGES, **options} if path.startswith("/v1") else {"spec": spec}
     url = f"http://127.0.0.1:{echo.port}{path}"
-    begun = time.monotonic()
-    reply = echo.client._client.post(url, json=body, headers={"x-hybrid-timeout-ms": "500"})
-    assert 0.4 < time.monotonic() - begun < 20, "it would hang for ever"
+    for _ in range(3):  # the machine may be slow once
+        begun = time.monotonic()
+        reply = echo.client._client.post(url, json=body, headers={"x-hybrid-timeout-ms": "500"})
+        took = time.monotonic() - begun
+        assert took > 0.4
+        if took < 1.5:
+            break
+    assert took < 1.5
     assert reply.status_code == 504
     told = reply.json()
     reason = told["error"]["type"] if "error" in told else told["details"][0]["reason"]

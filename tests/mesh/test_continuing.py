@@ -172,7 +172,7 @@ async def test_a_slow_beginning_is_hedged(running: Mesh, client: openai.AsyncOpe
     attempts = [(attempt["worker"], attempt["kind"], attempt["outcome"]) for attempt in row["attempt_list"]]
     assert attempts == [("slow-0", "", "cancelled"), ("quick-0", "hedge", "success")]
     assert row["worker"] == "quick-0"
-    await until(lambda: sum(worker["running"] for worker in running.status()["workers"]) == 0, seconds=30)
+    await until(lambda: sum(worker["running"] for worker in running.status()["workers"]) == 0, seconds=3)
 
 
 async def test_a_shadow_is_recorded_and_not_waited_for(running: Mesh, client: openai.AsyncOpenAI) -> None:

@@ -104,16 +104,19 @@ def test_whoever_wakes_others_goes_on_but_in_the_engines_worker(local: Mesh) -> 
 
 
 async def test_the_real_model_streams_and_is_accounted_for(local: Mesh, client: openai.AsyncOpenAI) -> None:
-    arrivals, text, last = [], "", None
-    stream = await client.chat.completions.create(
-        model="smollm2", messages=QUESTION, temperature=0, stream=True, stream_options={"include_usage": True}
-    )
-    async for chunk in stream:
-        arrivals.append(time.monotonic())
-        text += "".join(choice.delta.content or "" for choice in chunk.choices)
-        last = chunk
-    assert text == "The capital of France is Paris."
-    assert len(arrivals) >= 3  # vLLM joins what a slow reader has not taken yet
+    for _ in range(3):  # vLLM joins what a worker that was held up has not taken yet
+        pieces, text, last = 0, "", None
+        stream = await client.chat.completions.create(
+            model="smollm2", messages=QUESTION, temperature=0, stream=True, stream_options={"include_usage": True}
+        )
+        async for chunk in stream:
+            pieces += 1
+            text += "".join(choice.delta.content or "" for choice in chunk.choices)
+            last = chunk
+        assert text == "The capital of France is Paris."
+        if pieces >= 7:
+            break
+    assert pieces >= 7
     assert last is not None
     assert last.usage is not None
     row = await asyncio.to_thread(local.row_of, last.id.removeprefix("chatcmpl-"))

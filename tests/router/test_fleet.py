@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import pathlib
+import statistics
 import time
 
 import grpc
@@ -160,8 +161,8 @@ async def test_a_new_process_s_first_report_empties_the_index_within_200_ms(rout
         router.workers[0].say(report(epoch=epoch))
         await eventually(lambda: not pool.prefixes.match((1,)), seconds=30)
         took.append(time.monotonic() - begun)
-    print(f"forgotten {min(took) * 1e3:.1f} ms after the report at best, {max(took) * 1e3:.1f} ms at worst")
-    assert min(took) < 0.2
+    print(f"forgotten {statistics.median(took) * 1e3:.1f} ms after the report, {max(took) * 1e3:.1f} ms at worst")
+    assert statistics.median(took) < 0.2
 
 
 async def test_a_fault_with_one_worker_ends_nothing_and_it_is_followed_again(

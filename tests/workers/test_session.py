@@ -456,8 +456,9 @@ async def test_a_stop_waits_for_work_but_not_for_those_who_watch(
         await gateway.start(("1", "answers"))
         assert await gateway.outcome("1") is None
         running.executor.begin_draining()
-        async with asyncio.timeout(30):
-            await running.server.drain(seconds=60)
+        draining = asyncio.create_task(running.server.drain(seconds=60))
+        await eventually(draining.done, seconds=2)
+        await draining
         watch.cancel()
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from google.rpc import error_details_pb2
 
-from tests.clients.examples.conftest import LATE, Ledger, Run
+from tests.clients.examples.conftest import Ledger, Run
 from tests.mesh.driver import ROOT, Mesh
 
 pytestmark = [pytest.mark.clients, pytest.mark.slow]
@@ -99,7 +99,7 @@ def test_grpcurl_learns_the_contracts_and_asks(run: Run, demo: Mesh, ledger: Led
     assert '"text"' in part["a stream that is left after its first lines; that ends the work behind the mesh, too"]
     failures = part["failures: a model that is not there, and (an echo worker told so) one that passes"]
     assert objects(failures) == [NO_MODEL, UNAVAILABLE, RETRY]
-    assert ("inference", "cancelled", True) in ledger.outcomes(5, but=LATE)
+    assert ("inference", "cancelled", True) in ledger.outcomes(6)
 
 
 def details(failure: dict[str, Any]) -> list[Any]:
@@ -127,7 +127,7 @@ def test_buf_curl_asks_over_grpc_and_over_grpc_web(run: Run, demo: Mesh, ledger:
         assert (info.reason, dict(info.metadata)) == ("MODEL_NOT_FOUND", {"model": "no-such-model"})
         info, retry = details(busy)
         assert (info.reason, retry.retry_delay.ToMilliseconds()) == ("ACCOUNTING_UNAVAILABLE", 1500)
-    assert ledger.outcomes(10, but=LATE).count(("inference", "cancelled", True)) == 2
+    assert ledger.outcomes(12).count(("inference", "cancelled", True)) == 2
 
 
 def test_buf_curl_needs_no_reflection_where_it_has_the_published_contracts(run: Run, demo: Mesh) -> None:

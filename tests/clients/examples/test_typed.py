@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from tests.clients.examples.conftest import LATE, Ledger, Run
+from tests.clients.examples.conftest import Ledger, Run
 from tests.mesh.driver import ROOT, Mesh
 
 pytestmark = [pytest.mark.clients, pytest.mark.slow]
@@ -42,9 +42,10 @@ def test_a_client_in(language: str, run: Run, demo: Mesh, ledger: Ledger) -> Non
         f"{not_found}, MODEL_NOT_FOUND, model=no-such-model",
         f"{unavailable}, ACCOUNTING_UNAVAILABLE, retry after 1500 ms",
     ]
-    assert [(outcome, streamed) for _, outcome, streamed in ledger.outcomes(5, but=LATE)] == [
+    assert [(outcome, streamed) for _, outcome, streamed in ledger.outcomes(6)] == [
         ("success", False),
         ("success", True),
+        ("deadline", False),
         ("cancelled", True),
         ("error", False),
         ("error", False),
